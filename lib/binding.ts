@@ -1,0 +1,240 @@
+/**
+ * The contract between lib/ and the native addon: types only.
+ *
+ * The addon translates and decides nothing; it answers with code numbers and plain objects, never with Error
+ * objects (a native Error fails `instanceof Error` in another context). lib/load.ts is the only file that loads it.
+ * All positions and lengths are bytes, as JavaScript numbers (below 2^53).
+ */
+
+/** Outcome of a native call: `code` indexes `NativeBinding.codes` (0 is OK). image: 0 master, 1.. slaves, -1 none, -2 log. */
+export interface NativeStatus {
+  code: number;
+  systemError: number;
+  image: number;
+  position: number;
+}
+
+export interface NativeDeviceFacts {
+  path: string;
+  size: number;
+  logicalBlockSize: number;
+  physicalBlockSize: number;
+  memoryAlignment: number;
+  offsetAlignment: number;
+  blockDevice: boolean;
+  readOnly: boolean;
+  volatileCache: boolean;
+  forceUnitAccess: 'native' | 'emulated';
+}
+
+export type NativeRole = 'master' | 'slave';
+/** How a path in the superblock is meant: 'absolute' also holds stable links (by-id, WWN), 'relative' is to the log's folder. */
+export type NativePathKind = 'absolute' | 'relative';
+/** Durable states of an image, as the superblock holds them. 'in-sync' becomes 'synchronized' or 'consistent' when shown. */
+export type NativeImageState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
+
+export interface NativeGeneration {
+  counter: number;
+  id: string;
+  parent: string;
+}
+
+export interface NativeImageRecord {
+  name: string;
+  uuid: string;
+  role: NativeRole;
+  state: NativeImageState;
+  path: string;
+  pathKind: NativePathKind;
+  deviceSize: number;
+  labelPosition: number;
+}
+
+export interface NativeRecoverySummary {
+  finishedAtMs: number;
+  liveIntents: number;
+  bytesCovered: number;
+  bytesCopied: number;
+  durationMs: number;
+  verified: boolean;
+  fullCompare: boolean;
+}
+
+export interface NativeSuperblock {
+  version: number;
+  mirrorUuid: string;
+  logUuid: string;
+  size: number;
+  blockSize: number;
+  physicalBlockSize: number;
+  generation: NativeGeneration;
+  openCount: number;
+  lifecycle: 'creating' | 'opening' | 'open' | 'sealed';
+  owner: { host: string; bootId: string; process: number; startedAtMs: number };
+  ring: { position: number; recordSize: number; recordCount: number; inFlightLimit: number };
+  images: NativeImageRecord[];
+  lastRecovery: NativeRecoverySummary | null;
+}
+
+export interface NativeExtent {
+  position: number;
+  length: number;
+}
+
+/** What the log and the labels say; written nothing. */
+export interface NativeAssessment {
+  clean: boolean;
+  /** The ring holds damage, not just a torn tail: coverage is unknown and everything must be compared. */
+  damaged: boolean;
+  /** In plain words, one line each, what is damaged and where. */
+  damage: string[];
+  tornRecords: number;
+  sequence: number;
+  tail: number;
+  liveIntents: { sequence: number; position: number; length: number }[];
+  /** Merged, sorted, disjoint; the whole mirror when damaged or when creation is unfinished. */
+  extents: NativeExtent[];
+  bytesCovered: number;
+  /** One per image, in superblock order: OK or the code that says why it may not be attached. */
+  images: NativeStatus[];
+}
+
+/** Per slave, index 0 is the first slave; a slave that takes no part has 0. */
+export interface NativeCopyResult {
+  bytesDiffered: number[];
+  bytesCopied: number[];
+}
+export interface NativeCompareResult {
+  bytesDiffered: number[];
+  /** First differing extents, bounded; `slave` counts from 0. */
+  differences: { slave: number; position: number; length: number }[];
+}
+
+export interface NativeSnapshot {
+  phase: NativePhase;
+  /** The reason of phase 'stopped'. */
+  stopped: NativeStatus | null;
+  inFlight: number;
+  images: { state: NativeImageState; error: number }[];
+  generation: NativeGeneration;
+  log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
+  coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };
+  counters: Record<string, number>;
+}
+
+export type NativePhase =
+  | 'idle' | 'loaded' | 'attached' | 'formatting' | 'recovering' | 'running' | 'stopped' | 'closed';
+
+/**
+ * Control commands, in the order in which a mirror's life needs them. Each is asynchronous: `command` takes a slot,
+ * the completion names it, `result(slot)` returns the object. A command in the wrong phase answers WRONG_PHASE.
+ */
+export interface NativeCommands {
+  /** idle. Opens the log's device; reads nothing. */
+  openLog: { arguments: { path: string; readOnly: boolean; exclusive: boolean; requireAllocated?: boolean }; result: NativeDeviceFacts };
+  /** idle -> loaded. NOT_A_LOG, LOG_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE. */
+  loadSuperblock: { arguments: Record<string, never>; result: NativeSuperblock };
+  /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is gone). */
+  openImages: { arguments: { paths: string[]; readOnly: boolean; exclusive: boolean }; result: NativeDeviceFacts[] };
+  /** idle -> formatting. size 0: the largest the images allow. Writes the log in full, then the labels; slaves start as
+   * 'synchronizing', or 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. */
+  format: {
+    arguments: {
+      size: number; ringRecords: number; assumeIdentical: boolean;
+      images: { name: string; path: string; pathKind: NativePathKind }[];
+    };
+    result: NativeSuperblock;
+  };
+  /** loaded. Reads labels and ring, judges, writes nothing. */
+  assess: { arguments: Record<string, never>; result: NativeAssessment };
+  /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
+   * Writes the new incarnation to log and labels (I8). */
+  activate: { arguments: { recoveryBudget: number; host: string; bootId: string; paths?: { path: string; pathKind: NativePathKind }[] }; result: NativeSuperblock };
+  /** recovering, formatting: the steps of recovery after assess and plan. */
+  recoverFlushMaster: { arguments: Record<string, never>; result: null };
+  /** At most limits.copyLength at once. compare: read the slaves too and count the differing bytes. onlyDiffering: write only blocks that differ. */
+  recoverCopy: { arguments: NativeExtent & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
+  recoverFlushSlaves: { arguments: Record<string, never>; result: null };
+  /** Reads master and slaves back and compares. */
+  recoverVerify: { arguments: NativeExtent; result: NativeCompareResult };
+  /** Drops the debt; refused (WRONG_PHASE) while any of it was not copied and flushed -> running. */
+  recoverRetire: { arguments: { liveIntents: number; bytesCovered: number; bytesCopied: number; durationMs: number; verified: boolean; fullCompare: boolean }; result: null };
+  /** running, recovering: compares master and slaves under the range lock, writes nothing. */
+  compare: { arguments: NativeExtent; result: NativeCompareResult };
+  /** running: every 'assumed' slave was compared in full and found equal. */
+  markVerified: { arguments: Record<string, never>; result: null };
+  /** running -> running: retires everything now. */
+  retireAll: { arguments: Record<string, never>; result: null };
+  /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in flight. */
+  close: { arguments: Record<string, never>; result: null };
+}
+
+/** Numbers per completion in `completions`: slot, code, systemError, image, position. */
+export const COMPLETION_STRIDE = 5;
+
+export interface NativeEngine {
+  /** Filled before each onCompletions(count) with `count` entries of COMPLETION_STRIDE numbers. */
+  readonly completions: Float64Array;
+  readonly deviceKind: 'io_uring' | 'threads';
+
+  /**
+   * Requests. `slot` (0 .. limits.pendingRequests - 1) is the caller's, free for use again once its completion was
+   * delivered (reads: once finished). Answer 0, or a code at once and no completion: QUEUE_FULL, CLOSED.
+   * The caller has validated types, range and alignment. submitWrite copies the bytes before it returns (I7).
+   */
+  submitWrite(slot: number, bytes: ArrayBufferView, offset: number, length: number, position: number, dsync: boolean): number;
+  submitWritev(slot: number, buffers: readonly ArrayBufferView[], position: number, dsync: boolean): number;
+  /** `owned` is reachable by nobody else until the completion; used without a copy when its memory is aligned. The engine holds a reference. */
+  submitWriteOwned(slot: number, owned: ArrayBuffer, offset: number, length: number, position: number, dsync: boolean): number;
+  submitRead(slot: number, length: number, position: number): number;
+  /** Copies a completed read out and frees the slot. False: the target is detached or too short now. `buffers` empty: drop it. */
+  finishRead(slot: number, buffers: readonly ArrayBufferView[], offset: number, length: number): boolean;
+  submitFlush(slot: number): number;
+  submitDiscard(slot: number, position: number, length: number): number;
+  /** Best effort: a write not yet submitted to any image completes with ABORTED. */
+  cancel(slot: number): void;
+
+  command(slot: number, name: keyof NativeCommands, args: object): number;
+  result(slot: number): unknown;
+
+  snapshot(): NativeSnapshot;
+  /** Whether pending completions keep the process alive. A new engine does not. */
+  ref(): void;
+  unref(): void;
+  /** Stops and joins the thread once nothing is in flight. Idempotent. After `close` has completed it returns at once. */
+  destroy(): void;
+}
+
+export interface NativeBinding {
+  /** Names by number, codes[0] is 'OK'; the error code is 'ERR_BLOCKMIRROR_' + name. */
+  readonly codes: readonly string[];
+  readonly version: string;
+  readonly limits: {
+    slaves: number;
+    pendingRequests: number;
+    pendingBytes: number;
+    /** Largest single read or write, bytes. */
+    requestLength: number;
+    /** Largest extent of one recoverCopy, recoverVerify, compare. */
+    copyLength: number;
+    minimumRecoveryBudget: number;
+    defaultRecoveryBudget: number;
+    defaultRingRecords: number;
+    minimumRingRecords: number;
+    /** Bytes at the end of every image that hold the label. */
+    labelAreaLength: number;
+    imageNameLength: number;
+    imagePathLength: number;
+  };
+  /** 0, or the errno with which io_uring is refused here. */
+  probeIoUring(): number;
+  /** Opens read-only, not exclusive, asks, closes. */
+  deviceFacts(path: string): NativeDeviceFacts | NativeStatus;
+  /** Size in bytes a log of that many ring records needs. */
+  logLength(ringRecords: number): number;
+  /** Makes (or extends) a regular file of that length with every block allocated and written. Blocking; used by create and demo in small steps. */
+  addressRemainder(view: ArrayBufferView, alignment: number): number;
+  /** Engines that have not been destroyed, in this process; tests assert zero. */
+  openEngines(): number;
+  Engine: new (options: { device: 'auto' | 'io_uring' | 'threads' }, onCompletions: (count: number) => void) => NativeEngine;
+}

@@ -1,0 +1,166 @@
+// Device: one way to reach the bytes of an image or of the log.
+//
+// Contract, the same for every implementation (io_uring, threads, simulated, later nbd):
+//  - submit() takes a request and returns; on_complete is called exactly once, later, on the engine thread, from the
+//    loop, never from inside submit(). Requests may complete in any order.
+//  - error is 0 only when every byte was transferred: short transfers, EINTR and EAGAIN are the device's to finish
+//    (bounded), end of file in the middle is EIO. Otherwise error is a positive errno and the content of the range is
+//    unknown (I11): old, new or mixed.
+//  - durable: on stable media when it completes (RWF_DSYNC: FUA where the disk has it, else write and flush), this
+//    request's bytes only, never its neighbours'. flush: everything that completed before the flush was submitted.
+//  - write_zeroes never deallocates a file's blocks: a hole would have to be allocated again in the write path.
+//  - position, length and memory are aligned as traits() says; the caller asserts it.
+// A request's memory belongs to the device until it completes.
+#pragma once
+
+#include <array>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "assert.h"
+#include "extent.h"
+
+namespace blockmirror {
+
+inline constexpr unsigned kMaxImages = 16;  // one master and up to 15 slaves
+
+enum class Operation : std::uint8_t { read, write, write_zeroes, flush };
+
+struct DeviceRequest {
+  Operation operation = Operation::read;
+  bool durable = false;       // write, write_zeroes: on stable media at completion
+  std::uint64_t position = 0; // bytes; unused by flush
+  std::uint64_t length = 0;   // bytes; unused by flush
+  std::byte* memory = nullptr;// read, write
+  int error = 0;              // out: 0 or a positive errno
+
+  void (*on_complete)(DeviceRequest& request) = nullptr;
+  void* context = nullptr;    // for on_complete
+
+  // For the device alone while it holds the request.
+  DeviceRequest* next = nullptr;
+  std::uint64_t transferred = 0;
+  std::uint32_t attempts = 0;
+  void* device_data = nullptr;
+
+  void complete(int result) {
+    error = result;
+    on_complete(*this);
+  }
+};
+
+enum class ForceUnitAccess : std::uint8_t { native, emulated };
+
+struct DeviceTraits {
+  std::uint64_t size = 0;                   // bytes
+  std::uint32_t logical_block_size = 512;   // bytes; smallest unit of a transfer
+  std::uint32_t physical_block_size = 4096; // bytes; a torn write may destroy this much
+  std::uint32_t memory_alignment = 4096;    // bytes
+  std::uint32_t offset_alignment = 512;     // bytes; of positions and lengths
+  bool block_device = false;
+  bool read_only = false;
+  bool volatile_cache = true;               // false: every completed write is durable, flush may be elided
+  ForceUnitAccess force_unit_access = ForceUnitAccess::emulated;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const DeviceTraits& traits() const = 0;
+  virtual void submit(DeviceRequest& request) = 0;
+
+  class SingleOperation;
+  SingleOperation read(std::uint64_t position, std::span<std::byte> into);
+  SingleOperation write(std::uint64_t position, std::span<const std::byte> bytes, bool durable = false);
+  SingleOperation write_zeroes(Extent extent, bool durable = false);
+  SingleOperation flush();
+};
+
+// `int error = co_await device.write(...)`: one request, in the frame of the coroutine that awaits it.
+class [[nodiscard]] Device::SingleOperation {
+ public:
+  SingleOperation(Device& device, Operation operation, Extent extent, std::byte* memory, bool durable) : device_(device) {
+    request_.operation = operation;
+    request_.durable = durable;
+    request_.position = extent.position;
+    request_.length = extent.length;
+    request_.memory = memory;
+  }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiting) {
+    waiting_ = waiting;
+    request_.context = this;
+    request_.on_complete = [](DeviceRequest& request) { static_cast<SingleOperation*>(request.context)->waiting_.resume(); };
+    device_.submit(request_);
+  }
+  int await_resume() const noexcept { return request_.error; }
+
+ private:
+  Device& device_;
+  DeviceRequest request_;
+  std::coroutine_handle<> waiting_;
+};
+
+inline Device::SingleOperation Device::read(std::uint64_t position, std::span<std::byte> into) {
+  return {*this, Operation::read, {position, into.size()}, into.data(), false};
+}
+inline Device::SingleOperation Device::write(std::uint64_t position, std::span<const std::byte> bytes, bool durable) {
+  return {*this, Operation::write, {position, bytes.size()}, const_cast<std::byte*>(bytes.data()), durable};
+}
+inline Device::SingleOperation Device::write_zeroes(Extent extent, bool durable) {
+  return {*this, Operation::write_zeroes, extent, nullptr, durable};
+}
+inline Device::SingleOperation Device::flush() { return {*this, Operation::flush, {}, nullptr, false}; }
+
+// Set of images by index; bit 0 is the master.
+using ImageSet = std::uint16_t;
+inline ImageSet image_bit(unsigned index) { return static_cast<ImageSet>(1u << index); }
+
+// One request to each of several images at once, resumed when the last has completed: "in parallel; they may complete
+// at different times, a slave before the master". errors[i] is meaningful for the images of the set.
+class [[nodiscard]] ParallelOperation {
+ public:
+  ParallelOperation(std::span<Device* const> devices, ImageSet images, const DeviceRequest& model)
+      : devices_(devices), images_(images), model_(model) {}
+
+  bool await_ready() const noexcept { return images_ == 0; }
+  void await_suspend(std::coroutine_handle<> waiting) {
+    waiting_ = waiting;
+    for (unsigned i = 0; i < devices_.size(); ++i) pending_ += (images_ >> i) & 1u;
+    for (unsigned i = 0; i < devices_.size(); ++i) {
+      if (((images_ >> i) & 1u) == 0) continue;
+      requests_[i] = model_;
+      requests_[i].context = this;
+      requests_[i].on_complete = [](DeviceRequest& request) {
+        auto* self = static_cast<ParallelOperation*>(request.context);
+        if (--self->pending_ == 0) self->waiting_.resume();
+      };
+      devices_[i]->submit(requests_[i]);
+    }
+  }
+  struct Results {
+    ImageSet failed = 0;
+    std::array<int, kMaxImages> errors{};
+  };
+  Results await_resume() const {
+    Results results;
+    for (unsigned i = 0; i < devices_.size(); ++i) {
+      if (((images_ >> i) & 1u) == 0 || requests_[i].error == 0) continue;
+      results.failed |= image_bit(i);
+      results.errors[i] = requests_[i].error;
+    }
+    return results;
+  }
+
+ private:
+  std::span<Device* const> devices_;
+  ImageSet images_;
+  DeviceRequest model_;
+  unsigned pending_ = 0;
+  std::coroutine_handle<> waiting_;
+  std::array<DeviceRequest, kMaxImages> requests_;
+};
+
+}  // namespace blockmirror
