@@ -1,0 +1,169 @@
+// Session: a mirror's life, from opening the log to sealing it, as explicit phases.
+//
+// The orchestration (which step when, what to tell the operator) belongs to the caller: lib/ in production, the
+// simulator in tests. The session makes a wrong order impossible: each step names the phases it may be called in
+// and answers WRONG_PHASE otherwise, and recover_retire refuses while any debt was not copied and flushed.
+//
+//   idle --load_superblock--> loaded --activate--> running               (clean)
+//                                     --activate--> recovering --recover_retire--> running
+//   idle --format--> formatting --recover_retire--> running
+//   any  --close--> closed;   running --master or log failed--> stopped
+//
+// Invariants: I3 (recovery), I8 (attach, incarnation), I10 (status is derived), I12.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "device.h"
+#include "extent.h"
+#include "runtime.h"
+#include "status.h"
+#include "superblock.h"
+#include "task.h"
+
+namespace blockmirror {
+
+inline constexpr std::uint64_t kMiB = 1024 * 1024;
+inline constexpr std::uint64_t kRegionLength = kMiB;            // bytes; requests are split at its multiples
+inline constexpr std::uint64_t kCopyLength = kMiB;              // largest extent of one copy, verify or compare
+inline constexpr std::uint64_t kMinimumRecoveryBudget = kMiB;
+inline constexpr std::uint64_t kDefaultRecoveryBudget = 64 * kMiB;
+inline constexpr std::uint32_t kDefaultRingRecords = 4096;
+inline constexpr std::uint32_t kMinimumRingRecords = 8;
+inline constexpr std::uint32_t kRecordsInFlight = 4;
+
+enum class Phase : std::uint8_t { idle, loaded, formatting, recovering, running, stopped, closed };
+
+struct LiveIntent {
+  std::uint64_t sequence = 0;
+  Extent extent;
+};
+
+struct Assessment {
+  bool clean = false;
+  bool damaged = false;
+  std::vector<std::string> damage;  // plain words, bounded
+  std::uint64_t torn_records = 0;
+  std::uint64_t sequence = 0;       // newest durable record
+  std::uint64_t tail = 0;           // oldest record that still counts
+  std::vector<LiveIntent> live_intents;
+  ExtentSet debt;                   // what recovery must copy
+  std::vector<Status> images;       // per image: ok, or why it may not be attached
+};
+
+struct FormatOptions {
+  struct Image {
+    std::string name;
+    std::string path;
+    PathKind path_kind = PathKind::absolute;
+  };
+  std::uint64_t size = 0;  // bytes; 0: the largest that all images allow
+  std::uint32_t ring_records = kDefaultRingRecords;
+  bool assume_identical = false;
+  std::vector<Image> images;  // [0] is the master; one per device given to set_images
+};
+
+struct ActivateOptions {
+  std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+  Owner owner;
+  // When not empty, one per image: where the images were found this time, to be remembered.
+  std::vector<FormatOptions::Image> found_at;
+};
+
+struct Difference {
+  unsigned slave = 0;  // 0 is the first slave
+  Extent extent;
+};
+
+struct CopyResult {
+  std::vector<std::uint64_t> bytes_differed;  // per slave
+  std::vector<std::uint64_t> bytes_copied;
+};
+struct CompareResult {
+  std::vector<std::uint64_t> bytes_differed;
+  std::vector<Difference> differences;  // bounded
+};
+
+// One name and one atomic-width number each; see Snapshot::counters and docs/API.md.
+#define BLOCKMIRROR_COUNTERS(X)                                                                                  \
+  X(reads) X(writes) X(discards) X(flushes) X(bytesRead) X(bytesWritten) X(bytesDiscarded)                       \
+  X(coveredWrites) X(intentsLogged) X(logRecords) X(logBytes) X(retirements) X(regionsRetired) X(regionsCarried) \
+  X(budgetWaits) X(ringWaits) X(rangeWaits) X(fractures)
+
+struct Counters {
+#define X(name) std::uint64_t name = 0;
+  BLOCKMIRROR_COUNTERS(X)
+#undef X
+};
+
+// A copy of the state that status is derived from; cheap enough to take every turn of the loop.
+struct Snapshot {
+  Phase phase = Phase::idle;
+  Status stopped;
+  unsigned image_count = 0;
+  std::array<ImageState, kMaxImages> states{};
+  std::array<int, kMaxImages> errors{};  // errno that failed the image, 0 otherwise
+  Generation generation;
+  std::uint64_t requests_in_flight = 0;  // reads, writes, discards, flushes accepted and not settled
+  std::uint64_t writes_in_flight = 0;
+  std::uint64_t sequence = 0;
+  std::uint64_t tail = 0;
+  std::uint32_t ring_records = 0;
+  std::uint64_t coverage_bytes = 0;
+  std::uint64_t coverage_regions = 0;
+  std::uint64_t recovery_budget = 0;
+  std::uint64_t uncertain_bytes = 0;     // debt of an unfinished recovery
+  Counters counters;
+};
+
+class Session {
+ public:
+  explicit Session(Runtime& runtime);
+  ~Session();  // asserts that nothing is in flight
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  Phase phase() const;
+  // Devices stay the caller's and must outlive the session's last request. A null image is absent (a failed slave).
+  void set_log(Device& log);
+  void set_images(std::vector<Device*> images);
+
+  Task<Status> load_superblock();
+  Task<Status> format(FormatOptions options);
+  Task<Status> assess(Assessment& into);
+  Task<Status> activate(ActivateOptions options);
+  const Superblock& superblock() const;  // loaded or later
+
+  Task<Status> recover_flush_master();
+  Task<Status> recover_copy(Extent extent, bool compare, bool only_differing, CopyResult& into);
+  Task<Status> recover_flush_slaves();
+  Task<Status> recover_verify(Extent extent, CompareResult& into);
+  Task<Status> recover_retire(RecoverySummary summary);
+
+  Task<Status> compare(Extent extent, CompareResult& into);  // running or recovering
+  Task<Status> mark_verified();
+  Task<Status> retire_all();
+  // Waits for every request accepted before it, seals when running, and ends the background work.
+  Task<Status> close();
+
+  // The write path. extent lies inside one region (no multiple of kRegionLength strictly inside), aligned to
+  // superblock().block_size; bytes are frozen and stay until the task is done (I7), aligned as the devices need.
+  // `cancelled` is read once before the first image is written; true then: ABORTED.
+  Task<Status> write(Extent extent, std::span<const std::byte> bytes, bool durable, const bool* cancelled);
+  Task<Status> discard(Extent extent);
+  Task<Status> read(Extent extent, std::span<std::byte> into);
+  Task<Status> flush();  // datasync
+
+  Snapshot snapshot() const;
+  std::uint32_t memory_alignment() const;  // largest of the attached devices
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace blockmirror
