@@ -12,6 +12,7 @@
 // Invariants: I3 (recovery), I8 (attach, incarnation), I10 (status is derived), I12.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -153,7 +154,7 @@ class Session {
   // The write path. extent lies inside one region (no multiple of kRegionLength strictly inside), aligned to
   // superblock().block_size; bytes are frozen and stay until the task is done (I7), aligned as the devices need.
   // `cancelled` is read once before the first image is written; true then: ABORTED.
-  Task<Status> write(Extent extent, std::span<const std::byte> bytes, bool durable, const bool* cancelled);
+  Task<Status> write(Extent extent, std::span<const std::byte> bytes, bool durable, const std::atomic<bool>* cancelled);
   Task<Status> discard(Extent extent);
   Task<Status> read(Extent extent, std::span<std::byte> into);
   Task<Status> flush();  // datasync
