@@ -1,0 +1,378 @@
+/**
+ * Errors: one class with a stable `code`, the system error as `cause`, and a remedy in every message.
+ *
+ * Invariants:
+ *  - ERRORS is the only list of codes in lib/: it holds every name the addon has (a test compares them, and both with
+ *    docs/ERRORS.md) and the ones that only lib/ raises.
+ *  - An error says what was found, on which image or path and where, and then what to do about it.
+ *  - Arguments of a wrong type keep Node's own ERR_INVALID_ARG_TYPE (TypeError).
+ */
+import { getSystemErrorName } from 'node:util';
+import type { NativeStatus } from './binding';
+import type { Problem } from './types';
+
+interface ErrorEntry {
+  /** What is wrong, without a full stop. */
+  summary: string;
+  /** What to do about it. */
+  remedy: string;
+  /** The system call that a system error of this kind came from. */
+  syscall?: string;
+}
+
+export const ERRORS = {
+  // Requests.
+  MISALIGNED: {
+    summary: 'Position, length or offset is not a multiple of what the images need',
+    remedy:
+      'Read the whole blocks first, change them, and write them back, or use createWriteStream(), which does that',
+  },
+  OUT_OF_RANGE: {
+    summary: 'The request reaches past the end of the mirror',
+    remedy: 'Stay below status().size',
+  },
+  CLOSED: {
+    summary: 'The mirror is closed or closing',
+    remedy: 'Open it again with Mirror.open()',
+  },
+  QUEUE_FULL: {
+    summary: 'Too many requests are pending; nothing was logged or written',
+    remedy: 'Wait for some of the pending promises, then try again, or use createWriteStream(), which waits by itself',
+  },
+  NOT_RECOVERED: {
+    summary: 'The mirror was not closed cleanly and has not been recovered',
+    remedy: "Call mirror.recover(), or open it with recovery: 'auto'",
+  },
+  ABORTED: {
+    summary: 'The request was cancelled before it reached any image',
+    remedy: 'Nothing to do: nothing was written',
+  },
+  NOT_TRANSFERABLE: {
+    summary: 'The memory of this buffer cannot be handed over',
+    remedy: 'Use Mirror.alignedBuffer(length) or Buffer.allocUnsafeSlow(length), or leave transfer out',
+  },
+  BUFFER_DETACHED: {
+    summary: 'The buffer was detached or shrunk while the request ran',
+    remedy: 'Leave a buffer alone until the promise of its request has settled',
+  },
+  // Failures while a mirror is open.
+  MASTER_FAILED: {
+    summary: 'The master image failed, and the mirror has stopped',
+    remedy: 'Close the mirror, repair or replace the master, and run `blockmirror recover LOG`',
+    syscall: 'write',
+  },
+  NO_SLAVE: {
+    summary: 'No slave is in sync any more, and writes are rejected',
+    remedy:
+      'Reading still works. Look at `blockmirror status LOG`, replace the failed slaves and create the mirror anew with keepData',
+  },
+  LOG_FAILED: {
+    summary: 'The log cannot be written, and no write is acknowledged any more',
+    remedy: 'Close the mirror, repair the device of the log, and open it again',
+    syscall: 'write',
+  },
+  READ_FAILED: {
+    summary: 'Reading failed',
+    remedy: 'Look at the kernel log (`dmesg`) for errors of that device',
+    syscall: 'read',
+  },
+  WRITE_FAILED: {
+    summary: 'Writing failed',
+    remedy: 'Look at the kernel log (`dmesg`) for errors of that device, and at the free space of its file system',
+    syscall: 'write',
+  },
+  INTERNAL: {
+    summary: 'A check of our own state failed; nothing more is written',
+    remedy: 'Open the mirror again (it will be recovered) and report this as a bug',
+  },
+  NO_MEMORY: {
+    summary: 'Memory or file descriptors ran out',
+    remedy: 'Look at `ulimit -n`, `ulimit -l` and the free memory',
+    syscall: 'mmap',
+  },
+  WRONG_PHASE: {
+    summary: 'The mirror is not in a state in which this can be done',
+    remedy: 'Look at status().phase',
+  },
+  // Opening.
+  OPEN_FAILED: {
+    summary: 'A device or file cannot be opened',
+    remedy: 'Check the path and the permissions; `blockmirror doctor PATH` looks closer',
+    syscall: 'open',
+  },
+  BUSY: {
+    summary: 'It is in use',
+    remedy: 'Close it there first',
+    syscall: 'open',
+  },
+  NO_DIRECT_IO: {
+    summary: 'The file system or device does not take O_DIRECT',
+    remedy: 'Use a block device or a file on ext4, xfs or btrfs (tmpfs and many network file systems do not do)',
+    syscall: 'open',
+  },
+  READ_ONLY_DEVICE: {
+    summary: 'The device or file cannot be written',
+    remedy: 'Make it writable (`blockdev --setrw`, `chmod`), or name another',
+    syscall: 'open',
+  },
+  HOLE: {
+    summary: 'The file is not allocated in full',
+    remedy: 'Write it in full, for example with `fallocate -l SIZE FILE`',
+  },
+  TOO_SMALL: {
+    summary: 'A device or file is too small',
+    remedy: 'An image needs the size of the mirror and 1 MiB for its label; give a smaller size or a larger image',
+  },
+  NOT_A_LOG: {
+    summary: 'This is not a log of blockmirror',
+    remedy: 'Name the log of the mirror, or make one with `blockmirror create`',
+  },
+  LOG_DAMAGED: {
+    summary: 'No copy of the superblock of the log is whole',
+    remedy:
+      'Without the log it is not known where the images differ: create the mirror anew over the same master with keepData, which copies everything',
+  },
+  UNKNOWN_VERSION: {
+    summary: 'It was written in a version of the format that this program does not know',
+    remedy: 'Use the version of blockmirror that wrote it, or a newer one',
+  },
+  UNKNOWN_FEATURE: {
+    summary: 'It needs a feature of the format that this program does not know',
+    remedy: 'Use the version of blockmirror that wrote it, or a newer one',
+  },
+  CREATE_UNFINISHED: {
+    summary: 'Creating the mirror was interrupted; there is no mirror yet',
+    remedy: 'Run create again with the same log and images',
+  },
+  NO_LABEL: {
+    summary: 'The image carries no label of blockmirror',
+    remedy: 'Name the image of this mirror by the option images (`--image NAME=PATH`)',
+  },
+  LABEL_DAMAGED: {
+    summary: 'Both copies of the label of the image are damaged',
+    remedy: 'If it is a slave, create the mirror anew with keepData; if it is the master, restore it first',
+  },
+  FOREIGN_IMAGE: {
+    summary: 'The image belongs to another mirror, or to an earlier one made with this log',
+    remedy: 'Name the image of this mirror by the option images (`--image NAME=PATH`)',
+  },
+  SWAPPED_IMAGES: {
+    summary: 'The image belongs to this mirror, but it is not the one that was named',
+    remedy: 'Name each image by its own name in the option images (`--image NAME=PATH`)',
+  },
+  STALE_IMAGE: {
+    summary: 'The image was restored from an older copy, or missed an opening of the mirror',
+    remedy:
+      'It does not hold what was acknowledged. Put the current image back, or create the mirror anew with keepData',
+  },
+  STALE_LOG: {
+    summary: 'The log was restored from an older copy: the images have moved on without it',
+    remedy:
+      'Put the current log back, or create the mirror anew over the same master with keepData, which copies everything',
+  },
+  DIVERGED: {
+    summary: 'The log and the image both moved on since they parted',
+    remedy: 'Decide which side is right, and create the mirror anew over that master with keepData',
+  },
+  TRUNCATED_IMAGE: {
+    summary: 'The image is smaller than it was when the mirror was made',
+    remedy: 'Restore its size and content from the image it was; nothing was written to it',
+  },
+  IMAGE_MISSING: {
+    summary: 'An image cannot be found',
+    remedy: 'Attach the device, or say where it is now by the option images (`--image NAME=PATH`)',
+    syscall: 'stat',
+  },
+  UNSUPPORTED: {
+    summary: 'The kind of device asked for is not available here',
+    remedy: "Use device: 'auto' or 'threads'; `blockmirror doctor` says why io_uring is refused",
+    syscall: 'io_uring_setup',
+  },
+  ADDON_MISSING: {
+    summary: 'The native part of blockmirror is not there for this platform',
+    remedy: 'Build it: `npm explore blockmirror -- npm run build:native`',
+  },
+  // Safety of devices and create.
+  MOUNTED: {
+    summary: 'The device is mounted',
+    remedy: 'Unmount it first; there is no option to override this',
+  },
+  IN_USE: {
+    summary: 'The device is used by the system',
+    remedy: 'Take it out of use first (`swapoff`, `vgchange -an`, `mdadm --stop`); there is no option to override this',
+  },
+  SAME_DEVICE: {
+    summary: 'The same device or file was named twice',
+    remedy: 'Each image and the log need a device or file of their own',
+  },
+  OVERLAPPING: {
+    summary: 'Two of the devices overlap',
+    remedy: 'Name partitions that share no byte, and never a partition together with its whole disk',
+  },
+  SIGNATURE_FOUND: {
+    summary: 'There is data on it already',
+    remedy: 'Name another device, or say that the old content may go',
+  },
+  IMAGE_NOT_FOUND: {
+    summary: 'The image file does not exist, and its size is not known',
+    remedy: 'Give size, so that it can be made, or name an existing file or device',
+    syscall: 'stat',
+  },
+  INVALID_OPTION: {
+    summary: 'An option has a value that cannot be used',
+    remedy: 'See docs/API.md for the options',
+  },
+  // Recovery.
+  VERIFY_DIFFERS: {
+    summary: 'After the copy a slave still differs from the master',
+    remedy:
+      'Its device does not return what was written to it: replace it. Nothing was retired, so that recovery can run again',
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorName = keyof typeof ERRORS;
+export type ErrorCode = `ERR_BLOCKMIRROR_${ErrorName}`;
+
+/** The error of a system call, in the shape Node gives its own. */
+export interface SystemError extends Error {
+  errno: number;
+  code: string;
+  syscall?: string;
+  path?: string;
+}
+
+export interface ErrorContext {
+  /** What was found, after the table's summary. */
+  detail?: string;
+  /** In place of the table's remedy. */
+  remedy?: string;
+  image?: string;
+  path?: string;
+  position?: number;
+  /** A positive errno. */
+  systemError?: number;
+  cause?: unknown;
+}
+
+export class BlockmirrorError extends Error {
+  readonly code: ErrorCode;
+  /** Name of the image concerned, or 'log'. */
+  readonly image?: string;
+  readonly path?: string;
+  /** Byte of the image or the log at which it happened. */
+  readonly position?: number;
+  declare readonly cause?: unknown;
+
+  constructor(name: ErrorName, context: ErrorContext = {}) {
+    super(message(name, context), causeOf(name, context));
+    this.name = 'BlockmirrorError';
+    this.code = `ERR_BLOCKMIRROR_${name}`;
+    if (context.image !== undefined) this.image = context.image;
+    if (context.path !== undefined) this.path = context.path;
+    if (context.position !== undefined) this.position = context.position;
+  }
+
+  toJSON(): Problem {
+    return { code: this.code, message: this.message };
+  }
+}
+
+function message(name: ErrorName, context: ErrorContext): string {
+  const entry: ErrorEntry = ERRORS[name];
+  const where = [
+    context.image,
+    context.path === undefined ? undefined : `(${context.path})`,
+    context.position === undefined ? undefined : `at byte ${context.position}`,
+  ].filter((part) => part !== undefined);
+  const prefix = where.length > 0 ? `${where.join(' ')}: ` : '';
+  const detail = context.detail === undefined ? '' : `: ${context.detail}`;
+  const system =
+    context.systemError === undefined || context.systemError === 0 ? '' : ` (${systemErrorName(context.systemError)})`;
+  const summary = prefix === '' ? entry.summary : entry.summary.charAt(0).toLowerCase() + entry.summary.slice(1);
+  return `${prefix}${summary}${detail}${system}. ${context.remedy ?? entry.remedy}.`;
+}
+
+function causeOf(name: ErrorName, context: ErrorContext): { cause?: unknown } {
+  if (context.cause !== undefined) return { cause: context.cause };
+  if (context.systemError === undefined || context.systemError === 0) return {};
+  return { cause: systemError(context.systemError, (ERRORS[name] as ErrorEntry).syscall, context.path) };
+}
+
+/** @param errno positive */
+export function systemErrorName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}
+
+/** @param errno positive */
+export function systemError(errno: number, syscall?: string, path?: string): SystemError {
+  const code = systemErrorName(errno);
+  const error = new Error(
+    [code, syscall, path === undefined ? undefined : `'${path}'`].filter((part) => part !== undefined).join(' '),
+  ) as SystemError;
+  error.errno = -errno;
+  error.code = code;
+  if (syscall !== undefined) error.syscall = syscall;
+  if (path !== undefined) error.path = path;
+  return error;
+}
+
+export function isBlockmirrorError(error: unknown, name?: ErrorName): error is BlockmirrorError {
+  return error instanceof BlockmirrorError && (name === undefined || error.code === `ERR_BLOCKMIRROR_${name}`);
+}
+
+/** Names of the image and path that a native status speaks of. */
+export interface StatusNames {
+  log: string;
+  images: readonly { name: string; path: string }[];
+}
+
+/** The typed error of a native status; `names` may be short of images before the superblock is loaded. */
+export function errorOfStatus(
+  codes: readonly string[],
+  status: NativeStatus,
+  names?: StatusNames,
+  extra: ErrorContext = {},
+): BlockmirrorError {
+  const name = codes[status.code];
+  const known = name !== undefined && name in ERRORS ? (name as ErrorName) : 'INTERNAL';
+  const context: ErrorContext = { ...extra };
+  if (known === 'INTERNAL' && name !== 'INTERNAL')
+    context.detail = `unknown code ${status.code} (${name ?? 'no name'})`;
+  if (status.systemError !== 0) context.systemError = status.systemError;
+  if (status.image === -2) {
+    context.image ??= 'log';
+    if (names !== undefined) context.path ??= names.log;
+  } else if (status.image >= 0) {
+    const image = names?.images[status.image];
+    context.image ??= image?.name ?? (status.image === 0 ? 'master' : `slave${status.image}`);
+    if (image !== undefined && image.path !== '') context.path ??= image.path;
+  }
+  if (POSITIONED.has(known)) context.position ??= status.position;
+  return new BlockmirrorError(known, context);
+}
+
+const POSITIONED: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'MISALIGNED',
+  'OUT_OF_RANGE',
+  'READ_FAILED',
+  'WRITE_FAILED',
+  'HOLE',
+]);
+
+/** Node's own error for an argument of a wrong type. */
+export function invalidArgumentType(name: string, expected: string, actual: unknown): TypeError {
+  const received =
+    actual === null || actual === undefined
+      ? String(actual)
+      : typeof actual === 'object'
+        ? `an instance of ${(actual as object).constructor?.name ?? 'Object'}`
+        : typeof actual === 'function'
+          ? `function ${actual.name}`
+          : `type ${typeof actual} (${String(actual).slice(0, 28)})`;
+  const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${received}`);
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+}

@@ -1,0 +1,408 @@
+/**
+ * The public types: options, results, status and reports. Types only; no code.
+ *
+ * The JSON of the command line is exactly these shapes. All positions, lengths and sizes are bytes. Times are
+ * milliseconds (`…Ms`) or ISO 8601 strings (`…At`).
+ *
+ * Functions over them (lib/index.ts exports all):
+ *   Mirror.create(options: CreateOptions): Promise<CreateReport>
+ *   Mirror.open(log: string, options?: OpenOptions): Promise<Mirror>
+ *   inspect(log: string, options?: InspectOptions): Promise<Inspection>          writes nothing, not exclusive
+ *   recover(log: string, options?: RecoverOptions): Promise<RecoveryReport>      dryRun writes nothing
+ *   verify(log: string, options?: VerifyOptions): Promise<VerifyReport>
+ *   recoveryReportToText(report: RecoveryReport): string                          lib/report.ts
+ *   verifyReportToText(report: VerifyReport): string
+ *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/size.ts; '4GiB', '512KiB', '4096'
+ *   findUses(path: string): Promise<DeviceUse[]>                                  lib/safety.ts; mounted, swap, holders
+ *   findSignatures(path: string): Promise<Signatures>                             lib/safety.ts; asks blkid
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { ErrorCode } from './errors';
+
+export type DeviceKind = 'io_uring' | 'threads';
+export type ImageRole = 'master' | 'slave';
+
+/**
+ * - `synchronized`: identical to the master, and provably so: nothing in flight, nothing uncertain.
+ * - `consistent`: in sync; writes are in flight, or were when the mirror was last stopped without being closed.
+ * - `assumed`: declared identical by the operator, not verified yet.
+ * - `behind`: fractured, but a crash-consistent point in time.
+ * - `synchronizing`: being copied from the master; not usable yet.
+ * - `inconsistent`: a copy began and did not end; not usable.
+ * - `failed`: it returned an error, or cannot be attached; `error` says why.
+ */
+export type ImageState =
+  'synchronized' | 'consistent' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
+
+/**
+ * - `creating`: create did not finish; there is no mirror yet.
+ * - `closed`: closed cleanly, not open anywhere.
+ * - `unclean`: not open, and not closed cleanly: recovery is needed.
+ * - `held`: open in another process.
+ * - `recovering`: open with recovery 'manual' and not recovered yet, or just being recovered.
+ * - `running`: open, takes reads and writes.
+ * - `stopped`: open, but the master or the log failed; `stopped` says why.
+ */
+export type Phase = 'creating' | 'closed' | 'unclean' | 'held' | 'recovering' | 'running' | 'stopped';
+
+export interface Extent {
+  position: number;
+  length: number;
+}
+
+export type Bytes = ArrayBufferView;
+
+/** A size in bytes: a number, or text with a binary unit such as '64MiB', '4GiB' or '512KiB'. */
+export type Size = number | string;
+
+/** Steps of long work, in the order in which they are reached. */
+export type ProgressStep =
+  'prepare' | 'format' | 'flushMaster' | 'copy' | 'flushSlaves' | 'verify' | 'compare' | 'retire';
+
+export interface Progress {
+  step: ProgressStep;
+  bytesDone: number;
+  /** 0 where the step has no length (flushes, format, retire). */
+  bytesTotal: number;
+}
+export type ProgressListener = (progress: Progress) => void;
+
+export interface ImageChoice {
+  path: string;
+  /** Short name, letters, digits, '-', '_' and '.'; default 'master', 'slave1', 'slave2', … */
+  name?: string;
+}
+
+export interface DeviceOption {
+  /** How the devices are reached; default 'auto': io_uring where it is allowed, else threads. */
+  device?: 'auto' | DeviceKind;
+}
+
+export interface CreateOptions extends DeviceOption {
+  log: string;
+  master: string | ImageChoice;
+  slaves: readonly (string | ImageChoice)[];
+  /** Default: the largest that all images allow. Needed where an image is a file that does not exist yet. */
+  size?: Size;
+  /** The caller says that all images hold the same bytes already: no copy. Slaves stay 'assumed' until a verify. */
+  assumeIdentical?: boolean;
+  /** The master's content is the truth and stays. */
+  keepData?: boolean;
+  /** What the slaves and the log hold now may go. */
+  overwriteSignature?: boolean;
+  /** Read the copy back and compare; default true. */
+  verify?: boolean;
+  /** Records of the log's ring; default by the size of the log's device, or the most usual for a file. */
+  ringRecords?: number;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface OpenOptions extends DeviceOption {
+  /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
+  recovery?: 'auto' | 'manual';
+  /** Paths of this opening by image name, instead of what the log has stored. */
+  images?: Readonly<Record<string, string>>;
+  /** Upper bound, in bytes, of what has to be copied after a crash. */
+  recoveryBudget?: Size;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface InspectOptions {
+  images?: Readonly<Record<string, string>>;
+}
+
+export interface RecoverOptions extends DeviceOption {
+  /** Writes nothing: the report says what would be copied. */
+  dryRun?: boolean;
+  /** Read the copy back and compare; default true. */
+  verify?: boolean;
+  images?: Readonly<Record<string, string>>;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface VerifyOptions extends DeviceOption {
+  images?: Readonly<Record<string, string>>;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface WriteOptions {
+  /** Byte of the mirror; a multiple of `status().blockSize`. */
+  position: number;
+  /** First byte of the buffer; default 0. */
+  offset?: number;
+  /** Bytes; default the rest of the buffer. A multiple of `status().blockSize`. */
+  length?: number;
+  /** Durable on every image in sync when the promise resolves; default false (see datasync). */
+  dsync?: boolean;
+  /** Hand the buffer's memory over instead of copying: it is detached now, and given back in the result. */
+  transfer?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface ReadOptions {
+  position: number;
+  offset?: number;
+  length?: number;
+  signal?: AbortSignal;
+}
+
+export interface WritevOptions {
+  dsync?: boolean;
+  signal?: AbortSignal;
+}
+export interface ReadvOptions {
+  signal?: AbortSignal;
+}
+export interface DiscardOptions {
+  signal?: AbortSignal;
+}
+
+export interface WriteResult<B extends Bytes = Bytes> {
+  bytesWritten: number;
+  buffer: B;
+}
+export interface ReadResult<B extends Bytes = Bytes> {
+  bytesRead: number;
+  buffer: B;
+}
+export interface WritevResult {
+  bytesWritten: number;
+  buffers: readonly Bytes[];
+}
+export interface ReadvResult {
+  bytesRead: number;
+  buffers: readonly Bytes[];
+}
+
+export interface ReadStreamOptions {
+  /** First byte; default 0. */
+  start?: number;
+  /** Last byte, inclusive as in node:fs; default the last of the mirror. */
+  end?: number;
+  highWaterMark?: number;
+  signal?: AbortSignal;
+}
+
+export interface WriteStreamOptions {
+  /** First byte; default 0. */
+  start?: number;
+  /** Flush every image in sync before 'finish'; default false: finish alone is acknowledged, not durable. */
+  datasync?: boolean;
+  highWaterMark?: number;
+  signal?: AbortSignal;
+}
+export type MirrorReadStream = Readable & { readonly bytesRead: number };
+export type MirrorWriteStream = Writable & { readonly bytesWritten: number };
+
+/** An error as JSON. */
+export interface Problem {
+  code: ErrorCode;
+  message: string;
+}
+
+export interface Generation {
+  counter: number;
+  id: string;
+  parent: string;
+}
+
+export interface ImageStatus {
+  name: string;
+  role: ImageRole;
+  path: string;
+  state: ImageState;
+  error: Problem | null;
+}
+
+export interface RecoverySummary {
+  finishedAt: string;
+  liveIntents: number;
+  bytesCovered: number;
+  bytesCopied: number;
+  durationMs: number;
+  verified: boolean;
+  fullCompare: boolean;
+}
+
+/** Who has the mirror open, or had it open last. */
+export interface Owner {
+  host: string;
+  bootId: string;
+  process: number;
+  /** Name of that process, when it runs on this host now. */
+  processName: string | null;
+  startedAt: string;
+}
+
+/** One shape for `mirror.status()`, `inspect(log).status` and `blockmirror status --json`. */
+export interface Status {
+  uuid: string;
+  log: string;
+  size: number;
+  blockSize: number;
+  generation: Generation;
+  phase: Phase;
+  /** Why phase is 'stopped'. */
+  stopped: Problem | null;
+  images: ImageStatus[];
+  logUse: {
+    recordCount: number;
+    /** Records that still hold live intents. */
+    recordsLive: number;
+    recordSize: number;
+    sequence: number;
+    tail: number;
+  };
+  coverage: {
+    /** Bytes that a crash now would have recovery copy. */
+    bytes: number;
+    /** Upper bound of `bytes`; null when the mirror is not open here. */
+    budget: number | null;
+    regions: number;
+    /** Bytes of `bytes` in which the images may really differ: the debt of a recovery that has not ended. */
+    uncertainBytes: number;
+  };
+  /** Since open, by name (docs/API.md); empty when the mirror is not open here. */
+  counters: Record<string, number>;
+  /** Requests given to the mirror that have not settled. */
+  pendingRequests: number;
+  lastRecovery: RecoverySummary | null;
+  /** null when the mirror is not open here. */
+  device: DeviceKind | null;
+  /** Who has it open; null when nobody has. */
+  owner: Owner | null;
+}
+
+export interface DeviceFacts {
+  path: string;
+  size: number;
+  logicalBlockSize: number;
+  physicalBlockSize: number;
+  memoryAlignment: number;
+  offsetAlignment: number;
+  blockDevice: boolean;
+  readOnly: boolean;
+  volatileCache: boolean;
+  forceUnitAccess: 'native' | 'emulated';
+}
+
+export interface LiveIntent {
+  /** Of the log record that holds it. */
+  sequence: number;
+  position: number;
+  length: number;
+}
+
+/** What log and images say now. While phase is 'held' it is a moving picture: the owner goes on writing. */
+export interface Inspection {
+  status: Status;
+  clean: boolean;
+  /** The ring holds damage: what is covered is unknown, so every slave needs a full compare. */
+  damaged: boolean;
+  /** In plain words, one line each. */
+  damage: string[];
+  tornRecords: number;
+  liveIntents: LiveIntent[];
+  /** Merged, sorted, disjoint: what recovery would copy. */
+  extents: Extent[];
+  bytesCovered: number;
+  logUuid: string;
+  /** Who opened it last, whether or not it still does. */
+  lastOwner: Owner | null;
+  logDevice: DeviceFacts;
+  /** In the order of status.images; null for an image that cannot be opened. */
+  imageDevices: (DeviceFacts | null)[];
+  /** Whether open() or recover() would take the log and the images as they are now. */
+  attachable: boolean;
+}
+
+export interface RecoverySlave {
+  name: string;
+  path: string;
+  state: ImageState;
+  bytesDiffered: number;
+  bytesCopied: number;
+}
+
+export interface RecoveryReport {
+  uuid: string;
+  log: string;
+  /** Nothing had to be done. */
+  clean: boolean;
+  damaged: boolean;
+  damage: string[];
+  /** Coverage was unknown: everything was compared, and what differed was copied. */
+  fullCompare: boolean;
+  liveIntents: number;
+  extents: Extent[];
+  bytesCovered: number;
+  /** Over all slaves. */
+  bytesCopied: number;
+  slaves: RecoverySlave[];
+  durationMs: number;
+  /** The copy was read back and compared. */
+  verified: boolean;
+  dryRun: boolean;
+}
+
+export interface VerifySlave {
+  name: string;
+  path: string;
+  state: ImageState;
+  bytesDiffered: number;
+}
+
+export interface VerifyReport {
+  uuid: string;
+  log: string;
+  identical: boolean;
+  /** False: the mirror was not closed cleanly, so that differences inside `extents` are what recovery will repair. */
+  clean: boolean;
+  bytesCompared: number;
+  slaves: VerifySlave[];
+  /** The first differences found, bounded. */
+  differences: { slave: string; position: number; length: number }[];
+  /** Live intents, merged; empty when clean. */
+  extents: Extent[];
+  durationMs: number;
+}
+
+export interface CreateReport {
+  uuid: string;
+  log: string;
+  size: number;
+  blockSize: number;
+  images: ImageStatus[];
+  bytesCopied: number;
+  verified: boolean;
+  durationMs: number;
+}
+
+/** Why a device or file is not ours to write. */
+export interface DeviceUse {
+  kind: 'mounted' | 'swap' | 'holder';
+  /** In plain words: where it is mounted, which holder. */
+  detail: string;
+}
+
+export interface Signature {
+  /** As blkid names it ('ext4', 'gpt', 'linux_raid_member'), or 'blockmirror image', 'blockmirror log'. */
+  type: string;
+  kind: 'filesystem' | 'partition-table' | 'raid' | 'blockmirror' | 'other';
+  label: string | null;
+  /** Bytes from the start that it is known to reach; null when not known. */
+  reaches: number | null;
+}
+
+export interface Signatures {
+  signatures: Signature[];
+  /** False: blkid is not installed or failed, so that only blockmirror's own marks were looked for. */
+  probed: boolean;
+  problem: string | null;
+}
+
+export type { ErrorCode };
