@@ -1,0 +1,59 @@
+// The development builds: `node scripts/cmake.mjs <flavour>` builds into build/<flavour> by cmake-js.
+//
+//   debug   the addon and the native tests at -O0, and compile_commands.json at the top for editors
+//   native  the native tests as they ship, for ctest
+//   asan    the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
+//   tsan    the native tests under ThreadSanitizer
+import { availableParallelism } from 'node:os';
+import { existsSync, rmSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+import { root, run } from './support.mjs';
+
+const flavours = {
+  debug: { arguments: ['--debug'] },
+  native: { arguments: [], target: 'blockmirror_tests' },
+  asan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=address,undefined'], target: 'blockmirror_tests' },
+  tsan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=thread'], target: 'blockmirror_tests' },
+};
+
+export const flavourNames = Object.keys(flavours);
+
+export function buildFolder(flavour) {
+  return path.join(root, 'build', flavour);
+}
+
+export function buildFlavour(flavour) {
+  const { arguments: extra, target } = flavours[flavour];
+  const require = createRequire(import.meta.url);
+  const cmakeJs = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
+  const common = ['--out', buildFolder(flavour), '--prefer-make', ...extra];
+  // Configure and build apart: cmake-js' own "compile" answers a compile error by building everything once more.
+  run(process.execPath, [cmakeJs, 'configure', '--silent', ...common]);
+  run(process.execPath, [
+    cmakeJs,
+    'build',
+    ...common,
+    '--parallel',
+    String(availableParallelism()),
+    ...(target ? ['--target', target] : []),
+  ]);
+  if (flavour === 'debug') linkCompileCommands();
+}
+
+function linkCompileCommands() {
+  const link = path.join(root, 'compile_commands.json');
+  rmSync(link, { force: true });
+  symlinkSync(path.join('build', 'debug', 'compile_commands.json'), link);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const flavour = process.argv[2];
+  if (!flavourNames.includes(flavour) || !existsSync(path.join(root, 'node_modules'))) {
+    console.error(`usage: npm run build:debug, or node scripts/cmake.mjs <${flavourNames.join('|')}> after npm ci`);
+    process.exit(2);
+  }
+  buildFlavour(flavour);
+}
