@@ -256,6 +256,8 @@ export interface ErrorContext {
 
 export class BlockmirrorError extends Error {
   readonly code: ErrorCode;
+  /** What to do about it, without a full stop; the message ends with it. */
+  readonly remedy: string;
   /** Name of the image concerned, or 'log'. */
   readonly image?: string;
   readonly path?: string;
@@ -267,6 +269,7 @@ export class BlockmirrorError extends Error {
     super(message(name, context), causeOf(name, context));
     this.name = 'BlockmirrorError';
     this.code = `ERR_BLOCKMIRROR_${name}`;
+    this.remedy = context.remedy ?? ERRORS[name].remedy;
     if (context.image !== undefined) this.image = context.image;
     if (context.path !== undefined) this.path = context.path;
     if (context.position !== undefined) this.position = context.position;
