@@ -1,0 +1,36 @@
+/** Sizes as people write them: '4GiB' to bytes and back. Binary units only: '4GB' is ambiguous and refused. Pure. */
+import { BlockmirrorError } from './errors';
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+const PATTERN = /^(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|PiB)?$/i;
+
+/** @throws ERR_BLOCKMIRROR_INVALID_OPTION naming the option when it is no size */
+export function parseSize(size: number | string, option = 'size'): number {
+  const bytes = typeof size === 'number' ? size : parseText(size);
+  if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0) {
+    throw new BlockmirrorError('INVALID_OPTION', {
+      detail: `${option} is ${JSON.stringify(size)}`,
+      remedy: "Give whole bytes as a number, or text with a binary unit: '4096', '512KiB', '64MiB', '4GiB'",
+    });
+  }
+  return bytes;
+}
+
+function parseText(text: string): number | undefined {
+  const match = PATTERN.exec(text.trim());
+  if (match === null) return undefined;
+  const unit = (match[2] ?? 'B').toLowerCase();
+  const power = UNITS.findIndex((name) => name.toLowerCase() === unit);
+  return Number(match[1]) * 1024 ** power;
+}
+
+/** The largest unit that leaves at least 1, with at most one decimal: '1.5 GiB', '4 KiB', '0 B'. */
+export function formatSize(bytes: number): string {
+  let power = 0;
+  let value = bytes;
+  while (Math.abs(value) >= 1024 && power < UNITS.length - 1) {
+    value /= 1024;
+    power += 1;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${UNITS[power]}`;
+}

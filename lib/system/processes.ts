@@ -1,0 +1,40 @@
+/** Processes and hosts: who we are, and who somebody in an owner record is. Best effort; never throws. */
+import { readFile, readdir, readlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+
+export interface Host {
+  host: string;
+  bootId: string;
+}
+
+const NO_BOOT_ID = '00000000-0000-0000-0000-000000000000';
+/** Limit of the search for an open descriptor: processes looked at. */
+const PROCESS_LIMIT = 20_000;
+
+export async function thisHost(): Promise<Host> {
+  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => NO_BOOT_ID);
+  return { host: hostname().slice(0, 63), bootId: bootId.trim() };
+}
+
+/** null when there is no such process. */
+export async function processName(process: number): Promise<string | null> {
+  if (process <= 0) return null;
+  const text = await readFile(`/proc/${process}/comm`, 'utf8').catch(() => null);
+  return text === null ? null : text.trim();
+}
+
+/** Processes that hold the file or device at `realPath` open, as far as we may look. */
+export async function processesHolding(realPath: string): Promise<number[]> {
+  const entries = await readdir('/proc').catch(() => [] as string[]);
+  const holders: number[] = [];
+  for (const entry of entries.filter((name) => /^\d+$/.test(name)).slice(0, PROCESS_LIMIT)) {
+    const descriptors = await readdir(`/proc/${entry}/fd`).catch(() => [] as string[]);
+    for (const descriptor of descriptors) {
+      if ((await readlink(`/proc/${entry}/fd/${descriptor}`).catch(() => null)) === realPath) {
+        holders.push(Number(entry));
+        break;
+      }
+    }
+  }
+  return holders;
+}
