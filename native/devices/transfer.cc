@@ -1,0 +1,91 @@
+#include "transfer.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace blockmirror {
+
+namespace {
+
+Step finished(int error) {
+  Step step;
+  step.error = error;
+  return step;
+}
+
+Step data_step(Step::Kind kind, const DeviceRequest& request, std::uint64_t longest) {
+  Step step;
+  step.kind = kind;
+  step.position = request.position + request.transferred;
+  step.length = std::min(request.length - request.transferred, longest);
+  step.durable = request.durable && kind == Step::Kind::write;
+  if (request.memory != nullptr) step.memory = request.memory + request.transferred;
+  return step;
+}
+
+Step data_sync() {
+  Step step;
+  step.kind = Step::Kind::data_sync;
+  return step;
+}
+
+Step remainder(const DeviceRequest& request, const TransferPolicy& policy) {
+  switch (request.operation) {
+    case Operation::read:
+      return data_step(Step::Kind::read, request, kMaxStepLength);
+    case Operation::write:
+      return data_step(Step::Kind::write, request, kMaxStepLength);
+    case Operation::write_zeroes:
+      if (policy.zero_range.load(std::memory_order_relaxed)) {
+        return data_step(Step::Kind::zero_range, request, kMaxStepLength);
+      }
+      return data_step(Step::Kind::write_zero_buffer, request, kZeroBufferLength);
+    case Operation::flush:
+      return data_sync();
+  }
+  return finished(EINVAL);
+}
+
+bool refuses_zero_range(std::int64_t result) {
+  return result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS || result == -ENOTTY;
+}
+
+Step again(DeviceRequest& request, const Step& done, int error_at_last) {
+  if (++request.attempts >= kMaxAttempts) return finished(error_at_last);
+  return done;
+}
+
+Step after_bytes(DeviceRequest& request, const Step& done, std::uint64_t bytes, const TransferPolicy& policy) {
+  BLOCKMIRROR_ASSERT(bytes <= done.length, "the kernel transferred more than it was asked to");
+  if (bytes == 0 && done.kind == Step::Kind::read) return finished(EIO);
+  if (bytes < done.length) bytes &= ~std::uint64_t{policy.alignment - 1};
+  if (bytes == 0) return again(request, done, EIO);
+  request.attempts = 0;
+  request.transferred += bytes;
+  if (request.transferred < request.length) return remainder(request, policy);
+  return request.operation == Operation::write_zeroes && request.durable ? data_sync() : finished(0);
+}
+
+}  // namespace
+
+Step first_step(DeviceRequest& request, const TransferPolicy& policy) {
+  request.transferred = 0;
+  request.attempts = 0;
+  if (request.operation != Operation::flush && request.length == 0) return finished(0);
+  return remainder(request, policy);
+}
+
+Step next_step(DeviceRequest& request, const Step& done, std::int64_t result, TransferPolicy& policy) {
+  BLOCKMIRROR_ASSERT(done.kind != Step::Kind::finished, "a finished request got an answer");
+  if (result == -EINTR || result == -EAGAIN) return again(request, done, static_cast<int>(-result));
+  if (done.kind == Step::Kind::zero_range && refuses_zero_range(result)) {
+    policy.zero_range.store(false, std::memory_order_relaxed);
+    return remainder(request, policy);
+  }
+  if (result < 0) return finished(static_cast<int>(-result));
+  if (done.kind == Step::Kind::data_sync) return finished(0);
+  if (done.kind == Step::Kind::zero_range) return after_bytes(request, done, done.length, policy);
+  return after_bytes(request, done, static_cast<std::uint64_t>(result), policy);
+}
+
+}  // namespace blockmirror
