@@ -1,15 +1,31 @@
 {
   "variables": {
     "core_sources": [
+      "native/core/block_seal.cc",
+      "native/core/coverage.cc",
+      "native/core/crc32c.cc",
+      "native/core/formatter.cc",
+      "native/core/identity.cc",
+      "native/core/intent_log.cc",
+      "native/core/log_reader.cc",
+      "native/core/membership.cc",
+      "native/core/mirror.cc",
+      "native/core/recovery.cc",
+      "native/core/session.cc",
+      "native/core/superblock.cc"
     ],
     "device_sources": [
+      "native/devices/transfer.cc"
     ],
-    "simulated_sources": [
-    ],
+    "simulated_sources": [],
     "host_sources": [
+      "native/host/buffer_pool.cc",
+      "native/host/engine_thread.cc",
+      "native/host/request_table.cc",
+      "native/host/session_commands.cc",
+      "native/host/session_host.cc"
     ],
-    "addon_sources": [
-    ],
+    "addon_sources": [],
     "compile_flags": [
       "-std=c++20",
       "-Wall",
