@@ -29,16 +29,22 @@ function headerArguments() {
 
 process.on('exit', (code) => {
   if (code !== 0) {
-    console.error('Building the addon needs g++ 12 or newer, make, python3 and liburing 2.3 or newer with its static library;');
+    console.error(
+      'Building the addon needs g++ 12 or newer, make, python3 and liburing 2.3 or newer with its static library;',
+    );
     console.error('on Debian and Ubuntu: apt-get install g++ make python3 liburing-dev');
   }
 });
-run(process.execPath, [
-  nodeGyp(),
-  'configure',
-  'build',
-  `--jobs=${availableParallelism()}`,
-  '--loglevel=warn',
-  '--silent',
-  ...headerArguments(),
-], { cwd: root });
+run(
+  process.execPath,
+  [
+    nodeGyp(),
+    'configure',
+    'build',
+    `--jobs=${availableParallelism()}`,
+    '--loglevel=warn',
+    '--silent',
+    ...headerArguments(),
+  ],
+  { cwd: root },
+);

@@ -13,7 +13,11 @@ const bin = (name, file) => path.join(path.dirname(require.resolve(`${name}/pack
 const native = filesUnder('native').filter((file) => /\.(cc|h)$/.test(file));
 
 const checks = [
-  ['prettier', process.execPath, [bin('prettier', 'bin/prettier.cjs'), fix ? '--write' : '--check', '--log-level=warn', '.']],
+  [
+    'prettier',
+    process.execPath,
+    [bin('prettier', 'bin/prettier.cjs'), fix ? '--write' : '--check', '--log-level=warn', '.'],
+  ],
   ['eslint', process.execPath, [bin('eslint', 'bin/eslint.js'), '--max-warnings=0', ...(fix ? ['--fix'] : []), '.']],
   ['types', process.execPath, [bin('typescript', 'lib/tsc.js'), '--project', 'tsconfig.json']],
   // Versions of clang-format disagree; Debian 12's is the one that counts, by its full name where others are about.

@@ -19,8 +19,12 @@ export function findCommand(name) {
   return undefined;
 }
 
-const command = (...names) => () => names.some((name) => findCommand(name) !== undefined);
-const header = (name) => () => ['/usr/include', '/usr/local/include'].some((folder) => existsSync(path.join(folder, name)));
+const command =
+  (...names) =>
+  () =>
+    names.some((name) => findCommand(name) !== undefined);
+const header = (name) => () =>
+  ['/usr/include', '/usr/local/include'].some((folder) => existsSync(path.join(folder, name)));
 const staticLibrary = (name) => () =>
   ['', '64', '/x86_64-linux-gnu', '/aarch64-linux-gnu'].some((suffix) =>
     ['/usr/lib', '/usr/local/lib'].some((folder) => existsSync(path.join(folder + suffix, name))),

@@ -33,7 +33,10 @@ function installPackages(purpose) {
   }
   if (process.getuid?.() !== 0) {
     const line = `apt-get update && sudo apt-get install --yes --no-install-recommends ${packages.join(' ')}`;
-    fail('Some Debian packages are missing and this is not root. Run this, then the same command again:', `  sudo ${line}`);
+    fail(
+      'Some Debian packages are missing and this is not root. Run this, then the same command again:',
+      `  sudo ${line}`,
+    );
   }
   console.error(`installing ${packages.join(' ')}`);
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -55,8 +58,9 @@ function nodeModulesMatch() {
   const have = JSON.parse(readFileSync(installed, 'utf8')).packages;
   const wanted = Object.entries(want).filter(([name]) => name !== '');
   return (
-    wanted.every(([name, { version, optional, peer }]) => (have[name] ? have[name].version === version : optional || peer)) &&
-    Object.keys(have).every((name) => name in want)
+    wanted.every(([name, { version, optional, peer }]) =>
+      have[name] ? have[name].version === version : optional || peer,
+    ) && Object.keys(have).every((name) => name in want)
   );
 }
 

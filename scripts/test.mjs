@@ -1,0 +1,85 @@
+// Runs tests and ends with one line, `N passed, N failed, N skipped`.
+//
+//   node scripts/test.mjs native | unit | long | asan | tsan ...
+//
+// Whatever a suite reports, a crash, a test that was never run and anything left behind on the machine count as failed.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+import { buildFlavour, buildFolder } from './cmake.mjs';
+import { findLeftovers, removeLeftovers } from './leftovers.mjs';
+import { readCtestReport } from './ctest-report.mjs';
+import { readJestReport } from './jest-report.mjs';
+import { root } from './support.mjs';
+
+const results = path.join(root, 'build', 'test-results');
+
+function runCtest(flavour, environment, wrapper = []) {
+  const report = path.join(results, `${flavour}.xml`);
+  rmSync(report, { force: true });
+  buildFlavour(flavour, wrapper);
+  const [command, ...args] = [...wrapper, 'ctest', '--test-dir', buildFolder(flavour), '--output-on-failure'];
+  const env = { ...process.env, ...environment };
+  spawnSync(command, [...args, '--no-tests=error', '--output-junit', report], { cwd: root, stdio: 'inherit', env });
+  return readCtestReport(report);
+}
+
+function runJest(name, config, environment, filters) {
+  const report = path.join(results, `${name}.json`);
+  rmSync(report, { force: true });
+  const jest = createRequire(import.meta.url).resolve('jest/bin/jest.js');
+  const args = [jest, '--config', config, '--runInBand', '--json', '--outputFile', report, ...filters];
+  spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } });
+  return readJestReport(report);
+}
+
+// What the sanitizers are told: every finding ends the test it is found in.
+const addressOptions = {
+  ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
+  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+};
+const threadOptions = { TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1' };
+// GCC 12's ThreadSanitizer cannot place its shadow under the address randomisation of newer kernels.
+const fixedAddresses = ['setarch', '--addr-no-randomize'];
+
+const suites = {
+  native: (environment) => runCtest('native', environment),
+  unit: (environment, filters) => runJest('unit', 'jest.config.cjs', environment, filters),
+  long: (environment, filters) => runJest('long', 'jest.long.config.cjs', environment, filters),
+  asan: (environment) => runCtest('asan', { ...environment, ...addressOptions }),
+  tsan: (environment) => runCtest('tsan', { ...environment, ...threadOptions }, fixedAddresses),
+};
+
+// Each suite has a temporary folder of its own, which shows what it left behind.
+function runSuite(name, filters) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), `blockmirror-${name}-`));
+  const counts = suites[name]({ TMPDIR: folder }, filters);
+  const leftovers = findLeftovers(folder);
+  for (const leftover of leftovers) counts.failures.push(`left behind: ${leftover.what}`);
+  counts.failed += leftovers.length;
+  removeLeftovers(leftovers);
+  rmSync(folder, { recursive: true, force: true });
+  return counts;
+}
+
+const names = process.argv.slice(2).filter((argument) => argument in suites);
+const filters = process.argv.slice(2).filter((argument) => !(argument in suites));
+if (names.length === 0) {
+  console.error(`usage: node scripts/test.mjs ${Object.keys(suites).join('|')}... [jest filters]`);
+  process.exit(2);
+}
+mkdirSync(results, { recursive: true });
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+for (const name of names) {
+  const counts = runSuite(name, filters);
+  console.log(`\n${name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  for (const failure of counts.failures) console.log(`  failed: ${failure}`);
+  for (const skip of counts.skips) console.log(`  skipped: ${skip}`);
+  for (const key of Object.keys(total)) total[key] += counts[key];
+}
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
