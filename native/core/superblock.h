@@ -30,6 +30,13 @@ inline constexpr std::uint64_t kHeldLabelsPosition = 192 * 1024;  // reserved: l
 inline constexpr std::uint64_t kHeldLabelsLength = 256 * 1024;
 inline constexpr std::uint64_t kRingPosition = 512 * 1024;
 inline constexpr std::uint64_t kMapLength = 1024 * 1024;          // fracture map of one slave
+inline constexpr std::uint64_t kPositionLimit = std::uint64_t{1} << 63;  // every position and length on disk is below it
+inline constexpr std::uint32_t kMaximumBlockSize = 64 * 1024;
+inline constexpr std::uint32_t kMaximumPhysicalBlockSize = 1024 * 1024;
+inline constexpr std::uint32_t kMaximumRecordSize = 64 * 1024;
+inline constexpr std::uint32_t kMinimumRecordCount = 8;
+inline constexpr std::uint32_t kMaximumRecordCount = 1024 * 1024;
+inline constexpr std::uint64_t kMaximumOpenCount = 0xffffffff;    // records carry it in 32 bits: one a second for 136 years
 inline constexpr std::size_t kImageNameLength = 31;               // bytes of UTF-8, without the terminator
 inline constexpr std::size_t kImagePathLength = 767;
 inline constexpr std::size_t kHostNameLength = 63;
@@ -115,5 +122,7 @@ Status choose_superblock(std::span<const std::byte> copy_a, std::span<const std:
 
 // Bytes that a log with that ring needs, map areas included.
 std::uint64_t log_length(std::uint32_t record_count, std::uint32_t record_size);
+// Where formatting puts the fracture map of image `index` (1.. ; the master has none): kMapLength bytes.
+std::uint64_t map_position(std::uint32_t record_count, std::uint32_t record_size, unsigned index);
 
 }  // namespace blockmirror

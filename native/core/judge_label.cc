@@ -1,0 +1,122 @@
+// May this image be attached? The rules of I8 as a table, first match wins; `image` is what the superblock says of it.
+//
+//   #   when                                                                              answer
+//   --- identity: who is this? A label that can be read says so whatever the size of the device -------------------------
+//   1   label found, of another mirror or another formatting of the log                   FOREIGN_IMAGE
+//   2   label found, with the UUID of another image of this mirror, or the other role     SWAPPED_IMAGES
+//   3   label found, with a UUID that the log does not know                               FOREIGN_IMAGE
+//   4   the device is smaller than it was when the mirror was made                        TRUNCATED_IMAGE
+//   5   no label found                                                                    what was found instead
+//   6   label and superblock differ about the mirror's size or the place of the label     LABEL_DAMAGED
+//   --- openings: every one has a number and a random incarnation; the superblock is written before the labels -----------
+//   7   label.open_count > log's                                                          STALE_LOG
+//   8   the image is not expected to follow (behind, inconsistent, failed), or create
+//       is under way                                                                      ok
+//   9   same open_count, other incarnation                                                DIVERGED
+//   10  label one opening behind, its incarnation is not the log's previous one           DIVERGED
+//   11  label one opening behind, the log is `opening`                                    (go on)
+//   12  label further behind, or one behind and the log not `opening`                     STALE_IMAGE
+//   13  label sealed for this opening, the log is still `opening`                         STALE_LOG
+//   14  the log is sealed, the label not                                                  STALE_IMAGE
+//   --- generations: a fracture writes both superblocks, then all labels, and ends before the next one starts ------------
+//   15  label.counter > log's: log's generation is label's parent, in its history, or
+//       older than a history that is full                                                 STALE_LOG
+//   16  label.counter > log's otherwise                                                   DIVERGED
+//   17  same counter, other id                                                            DIVERGED
+//   18  label.counter < log's: it is the log's parent and the log is not sealed           ok
+//   19  label.counter < log's: in the log's history, its parent, or older than a history
+//       that is full                                                                      STALE_IMAGE
+//   20  label.counter < log's otherwise                                                   DIVERGED
+//   21  everything equal                                                                  ok
+//
+// 11: a crash while the labels were being written. An opener that finds the log `opening` brings every label to that
+// incarnation before it starts an opening of its own, so that a label is never two behind.
+// 14: closing seals the labels before the superblock, so a label that is not sealed was put back afterwards; the
+// reverse, a sealed label under an open log, is a crash while closing and fine: nothing is written after the seal.
+// 18: a crash between the superblock and the labels of a fracture.
+// What this cannot see: a log or an image put back from a copy taken *within the same opening* and the same generation.
+#include <algorithm>
+
+#include "label.h"
+
+namespace blockmirror {
+namespace {
+
+using History = std::array<GenerationMark, kGenerationHistory>;
+
+bool is_known(const Generation& holder, const History& history, const Generation& asked) {
+  const GenerationMark mark{asked.counter, asked.id};
+  return holder.parent == asked.id || std::find(history.begin(), history.end(), mark) != history.end();
+}
+
+bool precedes_full_history(const History& history, const Generation& asked) {
+  return history.back() != GenerationMark{} && asked.counter < history.back().counter;
+}
+
+Code judge_identity(const Superblock& superblock, unsigned index, const Label& label) {
+  if (label.mirror_uuid != superblock.mirror_uuid || label.log_uuid != superblock.log_uuid) return Code::FOREIGN_IMAGE;
+  const ImageRecord& image = superblock.images[index];
+  if (label.image_uuid == image.uuid) return label.role == image.role ? Code::ok : Code::SWAPPED_IMAGES;
+  const bool of_ours = std::any_of(superblock.images.begin(), superblock.images.end(),
+                                   [&](const ImageRecord& other) { return other.uuid == label.image_uuid; });
+  return of_ours ? Code::SWAPPED_IMAGES : Code::FOREIGN_IMAGE;
+}
+
+Code judge_opening(const Superblock& superblock, const Label& label) {
+  if (label.open_count == superblock.open_count) {
+    if (label.incarnation != superblock.incarnation) return Code::DIVERGED;
+    if (label.sealed && superblock.lifecycle == Lifecycle::opening) return Code::STALE_LOG;
+    if (!label.sealed && superblock.lifecycle == Lifecycle::sealed) return Code::STALE_IMAGE;
+    return Code::ok;
+  }
+  if (label.open_count + 1 != superblock.open_count) return Code::STALE_IMAGE;
+  if (label.incarnation != superblock.previous_incarnation) return Code::DIVERGED;
+  return superblock.lifecycle == Lifecycle::opening ? Code::ok : Code::STALE_IMAGE;
+}
+
+Code judge_generation(const Superblock& superblock, const Label& label) {
+  const Generation &of_log = superblock.generation, &of_label = label.generation;
+  if (of_label.counter == of_log.counter) return of_label.id == of_log.id ? Code::ok : Code::DIVERGED;
+  if (of_label.counter > of_log.counter) {
+    const bool descends = is_known(of_label, label.history, of_log) || precedes_full_history(label.history, of_log);
+    return descends ? Code::STALE_LOG : Code::DIVERGED;
+  }
+  const bool is_parent = of_label.id == of_log.parent && of_label.counter + 1 == of_log.counter;
+  if (is_parent && superblock.lifecycle != Lifecycle::sealed) return Code::ok;
+  const bool left_behind =
+      is_known(of_log, superblock.history, of_label) || precedes_full_history(superblock.history, of_label);
+  return left_behind ? Code::STALE_IMAGE : Code::DIVERGED;
+}
+
+bool is_expected_to_follow(const Superblock& superblock, ImageState state) {
+  if (superblock.lifecycle == Lifecycle::creating) return false;
+  return state == ImageState::in_sync || state == ImageState::assumed || state == ImageState::synchronizing;
+}
+
+Code judge(const Superblock& superblock, unsigned index, const Status& found, const Label& label,
+           std::uint64_t device_size) {
+  const ImageRecord& image = superblock.images[index];
+  if (found.ok()) {
+    if (Code code = judge_identity(superblock, index, label); code != Code::ok) return code;
+  }
+  if (device_size < image.device_size) return Code::TRUNCATED_IMAGE;
+  if (!found.ok()) return found.code;
+  if (label.size != superblock.size || label.label_position != image.label_position) return Code::LABEL_DAMAGED;
+  if (label.open_count > superblock.open_count) return Code::STALE_LOG;
+  if (!is_expected_to_follow(superblock, image.state)) return Code::ok;
+  if (Code code = judge_opening(superblock, label); code != Code::ok) return code;
+  return judge_generation(superblock, label);
+}
+
+}  // namespace
+
+Status judge_label(const Superblock& superblock, unsigned index, const Status& found, const Label& label,
+                   std::uint64_t device_size) {
+  BLOCKMIRROR_ASSERT(index < superblock.images.size(), "only an image that the log knows is judged");
+  const Code code = judge(superblock, index, found, label, device_size);
+  if (code == Code::ok) return Status::success();
+  const bool as_found = !found.ok() && code == found.code;
+  return Status::of(code, static_cast<ImageIndex>(index), as_found ? found.system_error : 0, as_found ? found.position : 0);
+}
+
+}  // namespace blockmirror

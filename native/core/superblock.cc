@@ -1,0 +1,283 @@
+// Offsets and the reason for each rule: docs/FORMAT.md. The order of the calls below is the order on the disk.
+#include "superblock.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "block_seal.h"
+#include "bytes.h"
+#include "extent.h"
+#include "label.h"
+#include "record.h"
+
+namespace blockmirror {
+namespace {
+
+constexpr BlockSeal kSeal{"BLKMIRLG", Code::NOT_A_LOG, Code::LOG_DAMAGED, kLogDevice};
+
+constexpr std::size_t kHistoryOffset = 256;
+constexpr std::size_t kOwnerOffset = 640;
+constexpr std::size_t kRecoveryOffset = 736;
+constexpr std::size_t kHeaderLength = 4096;
+constexpr std::size_t kImageEntryLength = 1024;
+constexpr std::size_t kImageNameOffset = 64;
+constexpr std::size_t kImagePathOffset = 128;
+constexpr std::uint64_t kMapAlignment = 4096;
+
+static_assert(kHeaderLength + kMaxImages * kImageEntryLength == kSuperblockLength);
+static_assert(kHistoryOffset + kGenerationHistory * 24 == kOwnerOffset);
+static_assert(kImagePathOffset + kImagePathLength + 1 <= kImageEntryLength);
+static_assert(kSuperblockCopyB + kSuperblockLength <= kHistoryPosition);
+static_assert(kHistoryPosition + kHistoryLength <= kHeldLabelsPosition);
+static_assert(kHeldLabelsPosition + kHeldLabelsLength <= kRingPosition);
+
+void encode_image(const ImageRecord& image, std::span<std::byte> entry) {
+  ByteWriter writer(entry);
+  writer.uuid(image.uuid);
+  writer.u8(static_cast<std::uint8_t>(image.role));
+  writer.u8(static_cast<std::uint8_t>(image.state));
+  writer.u8(static_cast<std::uint8_t>(image.path_kind));
+  writer.zeroes_until(24);
+  writer.u64(image.device_size);
+  writer.u64(image.label_position);
+  writer.u64(image.map_position);
+  writer.u64(image.map_length);
+  writer.zeroes_until(kImageNameOffset);
+  writer.text(image.name, kImageNameLength + 1);
+  writer.zeroes_until(kImagePathOffset);
+  writer.text(image.path, kImagePathLength + 1);
+  writer.zeroes_until(entry.size());
+}
+
+bool decode_image(std::span<const std::byte> entry, ImageRecord& into) {
+  ByteReader reader(entry);
+  into.uuid = reader.uuid();
+  into.role = reader.choice(Role::slave);
+  into.state = reader.choice(ImageState::failed);
+  into.path_kind = reader.choice(PathKind::relative);
+  reader.zeroes_until(24);
+  into.device_size = reader.u64();
+  into.label_position = reader.u64();
+  into.map_position = reader.u64();
+  into.map_length = reader.u64();
+  reader.zeroes_until(kImageNameOffset);
+  into.name = reader.text(kImageNameLength + 1);
+  reader.zeroes_until(kImagePathOffset);
+  into.path = reader.text(kImagePathLength + 1);
+  reader.zeroes_until(entry.size());
+  return reader.ok();
+}
+
+void encode_owner(const Owner& owner, ByteWriter& writer) {
+  writer.uuid(owner.boot_id);
+  writer.u32(owner.process);
+  writer.u32(0);
+  writer.u64(owner.started_at_ms);
+  writer.text(owner.host, kHostNameLength + 1);
+}
+
+void decode_owner(ByteReader& reader, Owner& into) {
+  into.boot_id = reader.uuid();
+  into.process = reader.u32();
+  if (reader.u32() != 0) reader.fail();
+  into.started_at_ms = reader.u64();
+  into.host = reader.text(kHostNameLength + 1);
+}
+
+void encode_recovery(const RecoverySummary& summary, ByteWriter& writer) {
+  writer.u64(summary.finished_at_ms);
+  writer.u64(summary.live_intents);
+  writer.u64(summary.bytes_covered);
+  writer.u64(summary.bytes_copied);
+  writer.u64(summary.duration_ms);
+  writer.u8(summary.verified ? 1 : 0);
+  writer.u8(summary.full_compare ? 1 : 0);
+}
+
+void decode_recovery(ByteReader& reader, RecoverySummary& into) {
+  into.finished_at_ms = reader.u64();
+  into.live_intents = reader.u64();
+  into.bytes_covered = reader.u64();
+  into.bytes_copied = reader.u64();
+  into.duration_ms = reader.u64();
+  into.verified = reader.flag();
+  into.full_compare = reader.flag();
+}
+
+std::uint32_t decode_header(ByteReader& reader, Superblock& into) {
+  decode_preamble(reader, into.compatible_features, into.incompatible_features, into.update);
+  into.created_at_ms = reader.u64();
+  into.mirror_uuid = reader.uuid();
+  into.log_uuid = reader.uuid();
+  into.size = reader.u64();
+  into.block_size = reader.u32();
+  into.physical_block_size = reader.u32();
+  into.log_size = reader.u64();
+  into.ring.position = reader.u64();
+  into.ring.record_size = reader.u32();
+  into.ring.record_count = reader.u32();
+  into.ring.in_flight_limit = reader.u32();
+  std::uint32_t image_count = reader.u32();
+  into.generation = decode_generation(reader);
+  into.open_count = reader.u64();
+  into.incarnation = reader.uuid();
+  into.previous_incarnation = reader.uuid();
+  into.first_sequence = reader.u64();
+  into.sealed_sequence = reader.u64();
+  into.lifecycle = reader.choice(Lifecycle::sealed);
+  reader.zeroes_until(kHistoryOffset);
+  decode_generation_history(reader, into.history);
+  decode_owner(reader, into.owner);
+  decode_recovery(reader, into.last_recovery);
+  reader.zeroes_until(kHeaderLength);
+  return image_count;
+}
+
+bool is_block(std::uint32_t bytes, std::uint32_t smallest, std::uint32_t largest) {
+  return std::has_single_bit(bytes) && bytes >= smallest && bytes <= largest;
+}
+
+// Inside [first, last) without any sum that could wrap.
+bool lies_within(Extent extent, std::uint64_t first, std::uint64_t last) {
+  return first <= last && extent.position >= first && extent.position <= last && extent.length <= last - extent.position;
+}
+
+bool sizes_are_valid(const Superblock& superblock) {
+  return is_block(superblock.block_size, kSectorLength, kMaximumBlockSize) &&
+         is_block(superblock.physical_block_size, superblock.block_size, kMaximumPhysicalBlockSize) &&
+         superblock.size > 0 && superblock.size < kPositionLimit && superblock.size % superblock.block_size == 0;
+}
+
+bool ring_is_valid(const Superblock& superblock) {
+  const RingGeometry& ring = superblock.ring;
+  return is_block(ring.record_size, kMinimumRecordSize, kMaximumRecordSize) &&
+         ring.record_count >= kMinimumRecordCount && ring.record_count <= kMaximumRecordCount &&
+         ring.in_flight_limit >= 1 && ring.in_flight_limit <= ring.record_count / 2 &&
+         ring.position % ring.record_size == 0 && superblock.log_size < kPositionLimit &&
+         superblock.log_size >= log_length(ring.record_count, ring.record_size) &&
+         lies_within({ring.position, ring.length()}, kRingPosition, superblock.log_size);
+}
+
+bool opening_is_valid(const Superblock& superblock) {
+  if (superblock.open_count == 0) return superblock.lifecycle == Lifecycle::creating;
+  return superblock.open_count <= kMaximumOpenCount && !superblock.incarnation.is_zero() &&
+         superblock.first_sequence >= superblock.ring.record_count && superblock.first_sequence < kPositionLimit &&
+         superblock.sealed_sequence < kPositionLimit &&
+         (superblock.lifecycle != Lifecycle::sealed || superblock.sealed_sequence + 1 >= superblock.first_sequence);
+}
+
+bool text_is_valid(const std::string& text, std::size_t longest) {
+  return !text.empty() && text.size() <= longest && text.find('\0') == std::string::npos;
+}
+
+bool image_is_valid(const Superblock& superblock, unsigned index) {
+  const ImageRecord& image = superblock.images[index];
+  if (image.uuid.is_zero() || (image.role == Role::master) != (index == 0)) return false;
+  if (!text_is_valid(image.name, kImageNameLength) || !text_is_valid(image.path, kImagePathLength)) return false;
+  if (image.device_size >= kPositionLimit || image.label_position % kLabelAreaLength != 0 ||
+      !lies_within({image.label_position, kLabelAreaLength}, superblock.size, image.device_size)) {
+    return false;
+  }
+  if (image.map_length == 0) return image.map_position == 0;
+  std::uint64_t after_ring = superblock.ring.position + superblock.ring.length();
+  return image.map_position % kMapAlignment == 0 && image.map_length % kMapAlignment == 0 &&
+         lies_within({image.map_position, image.map_length}, after_ring, superblock.log_size);
+}
+
+bool images_differ(const ImageRecord& one, const ImageRecord& other) {
+  Extent map{one.map_position, one.map_length}, other_map{other.map_position, other.map_length};
+  return one.uuid != other.uuid && one.name != other.name &&
+         (one.path != other.path || one.path_kind != other.path_kind) && !map.overlaps(other_map);
+}
+
+bool images_are_valid(const Superblock& superblock) {
+  if (superblock.images.size() < 2 || superblock.images.size() > kMaxImages) return false;
+  for (unsigned i = 0; i < superblock.images.size(); ++i) {
+    if (!image_is_valid(superblock, i)) return false;
+    for (unsigned j = 0; j < i; ++j) {
+      if (!images_differ(superblock.images[i], superblock.images[j])) return false;
+    }
+  }
+  return true;
+}
+
+// Asked before encoding (asserted) and after decoding (answered): we never write what we would not read.
+bool is_valid(const Superblock& superblock) {
+  return (superblock.incompatible_features & ~kKnownIncompatibleFeatures) == 0 && !superblock.mirror_uuid.is_zero() &&
+         !superblock.log_uuid.is_zero() && sizes_are_valid(superblock) && ring_is_valid(superblock) &&
+         generation_is_valid(superblock.generation, superblock.history) && opening_is_valid(superblock) &&
+         superblock.owner.host.size() <= kHostNameLength && superblock.owner.host.find('\0') == std::string::npos &&
+         images_are_valid(superblock);
+}
+
+}  // namespace
+
+void encode_superblock(const Superblock& superblock, std::span<std::byte> into) {
+  BLOCKMIRROR_ASSERT(into.size() == kSuperblockLength, "a superblock copy has one length");
+  BLOCKMIRROR_ASSERT(is_valid(superblock), "a superblock that no reader would accept must not be written");
+  ByteWriter writer(into);
+  encode_preamble(kSeal, superblock.compatible_features, superblock.incompatible_features, superblock.update, writer);
+  writer.u64(superblock.created_at_ms);
+  writer.uuid(superblock.mirror_uuid);
+  writer.uuid(superblock.log_uuid);
+  writer.u64(superblock.size);
+  writer.u32(superblock.block_size);
+  writer.u32(superblock.physical_block_size);
+  writer.u64(superblock.log_size);
+  writer.u64(superblock.ring.position);
+  writer.u32(superblock.ring.record_size);
+  writer.u32(superblock.ring.record_count);
+  writer.u32(superblock.ring.in_flight_limit);
+  writer.u32(static_cast<std::uint32_t>(superblock.images.size()));
+  encode_generation(superblock.generation, writer);
+  writer.u64(superblock.open_count);
+  writer.uuid(superblock.incarnation);
+  writer.uuid(superblock.previous_incarnation);
+  writer.u64(superblock.first_sequence);
+  writer.u64(superblock.sealed_sequence);
+  writer.u8(static_cast<std::uint8_t>(superblock.lifecycle));
+  writer.zeroes_until(kHistoryOffset);
+  encode_generation_history(superblock.history, writer);
+  encode_owner(superblock.owner, writer);
+  BLOCKMIRROR_ASSERT(writer.position() == kRecoveryOffset, "the owner ends where the last recovery starts");
+  encode_recovery(superblock.last_recovery, writer);
+  writer.zeroes_until(into.size());
+  for (std::size_t i = 0; i < superblock.images.size(); ++i) {
+    encode_image(superblock.images[i], into.subspan(kHeaderLength + i * kImageEntryLength, kImageEntryLength));
+  }
+  seal_block(into);
+}
+
+Status decode_superblock(std::span<const std::byte> copy, Superblock& into) {
+  if (copy.size() != kSuperblockLength) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  if (Code code = check_block(kSeal, copy); code != Code::ok) return Status::of(code, kLogDevice);
+  Superblock found;
+  ByteReader reader(copy);
+  std::uint32_t image_count = decode_header(reader, found);
+  if (!reader.ok() || image_count > kMaxImages) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  found.images.resize(image_count);
+  for (std::size_t i = 0; i < kMaxImages; ++i) {
+    std::span<const std::byte> entry = copy.subspan(kHeaderLength + i * kImageEntryLength, kImageEntryLength);
+    bool whole = i < image_count ? decode_image(entry, found.images[i]) : ByteReader::all_zero(entry);
+    if (!whole) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  }
+  if (!is_valid(found)) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  into = std::move(found);
+  return Status::success();
+}
+
+Status choose_superblock(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Superblock& into) {
+  return choose_copy(kSeal, copy_a, copy_b, into, decode_superblock);
+}
+
+std::uint64_t log_length(std::uint32_t record_count, std::uint32_t record_size) {
+  return map_position(record_count, record_size, kMaxImages);
+}
+
+std::uint64_t map_position(std::uint32_t record_count, std::uint32_t record_size, unsigned index) {
+  BLOCKMIRROR_ASSERT(index >= 1, "the master has no fracture map");
+  std::uint64_t ring_end = kRingPosition + std::uint64_t{record_count} * record_size;
+  return (ring_end + kMapLength - 1) / kMapLength * kMapLength + (index - 1) * kMapLength;
+}
+
+}  // namespace blockmirror
