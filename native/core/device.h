@@ -125,6 +125,9 @@ class [[nodiscard]] ParallelOperation {
   ParallelOperation(std::span<Device* const> devices, ImageSet images, const DeviceRequest& model)
       : devices_(devices), images_(images), model_(model) {}
 
+  // Reads need a place of their own for each image; by default all requests share the model's memory.
+  void set_memory(unsigned image, std::byte* memory) { memory_[image] = memory; }
+
   bool await_ready() const noexcept { return images_ == 0; }
   void await_suspend(std::coroutine_handle<> waiting) {
     waiting_ = waiting;
@@ -132,6 +135,7 @@ class [[nodiscard]] ParallelOperation {
     for (unsigned i = 0; i < devices_.size(); ++i) {
       if (((images_ >> i) & 1u) == 0) continue;
       requests_[i] = model_;
+      if (memory_[i] != nullptr) requests_[i].memory = memory_[i];
       requests_[i].context = this;
       requests_[i].on_complete = [](DeviceRequest& request) {
         auto* self = static_cast<ParallelOperation*>(request.context);
@@ -161,6 +165,7 @@ class [[nodiscard]] ParallelOperation {
   unsigned pending_ = 0;
   std::coroutine_handle<> waiting_;
   std::array<DeviceRequest, kMaxImages> requests_;
+  std::array<std::byte*, kMaxImages> memory_{};
 };
 
 }  // namespace blockmirror

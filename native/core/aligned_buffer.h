@@ -1,0 +1,39 @@
+// Memory for direct I/O that the core itself needs: records, superblocks, labels, copies.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include "assert.h"
+
+namespace blockmirror {
+
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  // Zeroed. The alignment satisfies every device: no memory alignment in the field exceeds a page.
+  explicit AlignedBuffer(std::size_t length) : length_(length) {
+    std::size_t rounded = (length + kAlignment - 1) / kAlignment * kAlignment;
+    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+    BLOCKMIRROR_ASSERT(memory_ != nullptr, "out of memory for an I/O buffer");
+    std::memset(memory_.get(), 0, rounded);
+  }
+  std::span<std::byte> span() { return {memory_.get(), length_}; }
+  std::span<const std::byte> span() const { return {memory_.get(), length_}; }
+  std::span<std::byte> first(std::size_t length) { return span().first(length); }
+  std::size_t size() const { return length_; }
+
+  static constexpr std::size_t kAlignment = 4096;
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  std::size_t length_ = 0;
+};
+
+}  // namespace blockmirror

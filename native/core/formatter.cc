@@ -1,0 +1,147 @@
+#include "formatter.h"
+
+#include <algorithm>
+
+#include "aligned_buffer.h"
+#include "label.h"
+#include "record.h"
+
+namespace blockmirror {
+namespace {
+
+constexpr std::uint64_t kFormatChunk = 1024 * 1024;  // bytes written at once
+
+// Everything but the ring and the superblocks: reserved areas and maps, so that no block of the log is ever a hole.
+Task<Status> write_zeroes(Device& log, Extent extent) {
+  AlignedBuffer zeroes(kFormatChunk);
+  for (std::uint64_t at = extent.position; at < extent.end(); at += kFormatChunk) {
+    const std::uint64_t length = std::min(kFormatChunk, extent.end() - at);
+    const int error = co_await log.write(at, zeroes.first(length));
+    if (error != 0) co_return Status::of(Code::WRITE_FAILED, kLogDevice, error, at);
+  }
+  co_return Status::success();
+}
+
+Task<Status> write_blank_ring(Device& log, const Superblock& superblock) {
+  const RingGeometry& ring = superblock.ring;
+  AlignedBuffer chunk(kFormatChunk);
+  const std::uint32_t per_chunk = static_cast<std::uint32_t>(kFormatChunk / ring.record_size);
+  for (std::uint32_t slot = 0; slot < ring.record_count; slot += per_chunk) {
+    const std::uint32_t count = std::min(per_chunk, ring.record_count - slot);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      auto bytes = chunk.span().subspan(std::size_t{i} * ring.record_size, ring.record_size);
+      encode_blank_record(superblock.log_uuid, slot + i, ring.record_count, bytes);
+    }
+    const std::uint64_t position = ring.position + std::uint64_t{slot} * ring.record_size;
+    const int error = co_await log.write(position, chunk.first(std::size_t{count} * ring.record_size));
+    if (error != 0) co_return Status::of(Code::WRITE_FAILED, kLogDevice, error, position);
+  }
+  co_return Status::success();
+}
+
+Task<Status> flush_log(Device& log) {
+  const int error = co_await log.flush();
+  co_return error == 0 ? Status::success() : Status::of(Code::WRITE_FAILED, kLogDevice, error);
+}
+
+std::uint64_t largest_size(std::span<Device* const> images) {
+  std::uint64_t size = ~0ull;
+  for (const Device* image : images) size = std::min(size, label_position(image->traits().size));
+  return size;
+}
+
+}  // namespace
+
+Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
+                       std::span<Device* const> images, Superblock& into) {
+  into = Superblock{};
+  runtime.random(into.mirror_uuid.bytes);
+  runtime.random(into.log_uuid.bytes);
+  runtime.random(into.generation.id.bytes);
+  runtime.random(into.incarnation.bytes);
+  into.generation.counter = 1;
+  into.open_count = 1;
+  into.lifecycle = Lifecycle::creating;
+  into.created_at_ms = runtime.wall_clock_ms();
+
+  into.block_size = 512;
+  into.physical_block_size = 512;
+  for (const Device* image : images) {
+    const DeviceTraits& traits = image->traits();
+    into.block_size = std::max({into.block_size, traits.logical_block_size, traits.offset_alignment});
+    into.physical_block_size = std::max({into.physical_block_size, into.block_size, traits.physical_block_size});
+  }
+  const std::uint64_t largest = largest_size(images) / into.block_size * into.block_size;
+  into.size = options.size == 0 ? largest : options.size;
+  if (into.size == 0 || into.size > largest) {
+    const auto smallest = std::min_element(images.begin(), images.end(), [](const Device* a, const Device* b) {
+      return a->traits().size < b->traits().size;
+    });
+    return Status::of(Code::TOO_SMALL, static_cast<ImageIndex>(smallest - images.begin()), 0, largest);
+  }
+  if (into.size % into.block_size != 0) return Status::of(Code::MISALIGNED, kNoImage, 0, into.block_size);
+
+  const DeviceTraits& log_traits = log.traits();
+  into.ring.position = kRingPosition;
+  into.ring.record_size = std::max(kMinimumRecordSize, log_traits.physical_block_size);
+  into.ring.record_count = options.ring_records;
+  into.ring.in_flight_limit = std::min(kRecordsInFlight, options.ring_records / 4);
+  into.log_size = log_length(into.ring.record_count, into.ring.record_size);
+  if (into.log_size > log_traits.size) return Status::of(Code::TOO_SMALL, kLogDevice, 0, into.log_size);
+  into.first_sequence = into.ring.record_count;
+
+  for (unsigned i = 0; i < images.size(); ++i) {
+    ImageRecord image;
+    runtime.random(image.uuid.bytes);
+    image.role = i == 0 ? Role::master : Role::slave;
+    image.state = i == 0 ? ImageState::in_sync : ImageState::synchronizing;
+    image.name = options.images[i].name;
+    image.path = options.images[i].path;
+    image.path_kind = options.images[i].path_kind;
+    image.device_size = images[i]->traits().size;
+    image.label_position = label_position(image.device_size);
+    if (i > 0) {
+      image.map_position = map_position(into.ring.record_count, into.ring.record_size, i);
+      image.map_length = kMapLength;
+    }
+    into.images.push_back(std::move(image));
+  }
+  return Status::success();
+}
+
+Task<Status> write_formatted(Membership& membership, Superblock& superblock) {
+  Device& log = membership.log();
+  const Extent before_ring{0, superblock.ring.position};
+  const std::uint64_t ring_end = superblock.ring.position + superblock.ring.length();
+  const Extent after_ring{ring_end, superblock.log_size - ring_end};
+  // The old superblocks go first and durably: from here on this is no log, whatever it was before.
+  Status status = co_await write_zeroes(log, before_ring);
+  if (status.ok()) status = co_await flush_log(log);
+  if (status.ok()) status = co_await write_blank_ring(log, superblock);
+  if (status.ok()) status = co_await write_zeroes(log, after_ring);
+  if (status.ok()) status = co_await flush_log(log);
+  if (status.ok()) status = co_await membership.write_labels(membership.receiving(), false);
+  if (status.ok()) status = co_await membership.write_superblock();
+  co_return status;
+}
+
+Task<Status> rewrite_ring(Device& log, const Superblock& superblock) {
+  const RingGeometry& ring = superblock.ring;
+  AlignedBuffer record(ring.record_size);
+  const std::uint64_t last = superblock.first_sequence + ring.record_count - 1;
+  for (std::uint64_t sequence = superblock.first_sequence; sequence <= last; ++sequence) {
+    RecordHeader header;
+    header.sequence = sequence;
+    header.opening = static_cast<std::uint32_t>(superblock.open_count);
+    header.generation = superblock.generation.counter;
+    header.durable_through = sequence - 1;  // each one is durable before the next is written
+    header.tail = sequence;
+    encode_record(superblock.log_uuid, header, {}, record.span());
+    const std::uint64_t position = ring.position + sequence % ring.record_count * ring.record_size;
+    const int error = co_await log.write(position, record.span(), true);
+    if (error != 0) co_return Status::of(Code::LOG_FAILED, kLogDevice, error, position);
+  }
+  co_return Status::success();
+}
+
+}  // namespace blockmirror

@@ -1,0 +1,29 @@
+// Formatting: the log written once in full (no unwritten extents, no record of an earlier formatting left), then the
+// labels, then the superblock. Until the superblock of phase `creating` is durable the log is not a log; until its
+// lifecycle moves on there is no mirror (CREATE_UNFINISHED).
+#pragma once
+
+#include <vector>
+
+#include "membership.h"
+#include "runtime.h"
+#include "session.h"
+#include "superblock.h"
+#include "task.h"
+
+namespace blockmirror {
+
+// Decides everything about a new mirror from its options and devices. Pure but for the random identities. TOO_SMALL
+// (image or log), MISALIGNED (size).
+Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
+                       std::span<Device* const> images, Superblock& into);
+
+// Writes log and labels of a planned superblock.
+Task<Status> write_formatted(Membership& membership, Superblock& superblock);
+
+// Replaces every record of a damaged ring by blank ones of the opening `superblock.open_count`, from
+// `first_sequence` on, a multiple of the record count beyond every sequence that any sector of the old ring carried. A
+// crash in the middle leaves a ring that still reads as damaged.
+Task<Status> rewrite_ring(Device& log, const Superblock& superblock);
+
+}  // namespace blockmirror

@@ -1,0 +1,361 @@
+#include "intent_log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace blockmirror {
+
+IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& start, Counters& counters)
+    : runtime_(runtime),
+      device_(device),
+      counters_(counters),
+      log_uuid_(start.log_uuid),
+      ring_(start.ring),
+      opening_(start.opening),
+      budget_(start.recovery_budget),
+      capacity_units_(record_capacity(start.ring.record_size)),
+      granularity_(start.recovery_budget),
+      next_sequence_(start.next_sequence),
+      durable_through_(start.next_sequence - 1),
+      durable_tail_(start.tail),
+      records_(start.ring.in_flight_limit),
+      work_(runtime),
+      record_settled_(runtime),
+      budget_freed_(runtime) {
+  BLOCKMIRROR_ASSERT(budget_ >= kMinimumRecoveryBudget, "the recovery budget is below one region");
+  for (RecordInFlight& record : records_) {
+    record.buffer = AlignedBuffer(ring_.record_size);
+    record.stated.reserve(capacity_units_);
+    record.intents.reserve(capacity_units_);
+  }
+  loop_ended_ = false;
+  spawn(writer_loop());
+}
+
+IntentLog::~IntentLog() { BLOCKMIRROR_ASSERT(loop_ended_ && in_flight_ == 0, "the log was destroyed while it works"); }
+
+// --- cover and settle: the foreground -------------------------------------------------------------------------------
+
+Task<Status> IntentLog::cover(Extent extent, Lease& lease) {
+  const BlockSet needed = Coverage::blocks_of(extent);
+  Region& region = coverage_.find_or_add(extent.position / kRegionLength);
+  ++region.pins;
+  bool logged = false;
+  while (failure_.ok() && !region.covered.contains(needed)) {
+    logged = true;
+    if (!(region.covered | region.pending).contains(needed) && !reserve_blocks(region, needed)) {
+      ++counters_.budgetWaits;
+      co_await budget_freed_.wait();
+      continue;
+    }
+    struct WaitForRegion : Waiter {
+      Region& region;
+      explicit WaitForRegion(Region& of) : region(of) {}
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> waiting) {
+        handle = waiting;
+        region.waiters.push(*this);
+      }
+      void await_resume() const noexcept {}
+    } wait(region);
+    co_await wait;
+  }
+  --region.pins;
+  if (!failure_.ok()) {
+    coverage_.release_if_idle(region);
+    co_return failure_;
+  }
+  if (!logged) {
+    ++counters_.coveredWrites;
+    region.referenced = true;
+  }
+  ++region.touches;
+  ++region.leases;
+  lease.region = &region;
+  co_return Status::success();
+}
+
+void IntentLog::settle(Lease& lease) {
+  Region* region = lease.region;
+  if (region == nullptr) return;
+  lease.region = nullptr;
+  BLOCKMIRROR_ASSERT(region->leases > 0, "a lease was settled twice");
+  --region->leases;
+  region->last_settlement = flush_epoch_;
+  ++releases_;
+  if (retirement_wanted_ != nullptr && wants_retirement()) retirement_wanted_->wake_all();
+}
+
+bool IntentLog::reserve_blocks(Region& region, const BlockSet& needed) {
+  const BlockSet have = region.covered | region.pending;
+  const std::uint64_t budget_blocks = budget_ / kIntentBlockLength;
+  BlockSet wanted = granularity_.widen(needed, have, region.touches);
+  if (coverage_.live_blocks() + wanted.count() > budget_blocks) wanted = needed - have;
+  const bool fits = coverage_.live_blocks() + wanted.count() <= budget_blocks;
+  if (fits) {
+    coverage_.add_live(wanted.count());
+    region.pending = region.pending | wanted;
+    enqueue(region);
+  }
+  if (retirement_wanted_ != nullptr && (!fits || wants_retirement())) retirement_wanted_->wake_all();
+  return fits;
+}
+
+void IntentLog::enqueue(Region& region) {
+  if (!region.queued) {
+    region.queued = true;
+    queue_.push_back(&region);
+  }
+  work_.wake_all();
+}
+
+// --- composing records ------------------------------------------------------------------------------------------------
+
+Task<void> IntentLog::writer_loop() {
+  while (!shutting_down_) {
+    while (RecordInFlight* record = compose()) spawn(write_record(*record));
+    BLOCKMIRROR_ASSERT(free_slots() > 0 || in_flight_ > 0, "the ring is full and nothing can empty it");
+    co_await work_.wait();
+  }
+  loop_ended_ = true;
+  record_settled_.wake_all();
+}
+
+std::uint64_t IntentLog::oldest_in_flight() const {
+  std::uint64_t oldest = next_sequence_;
+  for (const RecordInFlight& record : records_) {
+    if (record.busy) oldest = std::min(oldest, record.sequence);
+  }
+  return oldest;
+}
+
+std::uint64_t IntentLog::tail_if_composed_now() const {
+  std::uint64_t tail = oldest_in_flight();
+  if (const Region* oldest = coverage_.oldest()) tail = std::min(tail, oldest->sequence);
+  return std::max(tail, durable_tail_);
+}
+
+IntentLog::RecordInFlight* IntentLog::compose() {
+  const bool queue_waits = queue_head_ < queue_.size();
+  if (!failure_.ok() || (!queue_waits && !order_ && !empty_record_wanted_)) return nullptr;
+  if (order_ && order_->ended && !queue_waits && !empty_record_wanted_) return nullptr;
+  if (in_flight_ == records_.size() || next_sequence_ > durable_through_ + records_.size()) return nullptr;
+  if (free_slots() == 0) return nullptr;
+
+  auto free = std::find_if(records_.begin(), records_.end(), [](const RecordInFlight& record) { return !record.busy; });
+  RecordInFlight& record = *free;
+  record.stated.clear();
+  record.intents.clear();
+  record.retired_blocks = 0;
+  record.sequence = next_sequence_;
+  record.tail = tail_if_composed_now();
+  unsigned units_left = capacity_units_;
+  bool worth_writing = std::exchange(empty_record_wanted_, false);
+  if (order_ && !order_->ended) {
+    const std::uint64_t tail_before = record.tail;
+    compose_retirement(record, units_left);
+    worth_writing |= record.tail > tail_before;
+  }
+  if (queue_waits && free_slots() > kReservedSlots) {
+    compose_queue(record, units_left);
+    worth_writing |= !record.stated.empty();
+  } else if (queue_waits) {
+    ++counters_.ringWaits;
+    if (retirement_wanted_ != nullptr) retirement_wanted_->wake_all();
+  }
+  if (!worth_writing) return nullptr;
+
+  RecordHeader header{record.sequence, opening_, generation_, durable_through_, record.tail};
+  encode_record(log_uuid_, header, record.intents, record.buffer.span());
+  record.busy = true;
+  ++in_flight_;
+  ++next_sequence_;
+  ++counters_.logRecords;
+  counters_.logBytes += ring_.record_size;
+  counters_.intentsLogged += record.intents.size();
+  return &record;
+}
+
+// How far a retirement record could move the tail: over whole groups of regions that one record stated, from the oldest,
+// until the goal is reached, a region's newest statement is still being written (the tail must not pass what only that
+// holds), or what must be carried would not fit. What one record stated fits into one record again, so that a pass that
+// is not held up by a record in flight always frees at least the slot that it takes.
+IntentLog::Reach IntentLog::reach(unsigned units_left) const {
+  const std::uint64_t limit = std::min(order_->limit, oldest_in_flight());
+  const RetirementGoal& goal = order_->goal;
+  std::uint64_t live = coverage_.live_blocks();
+  for (const RecordInFlight& other : records_) live -= other.busy ? other.retired_blocks : 0;
+  const Region* region = coverage_.oldest();
+  while (region != nullptr && region->sequence < limit) {
+    const std::uint64_t group = region->sequence;
+    if (live <= goal.live_blocks && group >= goal.tail) return {group, true};
+    for (; region != nullptr && region->sequence == group; region = region->newer) {
+      if (region->records_in_flight > 0) return {group, false};
+      if (may_retire(*region)) {
+        live -= region->covered.count();
+        continue;
+      }
+      const unsigned units = intent_units(region->covered);
+      if (units > units_left) return {group, false};
+      units_left -= units;
+    }
+  }
+  return {region == nullptr ? limit : std::min(region->sequence, limit), true};
+}
+
+bool IntentLog::may_retire(const Region& region) const {
+  const bool flushed = region.leases == 0 && region.last_settlement < safe_mark_;  // I2
+  return flushed && !(order_->goal.spare_hot && region.referenced);
+}
+
+// Retires or carries every region whose statement the new tail passes.
+void IntentLog::compose_retirement(RecordInFlight& record, unsigned& units_left) {
+  const auto [tail, ends] = reach(units_left);
+  if (ends) {
+    order_->ended = true;
+    record_settled_.wake_all();
+  }
+  if (tail <= record.tail) return;
+  record.tail = tail;
+  order_->last_sequence = record.sequence;
+  for (Region* region = coverage_.oldest(); region != nullptr && region->sequence < tail;) {
+    Region* newer = region->newer;
+    if (may_retire(*region)) {
+      record.retired_blocks += region->covered.count();
+      region->covered = BlockSet{};
+      region->touches = 0;
+      coverage_.unlist(*region);
+      coverage_.release_if_idle(*region);
+      ++counters_.regionsRetired;
+    } else {
+      region->referenced = false;
+      state(record, *region, region->covered, units_left);
+      ++counters_.regionsCarried;
+    }
+    region = newer;
+  }
+}
+
+void IntentLog::compose_queue(RecordInFlight& record, unsigned& units_left) {
+  while (queue_head_ < queue_.size()) {
+    Region& region = *queue_[queue_head_];
+    const BlockSet blocks = region.covered | region.pending;
+    if (intent_units(blocks) > units_left) break;
+    if (!blocks.empty()) state(record, region, blocks, units_left);
+    region.queued = false;
+    ++queue_head_;
+  }
+  if (queue_head_ == queue_.size()) {
+    queue_.clear();
+    queue_head_ = 0;
+  } else if (queue_head_ >= 4096) {
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(queue_head_));
+    queue_head_ = 0;
+  }
+}
+
+void IntentLog::state(RecordInFlight& record, Region& region, const BlockSet& blocks, unsigned& units_left) {
+  append_intents(region.index, blocks, record.intents);
+  units_left -= intent_units(blocks);
+  record.stated.push_back({&region, blocks});
+  ++region.records_in_flight;
+}
+
+// --- writing records ----------------------------------------------------------------------------------------------------
+
+Task<void> IntentLog::write_record(RecordInFlight& record) {
+  const std::uint64_t slot = record.sequence % ring_.record_count;
+  const int error = co_await device_.write(ring_.position + slot * ring_.record_size, record.buffer.span(), true);
+  settle_record(record, error);
+}
+
+void IntentLog::settle_record(RecordInFlight& record, int error) {
+  --in_flight_;
+  if (error != 0 && failure_.ok()) {
+    fail(Status::of(Code::LOG_FAILED, kLogDevice, error, ring_.position + record.sequence % ring_.record_count * ring_.record_size));
+  }
+  const bool durable = error == 0 && failure_.ok();
+  for (Stated& stated : record.stated) {
+    Region& region = *stated.region;
+    --region.records_in_flight;
+    if (durable) {
+      region.covered = region.covered | stated.blocks;
+      region.pending = region.pending - stated.blocks;
+      coverage_.restated(region, record.sequence);
+    }
+    while (Waiter* waiter = region.waiters.pop()) runtime_.make_ready(*waiter);
+  }
+  record.busy = false;
+  if (durable) {
+    durable_tail_ = std::max(durable_tail_, record.tail);
+    coverage_.subtract_live(record.retired_blocks);
+    advance_durable_through();
+    if (record.retired_blocks > 0) budget_freed_.wake_all();
+  }
+  ++releases_;
+  record_settled_.wake_all();
+  work_.wake_all();
+  if (retirement_wanted_ != nullptr && wants_retirement()) retirement_wanted_->wake_all();
+}
+
+void IntentLog::advance_durable_through() {
+  durable_through_ = std::max(durable_through_, oldest_in_flight() - 1);
+}
+
+// --- retirement ---------------------------------------------------------------------------------------------------------
+
+void IntentLog::flush_succeeded(std::uint64_t mark) { safe_mark_ = std::max(safe_mark_, mark); }
+
+bool IntentLog::wants_retirement() const {
+  const bool budget_low = coverage_.live_blocks() * kIntentBlockLength > budget_ - budget_ / 4;
+  const bool ring_low = free_slots() < ring_.record_count / 4 + kReservedSlots;
+  return budget_low || ring_low;
+}
+
+IntentLog::RetirementGoal IntentLog::goal_under_pressure() const {
+  RetirementGoal goal;
+  goal.live_blocks = budget_ / 2 / kIntentBlockLength;
+  goal.tail = next_sequence_ - std::min<std::uint64_t>(next_sequence_ - durable_tail_, ring_.record_count / 2);
+  return goal;
+}
+
+Task<Status> IntentLog::retire(RetirementGoal goal) {
+  BLOCKMIRROR_ASSERT(!order_, "two retirement passes at once");
+  ++counters_.retirements;
+  order_ = Order{goal, next_sequence_, 0, false};
+  work_.wake_all();
+  while (failure_.ok() && !(order_->ended && durable_through_ >= order_->last_sequence)) co_await record_settled_.wait();
+  order_.reset();
+  co_return failure_;
+}
+
+Task<Status> IntentLog::write_empty_record() {
+  const std::uint64_t sequence = next_sequence_;
+  empty_record_wanted_ = true;
+  work_.wake_all();
+  while (failure_.ok() && durable_through_ < sequence) co_await record_settled_.wait();
+  co_return failure_;
+}
+
+void IntentLog::fail(Status status) {
+  if (!failure_.ok()) return;
+  failure_ = status;
+  for (std::size_t i = queue_head_; i < queue_.size(); ++i) {
+    queue_[i]->queued = false;
+    while (Waiter* waiter = queue_[i]->waiters.pop()) runtime_.make_ready(*waiter);
+  }
+  queue_.clear();
+  queue_head_ = 0;
+  budget_freed_.wake_all();
+  record_settled_.wake_all();
+  work_.wake_all();
+  if (retirement_wanted_ != nullptr) retirement_wanted_->wake_all();
+}
+
+Task<void> IntentLog::shut_down() {
+  shutting_down_ = true;
+  work_.wake_all();
+  while (!loop_ended_ || in_flight_ > 0) co_await record_settled_.wait();
+}
+
+}  // namespace blockmirror

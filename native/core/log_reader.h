@@ -1,0 +1,30 @@
+// Reads what is on the disk at assess time: superblock copies, labels, the whole ring. Writes nothing. A read error is
+// not an end but a finding: the copy, or the slot, counts as unreadable and the decision tables take it from there.
+#pragma once
+
+#include <vector>
+
+#include "device.h"
+#include "label.h"
+#include "record.h"
+#include "superblock.h"
+#include "task.h"
+
+namespace blockmirror {
+
+Task<Status> read_superblock(Device& log, Superblock& into);
+
+struct FoundLabel {
+  Status found;
+  Label label;
+};
+Task<FoundLabel> read_label(Device& image, std::uint64_t position);
+
+struct RingReading {
+  RingScan scan;
+  // Largest sequence that any whole sector carries, complete record or not: no later record may use one below it.
+  std::uint64_t highest_sequence = 0;
+};
+Task<RingReading> read_ring(Device& log, const Superblock& superblock);
+
+}  // namespace blockmirror

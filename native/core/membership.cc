@@ -1,0 +1,158 @@
+#include "membership.h"
+
+#include "label.h"
+
+namespace blockmirror {
+
+Membership::Membership(Runtime& runtime, Superblock& superblock, Counters& counters)
+    : runtime_(runtime), superblock_(superblock), counters_(counters), unlocked_(runtime), recorded_(runtime) {}
+
+ImageSet Membership::receiving() const {
+  ImageSet set = 0;
+  for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
+    const ImageState state = superblock_.images[i].state;
+    const bool receives =
+        state == ImageState::in_sync || state == ImageState::assumed || state == ImageState::synchronizing;
+    if (receives && images_[i] != nullptr) set |= image_bit(i);
+  }
+  return set;
+}
+
+void Membership::fail(unsigned slave, int error) {
+  BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be failed");
+  if (superblock_.images[slave].state == ImageState::failed) return;
+  superblock_.images[slave].state = ImageState::failed;
+  errors_[slave] = error;
+  ++changes_;
+  ++counters_.fractures;
+}
+
+Task<Status> Membership::settle(ParallelOperation::Results results, Code master_code) {
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    if ((results.failed & image_bit(i)) != 0) fail(i, results.errors[i]);
+  }
+  if ((results.failed & 1u) != 0) co_return Status::of(master_code, 0, results.errors[0]);
+  if (!durable()) co_return co_await make_durable();
+  co_return Status::success();
+}
+
+Task<Status> Membership::make_durable() {
+  while (broken_.ok() && !durable()) {
+    if (recording_) {
+      co_await recorded_.wait();
+      continue;
+    }
+    recording_ = true;
+    const std::uint64_t changes = changes_;
+    const Status status = co_await record_change();
+    if (status.ok()) {
+      changes_durable_ = changes;
+    } else {
+      broken_ = status;
+    }
+    recording_ = false;
+    recorded_.wake_all();
+  }
+  co_return broken_;
+}
+
+void Membership::new_generation() {
+  for (std::size_t i = kGenerationHistory - 1; i > 0; --i) superblock_.history[i] = superblock_.history[i - 1];
+  superblock_.history[0] = {superblock_.generation.counter, superblock_.generation.id};
+  superblock_.generation.parent = superblock_.generation.id;
+  ++superblock_.generation.counter;
+  runtime_.random(superblock_.generation.id.bytes);
+}
+
+Task<Status> Membership::record_change() {
+  co_await lock();
+  new_generation();
+  Status status = co_await write_superblock_locked();
+  if (status.ok()) status = co_await write_labels_locked(receiving(), false);
+  unlock();
+  co_return status;
+}
+
+Task<void> Membership::lock() {
+  while (locked_) co_await unlocked_.wait();
+  locked_ = true;
+}
+
+void Membership::unlock() {
+  locked_ = false;
+  unlocked_.wake_one();
+}
+
+Task<Status> Membership::write_superblock() {
+  co_await lock();
+  const Status status = co_await write_superblock_locked();
+  unlock();
+  co_return status;
+}
+
+Task<Status> Membership::write_labels(ImageSet images, bool sealed) {
+  co_await lock();
+  const Status status = co_await write_labels_locked(images, sealed);
+  unlock();
+  co_return status;
+}
+
+Task<Status> Membership::write_superblock_locked() {
+  AlignedBuffer buffer(kSuperblockLength);
+  ++superblock_.update;
+  encode_superblock(superblock_, buffer.span());
+  for (std::uint64_t position : {kSuperblockCopyA, kSuperblockCopyB}) {
+    const int error = co_await log_->write(position, buffer.span(), true);
+    if (error != 0) co_return Status::of(Code::LOG_FAILED, kLogDevice, error, position);
+  }
+  co_return Status::success();
+}
+
+namespace {
+
+Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
+  const ImageRecord& image = superblock.images[index];
+  Label label;
+  label.update = superblock.update;
+  label.mirror_uuid = superblock.mirror_uuid;
+  label.log_uuid = superblock.log_uuid;
+  label.image_uuid = image.uuid;
+  label.role = image.role;
+  label.state = image.state;
+  label.sealed = sealed;
+  label.name = image.name;
+  label.size = superblock.size;
+  label.device_size = image.device_size;
+  label.label_position = image.label_position;
+  label.generation = superblock.generation;
+  label.history = superblock.history;
+  label.open_count = superblock.open_count;
+  label.incarnation = superblock.incarnation;
+  return label;
+}
+
+}  // namespace
+
+// Copy A of every image, then copy B: at any moment one copy of each label is whole.
+Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
+  std::vector<AlignedBuffer> buffers(images_.size());
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    if ((images & image_bit(i)) == 0) continue;
+    buffers[i] = AlignedBuffer(kLabelCopyLength);
+    encode_label(label_of(superblock_, i, sealed), buffers[i].span());
+  }
+  for (std::uint64_t copy : {std::uint64_t{0}, kLabelCopyDistance}) {
+    for (unsigned i = 0; i < images_.size(); ++i) {
+      if ((images & image_bit(i)) == 0) continue;
+      const std::uint64_t position = superblock_.images[i].label_position + copy;
+      const int error = co_await images_[i]->write(position, buffers[i].span(), true);
+      if (error == 0) continue;
+      if (i == 0) co_return Status::of(Code::MASTER_FAILED, 0, error, position);
+      fail(i, error);
+      images &= static_cast<ImageSet>(~image_bit(i));
+    }
+  }
+  co_return Status::success();
+}
+
+}  // namespace blockmirror

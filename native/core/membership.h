@@ -1,0 +1,81 @@
+// Membership: which images are in sync, and making every change of that durable before anybody relies on it.
+//
+// Invariants:
+//  - I5: fail() stops sending to an image at once; make_durable() returns only when the new generation and the image's
+//    state are in both copies of the superblock and in the labels of all images still in sync. No write that missed an
+//    image is acknowledged before.
+//  - I8: a change of the set makes a new generation, whose parent is the one before; the history is bounded.
+//  - I10: an image never comes back by itself; only a later resync or create may make it in_sync again.
+// The order is log first, then labels: a label may be one generation behind the log after a crash, never ahead of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "aligned_buffer.h"
+#include "device.h"
+#include "runtime.h"
+#include "session.h"
+#include "superblock.h"
+#include "task.h"
+
+namespace blockmirror {
+
+class Membership {
+ public:
+  Membership(Runtime& runtime, Superblock& superblock, Counters& counters);
+
+  void set_log(Device& log) { log_ = &log; }
+  void set_images(std::vector<Device*> images) { images_ = std::move(images); }
+
+  Device& log() const { return *log_; }
+  bool has_log() const { return log_ != nullptr; }
+  std::span<Device* const> images() const { return images_; }
+  // Images that get every write: in sync, assumed, or being made (create).
+  ImageSet receiving() const;
+  ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
+  int error_of(unsigned image) const { return errors_[image]; }
+  std::uint64_t generation() const { return superblock_.generation.counter; }
+
+  // The image answered with an error: what it holds is unknown from here on (I11). The master is not failed here; its
+  // failure stops the mirror.
+  void fail(unsigned slave, int error);
+  bool durable() const { return changes_durable_ == changes_; }
+  // LOG_FAILED or MASTER_FAILED: then nothing may be acknowledged any more.
+  Task<Status> make_durable();
+
+  // Fails the slaves that have errors in `results` and reports the master's as `code`, then makes the change durable.
+  Task<Status> settle(ParallelOperation::Results results, Code master_code);
+
+  // Changes of state on the disk exclude each other, so that no label is ever ahead of the log.
+  // Both copies, one after the other, durable.
+  Task<Status> write_superblock();
+  // Both copies of the labels of those images, durable. A slave that cannot take its label is failed.
+  Task<Status> write_labels(ImageSet images, bool sealed);
+
+ private:
+  Task<Status> record_change();
+  Task<Status> write_superblock_locked();
+  Task<Status> write_labels_locked(ImageSet images, bool sealed);
+  Task<void> lock();
+  void unlock();
+  void new_generation();
+
+  Runtime& runtime_;
+  Superblock& superblock_;
+  Counters& counters_;
+  Device* log_ = nullptr;
+  std::vector<Device*> images_;
+  std::array<int, kMaxImages> errors_{};
+  std::uint64_t changes_ = 0;
+  std::uint64_t changes_durable_ = 0;
+  bool locked_ = false;
+  bool recording_ = false;
+  Status broken_;
+  Condition unlocked_;
+  Condition recorded_;
+};
+
+}  // namespace blockmirror

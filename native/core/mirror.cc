@@ -1,0 +1,292 @@
+#include "mirror.h"
+
+#include <utility>
+
+namespace blockmirror {
+
+Mirror::Mirror(Runtime& runtime, Membership& membership, const Superblock& superblock, const IntentLogStart& start,
+               Counters& counters)
+    : runtime_(runtime),
+      membership_(membership),
+      counters_(counters),
+      size_(superblock.size),
+      physical_block_size_(superblock.physical_block_size),
+      intents_(runtime, membership.log(), start, counters),
+      ranges_(runtime, kRegionLength),
+      admission_(runtime),
+      drained_(runtime),
+      flush_ended_(runtime),
+      retirement_wanted_(runtime),
+      retirement_ended_(runtime) {
+  intents_.set_generation(superblock.generation.counter);
+  intents_.on_retirement_wanted(retirement_wanted_);
+  quiet_timer_.fire = &Mirror::quiet_timer_fired;
+  quiet_timer_.context = this;
+  spawn(retirement_loop());
+}
+
+Mirror::~Mirror() {
+  BLOCKMIRROR_ASSERT(loop_ended_ && requests_in_flight_ == 0, "the mirror was destroyed with requests in flight");
+  runtime_.disarm(quiet_timer_);
+}
+
+class Mirror::Request {
+ public:
+  explicit Request(Mirror& mirror) : mirror_(mirror) { ++mirror_.requests_in_flight_; }
+  ~Request() {
+    if (--mirror_.requests_in_flight_ > 0) return;
+    mirror_.drained_.wake_all();
+    if (mirror_.closing_) mirror_.retirement_wanted_.wake_all();
+  }
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+ private:
+  Mirror& mirror_;
+};
+
+Task<void> Mirror::admit() {
+  while (admitted_ >= kAdmitted) co_await admission_.wait();
+  ++admitted_;
+}
+
+void Mirror::leave() {
+  --admitted_;
+  admission_.wake_one();
+}
+
+Status Mirror::may_write() const {
+  if (closing_) return Status::of(Code::CLOSED);
+  if (!stopped_.ok()) return stopped_;
+  if (!intents_.failure().ok()) return intents_.failure();
+  if (membership_.receiving_slaves() == 0) return Status::of(Code::NO_SLAVE);
+  return Status::success();
+}
+
+// --- requests ---------------------------------------------------------------------------------------------------------
+
+Task<Status> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool durable,
+                           const std::atomic<bool>* cancelled) {
+  BLOCKMIRROR_ASSERT(bytes.size() == extent.length, "a write's bytes do not match its extent");
+  DeviceRequest model;
+  model.operation = Operation::write;
+  model.durable = durable;
+  model.position = extent.position;
+  model.length = extent.length;
+  model.memory = const_cast<std::byte*>(bytes.data());
+  const Status status = co_await write_images(model, extent, cancelled);
+  if (status.ok()) {
+    ++counters_.writes;
+    counters_.bytesWritten += extent.length;
+  }
+  co_return status;
+}
+
+Task<Status> Mirror::discard(Extent extent) {
+  DeviceRequest model;
+  model.operation = Operation::write_zeroes;
+  model.position = extent.position;
+  model.length = extent.length;
+  const Status status = co_await write_images(model, extent, nullptr);
+  if (status.ok()) {
+    ++counters_.discards;
+    counters_.bytesDiscarded += extent.length;
+  }
+  co_return status;
+}
+
+Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, const std::atomic<bool>* cancelled) {
+  BLOCKMIRROR_ASSERT(extent.end() <= size_, "a write reaches past the mirror");
+  if (const Status refused = may_write(); !refused.ok()) co_return refused;
+  Request counted(*this);
+  co_await admit();
+  Status status;
+  {
+    const Extent widened = extent.widened(physical_block_size_);
+    RangeLock::Guard held(ranges_, widened, RangeLock::Mode::exclusive);  // I6
+    if (!held.granted()) ++counters_.rangeWaits;
+    co_await held;
+    IntentLog::Lease lease;
+    status = co_await intents_.cover(widened, lease);  // I1
+    if (status.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire)) {
+      status = Status::of(Code::ABORTED);
+    }
+    if (status.ok()) {
+      ++writes_in_flight_;
+      note_activity();
+      ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
+      const ParallelOperation::Results results = co_await everywhere;
+      status = co_await settle(results);  // I5, I11
+      if (status.ok()) status = intents_.failure();  // I12
+      --writes_in_flight_;
+    }
+    intents_.settle(lease);
+  }
+  leave();
+  co_return status;
+}
+
+Task<Status> Mirror::read(Extent extent, std::span<std::byte> into) {
+  BLOCKMIRROR_ASSERT(into.size() == extent.length && extent.end() <= size_, "a read does not match its extent");
+  if (closing_) co_return Status::of(Code::CLOSED);
+  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
+  Request counted(*this);
+  co_await admit();
+  int error = 0;
+  {
+    RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
+    if (!held.granted()) ++counters_.rangeWaits;
+    co_await held;
+    error = co_await membership_.images()[0]->read(extent.position, into);
+  }
+  leave();
+  if (error != 0) co_return Status::of(Code::READ_FAILED, 0, error, extent.position);
+  ++counters_.reads;
+  counters_.bytesRead += extent.length;
+  co_return Status::success();
+}
+
+Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet images,
+                                                     std::span<std::byte* const> into) {
+  Request counted(*this);
+  co_await admit();
+  ParallelOperation::Results results;
+  {
+    RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
+    co_await held;
+    DeviceRequest model;
+    model.operation = Operation::read;
+    model.position = extent.position;
+    model.length = extent.length;
+    ParallelOperation everywhere(membership_.images(), images, model);
+    for (unsigned i = 0; i < into.size(); ++i) everywhere.set_memory(i, into[i]);
+    results = co_await everywhere;
+  }
+  leave();
+  co_return results;
+}
+
+Task<Status> Mirror::flush() {
+  if (closing_) co_return Status::of(Code::CLOSED);
+  Request counted(*this);
+  Status status = co_await flush_images();
+  if (status.ok()) status = intents_.failure();
+  if (status.ok()) ++counters_.flushes;
+  co_return status;
+}
+
+// One flush serves everybody who asked before it began: a caller that finds one running waits for the next.
+Task<Status> Mirror::flush_images() {
+  const std::uint64_t wanted = flushes_begun_ + 1;
+  while (stopped_.ok() && flushes_ended_ < wanted) {
+    if (flush_running_) {
+      co_await flush_ended_.wait();
+      continue;
+    }
+    flush_running_ = true;
+    ++flushes_begun_;
+    const std::uint64_t mark = intents_.flush_begins();
+    DeviceRequest model;
+    model.operation = Operation::flush;
+    ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
+    const ParallelOperation::Results results = co_await everywhere;
+    const Status status = co_await settle(results);
+    if (status.ok()) intents_.flush_succeeded(mark);
+    flushes_ended_ = flushes_begun_;
+    flush_running_ = false;
+    flush_ended_.wake_all();
+  }
+  co_return stopped_;
+}
+
+// --- settlement ---------------------------------------------------------------------------------------------------------
+
+Task<Status> Mirror::settle(ParallelOperation::Results results) {
+  if (results.failed == 0 && membership_.durable()) co_return Status::success();
+  const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
+  if (!status.ok()) stop(status);
+  if (status.ok()) intents_.set_generation(membership_.generation());
+  co_return status;
+}
+
+void Mirror::stop(Status status) {
+  if (!stopped_.ok()) return;
+  stopped_ = status;
+  intents_.fail(status);
+  flush_ended_.wake_all();
+  retirement_wanted_.wake_all();
+}
+
+// --- retirement ---------------------------------------------------------------------------------------------------------
+
+void Mirror::note_activity() {
+  ++writes_seen_;
+  if (!quiet_timer_.armed) runtime_.arm(quiet_timer_, runtime_.now_ns() + kQuietPeriod_ns);
+}
+
+void Mirror::quiet_timer_fired(void* context) {
+  auto& mirror = *static_cast<Mirror*>(context);
+  const bool active = mirror.writes_in_flight_ > 0 || mirror.writes_seen_ != mirror.writes_at_last_look_;
+  mirror.writes_at_last_look_ = mirror.writes_seen_;
+  if (active) {
+    mirror.runtime_.arm(mirror.quiet_timer_, mirror.runtime_.now_ns() + kQuietPeriod_ns);
+    return;
+  }
+  mirror.quiet_ = true;
+  mirror.retirement_wanted_.wake_all();
+}
+
+Task<Status> Mirror::retirement_pass(bool everything) {
+  while (retiring_) co_await retirement_ended_.wait();
+  retiring_ = true;
+  Status status = co_await flush_images();
+  if (status.ok()) {
+    IntentLog::RetirementGoal goal = intents_.goal_under_pressure();
+    if (everything) goal = {0, intents_.next_sequence(), false};
+    status = co_await intents_.retire(goal);
+    if (status.ok() && !everything && intents_.wants_retirement()) {
+      goal.spare_hot = false;
+      status = co_await intents_.retire(goal);
+    }
+  }
+  retiring_ = false;
+  retirement_ended_.wake_all();
+  co_return status;
+}
+
+Task<void> Mirror::retirement_loop() {
+  // Requests accepted before close() may still need room in budget and ring: the loop outlives them.
+  while (!closing_ || requests_in_flight_ > 0) {
+    const bool quiet = std::exchange(quiet_, false);
+    const bool pressed = intents_.wants_retirement();
+    if (stopped_.ok() && intents_.failure().ok() && (pressed || (quiet && intents_.live_bytes() > 0))) {
+      const std::uint64_t before = intents_.releases();
+      (void)co_await retirement_pass(quiet);  // a failure has stopped the mirror; there is nobody else to tell
+      if (!intents_.wants_retirement() || intents_.releases() != before) continue;
+    }
+    co_await retirement_wanted_.wait();
+  }
+  loop_ended_ = true;
+  drained_.wake_all();
+}
+
+Task<Status> Mirror::retire_all() {
+  if (closing_) co_return Status::of(Code::CLOSED);
+  Request counted(*this);
+  co_return co_await retirement_pass(true);
+}
+
+Task<Status> Mirror::close() {
+  BLOCKMIRROR_ASSERT(!closing_, "a mirror was closed twice");
+  closing_ = true;
+  retirement_wanted_.wake_all();
+  while (requests_in_flight_ > 0 || !loop_ended_) co_await drained_.wait();
+  Status status = stopped_.ok() ? intents_.failure() : stopped_;
+  if (status.ok()) status = co_await retirement_pass(true);
+  BLOCKMIRROR_ASSERT(!status.ok() || intents_.live_bytes() == 0, "a drained mirror kept live intents");
+  co_await intents_.shut_down();
+  runtime_.disarm(quiet_timer_);
+  co_return status;
+}
+
+}  // namespace blockmirror

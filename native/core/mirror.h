@@ -1,0 +1,102 @@
+// Mirror: the running mirror. Its write path is claim 1 of US 6,671,705, steps 1 to 3:
+// receive a write that names a portion; keep a log of entries naming the portions; only after the entry is stored, start
+// the write to the master and to every slave, in parallel.
+//
+// Invariants:
+//  - I1, I6: a write holds its range, then a lease on a durable intent, then goes to all receiving images at once.
+//  - I4, I5: it is acknowledged when all receiving images have it and every fracture so far is durable.
+//  - I2: retirement follows a flush of all receiving images.
+//  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried.
+//  - I12: once the log failed, nothing is acknowledged, covered or not.
+// Bounded: kAdmitted requests hold or wait for a range, the others wait before that.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "device.h"
+#include "intent_log.h"
+#include "membership.h"
+#include "range_lock.h"
+#include "runtime.h"
+#include "session.h"
+#include "task.h"
+
+namespace blockmirror {
+
+class Mirror {
+ public:
+  Mirror(Runtime& runtime, Membership& membership, const Superblock& superblock, const IntentLogStart& start,
+         Counters& counters);
+  ~Mirror();
+  Mirror(const Mirror&) = delete;
+  Mirror& operator=(const Mirror&) = delete;
+
+  Task<Status> write(Extent extent, std::span<const std::byte> bytes, bool durable, const std::atomic<bool>* cancelled);
+  Task<Status> discard(Extent extent);
+  Task<Status> read(Extent extent, std::span<std::byte> into);
+  Task<Status> flush();
+  Task<Status> retire_all();
+  // Reads every image of `images` into its buffer under one shared lock of the range.
+  Task<ParallelOperation::Results> read_images(Extent extent, ImageSet images, std::span<std::byte* const> into);
+
+  // Refuses new requests, waits for those accepted, retires everything, ends the background work.
+  Task<Status> close();
+
+  IntentLog& log() { return intents_; }
+  const IntentLog& log() const { return intents_; }
+  const Status& stopped() const { return stopped_; }
+  void stop(Status status);
+  std::uint64_t requests_in_flight() const { return requests_in_flight_; }
+  std::uint64_t writes_in_flight() const { return writes_in_flight_; }
+
+ private:
+  class Request;  // counts a request in and out
+  Task<Status> write_images(const DeviceRequest& model, Extent extent, const std::atomic<bool>* cancelled);
+  Task<void> admit();
+  void leave();
+  Status may_write() const;
+  Task<Status> flush_images();
+  Task<Status> settle(ParallelOperation::Results results);
+  Task<Status> retirement_pass(bool everything);
+  Task<void> retirement_loop();
+  void note_activity();
+  static void quiet_timer_fired(void* mirror);
+
+  static constexpr unsigned kAdmitted = 1024;
+  // With no write for this long, everything is retired: a quiet mirror needs no recovery at all.
+  static constexpr std::uint64_t kQuietPeriod_ns = 250'000'000;
+
+  Runtime& runtime_;
+  Membership& membership_;
+  Counters& counters_;
+  const std::uint64_t size_;
+  const std::uint32_t physical_block_size_;
+  IntentLog intents_;
+  RangeLock ranges_;
+
+  Status stopped_;
+  bool closing_ = false;
+  bool loop_ended_ = false;
+  std::uint64_t requests_in_flight_ = 0;
+  std::uint64_t writes_in_flight_ = 0;
+  unsigned admitted_ = 0;
+  Condition admission_;
+  Condition drained_;
+
+  bool flush_running_ = false;
+  std::uint64_t flushes_begun_ = 0;
+  std::uint64_t flushes_ended_ = 0;
+  Condition flush_ended_;
+
+  bool retiring_ = false;
+  bool quiet_ = false;
+  std::uint64_t writes_seen_ = 0;
+  std::uint64_t writes_at_last_look_ = 0;
+  Timer quiet_timer_;
+  Condition retirement_wanted_;
+  Condition retirement_ended_;
+};
+
+}  // namespace blockmirror

@@ -1,0 +1,59 @@
+// Recovery: claim 1 of US 6,671,705, steps 4 and 5: copy the logged portions from the master to every slave.
+//
+// I3, master wins: a portion is copied whatever the two hold, which is right in all four cases: the slave was updated
+// and the master not (the slave is rolled back), neither, both, the master and not the slave (rolled forward).
+// What a crash left is recovery debt, a set of its own. It shrinks by copying alone; it may be retired when it was copied
+// whole and every slave was flushed after the last copy. A crash in the middle costs only time: the debt is in the log
+// until it is retired.
+// I11: a slave that errors is failed, durably, and recovery goes on for the others; an error of the master ends it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "aligned_buffer.h"
+#include "extent.h"
+#include "membership.h"
+#include "session.h"
+#include "task.h"
+
+namespace blockmirror {
+
+class Recovery {
+ public:
+  Recovery(Membership& membership, std::uint64_t mirror_size, ExtentSet debt);
+
+  const ExtentSet& debt() const { return debt_; }
+  // Not yet copied. Bytes of it are uncertain: the images may really differ there.
+  const ExtentSet& uncopied() const { return uncopied_; }
+
+  // I4: what a read returned once, from the master's volatile cache, must not be rolled back by a later power loss that
+  // finds the slaves newer. Before anything is copied or read.
+  Task<Status> flush_master();
+  Task<Status> copy(Extent extent, bool compare, bool only_differing, CopyResult& into);
+  Task<Status> flush_slaves();
+  bool may_retire() const { return uncopied_.empty() && !copied_since_flush_; }
+
+ private:
+  Task<Status> copy_piece(Extent piece, bool compare, bool only_differing, CopyResult& into);
+  Task<Status> write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into);
+
+  Membership& membership_;
+  const std::uint64_t mirror_size_;
+  ExtentSet debt_;
+  ExtentSet uncopied_;
+  bool copied_since_flush_ = false;
+};
+
+// Reads master and slaves of a piece and reports where they differ. Shared by verify (recovery) and compare (running).
+// `read` gets the buffers filled: under the range lock when the mirror runs.
+struct ImageBuffers {
+  explicit ImageBuffers(ImageSet images, std::size_t length);
+  std::vector<AlignedBuffer> buffers;      // by image; empty when not of the set
+  std::vector<std::byte*> pointers;
+};
+void count_differences(Extent piece, ImageSet slaves, const ImageBuffers& images, CompareResult& into);
+// A copy rewrites just what it finds here, so that it must hold the worst case: every other block, on every slave.
+inline constexpr std::size_t kReportedDifferences = kCopyLength / 4096 / 2 * (kMaxImages - 1) + kMaxImages;
+
+}  // namespace blockmirror
