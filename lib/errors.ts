@@ -252,6 +252,8 @@ export interface ErrorContext {
   /** A positive errno. */
   systemError?: number;
   cause?: unknown;
+  /** Memory that had been handed over, given back. */
+  buffer?: ArrayBufferView;
 }
 
 export class BlockmirrorError extends Error {
@@ -263,6 +265,8 @@ export class BlockmirrorError extends Error {
   readonly path?: string;
   /** Byte of the image or the log at which it happened. */
   readonly position?: number;
+  /** Of a write with transfer: the memory that had been handed over, given back. */
+  readonly buffer?: ArrayBufferView;
   declare readonly cause?: unknown;
 
   constructor(name: ErrorName, context: ErrorContext = {}) {
@@ -273,6 +277,7 @@ export class BlockmirrorError extends Error {
     if (context.image !== undefined) this.image = context.image;
     if (context.path !== undefined) this.path = context.path;
     if (context.position !== undefined) this.position = context.position;
+    if (context.buffer !== undefined) this.buffer = context.buffer;
   }
 
   toJSON(): Problem {

@@ -1,0 +1,96 @@
+/**
+ * Arguments of reads and writes, checked before anything is logged: types as node:fs does, then range and alignment
+ * with errors that say what to do instead. Pure.
+ */
+import { types } from 'node:util';
+import { isDetached } from './buffers';
+import { BlockmirrorError, invalidArgumentType } from './errors';
+import type { Bytes } from './types';
+
+/** What requests are checked against. */
+export interface Geometry {
+  size: number;
+  blockSize: number;
+}
+
+export function checkBytes(buffer: unknown, name: string): asserts buffer is Bytes {
+  if (!ArrayBuffer.isView(buffer)) {
+    throw invalidArgumentType(name, 'a Buffer, TypedArray or DataView', buffer);
+  }
+  if (types.isSharedArrayBuffer(buffer.buffer)) {
+    // Another thread could change it between the copies of two images; a snapshot is the caller's to take.
+    throw invalidArgumentType(name, 'over memory that is not shared (copy it with Buffer.from(view))', buffer);
+  }
+  if (buffer.byteLength === 0 && isDetached(buffer)) {
+    throw new BlockmirrorError('BUFFER_DETACHED', {
+      detail: 'it was detached before this call',
+      remedy: 'After a write with transfer, use the buffer of its result',
+    });
+  }
+}
+
+/** A position or length as node:fs takes them: a number or a bigint. */
+export function toNumber(value: unknown, name: string): number {
+  if (typeof value === 'number') return value;
+  if (typeof value === 'bigint') return Number(value);
+  throw invalidArgumentType(
+    name,
+    name === 'position' ? 'a number of bytes (a mirror has no current position)' : 'a number of bytes',
+    value,
+  );
+}
+
+export function checkSlice(byteLength: number, offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0 || offset > byteLength) {
+    throw outOfRange('offset', `a whole number from 0 to ${byteLength}, the length of the buffer`, offset);
+  }
+  if (!Number.isSafeInteger(length) || length < 0 || length > byteLength - offset) {
+    throw outOfRange('length', `a whole number from 0 to ${byteLength - offset}, what the buffer holds`, length);
+  }
+}
+
+/** Node's own error for a number of the right type that cannot be. */
+function outOfRange(name: string, expected: string, actual: number): RangeError {
+  const error = new RangeError(`The value of "${name}" is out of range. It must be ${expected}. Received ${actual}`);
+  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+}
+
+/** The length first: `write(Buffer.from('hello'))` shall hear of blocks, not of its missing position. */
+export function checkLength(length: number, geometry: Geometry, verb: 'write' | 'read' | 'discard'): void {
+  if (length % geometry.blockSize !== 0) throw misaligned('length', length, geometry, verb);
+}
+
+export function checkPosition(
+  position: number,
+  length: number,
+  geometry: Geometry,
+  verb: 'write' | 'read' | 'discard',
+): void {
+  if (!Number.isSafeInteger(position) || position < 0) {
+    throw outOfRange('position', `a whole number from 0 to ${geometry.size}, the size of the mirror`, position);
+  }
+  if (position % geometry.blockSize !== 0) throw misaligned('position', position, geometry, verb);
+  if (length > geometry.size - position) {
+    throw new BlockmirrorError('OUT_OF_RANGE', {
+      position,
+      detail: `${length} bytes from byte ${position} end beyond the mirror's ${geometry.size} bytes`,
+    });
+  }
+}
+
+function misaligned(what: string, value: number, geometry: Geometry, verb: string): BlockmirrorError {
+  const { blockSize } = geometry;
+  const below = Math.floor(value / blockSize) * blockSize;
+  const nearest = below === 0 ? `${blockSize}` : `${below} or ${below + blockSize}`;
+  const remedies: Record<string, string> = {
+    write:
+      `Give whole blocks (here ${what} ${nearest}): read the blocks around it, change them and write them back, ` +
+      'or use createWriteStream(), which does that for any start and length',
+    read: `Read whole blocks (here ${what} ${nearest}) and take what you need, or use createReadStream(), which does that`,
+    discard: `Discard whole blocks (here ${what} ${nearest})`,
+  };
+  return new BlockmirrorError('MISALIGNED', {
+    detail: `${what} is ${value}, and must be a multiple of ${blockSize} bytes (status().blockSize)`,
+    remedy: remedies[verb] as string,
+  });
+}

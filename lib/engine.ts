@@ -1,0 +1,373 @@
+/**
+ * The native engine with promises: a table of slots, each a request that is under way.
+ *
+ * Invariants:
+ *  - A slot belongs to one request from take() until its completion was delivered and, for a read, finished.
+ *  - Every promise settles exactly once, from a completion or at once when the engine refuses.
+ *  - The engine keeps the process alive exactly while something is pending.
+ *  - No closure, and no object but the promise and its result, per request: the entries of the table are used again.
+ * Callers have checked types, range and alignment.
+ */
+import { AbortRegistry } from './aborts';
+import {
+  COMPLETION_STRIDE,
+  type NativeBinding,
+  type NativeCommands,
+  type NativeEngine,
+  type NativeSnapshot,
+  type NativeStatus,
+} from './binding';
+import { BlockmirrorError, type ErrorContext, type StatusNames, errorOfStatus } from './errors';
+import type { Bytes, DeviceKind, ReadResult, ReadvResult, WriteResult, WritevResult } from './types';
+
+type Settler = (value: unknown) => void;
+
+function unused(): void {}
+let takenResolve: Settler = unused;
+let takenReject: Settler = unused;
+// The executor of a promise without a closure: it leaves the two functions here, for the caller to pick up at once.
+function takeSettlers(resolve: Settler, reject: Settler): void {
+  takenResolve = resolve;
+  takenReject = reject;
+}
+
+type Kind = 'none' | 'write' | 'writeOwned' | 'writev' | 'read' | 'readv' | 'flush' | 'discard' | 'command';
+
+const NO_BUFFERS: readonly Bytes[] = [];
+
+/** One entry of the table. */
+class Request {
+  kind: Kind = 'none';
+  resolve: Settler = unused;
+  reject: Settler = unused;
+  /** What the result hands back: the caller's buffer, or the view over the memory that was handed over. */
+  buffer: Bytes | null = null;
+  /** Targets of a read, sources of a writev. */
+  buffers: readonly Bytes[] = NO_BUFFERS;
+  /** `[buffer]`, kept so that a read needs no new array. */
+  readonly single: Bytes[] = [];
+  offset = 0;
+  length = 0;
+  signal: AbortSignal | undefined = undefined;
+}
+
+/** Slots that requests leave to commands: a full queue never keeps a mirror from being closed. */
+const COMMAND_SLOTS = 64;
+
+export class Engine {
+  /** For the errors of statuses; set as the mirror becomes known. */
+  names: StatusNames = { log: '', images: [] };
+  /** Called after each batch of completions. */
+  afterCompletions: (() => void) | null = null;
+
+  private readonly native: NativeEngine;
+  private readonly requests: Request[] = [];
+  private readonly free: number[] = [];
+  private readonly aborts: AbortRegistry;
+  private pendingCount = 0;
+  private writesPending = 0;
+  private destroyed = false;
+  private settlementWaiters: (() => void)[] = [];
+
+  constructor(
+    readonly binding: NativeBinding,
+    device: 'auto' | DeviceKind,
+  ) {
+    this.aborts = new AbortRegistry((slot) => this.native.cancel(slot));
+    this.native = new binding.Engine({ device }, (count) => this.complete(count));
+  }
+
+  get deviceKind(): DeviceKind {
+    return this.native.deviceKind;
+  }
+  /** Requests and commands that have not settled. */
+  get pending(): number {
+    return this.pendingCount;
+  }
+  /** Writes and discards among them. */
+  get pendingWrites(): number {
+    return this.writesPending;
+  }
+
+  snapshot(): NativeSnapshot {
+    return this.native.snapshot();
+  }
+
+  write<B extends Bytes>(
+    buffer: B,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteResult<B>> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.submitWrite(slot, buffer, offset, length, position, dsync);
+    if (code !== 0) return this.refuse(slot, code, null);
+    this.writesPending += 1;
+    return this.enter(slot, 'write', buffer, length, signal) as Promise<WriteResult<B>>;
+  }
+
+  /** `view` is over memory that nobody else can reach; it is what the result, or the error, hands back. */
+  writeOwned<B extends Bytes>(
+    view: B,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteResult<B>> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(view);
+    const start = view.byteOffset + offset;
+    const code = this.native.submitWriteOwned(slot, view.buffer as ArrayBuffer, start, length, position, dsync);
+    if (code !== 0) return this.refuse(slot, code, view);
+    this.writesPending += 1;
+    return this.enter(slot, 'writeOwned', view, length, signal) as Promise<WriteResult<B>>;
+  }
+
+  writev(
+    buffers: readonly Bytes[],
+    length: number,
+    position: number,
+    dsync: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<WritevResult> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.submitWritev(slot, buffers, position, dsync);
+    if (code !== 0) return this.refuse(slot, code, null);
+    this.writesPending += 1;
+    const promise = this.enter(slot, 'writev', null, length, signal);
+    this.at(slot).buffers = buffers;
+    return promise as Promise<WritevResult>;
+  }
+
+  read<B extends Bytes>(
+    buffer: B,
+    offset: number,
+    length: number,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadResult<B>> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.submitRead(slot, length, position);
+    if (code !== 0) return this.refuse(slot, code, null);
+    const promise = this.enter(slot, 'read', buffer, length, signal);
+    const request = this.at(slot);
+    request.single[0] = buffer;
+    request.buffers = request.single;
+    request.offset = offset;
+    return promise as Promise<ReadResult<B>>;
+  }
+
+  readv(
+    buffers: readonly Bytes[],
+    length: number,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadvResult> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.submitRead(slot, length, position);
+    if (code !== 0) return this.refuse(slot, code, null);
+    const promise = this.enter(slot, 'readv', null, length, signal);
+    const request = this.at(slot);
+    request.buffers = buffers;
+    request.offset = 0;
+    return promise as Promise<ReadvResult>;
+  }
+
+  flush(): Promise<void> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.submitFlush(slot);
+    if (code !== 0) return this.refuse(slot, code, null);
+    return this.enter(slot, 'flush', null, 0, undefined) as Promise<void>;
+  }
+
+  discard(position: number, length: number, signal: AbortSignal | undefined): Promise<void> {
+    const slot = this.take(0);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.submitDiscard(slot, position, length);
+    if (code !== 0) return this.refuse(slot, code, null);
+    this.writesPending += 1;
+    return this.enter(slot, 'discard', null, length, signal) as Promise<void>;
+  }
+
+  command<Name extends keyof NativeCommands>(
+    name: Name,
+    args: NativeCommands[Name]['arguments'],
+  ): Promise<NativeCommands[Name]['result']> {
+    const slot = this.take(COMMAND_SLOTS);
+    if (slot < 0) return this.refuseFull(null);
+    const code = this.native.command(slot, name, args);
+    if (code !== 0) return this.refuse(slot, code, null);
+    return this.enter(slot, 'command', null, 0, undefined) as Promise<NativeCommands[Name]['result']>;
+  }
+
+  /** Resolves when something settles; for callers that were refused for want of room. */
+  nextSettlement(): Promise<void> {
+    return new Promise((resolve) => this.settlementWaiters.push(resolve));
+  }
+
+  /** Idempotent. Nothing may be pending but what close has let go of. */
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.afterCompletions = null;
+    this.native.destroy();
+  }
+
+  /** A free slot, or -1. Requests leave `COMMAND_SLOTS` to commands, which may take that many `extra`. */
+  private take(extra: number): number {
+    const limit = this.binding.limits.pendingRequests - COMMAND_SLOTS + extra;
+    if (this.pendingCount >= limit || this.destroyed) return -1;
+    let slot = this.free.pop();
+    if (slot === undefined) {
+      slot = this.requests.length;
+      this.requests.push(new Request());
+    }
+    this.pendingCount += 1;
+    if (this.pendingCount === 1) this.native.ref();
+    return slot;
+  }
+
+  private release(slot: number): void {
+    this.free.push(slot);
+    this.pendingCount -= 1;
+    if (this.pendingCount === 0) this.native.unref();
+  }
+
+  private at(slot: number): Request {
+    return this.requests[slot] as Request;
+  }
+
+  private enter(
+    slot: number,
+    kind: Kind,
+    buffer: Bytes | null,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    const request = this.at(slot);
+    const promise = new Promise(takeSettlers);
+    request.resolve = takenResolve;
+    request.reject = takenReject;
+    request.kind = kind;
+    request.buffer = buffer;
+    request.length = length;
+    if (signal !== undefined) {
+      request.signal = signal;
+      this.aborts.watch(signal, slot);
+    }
+    return promise;
+  }
+
+  private refuse(slot: number, code: number, owned: Bytes | null): Promise<never> {
+    this.release(slot);
+    return Promise.reject(this.errorOf({ code, systemError: 0, image: -1, position: 0 }, owned));
+  }
+
+  private refuseFull(owned: Bytes | null): Promise<never> {
+    const context: ErrorContext = owned === null ? {} : { buffer: owned };
+    return Promise.reject(new BlockmirrorError(this.destroyed ? 'CLOSED' : 'QUEUE_FULL', context));
+  }
+
+  private errorOf(status: NativeStatus, owned: Bytes | null): BlockmirrorError {
+    return errorOfStatus(this.binding.codes, status, this.names, owned === null ? {} : { buffer: owned });
+  }
+
+  private complete(count: number): void {
+    const completions = this.native.completions;
+    for (let index = 0; index < count; index++) {
+      const at = index * COMPLETION_STRIDE;
+      const slot = completions[at] as number;
+      const code = completions[at + 1] as number;
+      if (code === 0) this.succeed(slot);
+      else {
+        this.fail(slot, {
+          code,
+          systemError: completions[at + 2] as number,
+          image: completions[at + 3] as number,
+          position: completions[at + 4] as number,
+        });
+      }
+    }
+    if (this.settlementWaiters.length > 0) {
+      const waiters = this.settlementWaiters;
+      this.settlementWaiters = [];
+      for (const wake of waiters) wake();
+    }
+    if (this.afterCompletions !== null) this.afterCompletions();
+  }
+
+  private succeed(slot: number): void {
+    const request = this.at(slot);
+    const { resolve, length } = request;
+    switch (request.kind) {
+      case 'write':
+      case 'writeOwned': {
+        const { buffer } = request;
+        this.leave(slot, request);
+        resolve({ bytesWritten: length, buffer });
+        break;
+      }
+      case 'writev': {
+        const { buffers } = request;
+        this.leave(slot, request);
+        resolve({ bytesWritten: length, buffers });
+        break;
+      }
+      case 'read':
+      case 'readv':
+        this.finishRead(slot, request);
+        break;
+      case 'command': {
+        const result = this.native.result(slot);
+        this.leave(slot, request);
+        resolve(result);
+        break;
+      }
+      default:
+        this.leave(slot, request);
+        resolve(undefined);
+    }
+  }
+
+  private finishRead(slot: number, request: Request): void {
+    const { resolve, reject, length, buffer, buffers, kind } = request;
+    const finished = this.native.finishRead(slot, buffers, request.offset, length);
+    if (!finished) this.native.finishRead(slot, NO_BUFFERS, 0, 0);
+    this.leave(slot, request);
+    if (!finished) reject(new BlockmirrorError('BUFFER_DETACHED'));
+    else resolve(kind === 'read' ? { bytesRead: length, buffer } : { bytesRead: length, buffers });
+  }
+
+  private fail(slot: number, status: NativeStatus): void {
+    const request = this.at(slot);
+    const { reject, signal } = request;
+    const owned = request.kind === 'writeOwned' ? request.buffer : null;
+    this.leave(slot, request);
+    const aborted = this.binding.codes[status.code] === 'ABORTED' && signal?.aborted === true;
+    reject(aborted ? signal.reason : this.errorOf(status, owned));
+  }
+
+  /** Forgets what the request held, and gives its slot back. */
+  private leave(slot: number, request: Request): void {
+    if (request.signal !== undefined) this.aborts.unwatch(request.signal, slot);
+    if (WRITES.has(request.kind)) this.writesPending -= 1;
+    request.kind = 'none';
+    request.resolve = unused;
+    request.reject = unused;
+    request.buffer = null;
+    request.buffers = NO_BUFFERS;
+    request.single.length = 0;
+    request.signal = undefined;
+    this.release(slot);
+  }
+}
+
+const WRITES: ReadonlySet<Kind> = new Set<Kind>(['write', 'writeOwned', 'writev', 'discard']);
