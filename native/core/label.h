@@ -50,7 +50,10 @@ Status decode_label(std::span<const std::byte> copy, Label& into);
 // An empty span stands for a copy that cannot be read.
 Status choose_label(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Label& into);
 
-// May this image be attached as superblock.images[index]? ok, or NO_LABEL.., FOREIGN_IMAGE, SWAPPED_IMAGES,
+// May this image be attached as superblock.images[index]? The decision table stands in judge_label.cc. It allows a label
+// to be one opening behind only while the log is `opening`; hence an opener that finds the log so first brings every
+// label to that incarnation, before it starts an opening of its own.
+// ok, or NO_LABEL.., FOREIGN_IMAGE, SWAPPED_IMAGES,
 // TRUNCATED_IMAGE, STALE_IMAGE, STALE_LOG, DIVERGED. `found` is the outcome of choose_label.
 Status judge_label(const Superblock& superblock, unsigned index, const Status& found, const Label& label, std::uint64_t device_size);
 

@@ -78,7 +78,7 @@ struct Slot {
 };
 Slot decode_slot(const Uuid& log_uuid, std::span<const std::byte> bytes);
 
-// What a scan of the whole ring yields. `unreadable[i]`: the slot could not be read.
+// What scan_ring must know of the log; it comes from the superblock.
 struct RingIdentity {
   Uuid log_uuid;
   std::uint32_t record_size = 0;
@@ -105,6 +105,9 @@ struct RingScan {
   std::uint32_t torn_records = 0;     // of the tail: dropped, their writes were never started
   std::vector<SequencedIntent> live;  // in order of sequence
 };
+// What a scan of the whole ring yields. `unreadable[i]`: slot i could not be read. The decision table, what writers must
+// promise for it to hold, and why it drops no live intent stand in ring_scan.cc. When `damaged`, coverage is unknown:
+// `live` is then what could still be read, and everything has to be compared.
 RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable);
 
 // Adds what an intent covers.

@@ -1,0 +1,262 @@
+// What a crash left in the ring: which intents are live, and whether we may believe so. One table decides each slot.
+//
+// Let N be record_count, W in_flight_limit, F first_sequence of this opening. A complete record is *acceptable* when it
+// stands in its slot (sequence mod N), and its opening fits: this one from F on, an earlier one below F, 0 with nothing
+// in it below N (blank, of formatting).
+//   H     newest acceptable complete record
+//   tail  largest tail that any acceptable complete record states: intents below it are retired
+//   D     sequences that were certainly durable: for this opening the largest durable_through that its records state,
+//         at least F - 1, at least H - W (H was submitted only because H - W was durable); for what is below F likewise
+//         from the records below F.
+// Each slot owes one sequence S, the one in (H - N, H] that falls on it. X is the newest sequence on any of its sectors.
+//
+//   #  sectors              X                and                                        verdict
+//   1  unreadable/broken    -                                                           damage
+//   2  a stamp is foreign   -                                                           damage
+//   3  complete             any              not acceptable                             damage
+//   4  mixed                S + N            X <= H + W and S < tail                    torn: next lap, in flight
+//   5  any                  above S          otherwise                                  damage
+//   6  complete             S                S >= tail                                  live
+//   7  any                  up to S          S < tail                                   retired
+//   8  mixed                S                S > D                                      torn: this lap, in flight
+//   9  any                  below S          S > D                                      torn: nothing of S landed
+//   10 any                  up to S          otherwise                                  damage
+// A stamp is foreign when its sequence does not fall on the slot or its opening is later than the superblock's. And the
+// ring as a whole is damaged when nothing acceptable is in it, when H < F - 1 (F - 1 was there when this opening began),
+// when H - N >= tail (what still counts was overwritten), or when openings, generations or durable_through fall from one
+// acceptable record to a later one.
+//
+// Writers promise (IntentLog, Session):
+//   p1  S is submitted only when every record of its opening below S - W + 1 is durable;
+//   p2  S is submitted only when a durable record states a tail above S - N;
+//   p3  data moves under S only when S is durable;
+//   p4  an opening starts at H + 1 of the scan before it, after a flush of the log, when that scan found no damage; after
+//       damage the debt is everything, and the ring is rewritten in full before anything is retired;
+//   p5  the first record of an opening states a tail >= F: what came before is retired or carried by it;
+//   p6  no request of an earlier opening lands any more (I11: awaited, or fenced).
+//
+// Why no live durable record is dropped (I13). Let R be durable, not retired, with data under it perhaps. Its slot was
+// written after it only by R + N (p2: not before a durable tail above R, and R would be retired), so the slot holds R
+// complete, or the device broke its word. R <= H, since R itself is complete and acceptable, and R > H - N (H was
+// submitted under p2). So S = R, rule 6, live. If the device broke its word: unreadable or garbage is rule 1; a sector or
+// a whole record of an older time is mixed or X < S, and R <= D is rule 10. What is left is R in (D, H], at most W - 1
+// records, that were acknowledged and then *replaced by valid sectors of their own slot's past*: the log cannot tell it
+// from a write that never landed, and no log could that does not write twice. The next record states R durable.
+// Why the newest record cannot be missed: had H + 1 been durable, it would be acceptable, unless its slot is broken (1) or
+// shows sectors of H + 1 while the record before it in that slot still counted (5). A device that takes its newest records
+// back without a trace leaves an older state of the whole ring, which is a legal one; F - 1 and the sealed sequence in
+// the superblock catch what reaches back beyond an opening.
+// Why a tail is never believed too far: it is read only from complete acceptable records, and such a record passes only
+// what is retired or carried in itself or in records durable before it (I13), whether it was acknowledged or not.
+//
+// Why no crash is called damage. At a crash the records in flight are within W above the durable ones, and those are all
+// complete: hence every slot is complete with S, or in flight as S (S > D since D names only durable ones: rules 8, 9), or
+// in flight as S + N (p2 gives S < tail by a durable record, p1 gives S + N <= H + W: rule 4), or was lost in an earlier
+// crash and is now retired (p5: rule 7; the slot then holds sectors of any of its earlier laps, hence "up to" and "below"
+// and not S - N alone). Rule 3: (S, older opening) with S >= F was not complete when this opening scanned the ring, and
+// nothing lands later (p6), so it is no crash. Rule 4 takes sectors of S + N under several openings: each opening after
+// a crash begins at the same H + 1 until one of its records is complete.
+//
+// A broken slot counts as damage even where nothing live could be in it: it costs a full compare, after which the ring is
+// rewritten, instead of a proof about what a device that returns garbage would never do.
+#include <algorithm>
+
+#include "record.h"
+
+namespace blockmirror {
+namespace {
+
+// What pass one keeps of a slot.
+struct Finding {
+  SlotState state = SlotState::broken;
+  bool acceptable = false;     // complete, in its place, of a fitting opening
+  bool foreign = false;        // a stamp that can not be there
+  std::uint64_t newest = 0;    // sequence, over all sectors
+  RecordHeader header;         // when complete
+  const char* reason = "";     // when broken
+};
+
+struct Horizon {
+  bool any = false;
+  std::uint64_t newest = 0;          // H
+  std::uint64_t tail = 0;
+  std::uint64_t durable_before = 0;  // D below F
+  std::uint64_t durable_now = 0;     // D from F on
+};
+
+enum class Verdict : std::uint8_t { live, retired, torn, damage };
+struct Judgement {
+  Verdict verdict;
+  const char* reason;
+};
+
+std::uint64_t less(std::uint64_t from, std::uint64_t amount) { return from > amount ? from - amount : 0; }
+
+bool is_blank(const Record& record, std::uint32_t record_count) {
+  const RecordHeader& header = record.header;
+  return header.opening == 0 && header.sequence < record_count && header.generation == 0 && record.intents.empty() &&
+         header.durable_through == record_count - 1 && header.tail == record_count;
+}
+
+bool is_acceptable(const RingIdentity& identity, const Record& record) {
+  const RecordHeader& header = record.header;
+  if (header.opening == 0 || header.sequence < identity.record_count) return is_blank(record, identity.record_count);
+  return header.sequence >= identity.first_sequence ? header.opening == identity.opening
+                                                    : header.opening < identity.opening;
+}
+
+Finding look_at(const RingIdentity& identity, std::uint32_t slot, std::span<const std::byte> bytes) {
+  const Slot decoded = decode_slot(identity.log_uuid, bytes);
+  Finding finding;
+  finding.state = decoded.state;
+  finding.reason = decoded.reason;
+  for (const SectorStamp& stamp : decoded.stamps) {
+    finding.newest = std::max(finding.newest, stamp.sequence);
+    if (stamp.sequence % identity.record_count != slot || stamp.opening > identity.opening) finding.foreign = true;
+  }
+  if (finding.state == SlotState::complete) {
+    finding.header = decoded.record.header;
+    finding.acceptable = !finding.foreign && is_acceptable(identity, decoded.record);
+  }
+  return finding;
+}
+
+Horizon find_horizon(const RingIdentity& identity, const std::vector<Finding>& findings) {
+  Horizon horizon;
+  std::uint64_t newest_before = 0;
+  for (const Finding& finding : findings) {
+    if (!finding.acceptable) continue;
+    const RecordHeader& header = finding.header;
+    const bool now = header.sequence >= identity.first_sequence;
+    horizon.any = true;
+    horizon.newest = std::max(horizon.newest, header.sequence);
+    horizon.tail = std::max(horizon.tail, header.tail);
+    std::uint64_t& durable = now ? horizon.durable_now : horizon.durable_before;
+    durable = std::max(durable, header.durable_through);
+    if (!now) newest_before = std::max(newest_before, header.sequence);
+  }
+  horizon.durable_before = std::max(horizon.durable_before, less(newest_before, identity.in_flight_limit));
+  horizon.durable_now = std::max(horizon.durable_now, identity.first_sequence - 1);
+  if (horizon.newest >= identity.first_sequence) {
+    horizon.durable_now = std::max(horizon.durable_now, less(horizon.newest, identity.in_flight_limit));
+  }
+  return horizon;
+}
+
+// The sequence in (H - N, H] that falls on the slot; below the first lap there is none, and the slot's own number stands.
+std::uint64_t owed_sequence(const RingIdentity& identity, const Horizon& horizon, std::uint32_t slot) {
+  const std::uint64_t lap = horizon.newest / identity.record_count * identity.record_count;
+  const std::uint64_t sequence = lap + slot;
+  return sequence > horizon.newest && lap > 0 ? sequence - identity.record_count : sequence;
+}
+
+Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const Finding& found, std::uint64_t owed) {
+  const std::uint64_t next_lap = owed + identity.record_count;
+  const std::uint64_t durable = owed >= identity.first_sequence ? horizon.durable_now : horizon.durable_before;
+  const bool complete = found.state == SlotState::complete;
+  const bool retired = owed < horizon.tail;
+  if (found.state == SlotState::broken) return {Verdict::damage, found.reason};
+  if (found.foreign) return {Verdict::damage, "a sector that does not belong into this slot of this opening"};
+  if (complete && !found.acceptable) return {Verdict::damage, "a record of an opening that did not write it"};
+  if (!complete && found.newest == next_lap && found.newest <= horizon.newest + identity.in_flight_limit && retired) {
+    return {Verdict::torn, ""};
+  }
+  if (found.newest > owed) return {Verdict::damage, "overwritten while it still counted, or from beyond the window in flight"};
+  if (complete && found.newest == owed && !retired) return {Verdict::live, ""};
+  if (retired) return {Verdict::retired, ""};
+  if (owed > durable) return {Verdict::torn, ""};
+  return {Verdict::damage, "a durable record is gone, or torn long after it was written"};
+}
+
+// What contradicts between the acceptable records, in order of sequence.
+void judge_order(const RingIdentity& identity, const std::vector<Finding>& findings, RingScan& into) {
+  std::vector<const RecordHeader*> headers;
+  headers.reserve(findings.size());
+  for (const Finding& finding : findings) {
+    if (finding.acceptable) headers.push_back(&finding.header);
+  }
+  std::sort(headers.begin(), headers.end(),
+            [](const RecordHeader* one, const RecordHeader* other) { return one->sequence < other->sequence; });
+  for (std::size_t i = 1; i < headers.size(); ++i) {
+    const RecordHeader &earlier = *headers[i - 1], &later = *headers[i];
+    if (earlier.opening <= later.opening && earlier.generation <= later.generation &&
+        earlier.durable_through <= later.durable_through) {
+      continue;
+    }
+    into.damage.push_back({static_cast<std::uint32_t>(later.sequence % identity.record_count), later.sequence,
+                           "contradicts the record before it"});
+  }
+}
+
+void judge_horizon(const RingIdentity& identity, const Horizon& horizon, RingScan& into) {
+  const auto slot = static_cast<std::uint32_t>(horizon.newest % identity.record_count);
+  if (horizon.newest + 1 < identity.first_sequence) {
+    const auto missing = static_cast<std::uint32_t>((identity.first_sequence - 1) % identity.record_count);
+    into.damage.push_back({missing, identity.first_sequence - 1, "the last record before this opening is gone"});
+  }
+  if (horizon.tail + identity.record_count <= horizon.newest) {
+    into.damage.push_back({slot, horizon.newest, "records that still counted were overwritten"});
+  }
+  if (horizon.tail > horizon.newest + 1) {
+    into.damage.push_back({slot, horizon.newest, "the newest record is gone: a tail points beyond it"});
+  }
+}
+
+void assert_identity(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable) {
+  BLOCKMIRROR_ASSERT(identity.record_count >= kMinimumRecordCount, "a ring has a least number of records");
+  BLOCKMIRROR_ASSERT(identity.in_flight_limit >= 1 && identity.in_flight_limit <= identity.record_count / 2,
+                     "the windows in flight of two laps must not meet");
+  BLOCKMIRROR_ASSERT(identity.first_sequence >= identity.record_count, "the first lap is formatting's");
+  BLOCKMIRROR_ASSERT(ring.size() == std::uint64_t{identity.record_size} * identity.record_count, "the whole ring is scanned");
+  BLOCKMIRROR_ASSERT(unreadable.size() == identity.record_count, "every slot was read or could not be");
+}
+
+}  // namespace
+
+RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable) {
+  assert_identity(identity, ring, unreadable);
+  const auto slot_bytes = [&](std::uint64_t slot) { return ring.subspan(slot * identity.record_size, identity.record_size); };
+
+  std::vector<Finding> findings(identity.record_count);
+  for (std::uint32_t slot = 0; slot < identity.record_count; ++slot) {
+    if (unreadable[slot]) {
+      findings[slot].reason = "cannot be read";
+    } else {
+      findings[slot] = look_at(identity, slot, slot_bytes(slot));
+    }
+  }
+
+  Horizon horizon = find_horizon(identity, findings);
+  if (!horizon.any) {
+    horizon.newest = horizon.durable_before = identity.first_sequence - 1;
+    horizon.tail = identity.first_sequence;
+  }
+  RingScan scan;
+  scan.sequence = horizon.newest;
+  scan.tail = horizon.tail;
+  scan.durable_through = horizon.newest >= identity.first_sequence ? horizon.durable_now : horizon.durable_before;
+
+  std::vector<std::uint64_t> live;
+  for (std::uint32_t slot = 0; slot < identity.record_count; ++slot) {
+    const std::uint64_t owed = owed_sequence(identity, horizon, slot);
+    const Judgement judgement = judge_slot(identity, horizon, findings[slot], owed);
+    switch (judgement.verdict) {
+      case Verdict::live: live.push_back(owed); break;
+      case Verdict::retired: break;
+      case Verdict::torn: ++scan.torn_records; break;
+      case Verdict::damage: scan.damage.push_back({slot, owed, judgement.reason}); break;
+    }
+  }
+  judge_order(identity, findings, scan);
+  judge_horizon(identity, horizon, scan);
+  scan.damaged = !scan.damage.empty() || !horizon.any;
+
+  std::sort(live.begin(), live.end());
+  for (std::uint64_t sequence : live) {
+    const Slot slot = decode_slot(identity.log_uuid, slot_bytes(sequence % identity.record_count));
+    for (const Intent& intent : slot.record.intents) scan.live.push_back({sequence, intent});
+  }
+  return scan;
+}
+
+}  // namespace blockmirror
