@@ -123,7 +123,7 @@ export interface NativeSnapshot {
 }
 
 export type NativePhase =
-  | 'idle' | 'loaded' | 'attached' | 'formatting' | 'recovering' | 'running' | 'stopped' | 'closed';
+  'idle' | 'loaded' | 'attached' | 'formatting' | 'recovering' | 'running' | 'stopped' | 'closed';
 
 /**
  * Control commands, in the order in which a mirror's life needs them. Each is asynchronous: `command` takes a slot,
@@ -131,7 +131,10 @@ export type NativePhase =
  */
 export interface NativeCommands {
   /** idle. Opens the log's device; reads nothing. */
-  openLog: { arguments: { path: string; readOnly: boolean; exclusive: boolean; requireAllocated?: boolean }; result: NativeDeviceFacts };
+  openLog: {
+    arguments: { path: string; readOnly: boolean; exclusive: boolean; requireAllocated?: boolean };
+    result: NativeDeviceFacts;
+  };
   /** idle -> loaded. NOT_A_LOG, LOG_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE. */
   loadSuperblock: { arguments: Record<string, never>; result: NativeSuperblock };
   /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is gone). */
@@ -140,7 +143,9 @@ export interface NativeCommands {
    * 'synchronizing', or 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. */
   format: {
     arguments: {
-      size: number; ringRecords: number; assumeIdentical: boolean;
+      size: number;
+      ringRecords: number;
+      assumeIdentical: boolean;
       images: { name: string; path: string; pathKind: NativePathKind }[];
     };
     result: NativeSuperblock;
@@ -149,7 +154,15 @@ export interface NativeCommands {
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
    * Writes the new incarnation to log and labels (I8). */
-  activate: { arguments: { recoveryBudget: number; host: string; bootId: string; paths?: { path: string; pathKind: NativePathKind }[] }; result: NativeSuperblock };
+  activate: {
+    arguments: {
+      recoveryBudget: number;
+      host: string;
+      bootId: string;
+      paths?: { path: string; pathKind: NativePathKind }[];
+    };
+    result: NativeSuperblock;
+  };
   /** recovering, formatting: the steps of recovery after assess and plan. */
   recoverFlushMaster: { arguments: Record<string, never>; result: null };
   /** At most limits.copyLength at once. compare: read the slaves too and count the differing bytes. onlyDiffering: write only blocks that differ. */
@@ -158,7 +171,17 @@ export interface NativeCommands {
   /** Reads master and slaves back and compares. */
   recoverVerify: { arguments: NativeExtent; result: NativeCompareResult };
   /** Drops the debt; refused (WRONG_PHASE) while any of it was not copied and flushed -> running. */
-  recoverRetire: { arguments: { liveIntents: number; bytesCovered: number; bytesCopied: number; durationMs: number; verified: boolean; fullCompare: boolean }; result: null };
+  recoverRetire: {
+    arguments: {
+      liveIntents: number;
+      bytesCovered: number;
+      bytesCopied: number;
+      durationMs: number;
+      verified: boolean;
+      fullCompare: boolean;
+    };
+    result: null;
+  };
   /** running, recovering: compares master and slaves under the range lock, writes nothing. */
   compare: { arguments: NativeExtent; result: NativeCompareResult };
   /** running: every 'assumed' slave was compared in full and found equal. */
@@ -182,10 +205,24 @@ export interface NativeEngine {
    * delivered (reads: once finished). Answer 0, or a code at once and no completion: QUEUE_FULL, CLOSED.
    * The caller has validated types, range and alignment. submitWrite copies the bytes before it returns (I7).
    */
-  submitWrite(slot: number, bytes: ArrayBufferView, offset: number, length: number, position: number, dsync: boolean): number;
+  submitWrite(
+    slot: number,
+    bytes: ArrayBufferView,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+  ): number;
   submitWritev(slot: number, buffers: readonly ArrayBufferView[], position: number, dsync: boolean): number;
   /** `owned` is reachable by nobody else until the completion; used without a copy when its memory is aligned. The engine holds a reference. */
-  submitWriteOwned(slot: number, owned: ArrayBuffer, offset: number, length: number, position: number, dsync: boolean): number;
+  submitWriteOwned(
+    slot: number,
+    owned: ArrayBuffer,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+  ): number;
   submitRead(slot: number, length: number, position: number): number;
   /** Copies a completed read out and frees the slot. False: the target is detached or too short now. `buffers` empty: drop it. */
   finishRead(slot: number, buffers: readonly ArrayBufferView[], offset: number, length: number): boolean;
@@ -236,5 +273,8 @@ export interface NativeBinding {
   addressRemainder(view: ArrayBufferView, alignment: number): number;
   /** Engines that have not been destroyed, in this process; tests assert zero. */
   openEngines(): number;
-  Engine: new (options: { device: 'auto' | 'io_uring' | 'threads' }, onCompletions: (count: number) => void) => NativeEngine;
+  Engine: new (
+    options: { device: 'auto' | 'io_uring' | 'threads' },
+    onCompletions: (count: number) => void,
+  ) => NativeEngine;
 }

@@ -39,15 +39,17 @@ export function takeOver<B extends Bytes>(view: B): B {
   const store = view.buffer as ArrayBuffer;
   const { byteOffset } = view;
   const length = Buffer.isBuffer(view) || view instanceof DataView ? view.byteLength : elements(view);
-  if (Buffer.isBuffer(view) && store.byteLength === Buffer.poolSize && view.byteLength < Buffer.poolSize) {
-    // Node marks its pool as not transferable; asked for first, for the better message.
-    throw new BlockmirrorError('NOT_TRANSFERABLE', { detail: "it is a slice of Node's pool of small buffers" });
-  }
   let moved: ArrayBuffer;
   try {
     moved = structuredClone(store, { transfer: [store] });
   } catch (cause) {
     throw new BlockmirrorError('NOT_TRANSFERABLE', { cause, detail: (cause as Error).message });
+  }
+  // Up to Node 20 what is marked as not transferable is silently copied instead.
+  if (store.byteLength !== 0) {
+    throw new BlockmirrorError('NOT_TRANSFERABLE', {
+      detail: "it is shared with other buffers (Node's pool of small buffers) or belongs to WebAssembly",
+    });
   }
   return viewOf(view, moved, byteOffset, length);
 }

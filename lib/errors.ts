@@ -61,6 +61,10 @@ export const ERRORS = {
     remedy: 'Close the mirror, repair or replace the master, and run `blockmirror recover LOG`',
     syscall: 'write',
   },
+  SLAVE_FAILED: {
+    summary: 'The slave is no longer part of the mirror',
+    remedy: 'The mirror goes on without it. Replace it, and create the mirror anew over the same master with keepData',
+  },
   NO_SLAVE: {
     summary: 'No slave is in sync any more, and writes are rejected',
     remedy:
