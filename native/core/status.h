@@ -45,7 +45,8 @@ namespace blockmirror {
   X(UNSUPPORTED)       /* the device kind asked for is not available here */                            \
   X(NO_MEMORY)         /* memory or descriptors ran out */                                              \
   X(ABORTED)           /* cancelled before it reached any image */                                      \
-  X(INTERNAL)          /* an assertion about our own state failed; nothing more is written */
+  X(INTERNAL)          /* an assertion about our own state failed; nothing more is written */           \
+  X(SAME_DEVICE)       /* the same file or device was named twice, as log or image */
 
 enum class Code : std::uint16_t {
   ok = 0,

@@ -1,0 +1,107 @@
+// The addon: what lib/binding.ts calls NativeBinding. Translates, decides nothing.
+#include <napi.h>
+
+#include "../core/label.h"
+#include "../core/record.h"
+#include "../core/superblock.h"
+#include "../devices/open_file.h"
+#include "../devices/reactor.h"
+#include "../host/limits.h"
+#include "engine_object.h"
+#include "to_javascript.h"
+#include "values.h"
+#include "version.h"
+
+namespace blockmirror::addon {
+
+namespace {
+
+Napi::Array codes(Napi::Env env) {
+  const char* const names[] = {"OK",
+#define X(name) #name,
+                               BLOCKMIRROR_CODES(X)
+#undef X
+  };
+  Napi::Array array = Napi::Array::New(env, std::size(names));
+  for (std::uint32_t i = 0; i < std::size(names); ++i) array.Set(i, names[i]);
+  return array;
+}
+
+Napi::Object limits(Napi::Env env) {
+  auto number = [](std::uint64_t value) { return static_cast<double>(value); };
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("slaves", number(kMaxImages - 1));
+  object.Set("pendingRequests", number(kPendingRequests));
+  object.Set("pendingBytes", number(kPendingBytes));
+  object.Set("requestLength", number(kRequestLength));
+  object.Set("copyLength", number(kCopyLength));
+  object.Set("minimumRecoveryBudget", number(kMinimumRecoveryBudget));
+  object.Set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));
+  object.Set("defaultRingRecords", number(kDefaultRingRecords));
+  object.Set("minimumRingRecords", number(kMinimumRingRecords));
+  object.Set("labelAreaLength", number(kLabelAreaLength));
+  object.Set("imageNameLength", number(kImageNameLength));
+  object.Set("imagePathLength", number(kImagePathLength));
+  return object;
+}
+
+Napi::Value probe(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), probe_io_uring()); }
+
+Napi::Value device_facts(const Napi::CallbackInfo& info) {
+  if (!info[0].IsString()) return Napi::Value(info.Env(), throw_type_error(info.Env(), "deviceFacts(path)"));
+  OpenFileOptions options;
+  options.read_only = true;
+  options.exclusive = false;
+  options.require_allocated = false;
+  OpenFile file;
+  Status status = OpenFile::open(info[0].As<Napi::String>().Utf8Value(), options, file);
+  if (!status.ok()) return to_javascript(info.Env(), status);
+  DeviceFacts facts{file.path(), file.traits()};
+  return to_javascript(info.Env(), facts);
+}
+
+Napi::Value length_of_log(const Napi::CallbackInfo& info) {
+  std::uint64_t records;
+  if (!whole_number(info.Env(), info[0], records) || records > UINT32_MAX) {
+    return Napi::Value(info.Env(), throw_type_error(info.Env(), "logLength(ringRecords)"));
+  }
+  std::uint64_t length = log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize);
+  return Napi::Number::New(info.Env(), static_cast<double>(length));
+}
+
+Napi::Value address_remainder(const Napi::CallbackInfo& info) {
+  Bytes bytes;
+  std::uint64_t alignment;
+  if (!view_bytes(info.Env(), info[0], bytes) || !whole_number(info.Env(), info[1], alignment) || alignment == 0) {
+    return Napi::Value(info.Env(), throw_type_error(info.Env(), "addressRemainder(view, alignment)"));
+  }
+  auto remainder = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment;
+  return Napi::Number::New(info.Env(), static_cast<double>(remainder));
+}
+
+Napi::Value open_engines(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), EngineObject::open_count());
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new AddonState);
+  exports.Set("codes", codes(env));
+  exports.Set("version", kVersion);
+  exports.Set("limits", limits(env));
+  exports.Set("probeIoUring", Napi::Function::New(env, probe, "probeIoUring"));
+  exports.Set("deviceFacts", Napi::Function::New(env, device_facts, "deviceFacts"));
+  exports.Set("logLength", Napi::Function::New(env, length_of_log, "logLength"));
+  exports.Set("addressRemainder", Napi::Function::New(env, address_remainder, "addressRemainder"));
+  exports.Set("openEngines", Napi::Function::New(env, open_engines, "openEngines"));
+  exports.Set("Engine", Napi::Value(env, EngineObject::define(env)));
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace blockmirror::addon
+
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
+  return blockmirror::addon::initialise(env, exports);
+}
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, initialise_addon)

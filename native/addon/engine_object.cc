@@ -1,0 +1,474 @@
+#include "engine_object.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "from_javascript.h"
+#include "to_javascript.h"
+
+namespace blockmirror::addon {
+
+namespace {
+
+std::atomic<std::uint32_t> open_engines{0};
+
+bool parse_kind(const std::string& name, DeviceKind& into) {
+  if (name == "auto") {
+    into = DeviceKind::automatic;
+  } else if (name == "io_uring") {
+    into = DeviceKind::io_uring;
+  } else if (name == "threads") {
+    into = DeviceKind::threads;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// The receiver and the arguments of one call. `slot` is the first argument of every call about a request.
+template <std::size_t kCount>
+struct EngineObject::Call {
+  napi_env env;
+  napi_value values[kCount == 0 ? 1 : kCount];
+  EngineObject* self = nullptr;
+  std::uint64_t slot = 0;
+
+  Call(napi_env with, napi_callback_info info) : env(with) {
+    std::size_t count = kCount;
+    napi_value receiver;
+    napi_get_cb_info(env, info, &count, values, &receiver, nullptr);
+    void* object = nullptr;
+    if (napi_unwrap(env, receiver, &object) == napi_ok) self = static_cast<EngineObject*>(object);
+  }
+  bool has_slot() { return self != nullptr && whole_number(env, values[0], slot) && slot < kPendingRequests; }
+  // For calls that start something in the slot. A slot in use is a programming error in lib/.
+  bool has_free_slot() { return has_slot() && (self->engine_ == nullptr || requests().is_free(slot_number())); }
+  std::uint32_t slot_number() const { return static_cast<std::uint32_t>(slot); }
+  bool gone() const { return self->engine_ == nullptr; }
+  RequestTable& requests() const { return self->engine_->requests(); }
+  napi_value wrong(const char* message) const { return throw_type_error(env, message); }
+};
+
+std::uint32_t EngineObject::open_count() { return open_engines.load(std::memory_order_relaxed); }
+
+napi_value EngineObject::define(napi_env env) {
+  auto method = [](const char* name, napi_callback function) {
+    return napi_property_descriptor{name, nullptr, function, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+  };
+  const napi_property_descriptor methods[] = {
+      method("submitWrite", submit_write),
+      method("submitWritev", submit_writev),
+      method("submitWriteOwned", submit_write_owned),
+      method("submitRead", submit_read),
+      method("finishRead", finish_read),
+      method("submitFlush", submit_flush),
+      method("submitDiscard", submit_discard),
+      method("cancel", cancel),
+      method("command", command),
+      method("result", result),
+      method("snapshot", snapshot),
+      method("ref", ref),
+      method("unref", unref),
+      method("destroy", destroy),
+  };
+  napi_value constructor = nullptr;
+  napi_define_class(env, "Engine", NAPI_AUTO_LENGTH, construct, nullptr, std::size(methods), methods, &constructor);
+  return constructor;
+}
+
+// --- construction
+// -------------------------------------------------------------------------------------------------------
+
+napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
+  std::size_t count = 2;
+  napi_value values[2];
+  napi_value self;
+  napi_value target = nullptr;
+  napi_get_cb_info(env, info, &count, values, &self, nullptr);
+  napi_get_new_target(env, info, &target);
+  Napi::Value options(env, values[0]);
+  Napi::Value callback(env, values[1]);
+  DeviceKind kind;
+  bool right = target != nullptr && options.IsObject() && callback.IsFunction();
+  if (right) {
+    Napi::Value device = options.As<Napi::Object>().Get("device");
+    right = device.IsString() && parse_kind(device.As<Napi::String>().Utf8Value(), kind);
+  }
+  if (!right) return throw_type_error(env, "new Engine({ device: 'auto' | 'io_uring' | 'threads' }, onCompletions)");
+  auto* object = new EngineObject(env);
+  if (napi_wrap(env, self, object, finalize, nullptr, nullptr) != napi_ok) {
+    delete object;
+    return throw_type_error(env, "the engine could not be attached to its object");
+  }
+  Status status;
+  if (!object->open(self, values[1], kind, status)) {
+    object->let_go();
+    bool pending = false;
+    napi_is_exception_pending(env, &pending);
+    if (!pending) napi_throw(env, to_javascript(env, status));
+    return nullptr;
+  }
+  return self;
+}
+
+bool EngineObject::open(napi_value self, napi_value callback, DeviceKind kind, Status& status) {
+  status = Status::of(Code::NO_MEMORY);
+  if (!open_completions(self) || !open_wake_up(callback)) return false;
+  EngineThreadOptions options;
+  options.kind = kind;
+  options.context = wake_up_;
+  options.notify = [](void* wake_up) {
+    napi_call_threadsafe_function(static_cast<napi_threadsafe_function>(wake_up), nullptr, napi_tsfn_nonblocking);
+  };
+  EngineThread::Started started = EngineThread::start(options);
+  status = started.status;
+  if (!started.engine) return false;
+  engine_ = std::move(started.engine);
+  counted_ = true;
+  open_engines.fetch_add(1, std::memory_order_relaxed);
+  Napi::Env(env_).GetInstanceData<AddonState>()->engines.push_back(this);
+  // After the thread-safe function's own hook was added: hooks run last in, first out, and ours needs it alive.
+  napi_add_env_cleanup_hook(env_, environment_ends, this);
+  napi_create_reference(env_, self, 1, &self_);
+  const char* name = engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads";
+  Napi::Object(env_, self)
+      .DefineProperty(Napi::PropertyDescriptor::Value("deviceKind", Napi::String::New(env_, name), napi_enumerable));
+  return true;
+}
+
+bool EngineObject::open_completions(napi_value self) {
+  constexpr std::size_t kNumbers = std::size_t{kCompletionBatch} * kCompletionStride;
+  napi_value memory, numbers;
+  void* data = nullptr;
+  if (napi_create_arraybuffer(env_, kNumbers * sizeof(double), &data, &memory) != napi_ok) return false;
+  if (napi_create_typedarray(env_, napi_float64_array, kNumbers, memory, 0, &numbers) != napi_ok) return false;
+  if (napi_create_reference(env_, numbers, 1, &completions_reference_) != napi_ok) return false;
+  completions_ = static_cast<double*>(data);
+  Napi::PropertyDescriptor property =
+      Napi::PropertyDescriptor::Value("completions", Napi::Value(env_, numbers), napi_enumerable);
+  Napi::Object(env_, self).DefineProperty(property);
+  return true;
+}
+
+bool EngineObject::open_wake_up(napi_value callback) {
+  napi_value name;
+  if (napi_create_string_utf8(env_, "blockmirror", NAPI_AUTO_LENGTH, &name) != napi_ok) return false;
+  if (napi_create_threadsafe_function(env_, callback, nullptr, name, 0, 1, nullptr, nullptr, this, wake_up,
+                                      &wake_up_) != napi_ok) {
+    return false;
+  }
+  return napi_unref_threadsafe_function(env_, wake_up_) == napi_ok;
+}
+
+// --- requests
+// -----------------------------------------------------------------------------------------------------------
+
+napi_value EngineObject::answer(Code code) {
+  if (code == Code::ok) engine_->submitted();
+  napi_value number;
+  napi_create_uint32(env_, static_cast<std::uint32_t>(code), &number);
+  return number;
+}
+
+// (slot, bytes, offset, length, position, dsync)
+napi_value EngineObject::submit_write(napi_env env, napi_callback_info info) {
+  Call<6> call(env, info);
+  Bytes bytes;
+  std::uint64_t offset, length, position;
+  bool dsync;
+  if (!call.has_free_slot() || !view_bytes(env, call.values[1], bytes) || !whole_number(env, call.values[2], offset) ||
+      !whole_number(env, call.values[3], length) || !whole_number(env, call.values[4], position) ||
+      !boolean(env, call.values[5], dsync)) {
+    return call.wrong("submitWrite(slot, bytes, offset, length, position, dsync)");
+  }
+  if (length == 0 || length > kRequestLength || offset > bytes.size() || length > bytes.size() - offset) {
+    return call.wrong("submitWrite: offset and length must lie inside the bytes, within limits.requestLength");
+  }
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  ConstBytes part = bytes.subspan(offset, length);
+  return call.self->answer(call.requests().submit_write(call.slot_number(), {&part, 1}, position, dsync));
+}
+
+// (slot, buffers, position, dsync)
+napi_value EngineObject::submit_writev(napi_env env, napi_callback_info info) {
+  Call<4> call(env, info);
+  std::uint64_t position;
+  bool dsync;
+  if (!call.has_free_slot() || !view_list(env, call.values[1], kVectorLength, call.self->views_) ||
+      !whole_number(env, call.values[2], position) || !boolean(env, call.values[3], dsync)) {
+    return call.wrong("submitWritev(slot, buffers, position, dsync)");
+  }
+  std::vector<ConstBytes>& parts = call.self->parts_;
+  parts.assign(call.self->views_.begin(), call.self->views_.end());
+  std::uint64_t length = 0;
+  for (const ConstBytes& part : parts) length += part.size();
+  if (length == 0 || length > kRequestLength) {
+    return call.wrong("submitWritev: the buffers must hold something, within limits.requestLength");
+  }
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  return call.self->answer(call.requests().submit_write(call.slot_number(), parts, position, dsync));
+}
+
+// (slot, owned, offset, length, position, dsync)
+napi_value EngineObject::submit_write_owned(napi_env env, napi_callback_info info) {
+  Call<6> call(env, info);
+  Bytes bytes;
+  std::uint64_t offset, length, position;
+  bool dsync;
+  if (!call.has_free_slot() || !buffer_bytes(env, call.values[1], bytes) ||
+      !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
+      !whole_number(env, call.values[4], position) || !boolean(env, call.values[5], dsync)) {
+    return call.wrong("submitWriteOwned(slot, owned, offset, length, position, dsync)");
+  }
+  if (length == 0 || length > kRequestLength || offset > bytes.size() || length > bytes.size() - offset) {
+    return call.wrong("submitWriteOwned: offset and length must lie inside the buffer, within limits.requestLength");
+  }
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  napi_ref reference;
+  if (napi_create_reference(env, call.values[1], 1, &reference) != napi_ok) return call.self->answer(Code::NO_MEMORY);
+  Code code = call.requests().submit_write_owned(call.slot_number(), bytes.subspan(offset, length), position, dsync);
+  if (code == Code::ok) {
+    call.self->owned_[call.slot_number()] = reference;
+  } else {
+    napi_delete_reference(env, reference);
+  }
+  return call.self->answer(code);
+}
+
+// (slot, length, position)
+napi_value EngineObject::submit_read(napi_env env, napi_callback_info info) {
+  Call<3> call(env, info);
+  std::uint64_t length, position;
+  if (!call.has_free_slot() || !whole_number(env, call.values[1], length) ||
+      !whole_number(env, call.values[2], position) || length == 0 || length > kRequestLength) {
+    return call.wrong("submitRead(slot, length, position), length within limits.requestLength");
+  }
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  return call.self->answer(call.requests().submit_read(call.slot_number(), length, position));
+}
+
+// (slot, buffers, offset, length). The buffers are looked at only now: meanwhile they may have been detached or
+// resized.
+napi_value EngineObject::finish_read(napi_env env, napi_callback_info info) {
+  Call<4> call(env, info);
+  std::uint64_t offset, length;
+  if (!call.has_slot() || !view_list(env, call.values[1], kVectorLength, call.self->views_) ||
+      !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length)) {
+    return call.wrong("finishRead(slot, buffers, offset, length)");
+  }
+  return call.self->read_into(call.slot_number(), offset, length);
+}
+
+napi_value EngineObject::read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length) {
+  std::uint64_t wanted = length;
+  for (Bytes& view : views_) {
+    std::uint64_t skipped = std::min<std::uint64_t>(offset, view.size());
+    std::uint64_t taken = std::min<std::uint64_t>(wanted, view.size() - skipped);
+    view = view.subspan(skipped, taken);
+    offset -= skipped;
+    wanted -= taken;
+  }
+  bool done = false;
+  if (engine_ != nullptr) {
+    bool fits = !views_.empty() && wanted == 0;
+    if (fits) {
+      done = engine_->requests().finish_read(slot, views_);
+    } else {
+      engine_->requests().drop_read(slot);
+    }
+  }
+  napi_value answer;
+  napi_get_boolean(env_, done, &answer);
+  return answer;
+}
+
+// (slot)
+napi_value EngineObject::submit_flush(napi_env env, napi_callback_info info) {
+  Call<1> call(env, info);
+  if (!call.has_free_slot()) return call.wrong("submitFlush(slot)");
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  return call.self->answer(call.requests().submit_flush(call.slot_number()));
+}
+
+// (slot, position, length)
+napi_value EngineObject::submit_discard(napi_env env, napi_callback_info info) {
+  Call<3> call(env, info);
+  std::uint64_t position, length;
+  if (!call.has_free_slot() || !whole_number(env, call.values[1], position) ||
+      !whole_number(env, call.values[2], length) || length == 0) {
+    return call.wrong("submitDiscard(slot, position, length)");
+  }
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  return call.self->answer(call.requests().submit_discard(call.slot_number(), position, length));
+}
+
+// (slot)
+napi_value EngineObject::cancel(napi_env env, napi_callback_info info) {
+  Call<1> call(env, info);
+  if (!call.has_slot()) return call.wrong("cancel(slot)");
+  if (!call.gone()) call.requests().cancel(call.slot_number());
+  return nullptr;
+}
+
+// --- commands
+// -----------------------------------------------------------------------------------------------------------
+
+// (slot, name, arguments)
+napi_value EngineObject::command(napi_env env, napi_callback_info info) {
+  Call<3> call(env, info);
+  if (!call.has_free_slot()) return call.wrong("command(slot, name, arguments)");
+  std::unique_ptr<Command> command =
+      command_from(env, Napi::Value(env, call.values[1]), Napi::Value(env, call.values[2]));
+  if (!command) return nullptr;
+  if (call.gone()) return call.self->answer(Code::CLOSED);
+  return call.self->answer(call.requests().submit_command(call.slot_number(), std::move(command)));
+}
+
+// (slot)
+napi_value EngineObject::result(napi_env env, napi_callback_info info) {
+  Call<1> call(env, info);
+  if (!call.has_slot()) return call.wrong("result(slot)");
+  const Command* command = call.gone() ? nullptr : call.requests().completed_command(call.slot_number());
+  if (command == nullptr) return Napi::Env(env).Null();
+  return result_of(env, *command);
+}
+
+napi_value EngineObject::snapshot(napi_env env, napi_callback_info info) {
+  Call<0> call(env, info);
+  if (call.self == nullptr) return call.wrong("snapshot()");
+  return to_javascript(env, call.gone() ? call.self->last_snapshot_ : call.self->engine_->snapshot());
+}
+
+napi_value EngineObject::ref(napi_env env, napi_callback_info info) {
+  Call<0> call(env, info);
+  if (call.self != nullptr && call.self->wake_up_ != nullptr) napi_ref_threadsafe_function(env, call.self->wake_up_);
+  return nullptr;
+}
+
+napi_value EngineObject::unref(napi_env env, napi_callback_info info) {
+  Call<0> call(env, info);
+  if (call.self != nullptr && call.self->wake_up_ != nullptr) napi_unref_threadsafe_function(env, call.self->wake_up_);
+  return nullptr;
+}
+
+// --- completions
+// --------------------------------------------------------------------------------------------------------
+
+void EngineObject::wake_up(napi_env env, napi_value callback, void* context, void*) {
+  if (env == nullptr || callback == nullptr) return;  // the environment is ending: nobody to tell
+  static_cast<EngineObject*>(context)->deliver(callback);
+}
+
+void EngineObject::deliver(napi_value callback) {
+  if (engine_ == nullptr || delivering_) return;
+  delivering_ = true;
+  engine_->collecting();
+  std::uint32_t count = kCompletionBatch;
+  for (std::uint32_t batch = 0; batch < kBatchesPerTurn && count == kCompletionBatch; ++batch) {
+    count = fill_batch();
+    if (count > 0 && !call_back(callback, count)) break;
+  }
+  delivering_ = false;
+  if (count == kCompletionBatch) {
+    napi_call_threadsafe_function(wake_up_, nullptr, napi_tsfn_nonblocking);  // there may be more
+  } else if (stopped_) {
+    let_go();
+  }
+}
+
+std::uint32_t EngineObject::fill_batch() {
+  Completion completion;
+  std::uint32_t count = 0;
+  double* numbers = completions_;
+  while (count < kCompletionBatch && engine_->requests().collect(completion)) {
+    if (!owned_.empty()) drop_owned(completion.slot);
+    numbers[0] = completion.slot;
+    numbers[1] = static_cast<double>(completion.status.code);
+    numbers[2] = completion.status.system_error;
+    numbers[3] = completion.status.image;
+    numbers[4] = static_cast<double>(completion.status.position);
+    numbers += kCompletionStride;
+    ++count;
+  }
+  return count;
+}
+
+// False when JavaScript can run no more here. What the callback throws becomes an uncaught exception, as it would from
+// an event of Node's own.
+bool EngineObject::call_back(napi_value callback, std::uint32_t count) {
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
+  napi_value receiver, argument, result;
+  napi_get_undefined(env_, &receiver);
+  napi_create_uint32(env_, count, &argument);
+  napi_status status = napi_call_function(env_, receiver, callback, 1, &argument, &result);
+  if (status == napi_pending_exception) {
+    napi_value error;
+    if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
+  }
+  napi_close_handle_scope(env_, scope);
+  return status == napi_ok || status == napi_pending_exception;
+}
+
+// --- the end
+// ------------------------------------------------------------------------------------------------------------
+
+napi_value EngineObject::destroy(napi_env env, napi_callback_info info) {
+  Call<0> call(env, info);
+  if (call.self == nullptr) return call.wrong("destroy()");
+  EngineObject& self = *call.self;
+  if (self.stopped_ || self.engine_ == nullptr) return nullptr;
+  self.stop_engine();
+  self.engine_->requests().abandon_pending();
+  // What was pending is answered CLOSED from the event loop, as every completion is; then the rest goes too.
+  napi_call_threadsafe_function(self.wake_up_, nullptr, napi_tsfn_nonblocking);
+  return nullptr;
+}
+
+void EngineObject::stop_engine() {
+  stopped_ = true;
+  engine_->stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(kStopWaitMs));
+  last_snapshot_ = engine_->snapshot();
+  if (std::exchange(counted_, false)) open_engines.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// Gives up what the object holds; afterwards it may be collected.
+void EngineObject::let_go() {
+  bool was_open = engine_ != nullptr;
+  engine_.reset();
+  if (was_open) {
+    napi_remove_env_cleanup_hook(env_, environment_ends, this);
+    std::erase(Napi::Env(env_).GetInstanceData<AddonState>()->engines, this);
+  }
+  while (!owned_.empty()) drop_owned(owned_.begin()->first);
+  // Aborted: a wake-up that is still queued must not find an object that was collected meanwhile.
+  if (wake_up_ != nullptr) napi_release_threadsafe_function(std::exchange(wake_up_, nullptr), napi_tsfn_abort);
+  if (completions_reference_ != nullptr) napi_delete_reference(env_, std::exchange(completions_reference_, nullptr));
+  if (self_ != nullptr) napi_delete_reference(env_, std::exchange(self_, nullptr));
+}
+
+void EngineObject::drop_owned(std::uint32_t slot) {
+  auto found = owned_.find(slot);
+  if (found == owned_.end()) return;
+  napi_delete_reference(env_, found->second);
+  owned_.erase(found);
+}
+
+// All engines of the environment are asked to stop before the first is waited for.
+void EngineObject::environment_ends(void* object) {
+  auto* self = static_cast<EngineObject*>(object);
+  for (EngineObject* engine : Napi::Env(self->env_).GetInstanceData<AddonState>()->engines) {
+    if (!engine->stopped_) engine->engine_->request_stop();
+  }
+  if (!self->stopped_) self->stop_engine();
+  self->let_go();
+}
+
+void EngineObject::finalize(napi_env, void* object, void*) { delete static_cast<EngineObject*>(object); }
+
+}  // namespace blockmirror::addon

@@ -1,0 +1,97 @@
+// EngineObject: the `Engine` of lib/binding.ts around one EngineThread.
+//
+// Invariants:
+//  - JavaScript thread only; the engine thread reaches it through one thread-safe function, which carries no data: it
+//    only says that there is something to collect.
+//  - From construction to destroy the object holds itself: a mirror that was forgotten is not collected while its
+//    thread runs. destroy, or the end of the environment, ends that.
+//  - The end of the environment (a worker that exits, the process at its natural end) stops the engine with a bounded
+//    wait and leaves the mirror unclean, as a crash would.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "../host/engine_thread.h"
+#include "values.h"
+
+namespace blockmirror::addon {
+
+inline constexpr std::uint32_t kCompletionStride = 5;    // numbers: slot, code, systemError, image, position
+inline constexpr std::uint32_t kCompletionBatch = 1024;  // completions of one call into JavaScript
+inline constexpr std::uint32_t kBatchesPerTurn = 4;      // then the event loop and the microtasks have their turn
+inline constexpr std::size_t kVectorLength = 1024;       // buffers of one writev or readv, as IOV_MAX
+
+class EngineObject;
+
+// Per environment (main thread, each worker).
+struct AddonState {
+  std::vector<EngineObject*> engines;  // not destroyed
+};
+
+class EngineObject {
+ public:
+  // The class `Engine`.
+  static napi_value define(napi_env env);
+  // Engines not destroyed, in this process.
+  static std::uint32_t open_count();
+
+ private:
+  explicit EngineObject(napi_env env) : env_(env) {}
+  ~EngineObject() = default;
+  EngineObject(const EngineObject&) = delete;
+  EngineObject& operator=(const EngineObject&) = delete;
+
+  static napi_value construct(napi_env env, napi_callback_info info);
+  static napi_value submit_write(napi_env env, napi_callback_info info);
+  static napi_value submit_writev(napi_env env, napi_callback_info info);
+  static napi_value submit_write_owned(napi_env env, napi_callback_info info);
+  static napi_value submit_read(napi_env env, napi_callback_info info);
+  static napi_value finish_read(napi_env env, napi_callback_info info);
+  static napi_value submit_flush(napi_env env, napi_callback_info info);
+  static napi_value submit_discard(napi_env env, napi_callback_info info);
+  static napi_value cancel(napi_env env, napi_callback_info info);
+  static napi_value command(napi_env env, napi_callback_info info);
+  static napi_value result(napi_env env, napi_callback_info info);
+  static napi_value snapshot(napi_env env, napi_callback_info info);
+  static napi_value ref(napi_env env, napi_callback_info info);
+  static napi_value unref(napi_env env, napi_callback_info info);
+  static napi_value destroy(napi_env env, napi_callback_info info);
+
+  template <std::size_t kCount>
+  struct Call;
+
+  bool open(napi_value self, napi_value callback, DeviceKind kind, Status& status);
+  bool open_completions(napi_value self);
+  bool open_wake_up(napi_value callback);
+  napi_value answer(Code code);
+  napi_value read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length);
+  static void wake_up(napi_env env, napi_value callback, void* context, void* data);
+  void deliver(napi_value callback);
+  std::uint32_t fill_batch();
+  bool call_back(napi_value callback, std::uint32_t count);
+  void stop_engine();
+  void let_go();
+  void drop_owned(std::uint32_t slot);
+  static void environment_ends(void* self);
+  static void finalize(napi_env env, void* self, void* hint);
+
+  napi_env const env_;
+  std::shared_ptr<EngineThread> engine_;  // null once let go
+  Snapshot last_snapshot_;                // of an engine that is gone
+  napi_threadsafe_function wake_up_ = nullptr;
+  napi_ref self_ = nullptr;
+  napi_ref completions_reference_ = nullptr;
+  double* completions_ = nullptr;
+  std::unordered_map<std::uint32_t, napi_ref> owned_;  // buffers that pending writes use, by slot
+  std::vector<Bytes> views_;                           // of the call at hand; keeps its memory
+  std::vector<ConstBytes> parts_;
+  bool counted_ = false;
+  bool stopped_ = false;
+  bool delivering_ = false;
+};
+
+}  // namespace blockmirror::addon

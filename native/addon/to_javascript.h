@@ -1,0 +1,16 @@
+// From C++ structs to the plain objects of lib/binding.ts, field by field and nothing more.
+#pragma once
+
+#include <napi.h>
+
+#include "../host/commands.h"
+
+namespace blockmirror::addon {
+
+Napi::Object to_javascript(Napi::Env env, const Status& status);
+Napi::Object to_javascript(Napi::Env env, const DeviceFacts& facts);
+Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot);
+// The result object of a completed command; null for those that have none.
+Napi::Value result_of(Napi::Env env, const Command& command);
+
+}  // namespace blockmirror::addon

@@ -1,0 +1,82 @@
+#include "values.h"
+
+#include <cmath>
+
+namespace blockmirror::addon {
+
+namespace {
+
+constexpr double kSafeIntegers = 9007199254740992.0;  // 2^53
+
+std::size_t element_length(napi_typedarray_type type) {
+  switch (type) {
+    case napi_int16_array:
+    case napi_uint16_array:
+      return 2;
+    case napi_int32_array:
+    case napi_uint32_array:
+    case napi_float32_array:
+      return 4;
+    case napi_float64_array:
+    case napi_bigint64_array:
+    case napi_biguint64_array:
+      return 8;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace
+
+napi_value throw_type_error(napi_env env, const char* message) {
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
+  return nullptr;
+}
+
+bool view_bytes(napi_env env, napi_value value, Bytes& into) {
+  napi_typedarray_type type;
+  std::size_t length;
+  void* data;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) == napi_ok) {
+    into = Bytes(static_cast<std::byte*>(data), data == nullptr ? 0 : length * element_length(type));
+    return true;
+  }
+  if (napi_get_dataview_info(env, value, &length, &data, nullptr, nullptr) == napi_ok) {
+    into = Bytes(static_cast<std::byte*>(data), data == nullptr ? 0 : length);
+    return true;
+  }
+  return false;
+}
+
+bool buffer_bytes(napi_env env, napi_value value, Bytes& into) {
+  void* data;
+  std::size_t length;
+  if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) return false;
+  into = Bytes(static_cast<std::byte*>(data), data == nullptr ? 0 : length);
+  return true;
+}
+
+bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into) {
+  into.clear();
+  std::uint32_t length;
+  if (napi_get_array_length(env, value, &length) != napi_ok || length > limit) return false;
+  for (std::uint32_t i = 0; i < length; ++i) {
+    napi_value element;
+    Bytes bytes;
+    if (napi_get_element(env, value, i, &element) != napi_ok || !view_bytes(env, element, bytes)) return false;
+    into.push_back(bytes);
+  }
+  return true;
+}
+
+bool whole_number(napi_env env, napi_value value, std::uint64_t& into) {
+  double number;
+  if (napi_get_value_double(env, value, &number) != napi_ok) return false;
+  if (!(number >= 0 && number < kSafeIntegers) || std::trunc(number) != number) return false;
+  into = static_cast<std::uint64_t>(number);
+  return true;
+}
+
+bool boolean(napi_env env, napi_value value, bool& into) { return napi_get_value_bool(env, value, &into) == napi_ok; }
+
+}  // namespace blockmirror::addon

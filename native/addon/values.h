@@ -1,0 +1,30 @@
+// From JavaScript values to bytes and numbers, for the calls of every request: raw Node-API, no allocation, no handles
+// kept. What comes from lib/ in a wrong type is a programming error there and is answered with a TypeError.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace blockmirror::addon {
+
+using Bytes = std::span<std::byte>;
+using ConstBytes = std::span<const std::byte>;
+
+// Throws a TypeError with ERR_INVALID_ARG_TYPE; answers undefined, to be returned to JavaScript.
+napi_value throw_type_error(napi_env env, const char* message);
+
+// A typed array or DataView; a detached one is empty.
+bool view_bytes(napi_env env, napi_value value, Bytes& into);
+// An ArrayBuffer.
+bool buffer_bytes(napi_env env, napi_value value, Bytes& into);
+// An array of views, at most `limit`; `into` is emptied first.
+bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into);
+// An integer in [0, 2^53).
+bool whole_number(napi_env env, napi_value value, std::uint64_t& into);
+bool boolean(napi_env env, napi_value value, bool& into);
+
+}  // namespace blockmirror::addon
