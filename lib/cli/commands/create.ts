@@ -1,0 +1,63 @@
+/** `blockmirror create`: formats the log and the images, and copies the master to its slaves. */
+import { Mirror, formatSize, type CreateReport } from '../../index';
+import { EXIT } from '../exit_codes';
+import { interruptible } from '../interrupt';
+import { parseImageChoice } from '../options';
+import type { Outcome, Output } from '../output';
+import { duration, facts } from '../words';
+import { commandLine, imageTable, type DeviceChoice } from './shared';
+
+interface CreateArguments extends DeviceChoice {
+  log: string;
+  master: string;
+  slave: string[];
+  size?: number;
+  assumeIdentical?: boolean;
+  keepData?: boolean;
+  overwriteSignature?: boolean;
+  verify: boolean;
+}
+
+const STOPPED = 'There is no mirror yet; run the same create again.';
+
+export async function createCommand(output: Output, options: CreateArguments): Promise<Outcome> {
+  const report = await interruptible(STOPPED, output, (signal) =>
+    Mirror.create({
+      log: options.log,
+      master: parseImageChoice(options.master),
+      slaves: options.slave.map(parseImageChoice),
+      ...(options.size === undefined ? {} : { size: options.size }),
+      assumeIdentical: options.assumeIdentical === true,
+      keepData: options.keepData === true,
+      overwriteSignature: options.overwriteSignature === true,
+      verify: options.verify,
+      device: options.device,
+      onProgress: output.progress.listener,
+      signal,
+    }),
+  );
+  return { exitCode: EXIT.done, document: report, text: toText(report, options, output) };
+}
+
+function toText(report: CreateReport, options: CreateArguments, output: Output): string {
+  return [
+    facts([
+      ['Mirror', report.uuid],
+      ['Log', report.log],
+      ['Size', `${formatSize(report.size)}, in blocks of ${formatSize(report.blockSize)}`],
+      ['Copied', copiedInWords(report, options)],
+    ]),
+    '',
+    imageTable(report.images, output),
+    '',
+    options.assumeIdentical === true
+      ? `Next: ${commandLine('verify', options.log, {})} compares the images that were taken to be identical.`
+      : `The mirror is ready: Mirror.open(${JSON.stringify(options.log)}), or ${commandLine('status', options.log, {})}`,
+  ].join('\n');
+}
+
+function copiedInWords(report: CreateReport, options: CreateArguments): string {
+  if (options.assumeIdentical === true) return 'nothing: the images were said to be identical';
+  const proof = report.verified ? 'read back and found equal' : 'not read back';
+  return `${formatSize(report.bytesCopied)} to the slaves in ${duration(report.durationMs)}, ${proof}`;
+}

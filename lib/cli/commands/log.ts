@@ -1,0 +1,104 @@
+/** `blockmirror log LOG`: the live intents, and what they come to when merged. Writes nothing. */
+import { formatSize, inspect, type Inspection } from '../../index';
+import { EXIT } from '../exit_codes';
+import type { Outcome, Output } from '../output';
+import { count, facts, number, share, table } from '../words';
+import { imagesOf, ownerInWords, type ImagePaths } from './shared';
+
+/** Lines of intents on a screen; --json has them all. */
+const SHOWN = 200;
+
+/** The JSON of `blockmirror log --json`. */
+interface LogDocument {
+  uuid: string;
+  log: string;
+  logUuid: string;
+  phase: Inspection['status']['phase'];
+  clean: boolean;
+  damaged: boolean;
+  damage: string[];
+  tornRecords: number;
+  recordCount: number;
+  recordsLive: number;
+  sequence: number;
+  tail: number;
+  liveIntents: Inspection['liveIntents'];
+  extents: Inspection['extents'];
+  bytesCovered: number;
+}
+
+export async function logCommand(output: Output, log: string, options: ImagePaths): Promise<Outcome> {
+  const inspection = await inspect(log, imagesOf(options));
+  return {
+    exitCode: inspection.damaged ? EXIT.attention : EXIT.done,
+    document: toDocument(inspection),
+    text: toText(inspection, output),
+  };
+}
+
+function toDocument(inspection: Inspection): LogDocument {
+  const { status } = inspection;
+  const { recordCount, recordsLive, sequence, tail } = status.logUse;
+  const { clean, damaged, damage, tornRecords, liveIntents, extents, bytesCovered, logUuid } = inspection;
+  return {
+    uuid: status.uuid,
+    log: status.log,
+    logUuid,
+    phase: status.phase,
+    clean,
+    damaged,
+    damage,
+    tornRecords,
+    recordCount,
+    recordsLive,
+    sequence,
+    tail,
+    liveIntents,
+    extents,
+    bytesCovered,
+  };
+}
+
+function toText(inspection: Inspection, output: Output): string {
+  const { status, liveIntents, extents, bytesCovered, tornRecords } = inspection;
+  const lines = [
+    facts([
+      ['Mirror', status.uuid],
+      ['Log', status.log],
+      [
+        'Records',
+        `${number(status.logUse.recordsLive)} of ${number(status.logUse.recordCount)} hold live intents; newest ${number(status.logUse.sequence)}, oldest that counts ${number(status.logUse.tail)}`,
+      ],
+      [
+        'Live intents',
+        `${number(liveIntents.length)}, which make ${count(extents.length, 'extent')} of ${formatSize(bytesCovered)} together (${share(bytesCovered, status.size)} of the mirror)`,
+      ],
+      ['Torn records', tornInWords(tornRecords)],
+    ]),
+  ];
+  if (inspection.damaged)
+    lines.push(
+      '',
+      output.paint('red', 'DAMAGED: what the log covers is not known, so recovery compares everything.'),
+      ...inspection.damage.map((line) => `  ${line}`),
+    );
+  if (status.phase === 'held' && status.owner !== null)
+    lines.push('', `In use by ${ownerInWords(status.owner)}: this is a moment of a moving picture.`);
+  if (liveIntents.length > 0) lines.push('', intentTable(inspection));
+  return lines.join('\n');
+}
+
+function tornInWords(tornRecords: number): string {
+  if (tornRecords === 0) return 'none';
+  return `${number(tornRecords)} at the end, cut off by the crash before their writes began: harmless`;
+}
+
+function intentTable({ liveIntents }: Inspection): string {
+  const shown = liveIntents.slice(0, SHOWN);
+  const rows = shown.map(({ sequence, position, length }) => [number(sequence), number(position), formatSize(length)]);
+  const more = liveIntents.length - shown.length;
+  return (
+    table(['SEQUENCE', 'POSITION', 'LENGTH'], rows, [0, 1, 2]) +
+    (more > 0 ? `\n… and ${number(more)} more; --json has them all` : '')
+  );
+}

@@ -1,0 +1,35 @@
+/** `blockmirror recover LOG`: makes the images equal after a crash. With --dry-run it writes nothing. */
+import { recover, recoveryReportToText, type RecoveryReport } from '../../index';
+import { EXIT, type ExitCode } from '../exit_codes';
+import { interruptible } from '../interrupt';
+import type { Outcome, Output } from '../output';
+import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths } from './shared';
+
+interface RecoverArguments extends DeviceChoice, ImagePaths {
+  dryRun?: boolean;
+  verify: boolean;
+}
+
+const STOPPED =
+  'That is harmless: the log still holds everything that has to be copied. Run recover again; it starts over.';
+
+export async function recoverCommand(output: Output, log: string, options: RecoverArguments): Promise<Outcome> {
+  const dryRun = options.dryRun === true;
+  const report = await interruptible(STOPPED, output, (signal) =>
+    recover(log, {
+      dryRun,
+      verify: options.verify,
+      device: options.device,
+      ...imagesOf(options),
+      onProgress: output.progress.listener,
+      signal,
+    }),
+  );
+  const next = dryRun && !report.clean ? `\n\nNext: ${commandLine('recover', log, options)}` : '';
+  return { exitCode: exitCodeOf(report), document: report, text: recoveryReportToText(report) + next };
+}
+
+function exitCodeOf(report: RecoveryReport): ExitCode {
+  if (report.dryRun) return report.clean ? EXIT.done : EXIT.attention;
+  return report.slaves.every((slave) => isInSync(slave.state)) ? EXIT.done : EXIT.attention;
+}

@@ -1,0 +1,61 @@
+/** What several commands print: images, states in plain words, and the command line to run next. */
+import type { ImageState, ImageStatus, Owner } from '../../index';
+import type { Colour, Output } from '../output';
+import { shellQuote, table } from '../words';
+
+/** Options that commands share, as commander hands them over. */
+export interface DeviceChoice {
+  device: 'auto' | 'io_uring' | 'threads';
+}
+export interface ImagePaths {
+  image?: Record<string, string>;
+}
+
+export function imagesOf(options: ImagePaths): { images?: Record<string, string> } {
+  return options.image === undefined ? {} : { images: options.image };
+}
+
+const STATE_COLOUR: Record<ImageState, Colour> = {
+  synchronized: 'green',
+  consistent: 'green',
+  assumed: 'yellow',
+  behind: 'yellow',
+  synchronizing: 'yellow',
+  inconsistent: 'red',
+  failed: 'red',
+};
+
+export const STATE_MEANING: Record<ImageState, string> = {
+  synchronized: 'identical to the master, and provably so',
+  consistent: 'in sync; writes are in flight or were when the mirror stopped',
+  assumed: 'declared identical when the mirror was made, never compared',
+  behind: 'a consistent point in time, older than the master',
+  synchronizing: 'being copied from the master; not usable',
+  inconsistent: 'a copy began and did not end; not usable',
+  failed: 'out of the mirror',
+};
+
+const USABLE: ReadonlySet<ImageState> = new Set<ImageState>(['synchronized', 'consistent', 'assumed']);
+
+export function isInSync(state: ImageState): boolean {
+  return USABLE.has(state);
+}
+
+export function imageTable(images: readonly ImageStatus[], output: Output): string {
+  return table(
+    ['IMAGE', 'ROLE', 'STATE', 'PATH'],
+    images.map((image) => [image.name, image.role, output.paint(STATE_COLOUR[image.state], image.state), image.path]),
+  );
+}
+
+export function ownerInWords(owner: Owner): string {
+  const process =
+    owner.processName === null ? `process ${owner.process}` : `${owner.processName} (process ${owner.process})`;
+  return `${process} on ${owner.host}, since ${owner.startedAt}`;
+}
+
+/** A command line of ours that can be pasted as it is. */
+export function commandLine(command: string, log: string, options: ImagePaths, ...rest: string[]): string {
+  const images = Object.entries(options.image ?? {}).map(([name, path]) => `--image ${shellQuote(`${name}=${path}`)}`);
+  return ['blockmirror', command, shellQuote(log), ...rest, ...images].join(' ');
+}

@@ -1,0 +1,194 @@
+/**
+ * What one device, file or folder offers to a mirror. Reads and asks; writes nothing (into a folder, a file without a
+ * name that is gone when it is closed).
+ */
+import { constants } from 'node:fs';
+import { access, open, stat, statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import {
+  BlockmirrorError,
+  findSignatures,
+  findUses,
+  formatSize,
+  type DeviceFacts,
+  type DeviceUse,
+  type Signatures,
+} from '../../index';
+import { type Check, type PathReport, ok, problem, warn, worst } from './checks';
+
+const LABEL_AREA = 1024 * 1024;
+const STAT_BLOCK = 512;
+
+export async function checkPath(path: string, deviceFacts: (path: string) => DeviceFacts): Promise<PathReport> {
+  const gathered = await gather(path, deviceFacts);
+  return { path, verdict: worst(gathered.checks.map(({ verdict }) => verdict)), ...gathered };
+}
+
+interface Gathered {
+  facts: DeviceFacts | null;
+  checks: Check[];
+}
+
+async function gather(path: string, deviceFacts: (path: string) => DeviceFacts): Promise<Gathered> {
+  let status;
+  try {
+    status = await stat(path);
+  } catch (error) {
+    return { facts: null, checks: [await judgeMissing(path, error as NodeJS.ErrnoException)] };
+  }
+  if (status.isDirectory()) return { facts: null, checks: await checkFolder(path) };
+  if (!status.isFile() && !status.isBlockDevice())
+    return {
+      facts: null,
+      checks: [problem('kind', 'neither a block device nor a file', 'Name a block device or a file')],
+    };
+  const checks = [ok('kind', status.isBlockDevice() ? 'block device' : 'file'), await checkPermissions(path)];
+  const facts = addFacts(path, deviceFacts, checks);
+  if (status.isFile()) checks.push(judgeAllocation(status.size, status.blocks * STAT_BLOCK));
+  checks.push(...judgeUses(await findUses(path)), ...judgeSignatures(await findSignatures(path)));
+  return { facts, checks };
+}
+
+function addFacts(path: string, deviceFacts: (path: string) => DeviceFacts, checks: Check[]): DeviceFacts | null {
+  let facts;
+  try {
+    facts = deviceFacts(path);
+  } catch (error) {
+    const remedy = error instanceof BlockmirrorError ? error.remedy : 'Look at the kernel log (dmesg)';
+    checks.push(problem('direct I/O', error instanceof Error ? error.message : String(error), remedy));
+    return null;
+  }
+  checks.push(ok('direct I/O', 'O_DIRECT works'), ...judgeFacts(facts));
+  return facts;
+}
+
+async function judgeMissing(path: string, error: NodeJS.ErrnoException): Promise<Check> {
+  if (error.code !== 'ENOENT')
+    return problem('exists', error.message, 'Check the path and the permissions of its folders');
+  const folder = await stat(dirname(resolve(path))).catch(() => null);
+  if (folder?.isDirectory() === true)
+    return warn('exists', 'no', 'create makes it as a file when --size is given; otherwise check the path');
+  return problem('exists', 'no, nor does its folder', 'Check the path');
+}
+
+async function checkPermissions(path: string): Promise<Check> {
+  try {
+    await access(path, constants.R_OK | constants.W_OK);
+    return ok('permissions', 'may be read and written');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EROFS')
+      return problem('permissions', 'it is read-only', 'Make it writable (blockdev --setrw, mount -o remount,rw)');
+    return problem(
+      'permissions',
+      'may not be read and written',
+      'Run it as root, or join the group that owns it (often disk)',
+    );
+  }
+}
+
+/** Pure. */
+export function judgeFacts(facts: DeviceFacts): Check[] {
+  return [judgeSize(facts), ...(facts.readOnly ? [READ_ONLY] : []), judgeAlignment(facts), judgeCache(facts)];
+}
+
+const READ_ONLY = problem('writable', 'the device is read-only', 'Make it writable: blockdev --setrw');
+
+function judgeSize(facts: DeviceFacts): Check {
+  if (facts.size > 2 * LABEL_AREA) return ok('size', formatSize(facts.size));
+  return problem('size', formatSize(facts.size), 'An image needs the size of the mirror and 1 MiB for its label');
+}
+
+function judgeAlignment(facts: DeviceFacts): Check {
+  const { logicalBlockSize, physicalBlockSize, memoryAlignment, offsetAlignment } = facts;
+  return ok(
+    'alignment',
+    `logical block ${formatSize(logicalBlockSize)}, physical ${formatSize(physicalBlockSize)}; ` +
+      `direct I/O in multiples of ${formatSize(offsetAlignment)}, from memory at multiples of ${formatSize(memoryAlignment)}`,
+  );
+}
+
+function judgeCache(facts: DeviceFacts): Check {
+  if (!facts.volatileCache) return ok('write cache', 'none that loses data with the power: flushes cost nothing');
+  if (facts.forceUnitAccess === 'native') return ok('write cache', 'volatile; single writes can be made durable (FUA)');
+  return warn(
+    'write cache',
+    'volatile, without FUA: each durable write costs a flush of the whole device',
+    'It is safe as an image. For the log prefer a device with FUA, or with a cache that survives power loss',
+  );
+}
+
+/** Pure. */
+export function judgeAllocation(size: number, allocated: number): Check {
+  if (allocated >= size) return ok('allocation', 'in full');
+  return problem(
+    'allocation',
+    `${formatSize(size - allocated)} of ${formatSize(size)} are holes, which would be filled or refused in the middle of a write`,
+    'Allocate it in full: fallocate -l SIZE FILE',
+  );
+}
+
+/** Pure. */
+export function judgeUses(uses: readonly DeviceUse[]): Check[] {
+  if (uses.length === 0) return [ok('in use', 'not mounted, no swap, no holders')];
+  return uses.map(({ kind, detail }) => problem('in use', detail, RELEASE[kind]));
+}
+
+const RELEASE: Record<DeviceUse['kind'], string> = {
+  mounted: 'Unmount it first; there is no option to override this',
+  swap: 'swapoff it first; there is no option to override this',
+  holder: 'Take it out of use first (vgchange -an, mdadm --stop, cryptsetup close)',
+};
+
+/** Pure. */
+export function judgeSignatures({ signatures, probed, problem: reason }: Signatures): Check[] {
+  const found = signatures.map(({ type, kind, label }) => {
+    const what = label === null ? type : `${type} (${label})`;
+    if (kind === 'blockmirror') return ok('content', what);
+    return warn(
+      'content',
+      `it holds ${what}`,
+      'create wants --keep-data for a master that holds data, --overwrite-signature for a slave or log',
+    );
+  });
+  if (!probed)
+    return [
+      ...found,
+      warn(
+        'content',
+        `not looked at: ${reason ?? 'blkid failed'}`,
+        'Install blkid (package util-linux), which create asks too',
+      ),
+    ];
+  return found.length > 0 ? found : [ok('content', 'no file system, partition table or RAID found')];
+}
+
+/** O_TMPFILE, which node:fs does not name: __O_TMPFILE | O_DIRECTORY. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
+async function checkFolder(path: string): Promise<Check[]> {
+  const checks = [ok('kind', 'folder')];
+  const system = await statfs(path);
+  const free = system.bavail * system.bsize;
+  checks.push(ok('free space', `${formatSize(free)} free of ${formatSize(system.blocks * system.bsize)}`));
+  checks.push(await checkFolderDirectIo(path));
+  return checks;
+}
+
+/** Whether files in this folder take O_DIRECT. */
+export async function checkFolderDirectIo(path: string): Promise<Check> {
+  try {
+    const file = await open(path, O_TMPFILE | constants.O_RDWR | constants.O_DIRECT, 0o600);
+    await file.close();
+    return ok('direct I/O', 'files here take O_DIRECT');
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (code === 'EINVAL' || code === 'EOPNOTSUPP')
+      return problem(
+        'direct I/O',
+        'files here do not take O_DIRECT',
+        'Use a folder on ext4, xfs or btrfs (not tmpfs or a network file system)',
+      );
+    return problem('permissions', message, 'Name a folder in which you may make files');
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Ctrl-C during long work: the first asks the work to stop between two steps and says what that means; the second
+ * ends the process at once, which every command survives too (that is what the log is for).
+ */
+import { EXIT } from './exit_codes';
+import type { Output } from './output';
+
+export class Interrupted extends Error {
+  readonly code = 'ERR_BLOCKMIRROR_INTERRUPTED';
+  constructor(
+    signal: NodeJS.Signals,
+    readonly remedy: string,
+  ) {
+    super(`Stopped by ${signal}`);
+    this.name = 'Interrupted';
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** @param meaning what stopping here means, in a sentence, and what to do next */
+export async function interruptible<T>(
+  meaning: string,
+  output: Pick<Output, 'note'>,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    output.note(`\nStopping after the step under way (${signal}). ${meaning}\nOnce more ends it at once.`);
+    controller.abort(new Interrupted(signal, meaning));
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}

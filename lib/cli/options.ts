@@ -1,0 +1,48 @@
+/**
+ * Values of options, checked where they enter. Pure.
+ */
+import { InvalidArgumentError } from 'commander';
+import { parseSize, type ImageChoice } from '../index';
+
+const NAME = /^[A-Za-z0-9._-]+$/;
+
+export function parsePositiveSize(text: string): number {
+  let size: number;
+  try {
+    size = parseSize(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+  if (size <= 0) throw new InvalidArgumentError('A size must be more than nothing.');
+  return size;
+}
+
+/** '[name=]path'. A path with '=' in its first part is written './a=b'. */
+export function parseImageChoice(text: string): ImageChoice {
+  const split = splitName(text);
+  const choice = split === null ? { path: text } : { name: split.name, path: split.path };
+  if (choice.path === '') throw new InvalidArgumentError('The path is missing.');
+  return choice;
+}
+
+export function collectSlave(text: string, before: readonly string[] | undefined): string[] {
+  parseImageChoice(text);
+  return [...(before ?? []), text];
+}
+
+/** NAME=PATH, repeatable; a name given twice is a mistake, not a correction. */
+export function collectImage(text: string, before: Record<string, string> | undefined): Record<string, string> {
+  const split = splitName(text);
+  if (split === null || split.path === '')
+    throw new InvalidArgumentError('Expected NAME=PATH, such as slave1=/dev/sdb.');
+  if (before !== undefined && Object.hasOwn(before, split.name))
+    throw new InvalidArgumentError(`The image ${split.name} was given twice.`);
+  return { ...before, [split.name]: split.path };
+}
+
+function splitName(text: string): { name: string; path: string } | null {
+  const at = text.indexOf('=');
+  if (at <= 0) return null;
+  const name = text.slice(0, at);
+  return NAME.test(name) ? { name, path: text.slice(at + 1) } : null;
+}

@@ -1,0 +1,257 @@
+/**
+ * The command line: which commands and options there are, and what their help says. It parses and hands over; what a
+ * command does is in commands/.
+ *
+ * Invariants:
+ *  - stdout carries the answer alone: with --json one document, whether the command ended well or not.
+ *  - An action returns an Outcome or throws; only run() turns either into output and an exit code.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import { formatSize } from '../index';
+import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
+import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
+import { collectImage, collectSlave, parsePositiveSize } from './options';
+import { Output, type Outcome } from './output';
+import { createCommand } from './commands/create';
+import { demoCommand, DEMO_DEFAULT_SIZE } from './commands/demo';
+import { doctorCommand } from './commands/doctor';
+import { logCommand } from './commands/log';
+import { recoverCommand } from './commands/recover';
+import { statusCommand } from './commands/status';
+import { verifyCommand } from './commands/verify';
+import { packageVersion } from './version';
+
+type Action<A extends unknown[]> = (output: Output, ...args: A) => Promise<Outcome>;
+
+/** Runs one command line and says how it ended; never rejects, never calls process.exit. */
+export async function run(argv: readonly string[]): Promise<ExitCode> {
+  const output = new Output(argv.includes('--json'));
+  let exitCode: ExitCode = EXIT.done;
+  const perform =
+    <A extends unknown[]>(action: Action<A>) =>
+    async (...args: A): Promise<void> => {
+      const outcome = await action(output, ...args);
+      output.answer(outcome);
+      exitCode = outcome.exitCode;
+    };
+  try {
+    await buildProgram(perform).parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
+    const failure = failureOf(error);
+    output.note(failureToText(failure));
+    const stack = stackOf(error, failure);
+    if (stack !== null) output.note(stack);
+    if (output.json) output.answer({ exitCode: EXIT.failed, document: { error: failure }, text: '' });
+    return exitCodeOf(error);
+  }
+}
+
+type Perform = <A extends unknown[]>(action: Action<A>) => (...args: A) => Promise<void>;
+
+function buildProgram(perform: Perform): Command {
+  const program = new Command('blockmirror')
+    .description(
+      'A block mirror with a write-intent log: a master and its slaves are written in parallel,\n' +
+        'and after a crash only what was being written is copied again.',
+    )
+    .version(packageVersion(), '-V, --version')
+    .exitOverride()
+    // Errors are printed once, by run().
+    .configureOutput({ outputError: () => undefined })
+    .showSuggestionAfterError()
+    .addHelpText('after', PROGRAM_HELP);
+  addCreate(program, perform);
+  addStatus(program, perform);
+  addRecover(program, perform);
+  addVerify(program, perform);
+  addLog(program, perform);
+  addDoctor(program, perform);
+  addDemo(program, perform);
+  return program;
+}
+
+function addCreate(program: Command, perform: Perform): void {
+  program
+    .command('create')
+    .description('Make a mirror: format the log and the images, then copy the master to its slaves')
+    .requiredOption('--log <path>', 'device or file of the log; its path is the name of the mirror')
+    .requiredOption('--master <[name=]path>', 'device or file of the master image')
+    .requiredOption('--slave <[name=]path>', 'device or file of a slave image; repeat it for more', collectSlave)
+    .option(
+      '--size <size>',
+      'size of the mirror, such as 4GiB; default: the largest that all images allow',
+      parsePositiveSize,
+    )
+    .option('--assume-identical', 'all images hold the same bytes already: copy nothing')
+    .option('--keep-data', "the master's content is the truth and stays")
+    .option('--overwrite-signature', 'what the slaves and the log hold now may go')
+    .option('--no-verify', 'do not read the copy back')
+    .addOption(deviceOption())
+    .addOption(jsonOption())
+    .addHelpText('after', CREATE_HELP + EXIT_CODES_HELP)
+    .action(perform(createCommand));
+}
+
+function addStatus(program: Command, perform: Perform): void {
+  program
+    .command('status <log>')
+    .description('Say what state a mirror is in and what to do next; writes nothing, also while it is in use')
+    .addOption(imageOption())
+    .addOption(jsonOption())
+    .addHelpText('after', STATUS_HELP + EXIT_CODES_HELP)
+    .action(perform(statusCommand));
+}
+
+function addRecover(program: Command, perform: Perform): void {
+  program
+    .command('recover <log>')
+    .description('Make the images equal after a crash: copy what the log names from the master to the slaves')
+    .option('--dry-run', 'write nothing, only say what would be copied')
+    .option('--no-verify', 'do not read the copy back')
+    .addOption(deviceOption())
+    .addOption(imageOption())
+    .addOption(jsonOption())
+    .addHelpText('after', RECOVER_HELP + EXIT_CODES_HELP)
+    .action(perform(recoverCommand));
+}
+
+function addVerify(program: Command, perform: Perform): void {
+  program
+    .command('verify <log>')
+    .description('Compare every byte of the slaves with the master; changes no data')
+    .addOption(deviceOption())
+    .addOption(imageOption())
+    .addOption(jsonOption())
+    .addHelpText('after', VERIFY_HELP + EXIT_CODES_HELP)
+    .action(perform(verifyCommand));
+}
+
+function addLog(program: Command, perform: Perform): void {
+  program
+    .command('log <log>')
+    .description('List the live intents: the portions that a crash now would have recovery copy')
+    .addOption(imageOption())
+    .addOption(jsonOption())
+    .addHelpText('after', LOG_HELP + EXIT_CODES_HELP)
+    .action(perform(logCommand));
+}
+
+function addDoctor(program: Command, perform: Perform): void {
+  program
+    .command('doctor [paths...]')
+    .description('Check this system, and devices, files or folders, for what a mirror needs; writes nothing')
+    .addOption(jsonOption())
+    .addHelpText('after', DOCTOR_HELP + EXIT_CODES_HELP)
+    .action(perform(doctorCommand));
+}
+
+function addDemo(program: Command, perform: Perform): void {
+  program
+    .command('demo')
+    .description('Watch a mirror being killed in the middle of writing, and repaired; no root, no device')
+    .addOption(
+      new Option('--size <size>', 'size of each image')
+        .argParser(parsePositiveSize)
+        .default(DEMO_DEFAULT_SIZE, formatSize(DEMO_DEFAULT_SIZE)),
+    )
+    .option('--keep', 'keep the files and say how to look at them')
+    .addOption(deviceOption())
+    .addOption(jsonOption())
+    .addHelpText('after', DEMO_HELP + EXIT_CODES_HELP)
+    .action(perform(demoCommand));
+}
+
+function jsonOption(): Option {
+  return new Option('--json', 'print one JSON document on stdout, and everything else on stderr');
+}
+
+function imageOption(): Option {
+  return new Option(
+    '--image <name=path>',
+    'where this image is now, instead of where the log says; repeat it for more',
+  ).argParser(collectImage);
+}
+
+function deviceOption(): Option {
+  return new Option('--device <kind>', 'how to reach the images; auto: io_uring where it is allowed, else threads')
+    .choices(['auto', 'io_uring', 'threads'])
+    .default('auto');
+}
+
+const PROGRAM_HELP = `
+Examples:
+  blockmirror demo
+  blockmirror doctor /dev/nvme0n1 /dev/nvme1n1
+  blockmirror create --log /dev/nvme2n1p1 --master /dev/nvme0n1 --slave /dev/nvme1n1
+  blockmirror status /dev/nvme2n1p1
+  blockmirror recover /dev/nvme2n1p1
+${EXIT_CODES_HELP}`;
+
+const CREATE_HELP = `
+An image that does not exist yet is made as a file; --size is needed then. Each image needs 1 MiB more than the
+mirror, for its label. A device that is mounted, swap or held by another is always refused. One that carries
+data is refused unless you say which content may go:
+  --keep-data            the master is adopted as it is; its last MiB must be free
+  --overwrite-signature  the slaves and the log are overwritten
+
+Examples:
+  Files, made and allocated in full:
+    blockmirror create --log m.log --master a.img --slave b.img --size 4GiB
+  A disk in use so far becomes the master, two new disks its slaves:
+    blockmirror create --log /dev/sdd1 --master /dev/sda --slave /dev/sdb --slave /dev/sdc --keep-data
+  Names of your own, for status and --image:
+    blockmirror create --log m.log --master left=/dev/sda --slave right=/dev/sdb
+`;
+
+const STATUS_HELP = `
+Exit code 3: the mirror was not closed cleanly and needs recovery, an image is missing or out of sync, the log is
+damaged, or create did not finish.
+
+Examples:
+  blockmirror status m.log
+  blockmirror status m.log --image slave1=/mnt/b.img
+  blockmirror status m.log --json | jq .phase
+`;
+
+const RECOVER_HELP = `
+It may be stopped and run again at any time: the log keeps every intent until the copy is proven.
+Exit code 3: with --dry-run, there is something to do; otherwise, a slave is left out of sync.
+
+Examples:
+  blockmirror recover m.log --dry-run
+  blockmirror recover m.log
+`;
+
+const VERIFY_HELP = `
+The mirror must not be in use. Exit code 3: a slave differs.
+
+Examples:
+  blockmirror verify m.log
+  blockmirror verify m.log --json | jq .differences
+`;
+
+const LOG_HELP = `
+Exit code 3: the log is damaged, so that what it covers is unknown and recovery has to compare everything.
+
+Examples:
+  blockmirror log m.log
+  blockmirror log m.log --json | jq '.extents | length'
+`;
+
+const DOCTOR_HELP = `
+Each check says ok, warn or problem, and what to do about it. Exit code 3: there is a problem.
+
+Examples:
+  blockmirror doctor
+  blockmirror doctor /dev/nvme0n1 /srv/images
+`;
+
+const DEMO_HELP = `
+Two images of --size each and a log are made in a temporary folder (TMPDIR) and removed at the end.
+
+Examples:
+  blockmirror demo
+  blockmirror demo --size 64MiB --keep
+`;
