@@ -137,7 +137,8 @@ export interface NativeCommands {
   };
   /** idle -> loaded. NOT_A_LOG, LOG_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE. */
   loadSuperblock: { arguments: Record<string, never>; result: NativeSuperblock };
-  /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is gone). */
+  /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is
+   * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
   openImages: { arguments: { paths: string[]; readOnly: boolean; exclusive: boolean }; result: NativeDeviceFacts[] };
   /** idle -> formatting. size 0: the largest the images allow. Writes the log in full, then the labels; slaves start as
    * 'synchronizing', or 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. */
@@ -188,7 +189,9 @@ export interface NativeCommands {
   markVerified: { arguments: Record<string, never>; result: null };
   /** running -> running: retires everything now. */
   retireAll: { arguments: Record<string, never>; result: null };
-  /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in flight. */
+  /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in
+   * flight. The files are closed when it completes, whatever its outcome. From its submission on everything else, a
+   * second close too, is answered CLOSED. */
   close: { arguments: Record<string, never>; result: null };
 }
 
@@ -202,7 +205,9 @@ export interface NativeEngine {
 
   /**
    * Requests. `slot` (0 .. limits.pendingRequests - 1) is the caller's, free for use again once its completion was
-   * delivered (reads: once finished). Answer 0, or a code at once and no completion: QUEUE_FULL, CLOSED.
+   * delivered (reads that succeeded: once finished). Answer 0, or a code at once and no completion: QUEUE_FULL, CLOSED,
+   * WRONG_PHASE (no superblock yet), and, should the caller have missed it, MISALIGNED, OUT_OF_RANGE.
+   * Arguments of a wrong type and a slot in use are bugs of lib/: a TypeError is thrown.
    * The caller has validated types, range and alignment. submitWrite copies the bytes before it returns (I7).
    */
   submitWrite(
@@ -224,11 +229,13 @@ export interface NativeEngine {
     dsync: boolean,
   ): number;
   submitRead(slot: number, length: number, position: number): number;
-  /** Copies a completed read out and frees the slot. False: the target is detached or too short now. `buffers` empty: drop it. */
+  /** Copies a completed read out and frees the slot: `length` bytes into the buffers, one after the other, from byte
+   * `offset` of their sum. False: they are detached or too short now. `buffers` empty: drop it. */
   finishRead(slot: number, buffers: readonly ArrayBufferView[], offset: number, length: number): boolean;
   submitFlush(slot: number): number;
   submitDiscard(slot: number, position: number, length: number): number;
-  /** Best effort: a write not yet submitted to any image completes with ABORTED. */
+  /** Best effort: a request that has not begun, and a write of one region not yet submitted to any image, completes
+   * with ABORTED. A request is aborted as a whole or not at all. */
   cancel(slot: number): void;
 
   command(slot: number, name: keyof NativeCommands, args: object): number;
@@ -238,7 +245,11 @@ export interface NativeEngine {
   /** Whether pending completions keep the process alive. A new engine does not. */
   ref(): void;
   unref(): void;
-  /** Stops and joins the thread once nothing is in flight. Idempotent. After `close` has completed it returns at once. */
+  /**
+   * Stops and joins the thread, without sealing: to the mirror it is as if the power went. Waits (bounded) only for
+   * what the kernel holds; requests without an outcome complete with CLOSED, from the event loop. Idempotent. After
+   * `close` has completed nothing is in flight, and it returns at once.
+   */
   destroy(): void;
 }
 
@@ -269,10 +280,11 @@ export interface NativeBinding {
   deviceFacts(path: string): NativeDeviceFacts | NativeStatus;
   /** Size in bytes a log of that many ring records needs. */
   logLength(ringRecords: number): number;
-  /** Makes (or extends) a regular file of that length with every block allocated and written. Blocking; used by create and demo in small steps. */
+  /** The view's address modulo the alignment. */
   addressRemainder(view: ArrayBufferView, alignment: number): number;
   /** Engines that have not been destroyed, in this process; tests assert zero. */
   openEngines(): number;
+  /** Throws a NativeStatus (a plain object) when there is no such device kind here (UNSUPPORTED) or no memory. */
   Engine: new (
     options: { device: 'auto' | 'io_uring' | 'threads' },
     onCompletions: (count: number) => void,
