@@ -7,17 +7,35 @@
       "native/core/formatter.cc",
       "native/core/identity.cc",
       "native/core/intent_log.cc",
+      "native/core/judge_label.cc",
+      "native/core/label.cc",
       "native/core/log_reader.cc",
       "native/core/membership.cc",
       "native/core/mirror.cc",
+      "native/core/record.cc",
       "native/core/recovery.cc",
+      "native/core/ring_scan.cc",
       "native/core/session.cc",
       "native/core/superblock.cc"
     ],
     "device_sources": [
+      "native/devices/allocation.cc",
+      "native/devices/block_queue.cc",
+      "native/devices/open_file.cc",
+      "native/devices/allocation.cc",
+      "native/devices/block_queue.cc",
+      "native/devices/io_uring/io_uring_reactor.cc",
+      "native/devices/io_uring/ring.cc",
+      "native/devices/loop_reactor.cc",
+      "native/devices/open_file.cc",
+      "native/devices/reactor.cc",
+      "native/devices/threads/threads_reactor.cc",
+      "native/devices/threads/worker_pool.cc",
       "native/devices/transfer.cc"
     ],
-    "simulated_sources": [],
+    "simulated_sources": [
+      "native/devices/simulated/simulated_device.cc"
+    ],
     "host_sources": [
       "native/host/buffer_pool.cc",
       "native/host/engine_thread.cc",
@@ -25,7 +43,13 @@
       "native/host/session_commands.cc",
       "native/host/session_host.cc"
     ],
-    "addon_sources": [],
+    "addon_sources": [
+      "native/addon/addon.cc",
+      "native/addon/engine_object.cc",
+      "native/addon/from_javascript.cc",
+      "native/addon/to_javascript.cc",
+      "native/addon/values.cc"
+    ],
     "compile_flags": [
       "-std=c++20",
       "-Wall",

@@ -45,11 +45,14 @@ class OpenFile {
   bool same_as(const OpenFile& other) const;
 
  private:
+  Status describe(mode_t expected, const OpenFileOptions& options);
+
   int descriptor_ = -1;
   std::string path_;
   DeviceTraits traits_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  bool locked_ = false;
 };
 
 }  // namespace blockmirror

@@ -24,9 +24,9 @@
 
 namespace blockmirror {
 
-inline constexpr std::uint32_t kMaxAttempts = 128;                       // in a row, without progress
-inline constexpr std::uint64_t kMaxStepLength = 64 * 1024 * 1024;        // bytes of one system operation
-inline constexpr std::uint64_t kZeroBufferLength = 1024 * 1024;          // bytes; liburing's advice for one request
+inline constexpr std::uint32_t kMaxAttempts = 128;                 // in a row, without progress
+inline constexpr std::uint64_t kMaxStepLength = 64 * 1024 * 1024;  // bytes of one system operation
+inline constexpr std::uint64_t kZeroBufferLength = 1024 * 1024;    // bytes; liburing's advice for one request
 
 struct TransferPolicy {
   std::uint32_t alignment = 512;  // bytes; of positions and lengths, a power of two
@@ -42,10 +42,10 @@ struct Step {
   // write: RWF_DSYNC. Durable zeroes are synced once at their end instead, since the kernel may refuse zero_range
   // half way, and what it had zeroed until then is not covered by a later write's RWF_DSYNC.
   bool durable = false;
-  int error = 0;               // finished: 0 or a positive errno
-  std::uint64_t position = 0;  // bytes on the device
-  std::uint64_t length = 0;    // bytes; 0 for data_sync
-  std::byte* memory = nullptr; // read, write
+  int error = 0;                // finished: 0 or a positive errno
+  std::uint64_t position = 0;   // bytes on the device
+  std::uint64_t length = 0;     // bytes; 0 for data_sync
+  std::byte* memory = nullptr;  // read, write
 };
 
 Step first_step(DeviceRequest& request, const TransferPolicy& policy);

@@ -1,0 +1,74 @@
+#include "allocation.h"
+
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+namespace blockmirror {
+
+namespace {
+
+constexpr unsigned kExtentsPerCall = 128;
+
+struct ExtentMap {
+  alignas(fiemap) std::byte bytes[sizeof(fiemap) + kExtentsPerCall * sizeof(fiemap_extent)];
+
+  fiemap& header() { return *reinterpret_cast<fiemap*>(bytes); }
+  const fiemap_extent& extent(unsigned index) {
+    return *reinterpret_cast<const fiemap_extent*>(bytes + sizeof(fiemap) + index * sizeof(fiemap_extent));
+  }
+};
+
+Allocation hole_at(std::uint64_t position) { return {.error = 0, .complete = false, .first_hole = position}; }
+Allocation complete() { return {.error = 0, .complete = true, .first_hole = 0}; }
+
+Allocation query_by_seek(int descriptor, std::uint64_t size) {
+  const off_t hole = ::lseek(descriptor, 0, SEEK_HOLE);
+  if (hole < 0) return {.error = errno, .complete = false, .first_hole = 0};
+  if (static_cast<std::uint64_t>(hole) < size) return hole_at(static_cast<std::uint64_t>(hole));
+  return complete();
+}
+
+int read_extents(int descriptor, std::uint64_t from, std::uint64_t size, ExtentMap& map) {
+  std::memset(&map.header(), 0, sizeof(fiemap));
+  map.header().fm_start = from;
+  map.header().fm_length = size - from;
+  map.header().fm_flags = FIEMAP_FLAG_SYNC;  // delayed allocation is none yet: let it happen, or fail, first
+  map.header().fm_extent_count = kExtentsPerCall;
+  int outcome = -1;
+  do {
+    outcome = ::ioctl(descriptor, FS_IOC_FIEMAP, &map.header());
+  } while (outcome < 0 && errno == EINTR);
+  return outcome < 0 ? errno : 0;
+}
+
+}  // namespace
+
+Allocation query_allocation(int descriptor, std::uint64_t size) {
+  ExtentMap map;
+  std::uint64_t allocated_to = 0;
+  while (allocated_to < size) {
+    const int error = read_extents(descriptor, allocated_to, size, map);
+    if (error == EOPNOTSUPP || error == ENOTTY || error == ENOSYS || error == EINVAL || error == EBADR) {
+      return query_by_seek(descriptor, size);
+    }
+    if (error != 0) return {.error = error, .complete = false, .first_hole = 0};
+    const std::uint64_t before = allocated_to;
+    for (unsigned i = 0; i < map.header().fm_mapped_extents; ++i) {
+      const fiemap_extent& extent = map.extent(i);
+      if (extent.fe_logical > allocated_to) return hole_at(allocated_to);
+      if ((extent.fe_flags & FIEMAP_EXTENT_DELALLOC) != 0) return hole_at(extent.fe_logical);
+      const std::uint64_t end = extent.fe_logical + extent.fe_length;
+      if (end > allocated_to) allocated_to = end;
+    }
+    if (allocated_to == before) return hole_at(allocated_to);
+  }
+  return complete();
+}
+
+}  // namespace blockmirror

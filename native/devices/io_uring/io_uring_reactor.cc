@@ -1,0 +1,231 @@
+#include "io_uring_reactor.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace blockmirror {
+
+namespace {
+
+// How long to leave the kernel alone after it had no memory for a request.
+constexpr timespec kScarcityPause{.tv_sec = 0, .tv_nsec = 1000000};
+constexpr unsigned kAnswersAtOnce = 64;
+
+// Where the kernel puts the count of an eventfd, which nobody wants. Static, since the read that is armed when a
+// reactor goes is cancelled by the kernel in its own time.
+std::uint64_t unwanted_count = 0;
+
+unsigned entries_for(unsigned queue_depth) { return queue_depth + 1; }
+
+}  // namespace
+
+class IoUringDevice final : public FileDevice {
+ public:
+  IoUringDevice(IoUringReactor& reactor, OpenFile file)
+      : FileDevice(reactor, std::move(file)), reactor_(reactor), registered_(reactor.register_file(descriptor())) {}
+  ~IoUringDevice() override { reactor_.unregister_file(registered_); }
+
+  int registered() const { return registered_; }
+
+ private:
+  IoUringReactor& reactor_;
+  const int registered_;
+};
+
+IoUringReactor::IoUringReactor(unsigned queue_depth) : LoopReactor(queue_depth) {}
+
+IoUringReactor::~IoUringReactor() = default;
+
+int IoUringReactor::probe(unsigned queue_depth) {
+  Ring ring;
+  return ring.open(entries_for(queue_depth));
+}
+
+int IoUringReactor::set_up() {
+  if (const int error = ring_.open(entries_for(queue_depth())); error != 0) return error;
+  BLOCKMIRROR_ASSERT(ring_.get()->cq.ring_entries > queue_depth(), "the completion queue could overflow");
+  slots_.resize(queue_depth());
+  free_slots_.reserve(queue_depth());
+  for (unsigned i = queue_depth(); i > 0; --i) free_slots_.push_back(i - 1);
+  files_registered_ = io_uring_register_files_sparse(ring_.get(), kRegisteredFiles) == 0;
+  buffers_registered_ = io_uring_register_buffers_sparse(ring_.get(), kRegisteredBuffers) == 0;
+  return 0;
+}
+
+std::unique_ptr<Device> IoUringReactor::make_device(OpenFile file) {
+  return std::make_unique<IoUringDevice>(*this, std::move(file));
+}
+
+int IoUringReactor::register_file(int descriptor) {
+  auto free = std::find(file_used_.begin(), file_used_.end(), false);
+  if (!files_registered_ || free == file_used_.end()) return -1;
+  const auto index = static_cast<int>(free - file_used_.begin());
+  if (io_uring_register_files_update(ring_.get(), static_cast<unsigned>(index), &descriptor, 1) != 1) return -1;
+  *free = true;
+  return index;
+}
+
+void IoUringReactor::unregister_file(int index) {
+  if (index < 0) return;
+  int none = -1;
+  const int updated = io_uring_register_files_update(ring_.get(), static_cast<unsigned>(index), &none, 1);
+  // Left in the table, the file would stay open, and locked, as long as the ring; only its slot is lost then.
+  if (updated == 1) file_used_[static_cast<std::size_t>(index)] = false;
+}
+
+unsigned IoUringReactor::registered_files() const {
+  return static_cast<unsigned>(std::count(file_used_.begin(), file_used_.end(), true));
+}
+
+void IoUringReactor::offer_memory(std::span<std::byte> memory) {
+  while (buffers_registered_ && !memory.empty() && buffer_count_ < kRegisteredBuffers) {
+    const std::span<std::byte> piece = memory.first(std::min<std::size_t>(memory.size(), kBufferPiece));
+    const iovec vector{.iov_base = piece.data(), .iov_len = piece.size()};
+    // ENOMEM or EPERM where memlock forbids: the kernel then pins the memory for each request by itself.
+    if (io_uring_register_buffers_update_tag(ring_.get(), buffer_count_, &vector, nullptr, 1) != 1) return;
+    buffers_[buffer_count_++] = piece;
+    memory = memory.subspan(piece.size());
+  }
+}
+
+int IoUringReactor::buffer_holding(const std::byte* memory, std::uint64_t length) const {
+  for (unsigned i = 0; i < buffer_count_; ++i) {
+    const std::byte* begin = buffers_[i].data();
+    const std::byte* end = begin + buffers_[i].size();
+    if (memory >= begin && memory < end && length <= static_cast<std::uint64_t>(end - memory)) {
+      return static_cast<int>(i);
+    }
+  }
+  return -1;
+}
+
+io_uring_sqe* IoUringReactor::next_entry() {
+  io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
+  BLOCKMIRROR_ASSERT(entry != nullptr, "the submission queue has an entry for each slot");
+  return entry;
+}
+
+void IoUringReactor::start(DeviceRequest& request, const Step& step) {
+  BLOCKMIRROR_ASSERT(!free_slots_.empty(), "more requests were started than the queue is deep");
+  const std::uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  slots_[slot] = {&request, step};
+  queue_step(slot);
+}
+
+void IoUringReactor::queue_step(std::uint32_t slot) {
+  const Step& step = slots_[slot].step;
+  const auto& device = static_cast<const IoUringDevice&>(device_of(*slots_[slot].request));
+  const int file = device.registered() >= 0 ? device.registered() : device.descriptor();
+  const auto length = static_cast<unsigned>(step.length);
+  const int buffer = step.memory != nullptr ? buffer_holding(step.memory, step.length) : -1;
+  io_uring_sqe* entry = next_entry();
+  switch (step.kind) {
+    case Step::Kind::read:
+      if (buffer >= 0) {
+        io_uring_prep_read_fixed(entry, file, step.memory, length, step.position, buffer);
+      } else {
+        io_uring_prep_read(entry, file, step.memory, length, step.position);
+      }
+      break;
+    case Step::Kind::write:
+      if (buffer >= 0) {
+        io_uring_prep_write_fixed(entry, file, step.memory, length, step.position, buffer);
+      } else {
+        io_uring_prep_write(entry, file, step.memory, length, step.position);
+      }
+      if (step.durable) entry->rw_flags = RWF_DSYNC;
+      break;
+    case Step::Kind::write_zero_buffer:
+      io_uring_prep_write(entry, file, zeroes(), length, step.position);
+      break;
+    case Step::Kind::zero_range:
+      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+                              static_cast<off_t>(step.position), static_cast<off_t>(step.length));
+      break;
+    case Step::Kind::data_sync:
+      io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);
+      break;
+    case Step::Kind::finished:
+      BLOCKMIRROR_ASSERT(false, "a finished request has no next step");
+  }
+  if (device.registered() >= 0) entry->flags |= IOSQE_FIXED_FILE;
+  io_uring_sqe_set_data64(entry, slot);
+}
+
+void IoUringReactor::arm_wake_up() {
+  if (wake_up_armed_) return;
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_read(entry, wake_signal().descriptor(), &unwanted_count, sizeof unwanted_count, 0);
+  io_uring_sqe_set_data64(entry, kWakeUp);
+  wake_up_armed_ = true;
+}
+
+unsigned IoUringReactor::collect() {
+  BLOCKMIRROR_ASSERT(!io_uring_cq_has_overflow(ring_.get()), "the completion queue has a place for each slot");
+  unsigned total = 0;
+  std::array<Answer, kAnswersAtOnce> answers;
+  for (unsigned left = io_uring_cq_ready(ring_.get()); left > 0;) {
+    // Copied out first: an answer's callback may take long, and its place is free for the kernel meanwhile.
+    unsigned count = 0, head = 0;
+    io_uring_cqe* entry = nullptr;
+    io_uring_for_each_cqe(ring_.get(), head, entry) {
+      if (count == std::min(left, kAnswersAtOnce)) break;
+      answers[count++] = {entry->user_data, entry->res};
+    }
+    io_uring_cq_advance(ring_.get(), count);
+    for (unsigned i = 0; i < count; ++i) handle(answers[i]);
+    total += count;
+    left -= count;
+  }
+  return total;
+}
+
+void IoUringReactor::handle(const Answer& answer) {
+  if (answer.slot == kWakeUp) {
+    wake_up_armed_ = false;
+    BLOCKMIRROR_ASSERT(answer.result == sizeof unwanted_count || answer.result == -EINTR || answer.result == -EAGAIN ||
+                           answer.result == -ECANCELED,
+                       "the eventfd of the wake-up cannot be read");
+    return;
+  }
+  BLOCKMIRROR_ASSERT(answer.slot < slots_.size() && slots_[answer.slot].request != nullptr,
+                     "the kernel answered a request that was never made");
+  const auto index = static_cast<std::uint32_t>(answer.slot);
+  Slot& slot = slots_[index];
+  slot.step = next_step(*slot.request, slot.step, answer.result, device_of(*slot.request).policy());
+  if (slot.step.kind != Step::Kind::finished) return queue_step(index);
+  DeviceRequest& request = *std::exchange(slot.request, nullptr);
+  free_slots_.push_back(index);
+  finish(request, slot.step.error);
+}
+
+void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
+  int outcome = 0;
+  if (sleep) {
+    arm_wake_up();
+    if (deadline_ns == kNoDeadline) {
+      outcome = io_uring_submit_and_wait(ring_.get(), 1);
+    } else {
+      const std::uint64_t now = now_ns();
+      const std::uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+      __kernel_timespec timeout{.tv_sec = static_cast<long long>(left / 1000000000),
+                                .tv_nsec = static_cast<long long>(left % 1000000000)};
+      io_uring_cqe* first = nullptr;
+      outcome = io_uring_submit_and_wait_timeout(ring_.get(), &first, 1, &timeout, nullptr);
+    }
+  } else if (io_uring_sq_ready(ring_.get()) > 0 || ring_.must_enter()) {
+    outcome = io_uring_submit_and_get_events(ring_.get());
+  }
+  if (outcome >= 0 || outcome == -EINTR || outcome == -ETIME) return;
+  // Nothing is lost: what was not taken stays in the submission queue for the next turn.
+  BLOCKMIRROR_ASSERT(outcome == -EAGAIN || outcome == -EBUSY || outcome == -ENOMEM, "the kernel refused the ring");
+  ::nanosleep(&kScarcityPause, nullptr);
+}
+
+}  // namespace blockmirror

@@ -1,0 +1,81 @@
+// IoUringReactor: requests by io_uring, one system call for all that a turn of the loop has to say and to hear.
+//
+// Invariants:
+//  - Each started request owns one slot and at most one entry of the submission queue; the ring has an entry for each
+//    slot and one for the wake-up, so that neither of its queues can overflow.
+//  - The ring is touched by the thread that bound the reactor alone (SINGLE_ISSUER).
+//  - The read of the wake-up's eventfd is armed before every sleep, and never twice.
+// A flush is asked of the kernel even where traits().volatile_cache is false: there it costs next to nothing, sysfs
+// may be out of date (a cache can be switched on under us), and of a file it also commits the metadata.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "../loop_reactor.h"
+#include "ring.h"
+
+namespace blockmirror {
+
+class IoUringDevice;
+
+class IoUringReactor final : public LoopReactor {
+ public:
+  explicit IoUringReactor(unsigned queue_depth);
+  ~IoUringReactor() override;
+
+  // 0, or the errno that says why this process cannot have such a reactor.
+  static int probe(unsigned queue_depth);
+
+  DeviceKind kind() const override { return DeviceKind::io_uring; }
+  std::unique_ptr<Device> make_device(OpenFile file) override;
+  void offer_memory(std::span<std::byte> memory) override;
+
+  unsigned registered_buffers() const { return buffer_count_; }
+  unsigned registered_files() const;
+
+ private:
+  friend class IoUringDevice;
+
+  static constexpr unsigned kRegisteredFiles = 64;                   // more devices than that work without registration
+  static constexpr unsigned kRegisteredBuffers = 64;                 // pieces
+  static constexpr std::uint64_t kBufferPiece = 1024 * 1024 * 1024;  // bytes; the kernel's limit for one buffer
+  static constexpr std::uint64_t kWakeUp = UINT64_MAX - 1;           // not a slot
+
+  struct Slot {
+    DeviceRequest* request = nullptr;
+    Step step;
+  };
+  struct Answer {
+    std::uint64_t slot = 0;
+    std::int32_t result = 0;
+  };
+
+  int set_up() override;
+  void start(DeviceRequest& request, const Step& step) override;
+  unsigned collect() override;
+  void exchange(bool sleep, std::uint64_t deadline_ns) override;
+
+  int register_file(int descriptor);  // index, -1: not registered
+  void unregister_file(int index);
+  int buffer_holding(const std::byte* memory, std::uint64_t length) const;
+  io_uring_sqe* next_entry();
+  void queue_step(std::uint32_t slot);
+  void arm_wake_up();
+  void handle(const Answer& answer);
+
+  Ring ring_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  bool files_registered_ = false;
+  bool buffers_registered_ = false;
+  std::array<bool, kRegisteredFiles> file_used_{};
+  std::array<std::span<std::byte>, kRegisteredBuffers> buffers_;
+  unsigned buffer_count_ = 0;
+  bool wake_up_armed_ = false;
+};
+
+}  // namespace blockmirror

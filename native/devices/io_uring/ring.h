@@ -1,0 +1,35 @@
+// Ring: one io_uring, set up with the best flags this kernel knows and checked for what we need of it.
+//
+// What a kernel can do is asked of the kernel (setup flags by trying, operations by IORING_REGISTER_PROBE), never
+// concluded from its version: distributions port features back, and seccomp takes them away.
+//   1. SINGLE_ISSUER, DEFER_TASKRUN: completions are worked on only when the engine thread asks for them
+//   2. COOP_TASKRUN: no interrupt of the engine thread for a completion
+//   3. none
+#pragma once
+
+#include <liburing.h>
+
+#include <cstdint>
+
+namespace blockmirror {
+
+class Ring {
+ public:
+  Ring() = default;
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+  ~Ring();
+
+  // 0 or an errno; ENOSYS when the kernel has an io_uring that lacks what we need. By the thread that will use it.
+  int open(unsigned entries);
+  io_uring* get() { return &ring_; }
+  unsigned setup_flags() const { return ring_.flags; }
+  // Whether the kernel holds completions that it shows only after being entered.
+  bool must_enter() const;
+
+ private:
+  io_uring ring_{};
+  bool open_ = false;
+};
+
+}  // namespace blockmirror

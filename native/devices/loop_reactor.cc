@@ -1,0 +1,139 @@
+#include "loop_reactor.h"
+
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+namespace blockmirror {
+
+FileDevice::FileDevice(LoopReactor& reactor, OpenFile file) : reactor_(reactor), file_(std::move(file)) {
+  BLOCKMIRROR_ASSERT(file_.is_open(), "a device needs an open file");
+  BLOCKMIRROR_ASSERT(std::has_single_bit(traits().offset_alignment) && std::has_single_bit(traits().memory_alignment),
+                     "alignments are powers of two");
+  policy_.alignment = traits().offset_alignment;
+  policy_.zero_range = traits().block_device;
+}
+
+FileDevice::~FileDevice() {
+  BLOCKMIRROR_ASSERT(requests_in_flight_ == 0, "a device was destroyed with requests in flight");
+}
+
+void FileDevice::submit(DeviceRequest& request) {
+  BLOCKMIRROR_ASSERT(request.on_complete != nullptr, "nobody waits for this request");
+  if (request.operation != Operation::flush) {
+    BLOCKMIRROR_ASSERT(((request.position | request.length) & (traits().offset_alignment - 1)) == 0,
+                       "a position or length is not aligned to the device");
+    BLOCKMIRROR_ASSERT((reinterpret_cast<std::uintptr_t>(request.memory) & (traits().memory_alignment - 1)) == 0,
+                       "memory is not aligned to the device");
+  }
+  request.device_data = this;
+  ++requests_in_flight_;
+  reactor_.enqueue(request);
+}
+
+LoopReactor::LoopReactor(unsigned queue_depth) : queue_depth_(queue_depth) {
+  BLOCKMIRROR_ASSERT(queue_depth > 0 && queue_depth <= kMaxQueueDepth, "the queue depth is out of bounds");
+}
+
+LoopReactor::~LoopReactor() {
+  BLOCKMIRROR_ASSERT(requests_in_flight_ == 0, "a reactor was destroyed with requests in flight");
+  if (zeroes_ != nullptr) ::munmap(zeroes_, kZeroBufferLength);
+}
+
+std::uint64_t LoopReactor::now_ns() const {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::uint64_t LoopReactor::wall_clock_ms() const {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
+}
+
+void LoopReactor::random(std::span<std::byte> into) {
+  while (!into.empty()) {
+    const ssize_t filled = ::getrandom(into.data(), into.size(), 0);
+    BLOCKMIRROR_ASSERT(filled >= 0 || errno == EINTR, "the kernel has no random bytes");
+    if (filled > 0) into = into.subspan(static_cast<std::size_t>(filled));
+  }
+}
+
+Status LoopReactor::bind_to_this_thread() {
+  BLOCKMIRROR_ASSERT(zeroes_ == nullptr, "a reactor is bound once");
+  auto failure = [](int error) {
+    const bool scarce = error == ENOMEM || error == EMFILE || error == ENFILE || error == EAGAIN;
+    return Status::of(scarce ? Code::NO_MEMORY : Code::UNSUPPORTED, kNoImage, error);
+  };
+  if (const int error = wake_.open(); error != 0) return failure(error);
+  // Read-only, so that the zeroes stay zeroes; untouched, so that they cost no memory of their own.
+  void* zeroes = ::mmap(nullptr, kZeroBufferLength, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (zeroes == MAP_FAILED) return failure(errno);
+  zeroes_ = static_cast<std::byte*>(zeroes);
+  if (const int error = set_up(); error != 0) return failure(error);
+  return Status::success();
+}
+
+void LoopReactor::enqueue(DeviceRequest& request) {
+  request.next = nullptr;
+  (last_waiting_ == nullptr ? first_waiting_ : last_waiting_->next) = &request;
+  last_waiting_ = &request;
+  ++requests_in_flight_;
+}
+
+// Returns how many completed at once, since they had nothing to transfer.
+unsigned LoopReactor::start_waiting() {
+  unsigned completed = 0;
+  while (first_waiting_ != nullptr && started_ < queue_depth_) {
+    DeviceRequest& request = *first_waiting_;
+    first_waiting_ = std::exchange(request.next, nullptr);
+    if (first_waiting_ == nullptr) last_waiting_ = nullptr;
+    ++started_;
+    const Step step = first_step(request, device_of(request).policy());
+    if (step.kind != Step::Kind::finished) {
+      start(request, step);
+      continue;
+    }
+    ++completed;
+    finish(request, step.error);
+  }
+  return completed;
+}
+
+void LoopReactor::finish(DeviceRequest& request, int error) {
+  --started_;
+  --requests_in_flight_;
+  --device_of(request).requests_in_flight_;
+  request.complete(error);
+}
+
+unsigned LoopReactor::run_callbacks() {
+  unsigned count = 0;
+  if (timers_.next_deadline() != kNoDeadline) count = timers_.fire_due(now_ns());
+  return count + run_ready();
+}
+
+void LoopReactor::turn(bool may_sleep) {
+  BLOCKMIRROR_ASSERT(!turning_, "turn() was called from one of its callbacks");
+  turning_ = true;
+  bool worked = collect() != 0;
+  worked = (run_callbacks() != 0) || worked;
+  postponed_ = worked && may_sleep && !postponed_;
+  if (!postponed_) {
+    worked = (start_waiting() != 0) || worked;
+    const std::uint64_t deadline_ns = timers_.next_deadline();
+    const bool sleep = may_sleep && !worked && !has_ready() && wake_.begin_sleep();
+    exchange(sleep, deadline_ns);
+    if (sleep) wake_.end_sleep();
+    collect();
+    run_callbacks();
+  }
+  turning_ = false;
+}
+
+}  // namespace blockmirror

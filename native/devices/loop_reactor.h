@@ -1,0 +1,104 @@
+// LoopReactor: what the io_uring and the threads reactor have in common: clock, timers, wake-ups, the order of
+// requests, and the turn of the loop. A subclass knows how to start a step and how to wait for the answers.
+//
+// Invariants:
+//  - A request waits in first-in-first-out order until fewer than `queue_depth` are started; it counts as in flight
+//    from submit to completion.
+//  - Callbacks (completions, timers, ready coroutines) run from turn() alone; one that submits only queues.
+//  - turn() never sleeps after a callback ran in it: its caller may have something to pass on first.
+//  - A busy loop makes one system call a turn: a turn that found work at once leaves submission to the next one, which
+//    can then submit and sleep in one call, but never twice in a row.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "reactor.h"
+#include "timer_queue.h"
+#include "transfer.h"
+#include "wake_signal.h"
+
+namespace blockmirror {
+
+inline constexpr unsigned kMaxQueueDepth = 4096;
+
+class LoopReactor;
+
+// A Device over an open file; its reactor does the work.
+class FileDevice : public Device {
+ public:
+  FileDevice(LoopReactor& reactor, OpenFile file);
+  ~FileDevice() override;
+
+  const DeviceTraits& traits() const override { return file_.traits(); }
+  void submit(DeviceRequest& request) override;
+
+  int descriptor() const { return file_.descriptor(); }
+  TransferPolicy& policy() { return policy_; }
+
+ private:
+  friend class LoopReactor;
+
+  LoopReactor& reactor_;
+  OpenFile file_;
+  TransferPolicy policy_;
+  unsigned requests_in_flight_ = 0;
+};
+
+class LoopReactor : public Reactor {
+ public:
+  ~LoopReactor() override;
+  LoopReactor(const LoopReactor&) = delete;
+  LoopReactor& operator=(const LoopReactor&) = delete;
+
+  std::uint64_t now_ns() const final;
+  std::uint64_t wall_clock_ms() const final;
+  void random(std::span<std::byte> into) final;
+  void arm(Timer& timer, std::uint64_t deadline_ns) final { timers_.arm(timer, deadline_ns); }
+  void disarm(Timer& timer) final { timers_.disarm(timer); }
+
+  Status bind_to_this_thread() final;
+  void turn(bool may_sleep) final;
+  void wake() noexcept final { wake_.notify(); }
+  unsigned requests_in_flight() const final { return requests_in_flight_; }
+
+ protected:
+  static constexpr std::uint64_t kNoDeadline = TimerQueue::kNever;
+
+  explicit LoopReactor(unsigned queue_depth);
+
+  // Sets up the rest of what belongs to the thread; the wake signal is open. 0 or an errno.
+  virtual int set_up() = 0;
+  // Queues the first step of a request for the kernel; called at most queue_depth times more than finish().
+  virtual void start(DeviceRequest& request, const Step& step) = 0;
+  // Finishes what has been answered already, without a system call; returns how many answers there were.
+  virtual unsigned collect() = 0;
+  // Hands over what was queued. `sleep`: returns after an answer, the wake signal or the deadline, else at once.
+  virtual void exchange(bool sleep, std::uint64_t deadline_ns) = 0;
+
+  static FileDevice& device_of(const DeviceRequest& request) { return *static_cast<FileDevice*>(request.device_data); }
+  void finish(DeviceRequest& request, int error);
+  WakeSignal& wake_signal() { return wake_; }
+  unsigned queue_depth() const { return queue_depth_; }
+  std::byte* zeroes() const { return zeroes_; }  // kZeroBufferLength bytes that nobody can write to
+
+ private:
+  friend class FileDevice;
+
+  void enqueue(DeviceRequest& request);
+  unsigned start_waiting();
+  unsigned run_callbacks();
+
+  const unsigned queue_depth_;
+  TimerQueue timers_;
+  WakeSignal wake_;
+  std::byte* zeroes_ = nullptr;
+  DeviceRequest* first_waiting_ = nullptr;
+  DeviceRequest* last_waiting_ = nullptr;
+  unsigned requests_in_flight_ = 0;  // submitted, not completed
+  unsigned started_ = 0;             // of those, handed to start()
+  bool postponed_ = false;           // the last turn left its submissions to this one
+  bool turning_ = false;
+};
+
+}  // namespace blockmirror

@@ -1,0 +1,222 @@
+#include "open_file.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "allocation.h"
+#include "block_queue.h"
+
+namespace blockmirror {
+
+namespace {
+
+constexpr std::uint32_t kDefaultBlockSize = 4096;  // bytes, where nobody knows better
+constexpr unsigned kBusyPauseMs = 5;
+
+Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
+
+std::uint64_t monotonic_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
+}
+
+void pause_ms(unsigned milliseconds) {
+  const timespec pause{.tv_sec = milliseconds / 1000, .tv_nsec = static_cast<long>(milliseconds % 1000) * 1000000};
+  ::nanosleep(&pause, nullptr);
+}
+
+// Repeats `attempt`, which answers 0 or an errno, while somebody else holds the device, up to the deadline.
+template <typename Attempt>
+int retry_while_busy(std::uint64_t deadline_ms, Attempt attempt) {
+  for (;;) {
+    const int error = attempt();
+    if (error == EINTR) continue;
+    if (error != EBUSY && error != EWOULDBLOCK) return error;
+    if (monotonic_ms() >= deadline_ms) return error;
+    pause_ms(kBusyPauseMs);
+  }
+}
+
+// Before open(2): opening a FIFO blocks, opening a tape rewinds it.
+int check_type(mode_t mode) {
+  if (S_ISDIR(mode)) return EISDIR;
+  return S_ISREG(mode) || S_ISBLK(mode) ? 0 : EINVAL;
+}
+
+bool block_device_is_read_only(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (descriptor < 0) return false;
+  int read_only = 0;
+  const bool known = ::ioctl(descriptor, BLKROGET, &read_only) == 0;
+  ::close(descriptor);
+  return known && read_only != 0;
+}
+
+Status explain_open_error(const std::string& path, mode_t mode, int error) {
+  if (error == EBUSY || error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
+  if (error == EINVAL) return Status::of(Code::NO_DIRECT_IO, kNoImage, error);  // the one flag open(2) can refuse so
+  if (error == EROFS) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, error);
+  if ((error == EACCES || error == EPERM) && S_ISBLK(mode) && block_device_is_read_only(path)) {
+    return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
+  }
+  return open_failed(error);
+}
+
+// statx(2) by number: the libc headers of some supported systems are older than STATX_DIOALIGN (Linux 6.1).
+struct DirectIoAlignment {
+  bool known = false;
+  std::uint32_t memory = 0;  // bytes, 0: this file takes no direct I/O
+  std::uint32_t offset = 0;
+};
+
+DirectIoAlignment query_direct_io_alignment(int descriptor) {
+  constexpr unsigned kDirectIoAlignment = 0x2000;  // STATX_DIOALIGN
+  constexpr std::size_t kMaskAt = 0x00, kMemoryAt = 0x98, kOffsetAt = 0x9c;
+  alignas(std::uint64_t) unsigned char answer[256] = {};
+  DirectIoAlignment alignment;
+  if (::syscall(SYS_statx, descriptor, "", AT_EMPTY_PATH, kDirectIoAlignment, answer) != 0) return alignment;
+  std::uint32_t mask = 0;
+  std::memcpy(&mask, answer + kMaskAt, sizeof mask);
+  alignment.known = (mask & kDirectIoAlignment) != 0;
+  std::memcpy(&alignment.memory, answer + kMemoryAt, sizeof alignment.memory);
+  std::memcpy(&alignment.offset, answer + kOffsetAt, sizeof alignment.offset);
+  return alignment;
+}
+
+std::uint32_t usable_block_size(std::uint32_t size, std::uint32_t otherwise) {
+  return size != 0 && std::has_single_bit(size) ? size : otherwise;
+}
+
+int query_block_device(int descriptor, const struct stat& status, DeviceTraits& traits) {
+  int logical = 0, read_only = 0;
+  unsigned physical = 0;
+  if (::ioctl(descriptor, BLKGETSIZE64, &traits.size) != 0) return errno;
+  if (::ioctl(descriptor, BLKSSZGET, &logical) != 0) return errno;
+  if (::ioctl(descriptor, BLKPBSZGET, &physical) != 0) return errno;
+  if (::ioctl(descriptor, BLKROGET, &read_only) != 0) return errno;
+  const BlockQueue queue = query_block_queue(status.st_rdev);
+  traits.block_device = true;
+  traits.read_only = read_only != 0;
+  traits.logical_block_size = usable_block_size(static_cast<std::uint32_t>(logical), kDefaultBlockSize);
+  traits.physical_block_size = usable_block_size(physical, kDefaultBlockSize);
+  traits.volatile_cache = queue.volatile_cache;
+  traits.force_unit_access = queue.native_force_unit_access ? ForceUnitAccess::native : ForceUnitAccess::emulated;
+  return 0;
+}
+
+// The block sizes are those of the disk below, where the file system has just one. Its cache is not: even on a disk
+// without one, what a direct write completed may need a journal commit before it is found again after power loss.
+void describe_regular_file(const struct stat& status, DeviceTraits& traits) {
+  const BlockQueue queue = query_block_queue(status.st_dev);
+  traits.block_device = false;
+  traits.size = static_cast<std::uint64_t>(status.st_size);
+  traits.logical_block_size = usable_block_size(queue.logical_block_size, kDefaultBlockSize);
+  traits.physical_block_size = usable_block_size(queue.physical_block_size, kDefaultBlockSize);
+  traits.volatile_cache = true;
+  traits.force_unit_access = queue.native_force_unit_access ? ForceUnitAccess::native : ForceUnitAccess::emulated;
+}
+
+Status query_traits(int descriptor, const struct stat& status, bool read_only, DeviceTraits& traits) {
+  traits = {};
+  if (S_ISBLK(status.st_mode)) {
+    if (const int error = query_block_device(descriptor, status, traits); error != 0) return open_failed(error);
+  } else {
+    describe_regular_file(status, traits);
+  }
+  traits.read_only = traits.read_only || read_only;
+  const DirectIoAlignment alignment = query_direct_io_alignment(descriptor);
+  if (alignment.known && (alignment.memory == 0 || alignment.offset == 0)) {
+    return Status::of(Code::NO_DIRECT_IO, kNoImage, EINVAL);
+  }
+  // Without an answer: what every direct I/O of Linux has accepted, whole logical blocks of the file and in memory.
+  traits.memory_alignment = alignment.known ? alignment.memory : traits.logical_block_size;
+  traits.offset_alignment = alignment.known ? alignment.offset : traits.logical_block_size;
+  traits.logical_block_size = std::max(traits.logical_block_size, traits.offset_alignment);
+  traits.physical_block_size = std::max(traits.physical_block_size, traits.logical_block_size);
+  // A last fraction of a unit cannot be reached by direct I/O, so it is not offered.
+  traits.size -= traits.size % traits.offset_alignment;
+  return Status::success();
+}
+
+}  // namespace
+
+OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(path_, other.path_);
+  std::swap(traits_, other.traits_);
+  std::swap(device_, other.device_);
+  std::swap(inode_, other.inode_);
+  std::swap(locked_, other.locked_);
+  return *this;
+}
+
+OpenFile::~OpenFile() {
+  if (descriptor_ < 0) return;
+  // The lock is let go by hand: the kernel would keep it while an io_uring still holds the file for a moment.
+  if (locked_) ::flock(descriptor_, LOCK_UN);
+  ::close(descriptor_);
+}
+
+Status OpenFile::open(const std::string& path, const OpenFileOptions& options, OpenFile& into) {
+  struct stat before {};
+  if (::stat(path.c_str(), &before) != 0) return open_failed(errno);
+  if (const int error = check_type(before.st_mode); error != 0) return open_failed(error);
+
+  const std::uint64_t deadline_ms = monotonic_ms() + options.busy_retry_ms;
+  const int access = options.read_only ? O_RDONLY : O_RDWR;
+  const int exclusion = options.exclusive && S_ISBLK(before.st_mode) ? O_EXCL : 0;
+  OpenFile opened;
+  int error = retry_while_busy(deadline_ms, [&] {
+    opened.descriptor_ = ::open(path.c_str(), access | exclusion | O_DIRECT | O_CLOEXEC | O_NOCTTY);
+    return opened.descriptor_ >= 0 ? 0 : errno;
+  });
+  if (error != 0) return explain_open_error(path, before.st_mode, error);
+
+  if (options.exclusive) {
+    error =
+        retry_while_busy(deadline_ms, [&] { return ::flock(opened.descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno; });
+    if (error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
+    if (error != 0) return open_failed(error);
+    opened.locked_ = true;
+  }
+  opened.path_ = path;
+  if (Status status = opened.describe(before.st_mode, options); !status.ok()) return status;
+  into = std::move(opened);
+  return Status::success();
+}
+
+Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) return open_failed(errno);
+  // The path was replaced between stat and open: what was opened is not what was checked.
+  if ((status.st_mode & S_IFMT) != (expected & S_IFMT)) return open_failed(ESTALE);
+  device_ = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
+  inode_ = S_ISBLK(status.st_mode) ? 0 : status.st_ino;
+  if (Status queried = query_traits(descriptor_, status, options.read_only, traits_); !queried.ok()) return queried;
+  if (traits_.read_only && !options.read_only) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
+  if (!S_ISREG(status.st_mode) || !options.require_allocated) return Status::success();
+
+  const Allocation allocation = query_allocation(descriptor_, traits_.size);
+  if (allocation.error != 0) return open_failed(allocation.error);
+  if (!allocation.complete) return Status::of(Code::HOLE, kNoImage, 0, allocation.first_hole);
+  return Status::success();
+}
+
+bool OpenFile::same_as(const OpenFile& other) const {
+  return is_open() && other.is_open() && traits_.block_device == other.traits_.block_device &&
+         device_ == other.device_ && inode_ == other.inode_;
+}
+
+}  // namespace blockmirror

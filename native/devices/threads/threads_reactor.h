@@ -1,0 +1,39 @@
+// ThreadsReactor: the same devices by a small pool of threads, for processes that may not use io_uring (Docker's
+// default seccomp profile). Slower, never different: transfer.h decides for both.
+//
+// Invariants: as LoopReactor; at most kWorkers requests are in a system call at a time, begun in order.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "../loop_reactor.h"
+#include "worker_pool.h"
+
+namespace blockmirror {
+
+class ThreadsReactor final : public LoopReactor {
+ public:
+  // Two for each image of the widest mirror, so that one write reaches all images at once while another's intent is
+  // logged, and one image that hangs does not take every worker from the rest at low depths.
+  static constexpr unsigned kWorkers = 2 * kMaxImages;
+
+  explicit ThreadsReactor(unsigned queue_depth) : LoopReactor(queue_depth) {}
+
+  DeviceKind kind() const override { return DeviceKind::threads; }
+  std::unique_ptr<Device> make_device(OpenFile file) override;
+  void offer_memory(std::span<std::byte>) override {}  // system calls take any memory alike
+
+ private:
+  int set_up() override { return workers_.start(kWorkers, wake_signal(), zeroes()); }
+  void start(DeviceRequest& request, const Step& step) override;
+  unsigned collect() override;
+  void exchange(bool sleep, std::uint64_t deadline_ns) override;
+
+  WorkerPool workers_;
+  DeviceRequest* first_ = nullptr;  // started since the last exchange
+  DeviceRequest* last_ = nullptr;
+  unsigned count_ = 0;
+};
+
+}  // namespace blockmirror

@@ -1,0 +1,54 @@
+// WorkerPool: threads that run requests to their end by plain system calls, where io_uring is blocked.
+//
+// Invariants: a request belongs to the pool from hand_over() until take_finished() gives it back with its outcome in
+// request.error; requests are begun in the order they were handed over. A finished one is announced by the wake signal.
+// No allocation after start(): requests are linked through their own `next`.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
+#include "../loop_reactor.h"
+
+namespace blockmirror {
+
+class WorkerPool {
+ public:
+  WorkerPool() = default;
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+  ~WorkerPool();  // waits for the threads; nothing may be handed over still
+
+  // 0 or the errno of pthread_create(3); then there is no thread at all.
+  int start(unsigned threads, WakeSignal& wake, std::byte* zeroes);
+
+  // The engine thread. A chain of `count` requests, linked by `next`.
+  void hand_over(DeviceRequest* first, DeviceRequest* last, unsigned count);
+  // The engine thread. A chain in the order of their ends, or nullptr; no system call.
+  DeviceRequest* take_finished();
+
+ private:
+  static void* run(void* self);
+  void work();
+  DeviceRequest* next_request();
+  void announce(DeviceRequest& request);
+  void stop();
+
+  std::vector<pthread_t> threads_;
+  WakeSignal* wake_ = nullptr;
+  std::byte* zeroes_ = nullptr;
+
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t some_waiting_ = PTHREAD_COND_INITIALIZER;
+  DeviceRequest* first_waiting_ = nullptr;  // under mutex_, as are the next three
+  DeviceRequest* last_waiting_ = nullptr;
+  unsigned idle_ = 0;
+  bool stopping_ = false;
+
+  std::atomic<DeviceRequest*> finished_ = nullptr;  // newest first
+};
+
+}  // namespace blockmirror
