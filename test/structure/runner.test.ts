@@ -1,0 +1,176 @@
+// The runner of the tests counts what happened, not what it hopes for. Its scripts are ES modules, so they are asked in
+// a process of their own.
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { read, root } from './support';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'blockmirror-runner-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+  failures: string[];
+  skips: string[];
+}
+
+function ask<T>(script: string, expression: string): T {
+  const url = JSON.stringify(`file://${path.join(root, 'scripts', script)}`);
+  const program = `import * as script from ${url}; console.log(JSON.stringify(${expression}))`;
+  const args = ['--input-type=module', '--eval', program];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', cwd: folder })) as T;
+}
+
+describe("ctest's report", () => {
+  const summary = (cases: number, failed: number): string =>
+    `[doctest] test cases: ${cases} | ${cases - failed} passed | ${failed} failed | 9 skipped`;
+  const testCase = (name: string, status: string, output: string): string =>
+    `<testcase name="${name}" classname="x" time="0.1" status="${status}"><system-out>${output}</system-out></testcase>`;
+  const readReport = (...cases: string[]): Counts => {
+    const file = path.join(folder, 'report.xml');
+    writeFileSync(file, `<testsuite>${cases.join('\n')}</testsuite>`);
+    return ask('ctest-report.mjs', `script.readCtestReport(${JSON.stringify(file)})`);
+  };
+
+  test('a test that ran and failed nothing passed', () => {
+    expect(readReport(testCase('a', 'run', summary(1, 0)))).toMatchObject({ passed: 1, failed: 0, skipped: 0 });
+  });
+
+  test('a failed test is named, its name in plain characters', () => {
+    const counts = readReport(testCase('a &lt; b', 'fail', summary(1, 1)));
+    expect(counts).toMatchObject({ passed: 0, failed: 1, failures: ['a < b: see above'] });
+  });
+
+  test('a crash is a failure', () => {
+    expect(readReport(testCase('a', 'fail', 'Segmentation fault'))).toMatchObject({ passed: 0, failed: 1 });
+  });
+
+  test('a skipped test gives its reason', () => {
+    const counts = readReport(testCase('a', 'notrun', `SKIPPED: needs root\n${summary(1, 0)}`));
+    expect(counts).toMatchObject({ passed: 0, failed: 0, skipped: 1, skips: ['a: needs root'] });
+  });
+
+  test('a test that announced a skip and failed afterwards failed', () => {
+    const counts = readReport(testCase('a', 'notrun', `SKIPPED: needs root\n${summary(1, 1)}`));
+    expect(counts).toMatchObject({ passed: 0, failed: 1, skipped: 0 });
+  });
+
+  test('a name that selects no test, or two, is a failure', () => {
+    const counts = readReport(testCase('a', 'run', summary(0, 0)), testCase('b', 'run', summary(2, 0)));
+    expect(counts).toMatchObject({ passed: 0, failed: 2 });
+  });
+
+  test('no report at all is a failure', () => {
+    expect(ask('ctest-report.mjs', "script.readCtestReport('nowhere.xml')")).toMatchObject({ passed: 0, failed: 1 });
+  });
+});
+
+describe("jest's report", () => {
+  const readReport = (testResults: object[]): Counts => {
+    const file = path.join(folder, 'report.json');
+    writeFileSync(file, JSON.stringify({ testResults }));
+    return ask('jest-report.mjs', `script.readJestReport(${JSON.stringify(file)})`);
+  };
+
+  test('passed, failed and skipped tests are counted and named', () => {
+    const assertionResults = ['passed', 'passed', 'failed', 'pending', 'todo'].map((status) => ({
+      status,
+      fullName: `is ${status}`,
+    }));
+    const counts = readReport([{ name: path.join(root, 'test/a.test.ts'), status: 'failed', assertionResults }]);
+    expect(counts).toEqual({
+      passed: 2,
+      failed: 1,
+      skipped: 2,
+      failures: ['test/a.test.ts: is failed'],
+      skips: ['test/a.test.ts: is pending', 'test/a.test.ts: is todo'],
+    });
+  });
+
+  test('a file that cannot be run is a failure', () => {
+    expect(readReport([{ name: 'a', status: 'failed', assertionResults: [] }])).toMatchObject({ failed: 1 });
+  });
+
+  test('no test file, or no report, is a failure', () => {
+    expect(readReport([])).toMatchObject({ passed: 0, failed: 1 });
+    expect(ask('jest-report.mjs', "script.readJestReport('nowhere.json')")).toMatchObject({ passed: 0, failed: 1 });
+  });
+});
+
+describe('what tests left behind', () => {
+  const leftovers = (): string[] => {
+    const found = `script.findLeftovers(${JSON.stringify(folder)}).map((leftover) => leftover.what)`;
+    return ask<string[]>('leftovers.mjs', found).filter((what) => !what.startsWith(`process ${process.pid} `));
+  };
+
+  test('an empty folder is clean', () => {
+    expect(leftovers()).toEqual([]);
+  });
+
+  test('a file is found', () => {
+    writeFileSync(path.join(folder, 'image'), '');
+    expect(leftovers()).toEqual([path.join(folder, 'image')]);
+  });
+
+  test('a process is found and ended', async () => {
+    const child = spawn('sleep', ['100'], { env: { ...process.env, TMPDIR: folder }, stdio: 'ignore' });
+    const ended = new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)));
+    const found = `script.findLeftovers(${JSON.stringify(folder)})`;
+    const what = ask<string[]>(
+      'leftovers.mjs',
+      `((all) => (script.removeLeftovers(all), all.map((leftover) => leftover.what)))(${found})`,
+    );
+    expect(what).toContainEqual(expect.stringContaining(`process ${child.pid} `));
+    expect(await ended).toBe('SIGKILL');
+  });
+});
+
+describe('scripts/setup.mjs', () => {
+  const setup = path.join(root, 'scripts', 'setup.mjs');
+
+  test('does nothing, says nothing and takes under a second when everything is there', () => {
+    const once = (): { ms: number; status: number | null; output: string } => {
+      const start = performance.now();
+      const result = spawnSync(process.execPath, [setup, 'all'], { encoding: 'utf8' });
+      return { ms: performance.now() - start, status: result.status, output: result.stdout + result.stderr };
+    };
+    once();
+    const runs = [once(), once(), once()];
+    expect(runs.map(({ status, output }) => ({ status, output }))).toEqual(Array(3).fill({ status: 0, output: '' }));
+    expect(Math.min(...runs.map(({ ms }) => ms))).toBeLessThan(1000);
+  });
+
+  test('where a package is missing and there is no apt, says what is needed and stops', () => {
+    const empty = path.join(folder, 'bin');
+    mkdirSync(empty);
+    const program = `import { missingFor } from ${JSON.stringify(`file://${root}/scripts/requirements.mjs`)};
+      console.log(JSON.stringify(missingFor('build').map((requirement) => requirement.package)));`;
+    const result = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+      encoding: 'utf8',
+      env: { PATH: empty },
+    });
+    expect(JSON.parse(result.stdout)).toEqual(expect.arrayContaining(['g++', 'make', 'python3']));
+    const stopped = spawnSync(process.execPath, [setup, 'build'], { encoding: 'utf8', env: { PATH: empty } });
+    expect(stopped.status).toBe(1);
+    expect(stopped.stderr).toContain('there is no apt-get');
+    expect(stopped.stderr).toContain('g++ 12 or newer');
+  });
+
+  test('refuses a purpose it does not know', () => {
+    const result = spawnSync(process.execPath, [setup, 'everything'], { encoding: 'utf8' });
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain('usage: ');
+  });
+});
+
+test('CI runs the commands that the README names', () => {
+  for (const command of ['npm run lint', 'npm test', 'npm run test:long']) expect(read('.ci/run')).toContain(command);
+});
