@@ -21,9 +21,6 @@
     "device_sources": [
       "native/devices/allocation.cc",
       "native/devices/block_queue.cc",
-      "native/devices/open_file.cc",
-      "native/devices/allocation.cc",
-      "native/devices/block_queue.cc",
       "native/devices/io_uring/io_uring_reactor.cc",
       "native/devices/io_uring/ring.cc",
       "native/devices/loop_reactor.cc",
