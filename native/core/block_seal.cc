@@ -30,7 +30,8 @@ void encode_preamble(const BlockSeal& seal, std::uint64_t compatible, std::uint6
   writer.u64(update);
 }
 
-void decode_preamble(ByteReader& reader, std::uint64_t& compatible, std::uint64_t& incompatible, std::uint64_t& update) {
+void decode_preamble(ByteReader& reader, std::uint64_t& compatible, std::uint64_t& incompatible,
+                     std::uint64_t& update) {
   reader.u64();
   reader.u64();
   compatible = reader.u64();

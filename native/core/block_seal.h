@@ -6,7 +6,8 @@
 //  - Checked in this order: magic, CRC, version, incompatible features, content. The CRC comes before the version, so
 //    that a flipped bit in the version is damage and only a whole copy is believed to be of another version.
 //  - A reader that does not know a compatible feature reads and writes as if it were not there; hence such a feature
-//    keeps nothing in these blocks besides its bit, whose words are carried over. What needs bytes here is incompatible.
+//    keeps nothing in these blocks besides its bit, whose words are carried over. What needs bytes here is
+//    incompatible.
 #pragma once
 
 #include <array>
@@ -81,12 +82,18 @@ Status choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, std
   const Code code_a = copy_a.empty() ? Code::READ_FAILED : decode(copy_a, a).code;
   const Code code_b = copy_b.empty() ? Code::READ_FAILED : decode(copy_b, b).code;
   const bool both = code_a == Code::ok && code_b == Code::ok;
-  if (both && (a.mirror_uuid != b.mirror_uuid || a.log_uuid != b.log_uuid)) return Status::of(seal.damaged, seal.device);
+  if (both && (a.mirror_uuid != b.mirror_uuid || a.log_uuid != b.log_uuid))
+    return Status::of(seal.damaged, seal.device);
   Code why = Code::ok;
   switch (choose_copy(seal, copy_a, code_a, copy_b, code_b, why)) {
-    case CopyChoice::copy_a: into = std::move(a); return Status::success();
-    case CopyChoice::copy_b: into = std::move(b); return Status::success();
-    case CopyChoice::neither: break;
+    case CopyChoice::copy_a:
+      into = std::move(a);
+      return Status::success();
+    case CopyChoice::copy_b:
+      into = std::move(b);
+      return Status::success();
+    case CopyChoice::neither:
+      break;
   }
   return Status::of(why, seal.device);
 }

@@ -5,9 +5,9 @@
 //  - Every path gives the same number; the choice between them is made once, at run time.
 //
 // Why our own: both machines we ship for have the instruction (SSE4.2, the ARMv8 CRC extension), a dozen lines use it,
-// and the record path needs nothing else of a library. ISA-L would be the alternative; Debian has it as a shared library
-// only, and a prebuilt binary inside an npm package must not need what the user's machine may lack. Streams interleaved
-// three ways are left out: a log record is 4 KiB, half a microsecond at 8 bytes per instruction.
+// and the record path needs nothing else of a library. ISA-L would be the alternative; Debian has it as a shared
+// library only, and a prebuilt binary inside an npm package must not need what the user's machine may lack. Streams
+// interleaved three ways are left out: a log record is 4 KiB, half a microsecond at 8 bytes per instruction.
 #pragma once
 
 #include <cstddef>

@@ -1,32 +1,34 @@
 // May this image be attached? The rules of I8 as a table, first match wins; `image` is what the superblock says of it.
 //
 //   #   when                                                                              answer
-//   --- identity: who is this? A label that can be read says so whatever the size of the device -------------------------
+//
+//   Identity: a label that can be read says who it is, whatever the size of the device.
 //   1   label found, of another mirror or another formatting of the log                   FOREIGN_IMAGE
 //   2   label found, with the UUID of another image of this mirror, or the other role     SWAPPED_IMAGES
 //   3   label found, with a UUID that the log does not know                               FOREIGN_IMAGE
 //   4   the device is smaller than it was when the mirror was made                        TRUNCATED_IMAGE
 //   5   no label found                                                                    what was found instead
 //   6   label and superblock differ about the mirror's size or the place of the label     LABEL_DAMAGED
-//   --- openings: every one has a number and a random incarnation; the superblock is written before the labels -----------
+//
+//   Openings: each has a number and a random incarnation; the superblock is written before the labels.
 //   7   label.open_count > log's                                                          STALE_LOG
-//   8   the image is not expected to follow (behind, inconsistent, failed), or create
-//       is under way                                                                      ok
+//   8   the image need not follow (behind, inconsistent, failed), or create is under way  ok
 //   9   same open_count, other incarnation                                                DIVERGED
 //   10  label one opening behind, its incarnation is not the log's previous one           DIVERGED
 //   11  label one opening behind, the log is `opening`                                    (go on)
 //   12  label further behind, or one behind and the log not `opening`                     STALE_IMAGE
 //   13  label sealed for this opening, the log is still `opening`                         STALE_LOG
 //   14  the log is sealed, the label not                                                  STALE_IMAGE
-//   --- generations: a fracture writes both superblocks, then all labels, and ends before the next one starts ------------
-//   15  label.counter > log's: log's generation is label's parent, in its history, or
-//       older than a history that is full                                                 STALE_LOG
-//   16  label.counter > log's otherwise                                                   DIVERGED
+//
+//   Generations: a fracture writes the superblock, then all labels, and ends before the next one starts.
+//   15  label's counter > log's; the log's generation is label's parent, in its history,
+//       or older than a history that is full                                              STALE_LOG
+//   16  label's counter > log's otherwise                                                 DIVERGED
 //   17  same counter, other id                                                            DIVERGED
-//   18  label.counter < log's: it is the log's parent and the log is not sealed           ok
-//   19  label.counter < log's: in the log's history, its parent, or older than a history
-//       that is full                                                                      STALE_IMAGE
-//   20  label.counter < log's otherwise                                                   DIVERGED
+//   18  label's counter < log's; it is the log's parent, and the log is not sealed        ok
+//   19  label's counter < log's; in the log's history, its parent, or older than a
+//       history that is full                                                              STALE_IMAGE
+//   20  label's counter < log's otherwise                                                 DIVERGED
 //   21  everything equal                                                                  ok
 //
 // 11: a crash while the labels were being written. An opener that finds the log `opening` brings every label to that
@@ -116,7 +118,8 @@ Status judge_label(const Superblock& superblock, unsigned index, const Status& f
   const Code code = judge(superblock, index, found, label, device_size);
   if (code == Code::ok) return Status::success();
   const bool as_found = !found.ok() && code == found.code;
-  return Status::of(code, static_cast<ImageIndex>(index), as_found ? found.system_error : 0, as_found ? found.position : 0);
+  return Status::of(code, static_cast<ImageIndex>(index), as_found ? found.system_error : 0,
+                    as_found ? found.position : 0);
 }
 
 }  // namespace blockmirror

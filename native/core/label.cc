@@ -19,8 +19,8 @@ static_assert(2 * kLabelCopyDistance <= kLabelAreaLength);
 // Asked before encoding (asserted) and after decoding (answered): we never write what we would not read.
 bool is_valid(const Label& label) {
   const bool uuids = !label.mirror_uuid.is_zero() && !label.log_uuid.is_zero() && !label.image_uuid.is_zero();
-  const bool name = !label.name.empty() && label.name.size() <= kImageNameLength &&
-                    label.name.find('\0') == std::string::npos;
+  const bool name =
+      !label.name.empty() && label.name.size() <= kImageNameLength && label.name.find('\0') == std::string::npos;
   const bool sizes = label.size > 0 && label.size % kSectorLength == 0 && label.device_size < kPositionLimit &&
                      label.label_position % kLabelAreaLength == 0 && label.label_position >= label.size &&
                      label.label_position <= label.device_size &&

@@ -49,9 +49,11 @@ class SectorChecksum {
 
 bool is_valid(const Intent& intent) {
   const auto& [position, length] = intent.extent;
-  if (position >= kPositionLimit || length == 0 || length >= kLengthLimit || length > kPositionLimit - position) return false;
+  if (position >= kPositionLimit || length == 0 || length >= kLengthLimit || length > kPositionLimit - position)
+    return false;
   if (intent.kind == Intent::Kind::extent) return position % kSectorLength == 0 && length % kSectorLength == 0;
-  const bool empty = std::all_of(intent.bitmap.begin(), intent.bitmap.end(), [](std::uint64_t word) { return word == 0; });
+  const bool empty =
+      std::all_of(intent.bitmap.begin(), intent.bitmap.end(), [](std::uint64_t word) { return word == 0; });
   return intent.kind == Intent::Kind::bitmap && position % kBitmapRegion == 0 && length == kBitmapRegion && !empty;
 }
 
@@ -91,7 +93,8 @@ void stamp_sectors(const Uuid& log_uuid, const RecordHeader& header, std::span<s
 }
 
 // Reads the intents of a record whose sectors all belong together; a reason in plain words when they contradict.
-const char* decode_intents(std::span<const std::byte> bytes, std::uint32_t count, unsigned units, std::vector<Intent>& into) {
+const char* decode_intents(std::span<const std::byte> bytes, std::uint32_t count, unsigned units,
+                           std::vector<Intent>& into) {
   unsigned unit = kHeaderUnits;
   const unsigned end = kHeaderUnits + units;
   into.reserve(count);
@@ -105,7 +108,8 @@ const char* decode_intents(std::span<const std::byte> bytes, std::uint32_t count
     if (intent.kind == Intent::Kind::bitmap) {
       if (end - unit < kBitmapUnits) return "a bitmap intent reaches past the units";
       for (unsigned part = 0; part < intent.bitmap.size(); ++part) {
-        intent.bitmap[part] = load_little_endian<std::uint64_t>(bytes.data() + unit_offset(unit + 1 + part / 2) + 8 * (part % 2));
+        intent.bitmap[part] =
+            load_little_endian<std::uint64_t>(bytes.data() + unit_offset(unit + 1 + part / 2) + 8 * (part % 2));
       }
     }
     if (!is_valid(intent)) return "an intent that no writer makes";
@@ -147,7 +151,8 @@ const char* decode_record(const SectorStamp& stamp, std::span<const std::byte> b
   reader.zeroes_until(kHeaderLength);
   if (!reader.ok()) return "a record header whose padding is not zero";
   if (into.header.sequence != stamp.sequence || into.header.opening != stamp.opening) return "header and stamps differ";
-  if (units > record_capacity(static_cast<std::uint32_t>(bytes.size())) || intents > units) return "more units than fit";
+  if (units > record_capacity(static_cast<std::uint32_t>(bytes.size())) || intents > units)
+    return "more units than fit";
   if (const char* reason = judge_header(into.header)) return reason;
   if (const char* reason = decode_intents(bytes, intents, units, into.intents)) return reason;
   return padding_is_zero(bytes, kHeaderUnits + units) ? nullptr : "a record whose padding is not zero";
@@ -163,7 +168,8 @@ unsigned record_capacity(std::uint32_t record_size) {
   return kUnitsPerSector * (record_size / kSectorLength) - kHeaderUnits;
 }
 
-void encode_record(const Uuid& log_uuid, const RecordHeader& header, std::span<const Intent> intents, std::span<std::byte> into) {
+void encode_record(const Uuid& log_uuid, const RecordHeader& header, std::span<const Intent> intents,
+                   std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(is_record_length(into.size()), "a record has a length of 4 KiB to 64 KiB");
   BLOCKMIRROR_ASSERT(judge_header(header) == nullptr, "a record that no reader would accept must not be written");
   std::memset(into.data(), 0, into.size());
@@ -179,7 +185,8 @@ void encode_record(const Uuid& log_uuid, const RecordHeader& header, std::span<c
   stamp_sectors(log_uuid, header, into);
 }
 
-void encode_blank_record(const Uuid& log_uuid, std::uint32_t slot, std::uint32_t record_count, std::span<std::byte> into) {
+void encode_blank_record(const Uuid& log_uuid, std::uint32_t slot, std::uint32_t record_count,
+                         std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(slot < record_count, "a blank record lies inside the ring");
   const RecordHeader header{slot, 0, 0, record_count - 1, record_count};
   encode_record(log_uuid, header, {}, into);

@@ -8,7 +8,8 @@
 //   D     sequences that were certainly durable: for this opening the largest durable_through that its records state,
 //         at least F - 1, at least H - W (H was submitted only because H - W was durable); for what is below F likewise
 //         from the records below F.
-// Each slot owes one sequence S, the one in (H - N, H] that falls on it. X is the newest sequence on any of its sectors.
+// Each slot owes one sequence S, the one in (H - N, H] that falls on it. X is the newest sequence on any of its
+// sectors.
 //
 //   #  sectors              X                and                                        verdict
 //   1  unreadable/broken    -                                                           damage
@@ -22,43 +23,44 @@
 //   9  any                  below S          S > D                                      torn: nothing of S landed
 //   10 any                  up to S          otherwise                                  damage
 // A stamp is foreign when its sequence does not fall on the slot or its opening is later than the superblock's. And the
-// ring as a whole is damaged when nothing acceptable is in it, when H < F - 1 (F - 1 was there when this opening began),
-// when H - N >= tail (what still counts was overwritten), or when openings, generations or durable_through fall from one
-// acceptable record to a later one.
+// ring as a whole is damaged when nothing acceptable is in it, when H < F - 1 (F - 1 was there when this opening
+// began), when H - N >= tail (what still counts was overwritten), or when openings, generations or durable_through fall
+// from one acceptable record to a later one.
 //
 // Writers promise (IntentLog, Session):
-//   p1  S is submitted only when every record of its opening below S - W + 1 is durable;
-//   p2  S is submitted only when a durable record states a tail above S - N;
-//   p3  data moves under S only when S is durable;
-//   p4  an opening starts at H + 1 of the scan before it, after a flush of the log, when that scan found no damage; after
-//       damage the debt is everything, and the ring is rewritten in full before anything is retired;
-//   p5  the first record of an opening states a tail >= F: what came before is retired or carried by it;
-//   p6  no request of an earlier opening lands any more (I11: awaited, or fenced).
+//   p1  S is submitted only when every record of its opening up to S - W is durable.
+//   p2  S is submitted only when a durable record states a tail above S - N.
+//   p3  Data moves under S only when S is durable.
+//   p4  An opening starts at H + 1 of a scan that found no damage, after a flush of the log. After damage the debt is
+//       everything, and the ring is rewritten in full, further on, before anything is retired.
+//   p5  The first record of an opening states a tail >= F: what came before is retired, or carried by that record.
+//   p6  No request of an earlier opening lands any more (I11: it was awaited, or is fenced off).
 //
-// Why no live durable record is dropped (I13). Let R be durable, not retired, with data under it perhaps. Its slot was
-// written after it only by R + N (p2: not before a durable tail above R, and R would be retired), so the slot holds R
-// complete, or the device broke its word. R <= H, since R itself is complete and acceptable, and R > H - N (H was
-// submitted under p2). So S = R, rule 6, live. If the device broke its word: unreadable or garbage is rule 1; a sector or
-// a whole record of an older time is mixed or X < S, and R <= D is rule 10. What is left is R in (D, H], at most W - 1
-// records, that were acknowledged and then *replaced by valid sectors of their own slot's past*: the log cannot tell it
-// from a write that never landed, and no log could that does not write twice. The next record states R durable.
-// Why the newest record cannot be missed: had H + 1 been durable, it would be acceptable, unless its slot is broken (1) or
-// shows sectors of H + 1 while the record before it in that slot still counted (5). A device that takes its newest records
-// back without a trace leaves an older state of the whole ring, which is a legal one; F - 1 and the sealed sequence in
-// the superblock catch what reaches back beyond an opening.
-// Why a tail is never believed too far: it is read only from complete acceptable records, and such a record passes only
-// what is retired or carried in itself or in records durable before it (I13), whether it was acknowledged or not.
+// Why no live durable record is dropped (I13). Let R be durable, not retired, perhaps with data under it. Its slot was
+// written after it only by R + N, and by p2 R would then be retired; so the slot holds R complete, or the device broke
+// its word. R <= H, being complete and acceptable itself, and R > H - N, since H was submitted under p2. So S = R: rule
+// 6, live. If the device broke its word: unreadable or garbage is rule 1; sectors of an older time where R <= D is rule
+// 10. What is left is R in (D, H], at most W - 1 records, acknowledged and then replaced by valid sectors of their own
+// slot's past: the log cannot tell that from a write that never landed.
 //
-// Why no crash is called damage. At a crash the records in flight are within W above the durable ones, and those are all
-// complete: hence every slot is complete with S, or in flight as S (S > D since D names only durable ones: rules 8, 9), or
-// in flight as S + N (p2 gives S < tail by a durable record, p1 gives S + N <= H + W: rule 4), or was lost in an earlier
-// crash and is now retired (p5: rule 7; the slot then holds sectors of any of its earlier laps, hence "up to" and "below"
-// and not S - N alone). Rule 3: (S, older opening) with S >= F was not complete when this opening scanned the ring, and
-// nothing lands later (p6), so it is no crash. Rule 4 takes sectors of S + N under several openings: each opening after
-// a crash begins at the same H + 1 until one of its records is complete.
+// Why the newest record is not missed. Had H + 1 been durable, it would be acceptable, unless its slot is broken (rule
+// 1) or shows sectors of H + 1 while the record before it in that slot still counts (rule 5). A device that takes back
+// its newest records without a trace leaves an older state of the whole ring, which is a legal one; F - 1 and the
+// sealed sequence, both in the superblock, catch what reaches back beyond an opening.
 //
-// A broken slot counts as damage even where nothing live could be in it: it costs a full compare, after which the ring is
-// rewritten, instead of a proof about what a device that returns garbage would never do.
+// Why a tail is never believed too far. It is read only from complete acceptable records, and such a record passes only
+// what is retired, carried in itself, or stated by records durable before it (I13), whether it was acknowledged or not.
+//
+// Why no crash is called damage. Records in flight lie within W above the durable ones, and those are complete. So each
+// slot is complete with S; or in flight as S, and S > D since D names only durable ones (rules 8, 9); or in flight as
+// S + N, where p2 gives S < tail by a durable record and p1 gives S + N <= H + W (rule 4); or was lost in an earlier
+// crash and is retired since (p5, rule 7). The last kind leaves sectors of any earlier lap behind, hence "up to" and
+// "below" in the table, and not S - N alone. Rule 3: (S, an older opening) with S >= F was not complete when this
+// opening scanned the ring, and by p6 nothing lands later. Rule 4 takes sectors of S + N under several openings,
+// because every opening begins at the same H + 1 until one of its records is complete.
+//
+// A broken slot counts as damage even where nothing live could be in it: it costs a full compare, after which the ring
+// is rewritten, instead of a proof about what a device that returns garbage would never do.
 #include <algorithm>
 
 #include "record.h"
@@ -69,16 +71,16 @@ namespace {
 // What pass one keeps of a slot.
 struct Finding {
   SlotState state = SlotState::broken;
-  bool acceptable = false;     // complete, in its place, of a fitting opening
-  bool foreign = false;        // a stamp that can not be there
-  std::uint64_t newest = 0;    // sequence, over all sectors
-  RecordHeader header;         // when complete
-  const char* reason = "";     // when broken
+  bool acceptable = false;   // complete, in its place, of a fitting opening
+  bool foreign = false;      // a stamp that can not be there
+  std::uint64_t newest = 0;  // sequence, over all sectors
+  RecordHeader header;       // when complete
+  const char* reason = "";   // when broken
 };
 
 struct Horizon {
   bool any = false;
-  std::uint64_t newest = 0;          // H
+  std::uint64_t newest = 0;  // H
   std::uint64_t tail = 0;
   std::uint64_t durable_before = 0;  // D below F
   std::uint64_t durable_now = 0;     // D from F on
@@ -143,7 +145,8 @@ Horizon find_horizon(const RingIdentity& identity, const std::vector<Finding>& f
   return horizon;
 }
 
-// The sequence in (H - N, H] that falls on the slot; below the first lap there is none, and the slot's own number stands.
+// The sequence in (H - N, H] that falls on the slot; below the first lap there is none, and the slot's own number
+// stands.
 std::uint64_t owed_sequence(const RingIdentity& identity, const Horizon& horizon, std::uint32_t slot) {
   const std::uint64_t lap = horizon.newest / identity.record_count * identity.record_count;
   const std::uint64_t sequence = lap + slot;
@@ -161,7 +164,8 @@ Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const
   if (!complete && found.newest == next_lap && found.newest <= horizon.newest + identity.in_flight_limit && retired) {
     return {Verdict::torn, ""};
   }
-  if (found.newest > owed) return {Verdict::damage, "overwritten while it still counted, or from beyond the window in flight"};
+  if (found.newest > owed)
+    return {Verdict::damage, "overwritten while it still counted, or from beyond the window in flight"};
   if (complete && found.newest == owed && !retired) return {Verdict::live, ""};
   if (retired) return {Verdict::retired, ""};
   if (owed > durable) return {Verdict::torn, ""};
@@ -202,12 +206,14 @@ void judge_horizon(const RingIdentity& identity, const Horizon& horizon, RingSca
   }
 }
 
-void assert_identity(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable) {
+void assert_identity(const RingIdentity& identity, std::span<const std::byte> ring,
+                     const std::vector<bool>& unreadable) {
   BLOCKMIRROR_ASSERT(identity.record_count >= kMinimumRecordCount, "a ring has a least number of records");
   BLOCKMIRROR_ASSERT(identity.in_flight_limit >= 1 && identity.in_flight_limit <= identity.record_count / 2,
                      "the windows in flight of two laps must not meet");
   BLOCKMIRROR_ASSERT(identity.first_sequence >= identity.record_count, "the first lap is formatting's");
-  BLOCKMIRROR_ASSERT(ring.size() == std::uint64_t{identity.record_size} * identity.record_count, "the whole ring is scanned");
+  BLOCKMIRROR_ASSERT(ring.size() == std::uint64_t{identity.record_size} * identity.record_count,
+                     "the whole ring is scanned");
   BLOCKMIRROR_ASSERT(unreadable.size() == identity.record_count, "every slot was read or could not be");
 }
 
@@ -215,7 +221,9 @@ void assert_identity(const RingIdentity& identity, std::span<const std::byte> ri
 
 RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable) {
   assert_identity(identity, ring, unreadable);
-  const auto slot_bytes = [&](std::uint64_t slot) { return ring.subspan(slot * identity.record_size, identity.record_size); };
+  const auto slot_bytes = [&](std::uint64_t slot) {
+    return ring.subspan(slot * identity.record_size, identity.record_size);
+  };
 
   std::vector<Finding> findings(identity.record_count);
   for (std::uint32_t slot = 0; slot < identity.record_count; ++slot) {
@@ -241,10 +249,17 @@ RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring
     const std::uint64_t owed = owed_sequence(identity, horizon, slot);
     const Judgement judgement = judge_slot(identity, horizon, findings[slot], owed);
     switch (judgement.verdict) {
-      case Verdict::live: live.push_back(owed); break;
-      case Verdict::retired: break;
-      case Verdict::torn: ++scan.torn_records; break;
-      case Verdict::damage: scan.damage.push_back({slot, owed, judgement.reason}); break;
+      case Verdict::live:
+        live.push_back(owed);
+        break;
+      case Verdict::retired:
+        break;
+      case Verdict::torn:
+        ++scan.torn_records;
+        break;
+      case Verdict::damage:
+        scan.damage.push_back({slot, owed, judgement.reason});
+        break;
     }
   }
   judge_order(identity, findings, scan);

@@ -139,7 +139,8 @@ bool is_block(std::uint32_t bytes, std::uint32_t smallest, std::uint32_t largest
 
 // Inside [first, last) without any sum that could wrap.
 bool lies_within(Extent extent, std::uint64_t first, std::uint64_t last) {
-  return first <= last && extent.position >= first && extent.position <= last && extent.length <= last - extent.position;
+  return first <= last && extent.position >= first && extent.position <= last &&
+         extent.length <= last - extent.position;
 }
 
 bool sizes_are_valid(const Superblock& superblock) {
