@@ -1,0 +1,53 @@
+/** Real block devices for tests: loop devices over files, with direct I/O to the file below. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { notRoot } from './skip';
+import { writeFileInFull } from './temporary_folder';
+
+export const noLoopDevices: string | null =
+  notRoot ??
+  (existsSync('/dev/loop-control')
+    ? spawnSync('losetup', ['--version']).status === 0
+      ? null
+      : 'needs losetup (package mount)'
+    : 'needs loop devices (/dev/loop-control)');
+
+export interface LoopDeviceOptions {
+  /** Logical block size in bytes; default 512. */
+  sectorSize?: number;
+  readOnly?: boolean;
+}
+
+export interface LoopDevice {
+  path: string;
+  backingFile: string;
+}
+
+export type MakeLoopDevice = (length: number, options?: LoopDeviceOptions) => LoopDevice;
+
+/** To be called in a describe block; the devices that a test made are detached after it, and their files removed. */
+export function useLoopDevices(): MakeLoopDevice {
+  let devices: LoopDevice[] = [];
+  let folder: string | null = null;
+  afterEach(() => {
+    for (const { path } of devices) execFileSync('losetup', ['--detach', path]);
+    devices = [];
+    if (folder !== null) rmSync(folder, { recursive: true, force: true });
+    folder = null;
+  });
+  return (length, options = {}) => {
+    folder ??= mkdtempSync(join(tmpdir(), 'blockmirror-loop-'));
+    const backingFile = writeFileInFull(join(folder, `device${devices.length}.img`), length);
+    const device = { path: attachLoopDevice(backingFile, options), backingFile };
+    devices.push(device);
+    return device;
+  };
+}
+
+function attachLoopDevice(backingFile: string, { sectorSize = 512, readOnly = false }: LoopDeviceOptions): string {
+  const flags = ['--direct-io=on', `--sector-size=${sectorSize}`, ...(readOnly ? ['--read-only'] : [])];
+  return execFileSync('losetup', ['--find', '--show', ...flags, backingFile], { encoding: 'utf8' }).trim();
+}
