@@ -74,7 +74,13 @@ export class Engine {
     device: 'auto' | DeviceKind,
   ) {
     this.aborts = new AbortRegistry((slot) => this.native.cancel(slot));
-    this.native = new binding.Engine({ device }, (count) => this.complete(count));
+    try {
+      this.native = new binding.Engine({ device }, (count) => this.complete(count));
+    } catch (refusal) {
+      // The addon throws a status where there is no engine that could complete with one.
+      if (refusal instanceof TypeError) throw refusal;
+      throw errorOfStatus(binding.codes, refusal as NativeStatus);
+    }
   }
 
   get deviceKind(): DeviceKind {
@@ -340,7 +346,6 @@ export class Engine {
   private finishRead(slot: number, request: Request): void {
     const { resolve, reject, length, buffer, buffers, kind } = request;
     const finished = this.native.finishRead(slot, buffers, request.offset, length);
-    if (!finished) this.native.finishRead(slot, NO_BUFFERS, 0, 0);
     this.leave(slot, request);
     if (!finished) reject(new BlockmirrorError('BUFFER_DETACHED'));
     else resolve(kind === 'read' ? { bytesRead: length, buffer } : { bytesRead: length, buffers });

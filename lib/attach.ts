@@ -1,0 +1,113 @@
+/**
+ * From a log's path to a mirror whose log and images are open, judged and ready to be activated. Nothing is written.
+ *
+ * The order matters: the log is held first (I9), so that nobody changes where the images are while they are looked for.
+ */
+import type { NativeAssessment, NativeSuperblock } from './binding';
+import { Engine } from './engine';
+import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
+import { type FoundImage, findImages } from './find_images';
+import { describeOwner, explainBusy } from './holders';
+import { loadBinding } from './load';
+import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './safety';
+import { findPlace, folderOfLog } from './system/places';
+import type { DeviceKind } from './types';
+
+export interface Attached {
+  engine: Engine;
+  logPath: string;
+  superblock: NativeSuperblock;
+  assessment: NativeAssessment;
+  images: FoundImage[];
+}
+
+export interface AttachOptions {
+  device: 'auto' | DeviceKind;
+  images: Readonly<Record<string, string>>;
+  signal: AbortSignal | undefined;
+}
+
+/** Holds log and images exclusively. On an error everything is let go. */
+export async function attach(logPath: string, options: AttachOptions): Promise<Attached> {
+  options.signal?.throwIfAborted();
+  const engine = newEngine(options.device);
+  try {
+    return await attachWith(engine, logPath, options);
+  } catch (error) {
+    await letGo(engine);
+    throw error;
+  }
+}
+
+/** @throws UNSUPPORTED, NO_MEMORY */
+export function newEngine(device: 'auto' | DeviceKind): Engine {
+  return new Engine(loadBinding(), device);
+}
+
+/** Closes without sealing what was not sealed, and ends the engine. Never throws: it follows an error of its own. */
+export async function letGo(engine: Engine): Promise<void> {
+  await engine.command('close', {}).catch(() => undefined);
+  engine.destroy();
+}
+
+async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
+  engine.names = { log: logPath, images: [] };
+  await openLogExclusive(engine, logPath);
+  const superblock = await engine.command('loadSuperblock', {});
+  if (superblock.lifecycle === 'creating') {
+    throw new BlockmirrorError('CREATE_UNFINISHED', { image: 'log', path: logPath });
+  }
+  const images = await findImages(superblock, await folderOfLog(logPath), options.images);
+  engine.names = { log: logPath, images };
+  options.signal?.throwIfAborted();
+  await refuseUnsafe(logPath, images);
+  await openImagesExclusive(engine, images);
+  const assessment = await engine.command('assess', {});
+  for (const verdict of assessment.images) {
+    if (verdict.code !== 0) throw errorOfStatus(engine.binding.codes, verdict, engine.names);
+  }
+  options.signal?.throwIfAborted();
+  return { engine, logPath, superblock, assessment, images };
+}
+
+export async function openLogExclusive(engine: Engine, logPath: string): Promise<void> {
+  try {
+    await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true });
+  } catch (error) {
+    if (!isBlockmirrorError(error, 'BUSY')) throw error;
+    const superblock = await readSuperblock(logPath).catch(() => null);
+    const owner = superblock === null ? null : await describeOwner(superblock.owner);
+    throw await explainBusy('log', logPath, owner, error.cause ?? error);
+  }
+}
+
+export async function openImagesExclusive(engine: Engine, images: readonly FoundImage[]): Promise<void> {
+  try {
+    const paths = images.map((image) => image.path);
+    await engine.command('openImages', { paths, readOnly: false, exclusive: true });
+  } catch (error) {
+    if (!isBlockmirrorError(error, 'BUSY')) throw error;
+    throw await explainBusy(error.image ?? 'image', error.path ?? '', null, error.cause ?? error);
+  }
+}
+
+/** Reads the superblock beside whoever holds the log. */
+export async function readSuperblock(logPath: string): Promise<NativeSuperblock> {
+  const engine = newEngine('threads');
+  engine.names = { log: logPath, images: [] };
+  try {
+    await engine.command('openLog', { path: logPath, readOnly: true, exclusive: false, requireAllocated: false });
+    return await engine.command('loadSuperblock', {});
+  } finally {
+    await letGo(engine);
+  }
+}
+
+async function refuseUnsafe(logPath: string, images: readonly FoundImage[]): Promise<void> {
+  const places: NamedPlace[] = [];
+  const log = await findPlace(logPath, 'log');
+  if (log !== null) places.push({ name: 'log', place: log });
+  for (const { name, place } of images) if (place !== null) places.push({ name, place });
+  refuseOverlaps(places);
+  refuseUsed(places, await readSurroundings());
+}

@@ -1,0 +1,163 @@
+/**
+ * Finding the images of a mirror: by what the caller says, by what the log remembers, and by their labels.
+ *
+ * Whether an image may be attached is judged by the engine (I8), never here: a label read here only says where to look.
+ * A path that was remembered and exists is taken, so that a copy of an image lying beside it is never preferred.
+ */
+import { open, readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { NativeImageRecord, NativeSuperblock } from './binding';
+import { BlockmirrorError } from './errors';
+import { LABEL_MAGIC, labelPosition } from './safety';
+import { imageNames } from './status';
+import { readBlockDevices } from './system/block_devices';
+import { type Place, type StoredPath, findPlace, pathToStore, storedPathToPath } from './system/places';
+
+export interface FoundImage {
+  name: string;
+  /** Empty: left out, a slave that failed earlier. */
+  path: string;
+  place: Place | null;
+  /** What the log shall remember from now on; an empty path: what it has. */
+  store: StoredPath;
+}
+
+/** Limit of a search in the log's folder. */
+const FOLDER_LIMIT = 4096;
+const KEEP: StoredPath = { path: '', pathKind: 'absolute' };
+
+/** @throws INVALID_OPTION for names the mirror has not, IMAGE_MISSING */
+export async function findImages(
+  superblock: NativeSuperblock,
+  logFolder: string,
+  overrides: Readonly<Record<string, string>>,
+): Promise<FoundImage[]> {
+  refuseUnknownNames(superblock, overrides);
+  const found: FoundImage[] = [];
+  for (const image of superblock.images) {
+    const result = await findImage(superblock, image, logFolder, overrides[image.name]);
+    if (result instanceof BlockmirrorError) throw result;
+    found.push(result);
+  }
+  return found;
+}
+
+/** @throws INVALID_OPTION */
+export function refuseUnknownNames(superblock: NativeSuperblock, overrides: Readonly<Record<string, string>>): void {
+  const unknown = Object.keys(overrides).find((name) => !superblock.images.some((image) => image.name === name));
+  if (unknown === undefined) return;
+  throw new BlockmirrorError('INVALID_OPTION', {
+    detail: `images names '${unknown}'`,
+    remedy: `The images of this mirror are ${imageNames(superblock.images)}`,
+  });
+}
+
+/** The image, or the error that says why it was not found. */
+export async function findImage(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  logFolder: string,
+  override: string | undefined,
+): Promise<FoundImage | BlockmirrorError> {
+  const { name } = image;
+  if (override !== undefined) {
+    const place = await findPlace(override, name);
+    if (place === null) return missing(name, override, 'the path that was given does not exist');
+    return { name, path: override, place, store: await pathToStore(place, logFolder) };
+  }
+  const stored = storedPathToPath(image, logFolder);
+  // A slave that failed is no longer written to, and opening its device may hang or fail.
+  if (image.state === 'failed') return { name, path: '', place: null, store: KEEP };
+  const place = await findPlace(stored, name);
+  const carriesLabel = place !== null && (await carries(superblock, image, place.realPath, image.labelPosition));
+  // The kernel may have given this device's name to another one since.
+  if (place !== null && (carriesLabel || place.kind === 'file')) return { name, path: stored, place, store: KEEP };
+  const candidates = await search(superblock, image, logFolder);
+  const [only] = candidates;
+  if (candidates.length === 1 && only !== undefined) {
+    const moved = await findPlace(only, name);
+    if (moved !== null) return { name, path: only, place: moved, store: await pathToStore(moved, logFolder) };
+  }
+  if (candidates.length > 1) {
+    return missing(name, stored, `several carry its label: ${candidates.join(', ')}`, 'Say which one it is');
+  }
+  if (place !== null) return { name, path: stored, place, store: KEEP };
+  return missing(name, stored, 'the path does not exist, and no device and no file beside the log carries its label');
+}
+
+function missing(image: string, path: string, detail: string, advice?: string): BlockmirrorError {
+  const option = `by the option images (\`--image ${image}=PATH\`)`;
+  const remedy = advice === undefined ? `Attach the device, or say where it is now ${option}` : `${advice} ${option}`;
+  return new BlockmirrorError('IMAGE_MISSING', { image, path, detail, remedy });
+}
+
+/** Paths of block devices and of files in the folders of the log and the image that carry the image's label. */
+async function search(superblock: NativeSuperblock, image: NativeImageRecord, logFolder: string): Promise<string[]> {
+  const candidates: string[] = [];
+  for (const device of await readBlockDevices()) {
+    if (device.size < image.deviceSize) continue;
+    const here = await carriesAnywhere(superblock, image, device.path, device.size);
+    if (here) candidates.push(device.path);
+  }
+  const folders = new Set([logFolder, dirname(storedPathToPath(image, logFolder))]);
+  for (const folder of folders) {
+    const names = folder.startsWith('/dev') ? [] : await readdir(folder).catch(() => [] as string[]);
+    for (const name of names.slice(0, FOLDER_LIMIT)) {
+      const path = join(folder, name);
+      const status = await stat(path).catch(() => null);
+      if (status === null || !status.isFile() || status.size < image.deviceSize) continue;
+      if (await carriesAnywhere(superblock, image, path, status.size)) candidates.push(path);
+    }
+  }
+  return candidates;
+}
+
+async function carriesAnywhere(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  path: string,
+  size: number,
+): Promise<boolean> {
+  return (
+    (await carries(superblock, image, path, image.labelPosition)) ||
+    (labelPosition(size) !== image.labelPosition && (await carries(superblock, image, path, labelPosition(size))))
+  );
+}
+
+// Of the label's first block, the same in every version of the format (docs/FORMAT.md).
+const HEAD_LENGTH = 88;
+const MIRROR_UUID = 40;
+const IMAGE_UUID = 72;
+const UUID_LENGTH = 16;
+const COPY_DISTANCE = 512 * 1024;
+
+async function carries(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  path: string,
+  position: number,
+): Promise<boolean> {
+  const file = await open(path, 'r').catch(() => null);
+  if (file === null) return false;
+  try {
+    for (const at of [position, position + COPY_DISTANCE]) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_LENGTH), 0, HEAD_LENGTH, at);
+      if (bytesRead === HEAD_LENGTH && isHeadOf(buffer, superblock.mirrorUuid, image.uuid)) return true;
+    }
+    return false;
+  } catch {
+    return false;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Pure. */
+export function isHeadOf(head: Buffer, mirrorUuid: string, imageUuid: string): boolean {
+  const uuidAt = (offset: number): string => head.toString('hex', offset, offset + UUID_LENGTH);
+  return (
+    head.toString('latin1', 0, LABEL_MAGIC.length) === LABEL_MAGIC &&
+    uuidAt(MIRROR_UUID) === mirrorUuid.replaceAll('-', '') &&
+    uuidAt(IMAGE_UUID) === imageUuid.replaceAll('-', '')
+  );
+}

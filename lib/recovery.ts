@@ -1,0 +1,231 @@
+/**
+ * Recovery in named steps: assess (before, by attach), plan, flush the master, copy, flush the slaves, verify, retire.
+ *
+ * Invariants:
+ *  - I3: the master wins. Every extent of the plan is copied to every slave, whatever the two hold.
+ *  - I4: the master is flushed before anything is copied from it.
+ *  - Nothing is retired unless everything was copied, flushed and, where asked, found equal. A crash, an abort or an
+ *    error between any two steps costs only time: the log still says what has to be copied.
+ *  - Coverage that is not known (a damaged log) is the whole mirror.
+ */
+import type { NativeAssessment, NativeSuperblock } from './binding';
+import type { Engine } from './engine';
+import { BlockmirrorError } from './errors';
+import { cutExtents, forEachPiece, totalLength } from './pieces';
+import { shownState } from './status';
+import type { Extent, ProgressListener, ProgressStep, RecoveryReport, RecoverySlave } from './types';
+
+/** Pieces copied at once: enough to keep a fast disk busy, few enough not to drown a slow one. */
+export const COPY_LANES = 8;
+
+export interface LongWork {
+  engine: Engine;
+  onProgress: ProgressListener | undefined;
+  /** Called between pieces; throws to stop. */
+  checkpoint: () => void;
+}
+
+export interface RecoveryContext extends LongWork {
+  log: string;
+  superblock: NativeSuperblock;
+  paths: readonly string[];
+  assessment: NativeAssessment;
+  verify: boolean;
+}
+
+export interface Plan {
+  extents: Extent[];
+  fullCompare: boolean;
+  bytes: number;
+}
+
+/** Pure. */
+export function plan(assessment: NativeAssessment, size: number): Plan {
+  const extents = assessment.damaged ? [{ position: 0, length: size }] : assessment.extents;
+  return { extents, fullCompare: assessment.damaged, bytes: totalLength(extents) };
+}
+
+export async function runRecovery(context: RecoveryContext): Promise<RecoveryReport> {
+  const started = performance.now();
+  const { engine, assessment, superblock } = context;
+  const planned = plan(assessment, superblock.size);
+  await flushMaster(context);
+  const copied = await copy(context, planned);
+  await flushSlaves(context);
+  if (context.verify) await verifyCopy(context, planned.extents);
+  const durationMs = Math.round(performance.now() - started);
+  const bytesCopied = sum(copied.bytesCopied);
+  await retire(context, {
+    liveIntents: assessment.liveIntents.length,
+    bytesCovered: planned.bytes,
+    bytesCopied,
+    durationMs,
+    verified: context.verify,
+    fullCompare: planned.fullCompare,
+  });
+  const { images } = engine.snapshot();
+  return {
+    ...emptyReport(context),
+    clean: false,
+    fullCompare: planned.fullCompare,
+    extents: planned.extents,
+    bytesCovered: planned.bytes,
+    bytesCopied,
+    slaves: slavesOf(context).map((slave, index) => ({
+      ...slave,
+      state: shownState(images[index + 1]?.state ?? 'failed', true),
+      bytesDiffered: copied.bytesDiffered[index] ?? 0,
+      bytesCopied: copied.bytesCopied[index] ?? 0,
+    })),
+    durationMs,
+    verified: context.verify,
+  };
+}
+
+/** Of a mirror that needed nothing. */
+export function cleanReport(
+  context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'>,
+): RecoveryReport {
+  return emptyReport(context);
+}
+
+/** What recovery would do, and that it has done nothing. */
+export function dryRunReport(
+  context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'>,
+): RecoveryReport {
+  const planned = plan(context.assessment, context.superblock.size);
+  return {
+    ...emptyReport(context),
+    fullCompare: planned.fullCompare,
+    extents: planned.extents,
+    bytesCovered: planned.bytes,
+    dryRun: true,
+  };
+}
+
+function emptyReport(context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'>): RecoveryReport {
+  const { assessment, superblock } = context;
+  return {
+    uuid: superblock.mirrorUuid,
+    log: context.log,
+    clean: assessment.clean,
+    damaged: assessment.damaged,
+    damage: assessment.damage,
+    fullCompare: false,
+    liveIntents: assessment.liveIntents.length,
+    extents: [],
+    bytesCovered: 0,
+    bytesCopied: 0,
+    slaves: slavesOf(context),
+    durationMs: 0,
+    verified: false,
+    dryRun: false,
+  };
+}
+
+function slavesOf(context: Pick<RecoveryContext, 'superblock' | 'paths' | 'assessment'>): RecoverySlave[] {
+  return context.superblock.images.slice(1).map((image, index) => ({
+    name: image.name,
+    path: context.paths[index + 1] || image.path,
+    state: shownState(image.state, context.assessment.clean),
+    bytesDiffered: 0,
+    bytesCopied: 0,
+  }));
+}
+
+export interface Copied {
+  /** By slave. */
+  bytesDiffered: number[];
+  bytesCopied: number[];
+}
+
+export async function flushMaster(work: LongWork): Promise<void> {
+  work.checkpoint();
+  work.onProgress?.({ step: 'flushMaster', bytesDone: 0, bytesTotal: 0 });
+  await work.engine.command('recoverFlushMaster', {});
+}
+
+async function copy(context: RecoveryContext, planned: Plan): Promise<Copied> {
+  return copyExtents(context, planned.extents, { compare: true, onlyDiffering: planned.fullCompare });
+}
+
+/** @param how compare: count what differed; onlyDiffering: and leave alone what did not */
+export async function copyExtents(
+  work: LongWork,
+  extents: readonly Extent[],
+  how: { compare: boolean; onlyDiffering: boolean },
+): Promise<Copied> {
+  const { engine } = work;
+  const copied: Copied = { bytesDiffered: [], bytesCopied: [] };
+  const advance = progressOf(work, 'copy', extents);
+  const pieces = cutExtents(extents, engine.binding.limits.copyLength);
+  await forEachPiece(pieces, COPY_LANES, work.checkpoint, async (piece) => {
+    const result = await engine.command('recoverCopy', { ...piece, ...how });
+    addTo(copied.bytesDiffered, result.bytesDiffered);
+    addTo(copied.bytesCopied, result.bytesCopied);
+    advance(piece.length);
+  });
+  return copied;
+}
+
+export async function flushSlaves(work: LongWork): Promise<void> {
+  work.checkpoint();
+  work.onProgress?.({ step: 'flushSlaves', bytesDone: 0, bytesTotal: 0 });
+  await work.engine.command('recoverFlushSlaves', {});
+}
+
+/** Reads back what was copied. @throws VERIFY_DIFFERS; then nothing may be retired */
+export async function verifyCopy(work: LongWork, extents: readonly Extent[]): Promise<void> {
+  const { engine } = work;
+  const advance = progressOf(work, 'verify', extents);
+  const pieces = cutExtents(extents, engine.binding.limits.copyLength);
+  await forEachPiece(pieces, COPY_LANES, work.checkpoint, async (piece) => {
+    const result = await engine.command('recoverVerify', piece);
+    const slave = result.bytesDiffered.findIndex((bytes) => bytes > 0);
+    if (slave >= 0) {
+      const image = engine.names.images[slave + 1];
+      const at = result.differences.find((difference) => difference.slave === slave);
+      throw new BlockmirrorError('VERIFY_DIFFERS', {
+        image: image?.name ?? `slave${slave + 1}`,
+        ...(image === undefined || image.path === '' ? {} : { path: image.path }),
+        position: at?.position ?? piece.position,
+      });
+    }
+    advance(piece.length);
+  });
+}
+
+export async function retire(
+  work: LongWork,
+  summary: {
+    liveIntents: number;
+    bytesCovered: number;
+    bytesCopied: number;
+    durationMs: number;
+    verified: boolean;
+    fullCompare: boolean;
+  },
+): Promise<void> {
+  work.checkpoint();
+  work.onProgress?.({ step: 'retire', bytesDone: 0, bytesTotal: 0 });
+  await work.engine.command('recoverRetire', summary);
+}
+
+/** Tells the listener at the start and after each piece. */
+export function progressOf(work: LongWork, step: ProgressStep, extents: readonly Extent[]): (bytes: number) => void {
+  const bytesTotal = totalLength(extents);
+  let bytesDone = 0;
+  work.onProgress?.({ step, bytesDone, bytesTotal });
+  return (bytes) => {
+    bytesDone += bytes;
+    work.onProgress?.({ step, bytesDone, bytesTotal });
+  };
+}
+
+export function addTo(sums: number[], numbers: readonly number[]): void {
+  for (const [index, number] of numbers.entries()) sums[index] = (sums[index] ?? 0) + number;
+}
+
+export function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
