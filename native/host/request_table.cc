@@ -140,8 +140,8 @@ Code RequestTable::submit_discard(std::uint32_t slot, std::uint64_t position, st
 }
 
 Code RequestTable::submit_command(std::uint32_t slot, std::unique_ptr<Command> command) {
+  if (closing_) return Code::CLOSED;
   bool is_close = std::holds_alternative<Close>(command->body);
-  if (closing_ && !is_close) return Code::CLOSED;
   Command* body = command.get();
   Code code = submit_single(slot, PieceKind::command, body);
   if (code != Code::ok) return code;

@@ -1,0 +1,297 @@
+// The table without an engine: the test plays the engine's part on the two rings.
+#include "../../host/request_table.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+using namespace blockmirror;
+
+namespace {
+
+using ConstBytes = std::span<const std::byte>;
+
+class Table {
+ public:
+  explicit Table(std::uint64_t pool_bytes = 16 * kMiB) : table_(RequestTable::make(pool_bytes, 0)) {
+    Shape shape;
+    shape.size = 4096 * kMiB;
+    shape.block_size = 512;
+    run_command(shape);
+  }
+  RequestTable* operator->() { return table_.get(); }
+
+  // What the engine would take, without answering it.
+  std::vector<Piece*> take() {
+    std::vector<Piece*> pieces;
+    std::uint32_t index;
+    while (table_->submissions().pop(index)) pieces.push_back(&table_->piece(index));
+    return pieces;
+  }
+  void answer(Piece& piece, Status status = {}) {
+    piece.status = status;
+    table_->completions().push(table_->index_of(piece));
+  }
+  void answer_all() {
+    for (Piece* piece : take()) answer(*piece);
+  }
+  std::vector<Completion> collect() {
+    std::vector<Completion> all;
+    Completion completion;
+    while (table_->collect(completion)) all.push_back(completion);
+    return all;
+  }
+  void run_command(const Shape& shape) {
+    auto command = std::make_unique<Command>(Command{LoadSuperblock{}, Shape{}});
+    REQUIRE(table_->submit_command(0, std::move(command)) == Code::ok);
+    Piece* piece = take().at(0);
+    piece->command->shape = shape;
+    answer(*piece);
+    REQUIRE(collect().size() == 1);
+  }
+  Code write(std::uint32_t slot, ConstBytes bytes, std::uint64_t position) {
+    return table_->submit_write(slot, {&bytes, 1}, position, false);
+  }
+
+ private:
+  std::unique_ptr<RequestTable> table_;
+};
+
+std::vector<std::byte> pattern(std::size_t length) {
+  std::vector<std::byte> bytes(length);
+  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>((i * 131 + i / 4096) & 0xff);
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("request table: a write is cut at the regions, each piece with its own copy of its bytes") {
+  Table table;
+  std::vector<std::byte> bytes = pattern(3 * kMiB);
+  std::uint64_t position = 7 * kMiB - 512;
+  REQUIRE(table.write(1, bytes, position) == Code::ok);
+  std::vector<std::byte> kept = bytes;
+  std::fill(bytes.begin(), bytes.end(), std::byte{0});  // I7: the caller may do as it likes from now on
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 4);
+  std::uint64_t expected = position;
+  for (Piece* piece : pieces) {
+    CHECK(piece->extent.position == expected);
+    CHECK((piece->extent.end() - 1) / kRegionLength == piece->extent.position / kRegionLength);
+    CHECK(reinterpret_cast<std::uintptr_t>(piece->memory) % 4096 == 0);
+    CHECK(std::memcmp(piece->memory, kept.data() + (expected - position), piece->extent.length) == 0);
+    expected = piece->extent.end();
+  }
+  CHECK(expected == position + kept.size());
+  for (Piece* piece : pieces) table.answer(*piece);
+  CHECK(table.collect().size() == 1);
+  CHECK(table->pool_bytes_in_use() == 0);
+  CHECK(table->pieces_in_use() == 0);
+}
+
+TEST_CASE("request table: buffers of any lengths are gathered into the pieces, empty ones too") {
+  Table table;
+  std::vector<std::byte> bytes = pattern(2 * kMiB);
+  std::vector<ConstBytes> parts;
+  std::size_t used = 0;
+  for (std::size_t length :
+       {std::size_t{1}, std::size_t{0}, std::size_t{511}, std::size_t{1000000}, std::size_t{4096}}) {
+    parts.push_back(ConstBytes(bytes).subspan(used, length));
+    used += length;
+  }
+  parts.push_back(ConstBytes(bytes).subspan(used));
+  REQUIRE(table->submit_write(1, parts, 4096, true) == Code::ok);
+  for (Piece* piece : table.take()) {
+    CHECK(piece->durable);
+    CHECK(std::memcmp(piece->memory, bytes.data() + (piece->extent.position - 4096), piece->extent.length) == 0);
+  }
+}
+
+TEST_CASE("request table: a request completes once, with its last piece, and of several errors reports the lowest") {
+  Table table;
+  REQUIRE(table.write(9, pattern(4 * kMiB), 0) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 4);
+  table.answer(*pieces[3], Status::of(Code::LOG_FAILED, kLogDevice, 5, 3 * kMiB));
+  table.answer(*pieces[1], Status::of(Code::MASTER_FAILED, 0, 28, kMiB));
+  table.answer(*pieces[2], Status::of(Code::NO_SLAVE, kNoImage, 0, 2 * kMiB));
+  CHECK(table.collect().empty());
+  CHECK_FALSE(table->is_free(9));
+  table.answer(*pieces[0]);
+  std::vector<Completion> completions = table.collect();
+  REQUIRE(completions.size() == 1);
+  CHECK(completions[0].slot == 9);
+  CHECK(completions[0].status.code == Code::MASTER_FAILED);
+  CHECK(completions[0].status.system_error == 28);
+  CHECK(completions[0].status.position == kMiB);
+  CHECK(table->is_free(9));
+}
+
+TEST_CASE("request table: a read stays in the pool until it is finished, and comes out in order") {
+  Table table;
+  REQUIRE(table->submit_read(3, 2 * kMiB, kMiB / 2) == Code::ok);
+  std::vector<std::byte> content = pattern(2 * kMiB);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 3);
+  for (Piece* piece : pieces) {
+    std::memcpy(piece->memory, content.data() + (piece->extent.position - kMiB / 2), piece->extent.length);
+  }
+  for (unsigned i : {2u, 0u, 1u}) table.answer(*pieces[i]);
+  REQUIRE(table.collect().size() == 1);
+  CHECK_FALSE(table->is_free(3));
+  std::vector<std::byte> got(2 * kMiB);
+  std::span<std::byte> targets[] = {std::span(got).first(700000), {}, std::span(got).subspan(700000)};
+  CHECK(table->finish_read(3, targets));
+  CHECK(got == content);
+  CHECK(table->is_free(3));
+  CHECK(table->pool_bytes_in_use() == 0);
+  CHECK_FALSE(table->finish_read(3, targets));
+}
+
+TEST_CASE("request table: a read whose target is too long is dropped and its slot is free") {
+  Table table;
+  REQUIRE(table->submit_read(3, 4096, 0) == Code::ok);
+  table.answer_all();
+  REQUIRE(table.collect().size() == 1);
+  std::vector<std::byte> target(8192);
+  std::span<std::byte> targets[] = {target};
+  CHECK_FALSE(table->finish_read(3, targets));
+  CHECK(table->is_free(3));
+  CHECK(table->pool_bytes_in_use() == 0);
+}
+
+TEST_CASE("request table: a read that failed has nothing to finish") {
+  Table table;
+  REQUIRE(table->submit_read(3, 4096, 0) == Code::ok);
+  table.answer(*table.take().at(0), Status::of(Code::READ_FAILED, 0, 5, 0));
+  CHECK(table.collect().at(0).status.code == Code::READ_FAILED);
+  CHECK(table->is_free(3));
+  CHECK(table->pool_bytes_in_use() == 0);
+}
+
+TEST_CASE("request table: what does not fit is refused as a whole, and fits again when others have gone") {
+  Table table(4 * kMiB);
+  REQUIRE(table.write(1, pattern(3 * kMiB), 0) == Code::ok);
+  CHECK(table.write(2, pattern(2 * kMiB), 8 * kMiB) == Code::QUEUE_FULL);
+  CHECK(table->pool_bytes_in_use() == 3 * kMiB);
+  CHECK(table->is_free(2));
+  CHECK(table.write(2, pattern(kMiB), 8 * kMiB) == Code::ok);
+  CHECK(table->submit_read(3, 512, 0) == Code::QUEUE_FULL);
+  table.answer_all();
+  CHECK(table.collect().size() == 2);
+  CHECK(table.write(2, pattern(4 * kMiB), 8 * kMiB) == Code::ok);
+}
+
+TEST_CASE("request table: every slot can hold a small request; pieces run out before commands do") {
+  Table table(kPendingBytes);
+  for (std::uint32_t slot = 0; slot < kPendingRequests - 1; ++slot) {
+    if (table->submit_flush(slot) != Code::ok) FAIL("refused at " << slot);
+  }
+  CHECK(table->submit_discard(kPendingRequests - 1, 0, 64 * kMiB) == Code::QUEUE_FULL);  // eight lanes, one piece left
+  CHECK(table->pieces_in_use() == kPendingRequests - 1);
+  auto close = std::make_unique<Command>(Command{Close{}, Shape{}});
+  CHECK(table->submit_command(kPendingRequests - 1, std::move(close)) == Code::ok);
+  table.answer_all();
+  CHECK(table.collect().size() == kPendingRequests);
+}
+
+TEST_CASE("request table: an owned buffer is used where it lies aligned, and copied where it does not") {
+  Table table;
+  std::vector<std::byte> storage(3 * kMiB);
+  auto address = reinterpret_cast<std::uintptr_t>(storage.data());
+  std::byte* aligned = storage.data() + (4096 - address % 4096) % 4096;
+  std::span<std::byte> owned(aligned, 2 * kMiB);
+  std::iota(reinterpret_cast<unsigned char*>(aligned), reinterpret_cast<unsigned char*>(aligned) + owned.size(), 0);
+  REQUIRE(table->submit_write_owned(1, owned, 4096, false) == Code::ok);
+  CHECK(table->pool_bytes_in_use() == 0);
+  for (Piece* piece : table.take()) CHECK(piece->memory == aligned + (piece->extent.position - 4096));
+
+  // From an odd block on, the second piece does not lie aligned any more.
+  REQUIRE(table->submit_write_owned(2, owned.first(kMiB), kMiB - 512, false) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 2);
+  CHECK(pieces[0]->memory == aligned);
+  CHECK(pieces[1]->memory != aligned + 512);
+  CHECK(std::memcmp(pieces[1]->memory, aligned + 512, pieces[1]->extent.length) == 0);
+}
+
+TEST_CASE("request table: misaligned, out of range, and before there is a mirror: answered at once") {
+  Table table;
+  CHECK(table.write(1, pattern(100), 0) == Code::MISALIGNED);
+  CHECK(table.write(1, pattern(512), 100) == Code::MISALIGNED);
+  CHECK(table.write(1, pattern(1024), 4096 * kMiB - 512) == Code::OUT_OF_RANGE);
+  CHECK(table->submit_read(1, 512, std::uint64_t{1} << 53) == Code::OUT_OF_RANGE);
+  CHECK(table->submit_discard(1, 0, 4097 * kMiB) == Code::OUT_OF_RANGE);
+  CHECK(table->is_free(1));
+  auto empty = RequestTable::make(kMiB, 0);
+  CHECK(empty->submit_read(1, 512, 0) == Code::WRONG_PHASE);
+  CHECK(empty->submit_flush(1) == Code::WRONG_PHASE);
+}
+
+TEST_CASE("request table: a discard of any length is a few pieces that share its regions") {
+  Table table;
+  REQUIRE(table->submit_discard(1, kMiB - 512, 4000 * kMiB) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  CHECK(pieces.size() == kDiscardLanes);
+  std::vector<bool> lanes(kDiscardLanes);
+  for (Piece* piece : pieces) {
+    CHECK(piece->lanes == kDiscardLanes);
+    lanes.at(piece->lane) = true;
+  }
+  CHECK(std::count(lanes.begin(), lanes.end(), true) == kDiscardLanes);
+  REQUIRE(table->submit_discard(2, kMiB - 512, 1024) == Code::ok);
+  CHECK(table.take().size() == 2);
+}
+
+TEST_CASE("request table: after a close was submitted everything else is answered CLOSED") {
+  Table table;
+  REQUIRE(table.write(1, pattern(512), 0) == Code::ok);
+  REQUIRE(table->submit_command(2, std::make_unique<Command>(Command{Close{}, Shape{}})) == Code::ok);
+  CHECK(table.write(3, pattern(512), 0) == Code::CLOSED);
+  CHECK(table->submit_flush(3) == Code::CLOSED);
+  CHECK(table->submit_command(3, std::make_unique<Command>(Command{Assess{}, Shape{}})) == Code::CLOSED);
+  CHECK(table->submit_command(3, std::make_unique<Command>(Command{Close{}, Shape{}})) == Code::CLOSED);
+  table.answer_all();
+  CHECK(table.collect().size() == 2);
+}
+
+TEST_CASE("request table: what an engine that is gone did not complete is answered CLOSED, once") {
+  Table table;
+  REQUIRE(table.write(1, pattern(2 * kMiB), 0) == Code::ok);
+  REQUIRE(table->submit_read(2, 4096, 0) == Code::ok);
+  REQUIRE(table->submit_command(3, std::make_unique<Command>(Command{Assess{}, Shape{}})) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  table.answer(*pieces[0]);  // one of two
+  table.answer(*pieces[2]);  // the read
+  table->abandon_pending();
+  std::vector<Completion> completions = table.collect();
+  REQUIRE(completions.size() == 3);
+  CHECK(completions[0].slot == 2);
+  CHECK(completions[0].status.ok());
+  CHECK(completions[1].slot == 1);
+  CHECK(completions[1].status.code == Code::CLOSED);
+  CHECK(completions[2].slot == 3);
+  CHECK(completions[2].status.code == Code::CLOSED);
+  table.answer(*pieces[1]);  // an engine that was left to itself, late
+  CHECK(table.collect().empty());
+  CHECK(table.write(4, pattern(512), 0) == Code::CLOSED);
+}
+
+TEST_CASE("request table: a slot's cancel reaches all pieces of its request and does not outlive it") {
+  Table table;
+  REQUIRE(table.write(1, pattern(2 * kMiB), 0) == Code::ok);
+  table->cancel(1);
+  std::vector<Piece*> pieces = table.take();
+  for (Piece* piece : pieces) {
+    CHECK(piece->progress == pieces[0]->progress);
+    CHECK(piece->progress->cancelled.load());
+    table.answer(*piece);
+  }
+  CHECK(table.collect().size() == 1);
+  table->cancel(1);  // nothing there any more
+  REQUIRE(table.write(1, pattern(512), 0) == Code::ok);
+  CHECK_FALSE(table.take().at(0)->progress->cancelled.load());
+}
