@@ -16,7 +16,8 @@ function judge(status, output) {
   const summary = /\[doctest\] test cases:\s+(\d+) \|\s+(\d+) passed \|\s+(\d+) failed/.exec(output);
   if (status === 'fail') return { failure: summary ? 'see above' : 'ended before its summary: crashed or timed out' };
   if (summary === null) return { failure: 'no summary of doctest' };
-  if (summary[1] !== '1') return { failure: `its name selects ${summary[1]} test cases; names must be unique` };
+  if (summary[1] !== '1')
+    return { failure: `its name selects ${summary[1]} test cases; names must be unique and without semicolons` };
   if (summary[3] !== '0') return { failure: 'failed after it announced a skip' };
   if (status === 'run') return {};
   const reason = /SKIPPED: (.*)/.exec(output);
