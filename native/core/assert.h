@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define BLOCKMIRROR_ASSERT(condition, why)                                                                     \
-  do {                                                                                                         \
-    if (!(condition)) [[unlikely]] {                                                                           \
+#define BLOCKMIRROR_ASSERT(condition, why)                                                                            \
+  do {                                                                                                                \
+    if (!(condition)) [[unlikely]] {                                                                                  \
       std::fprintf(stderr, "blockmirror: invariant broken at %s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, why); \
-      std::abort();                                                                                            \
-    }                                                                                                          \
+      std::abort();                                                                                                   \
+    }                                                                                                                 \
   } while (0)

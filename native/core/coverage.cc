@@ -35,7 +35,8 @@ void append_intents(std::uint64_t region_index, const BlockSet& blocks, std::vec
     unsigned end = block;
     while (end < kIntentBitmapBlocks && blocks.test(end)) ++end;
     Intent intent;
-    intent.extent = {start + std::uint64_t{block} * kIntentBlockLength, std::uint64_t{end - block} * kIntentBlockLength};
+    intent.extent = {start + std::uint64_t{block} * kIntentBlockLength,
+                     std::uint64_t{end - block} * kIntentBlockLength};
     into.push_back(intent);
     block = end;
   }

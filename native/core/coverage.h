@@ -77,25 +77,26 @@ struct BlockSet {
 };
 
 struct Region {
-  std::uint64_t index = 0;          // position / region length
+  std::uint64_t index = 0;  // position / region length
   BlockSet covered;
   BlockSet pending;
-  std::uint64_t sequence = 0;       // newest durable record that states it; meaningful while covered is not empty
+  std::uint64_t sequence = 0;           // newest durable record that states it; meaningful while covered is not empty
   std::uint32_t records_in_flight = 0;  // records being written that state it
-  std::uint32_t leases = 0;         // writes under way on covered blocks
-  std::uint32_t pins = 0;           // coroutines that look at it
+  std::uint32_t leases = 0;             // writes under way on covered blocks
+  std::uint32_t pins = 0;               // coroutines that look at it
   std::uint64_t last_settlement = 0;    // flush epoch when the last write under it settled (I2)
-  std::uint32_t touches = 0;        // writes since it was last carried or retired: its heat
-  bool referenced = false;          // written again without a log write since it was last stated
-  bool listed = false;              // stands in the list of durable regions
-  bool queued = false;              // waits to be stated
-  WaiterQueue waiters;              // for its pending blocks
-  Region* older = nullptr;          // list of durable regions
+  std::uint32_t touches = 0;            // writes since it was last carried or retired: its heat
+  bool referenced = false;              // written again without a log write since it was last stated
+  bool listed = false;                  // stands in the list of durable regions
+  bool queued = false;                  // waits to be stated
+  WaiterQueue waiters;                  // for its pending blocks
+  Region* older = nullptr;              // list of durable regions
   Region* newer = nullptr;
-  Region* next = nullptr;           // hash chain, free list
+  Region* next = nullptr;  // hash chain, free list
 
   bool idle() const {
-    return covered.empty() && pending.empty() && records_in_flight == 0 && leases == 0 && pins == 0 && !queued && !listed;
+    return covered.empty() && pending.empty() && records_in_flight == 0 && leases == 0 && pins == 0 && !queued &&
+           !listed;
   }
 };
 

@@ -30,14 +30,14 @@ enum class Operation : std::uint8_t { read, write, write_zeroes, flush };
 
 struct DeviceRequest {
   Operation operation = Operation::read;
-  bool durable = false;       // write, write_zeroes: on stable media at completion
-  std::uint64_t position = 0; // bytes; unused by flush
-  std::uint64_t length = 0;   // bytes; unused by flush
-  std::byte* memory = nullptr;// read, write
-  int error = 0;              // out: 0 or a positive errno
+  bool durable = false;         // write, write_zeroes: on stable media at completion
+  std::uint64_t position = 0;   // bytes; unused by flush
+  std::uint64_t length = 0;     // bytes; unused by flush
+  std::byte* memory = nullptr;  // read, write
+  int error = 0;                // out: 0 or a positive errno
 
   void (*on_complete)(DeviceRequest& request) = nullptr;
-  void* context = nullptr;    // for on_complete
+  void* context = nullptr;  // for on_complete
 
   // For the device alone while it holds the request.
   DeviceRequest* next = nullptr;
@@ -54,14 +54,14 @@ struct DeviceRequest {
 enum class ForceUnitAccess : std::uint8_t { native, emulated };
 
 struct DeviceTraits {
-  std::uint64_t size = 0;                   // bytes
-  std::uint32_t logical_block_size = 512;   // bytes; smallest unit of a transfer
-  std::uint32_t physical_block_size = 4096; // bytes; a torn write may destroy this much
-  std::uint32_t memory_alignment = 4096;    // bytes
-  std::uint32_t offset_alignment = 512;     // bytes; of positions and lengths
+  std::uint64_t size = 0;                    // bytes
+  std::uint32_t logical_block_size = 512;    // bytes; smallest unit of a transfer
+  std::uint32_t physical_block_size = 4096;  // bytes; a torn write may destroy this much
+  std::uint32_t memory_alignment = 4096;     // bytes
+  std::uint32_t offset_alignment = 512;      // bytes; of positions and lengths
   bool block_device = false;
   bool read_only = false;
-  bool volatile_cache = true;               // false: every completed write is durable, flush may be elided
+  bool volatile_cache = true;  // false: every completed write is durable, flush may be elided
   ForceUnitAccess force_unit_access = ForceUnitAccess::emulated;
 };
 
@@ -81,7 +81,8 @@ class Device {
 // `int error = co_await device.write(...)`: one request, in the frame of the coroutine that awaits it.
 class [[nodiscard]] Device::SingleOperation {
  public:
-  SingleOperation(Device& device, Operation operation, Extent extent, std::byte* memory, bool durable) : device_(device) {
+  SingleOperation(Device& device, Operation operation, Extent extent, std::byte* memory, bool durable)
+      : device_(device) {
     request_.operation = operation;
     request_.durable = durable;
     request_.position = extent.position;
@@ -92,7 +93,9 @@ class [[nodiscard]] Device::SingleOperation {
   void await_suspend(std::coroutine_handle<> waiting) {
     waiting_ = waiting;
     request_.context = this;
-    request_.on_complete = [](DeviceRequest& request) { static_cast<SingleOperation*>(request.context)->waiting_.resume(); };
+    request_.on_complete = [](DeviceRequest& request) {
+      static_cast<SingleOperation*>(request.context)->waiting_.resume();
+    };
     device_.submit(request_);
   }
   int await_resume() const noexcept { return request_.error; }

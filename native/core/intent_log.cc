@@ -109,7 +109,8 @@ void IntentLog::enqueue(Region& region) {
   work_.wake_all();
 }
 
-// --- composing records ------------------------------------------------------------------------------------------------
+// --- composing records
+// ------------------------------------------------------------------------------------------------
 
 Task<void> IntentLog::writer_loop() {
   while (!shutting_down_) {
@@ -176,10 +177,10 @@ IntentLog::RecordInFlight* IntentLog::compose() {
   return &record;
 }
 
-// How far a retirement record could move the tail: over whole groups of regions that one record stated, from the oldest,
-// until the goal is reached, a region's newest statement is still being written (the tail must not pass what only that
-// holds), or what must be carried would not fit. What one record stated fits into one record again, so that a pass that
-// is not held up by a record in flight always frees at least the slot that it takes.
+// How far a retirement record could move the tail: over whole groups of regions that one record stated, from the
+// oldest, until the goal is reached, a region's newest statement is still being written (the tail must not pass what
+// only that holds), or what must be carried would not fit. What one record stated fits into one record again, so that a
+// pass that is not held up by a record in flight always frees at least the slot that it takes.
 IntentLog::Reach IntentLog::reach(unsigned units_left) const {
   const std::uint64_t limit = std::min(order_->limit, oldest_in_flight());
   const RetirementGoal& goal = order_->goal;
@@ -261,7 +262,8 @@ void IntentLog::state(RecordInFlight& record, Region& region, const BlockSet& bl
   ++region.records_in_flight;
 }
 
-// --- writing records ----------------------------------------------------------------------------------------------------
+// --- writing records
+// ----------------------------------------------------------------------------------------------------
 
 Task<void> IntentLog::write_record(RecordInFlight& record) {
   const std::uint64_t slot = record.sequence % ring_.record_count;
@@ -272,7 +274,8 @@ Task<void> IntentLog::write_record(RecordInFlight& record) {
 void IntentLog::settle_record(RecordInFlight& record, int error) {
   --in_flight_;
   if (error != 0 && failure_.ok()) {
-    fail(Status::of(Code::LOG_FAILED, kLogDevice, error, ring_.position + record.sequence % ring_.record_count * ring_.record_size));
+    fail(Status::of(Code::LOG_FAILED, kLogDevice, error,
+                    ring_.position + record.sequence % ring_.record_count * ring_.record_size));
   }
   const bool durable = error == 0 && failure_.ok();
   for (Stated& stated : record.stated) {
@@ -298,11 +301,10 @@ void IntentLog::settle_record(RecordInFlight& record, int error) {
   if (retirement_wanted_ != nullptr && wants_retirement()) retirement_wanted_->wake_all();
 }
 
-void IntentLog::advance_durable_through() {
-  durable_through_ = std::max(durable_through_, oldest_in_flight() - 1);
-}
+void IntentLog::advance_durable_through() { durable_through_ = std::max(durable_through_, oldest_in_flight() - 1); }
 
-// --- retirement ---------------------------------------------------------------------------------------------------------
+// --- retirement
+// ---------------------------------------------------------------------------------------------------------
 
 void IntentLog::flush_succeeded(std::uint64_t mark) { safe_mark_ = std::max(safe_mark_, mark); }
 
@@ -324,7 +326,8 @@ Task<Status> IntentLog::retire(RetirementGoal goal) {
   ++counters_.retirements;
   order_ = Order{goal, next_sequence_, 0, false};
   work_.wake_all();
-  while (failure_.ok() && !(order_->ended && durable_through_ >= order_->last_sequence)) co_await record_settled_.wait();
+  while (failure_.ok() && !(order_->ended && durable_through_ >= order_->last_sequence))
+    co_await record_settled_.wait();
   order_.reset();
   co_return failure_;
 }

@@ -104,7 +104,7 @@ class IntentLog {
   };
   struct Order {  // the retirement pass under way
     RetirementGoal goal;
-    std::uint64_t limit = 0;  // sequences below it belong to the pass
+    std::uint64_t limit = 0;          // sequences below it belong to the pass
     std::uint64_t last_sequence = 0;  // newest record composed for it
     bool ended = false;
   };

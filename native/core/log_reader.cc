@@ -13,7 +13,8 @@ Task<Status> read_superblock(Device& log, Superblock& into) {
   const int error_b = co_await log.read(kSuperblockCopyB, copy_b.span());
   if (error_a != 0 && error_b != 0) co_return Status::of(Code::READ_FAILED, kLogDevice, error_a);
   const std::span<const std::byte> unreadable;
-  co_return choose_superblock(error_a == 0 ? copy_a.span() : unreadable, error_b == 0 ? copy_b.span() : unreadable, into);
+  co_return choose_superblock(error_a == 0 ? copy_a.span() : unreadable, error_b == 0 ? copy_b.span() : unreadable,
+                              into);
 }
 
 Task<FoundLabel> read_label(Device& image, std::uint64_t position) {
@@ -61,8 +62,10 @@ Task<RingReading> read_ring(Device& log, const Superblock& superblock) {
   if (reading.scan.damaged) {
     for (std::uint32_t slot = 0; slot < ring.record_count; ++slot) {
       if (unreadable[slot]) continue;
-      const Slot found = decode_slot(superblock.log_uuid, bytes.span().subspan(std::size_t{slot} * ring.record_size, ring.record_size));
-      for (const SectorStamp& stamp : found.stamps) reading.highest_sequence = std::max(reading.highest_sequence, stamp.sequence);
+      const Slot found = decode_slot(superblock.log_uuid,
+                                     bytes.span().subspan(std::size_t{slot} * ring.record_size, ring.record_size));
+      for (const SectorStamp& stamp : found.stamps)
+        reading.highest_sequence = std::max(reading.highest_sequence, stamp.sequence);
     }
   }
   co_return reading;

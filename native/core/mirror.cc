@@ -63,7 +63,8 @@ Status Mirror::may_write() const {
   return Status::success();
 }
 
-// --- requests ---------------------------------------------------------------------------------------------------------
+// --- requests
+// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool durable,
                            const std::atomic<bool>* cancelled) {
@@ -116,7 +117,7 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, con
       note_activity();
       ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
       const ParallelOperation::Results results = co_await everywhere;
-      status = co_await settle(results);  // I5, I11
+      status = co_await settle(results);             // I5, I11
       if (status.ok()) status = intents_.failure();  // I12
       --writes_in_flight_;
     }
@@ -146,8 +147,7 @@ Task<Status> Mirror::read(Extent extent, std::span<std::byte> into) {
   co_return Status::success();
 }
 
-Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet images,
-                                                     std::span<std::byte* const> into) {
+Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet images, std::span<std::byte* const> into) {
   Request counted(*this);
   co_await admit();
   ParallelOperation::Results results;
@@ -199,7 +199,8 @@ Task<Status> Mirror::flush_images() {
   co_return stopped_;
 }
 
-// --- settlement ---------------------------------------------------------------------------------------------------------
+// --- settlement
+// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Mirror::settle(ParallelOperation::Results results) {
   if (results.failed == 0 && membership_.durable()) co_return Status::success();
@@ -217,7 +218,8 @@ void Mirror::stop(Status status) {
   retirement_wanted_.wake_all();
 }
 
-// --- retirement ---------------------------------------------------------------------------------------------------------
+// --- retirement
+// ---------------------------------------------------------------------------------------------------------
 
 void Mirror::note_activity() {
   ++writes_seen_;

@@ -1,6 +1,6 @@
 // Mirror: the running mirror. Its write path is claim 1 of US 6,671,705, steps 1 to 3:
-// receive a write that names a portion; keep a log of entries naming the portions; only after the entry is stored, start
-// the write to the master and to every slave, in parallel.
+// receive a write that names a portion; keep a log of entries naming the portions; only after the entry is stored,
+// start the write to the master and to every slave, in parallel.
 //
 // Invariants:
 //  - I1, I6: a write holds its range, then a lease on a durable intent, then goes to all receiving images at once.

@@ -31,7 +31,9 @@ class RangeLock {
   // `RangeLock::Guard held(ranges, extent, mode); co_await held;` - held until the guard is destroyed.
   class Guard : Waiter {
    public:
-    Guard(RangeLock& lock, Extent extent, Mode mode) : lock_(lock), extent_(extent), mode_(mode) { lock_.enqueue(*this); }
+    Guard(RangeLock& lock, Extent extent, Mode mode) : lock_(lock), extent_(extent), mode_(mode) {
+      lock_.enqueue(*this);
+    }
     ~Guard() { lock_.release(*this); }
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;

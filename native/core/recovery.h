@@ -2,10 +2,10 @@
 //
 // I3, master wins: a portion is copied whatever the two hold, which is right in all four cases: the slave was updated
 // and the master not (the slave is rolled back), neither, both, the master and not the slave (rolled forward).
-// What a crash left is recovery debt, a set of its own. It shrinks by copying alone; it may be retired when it was copied
-// whole and every slave was flushed after the last copy. A crash in the middle costs only time: the debt is in the log
-// until it is retired.
-// I11: a slave that errors is failed, durably, and recovery goes on for the others; an error of the master ends it.
+// What a crash left is recovery debt, a set of its own. It shrinks by copying alone; it may be retired when it was
+// copied whole and every slave was flushed after the last copy. A crash in the middle costs only time: the debt is in
+// the log until it is retired. I11: a slave that errors is failed, durably, and recovery goes on for the others; an
+// error of the master ends it.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,7 @@ class Recovery {
 // `read` gets the buffers filled: under the range lock when the mirror runs.
 struct ImageBuffers {
   explicit ImageBuffers(ImageSet images, std::size_t length);
-  std::vector<AlignedBuffer> buffers;      // by image; empty when not of the set
+  std::vector<AlignedBuffer> buffers;  // by image; empty when not of the set
   std::vector<std::byte*> pointers;
 };
 void count_differences(Extent piece, ImageSet slaves, const ImageBuffers& images, CompareResult& into);

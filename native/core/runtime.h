@@ -52,8 +52,8 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
 
-  virtual std::uint64_t now_ns() const = 0;        // monotonic
-  virtual std::uint64_t wall_clock_ms() const = 0; // since 1970, for dates in reports only, never for decisions
+  virtual std::uint64_t now_ns() const = 0;         // monotonic
+  virtual std::uint64_t wall_clock_ms() const = 0;  // since 1970, for dates in reports only, never for decisions
   virtual void random(std::span<std::byte> into) = 0;
   virtual void arm(Timer& timer, std::uint64_t deadline_ns) = 0;  // re-arming moves the deadline
   virtual void disarm(Timer& timer) = 0;
@@ -75,7 +75,8 @@ class Runtime {
   WaiterQueue ready_;
 };
 
-// A condition that coroutines wait for: `co_await condition.wait()`, then look again; wake_all when it may have changed.
+// A condition that coroutines wait for: `co_await condition.wait()`, then look again; wake_all when it may have
+// changed.
 class Condition {
  public:
   explicit Condition(Runtime& runtime) : runtime_(runtime) {}

@@ -95,7 +95,8 @@ std::uint32_t Session::memory_alignment() const {
   return alignment;
 }
 
-// --- loading and judging ------------------------------------------------------------------------------------------------
+// --- loading and judging
+// ------------------------------------------------------------------------------------------------
 
 Task<Status> Session::load_superblock() {
   State& s = *state_;
@@ -121,8 +122,8 @@ Task<Status> Session::assess(Assessment& into) {
   into.tail = scan.tail;
   for (const SlotDamage& damage : scan.damage) {
     if (into.damage.size() == kDamageLines) break;
-    into.damage.push_back("record " + std::to_string(damage.expected_sequence) + " in slot " + std::to_string(damage.slot) +
-                          ": " + damage.reason);
+    into.damage.push_back("record " + std::to_string(damage.expected_sequence) + " in slot " +
+                          std::to_string(damage.slot) + ": " + damage.reason);
   }
   for (const SequencedIntent& live : scan.live) {
     ExtentSet covered;
@@ -138,8 +139,8 @@ Task<Status> Session::assess(Assessment& into) {
   if (sealed && !scan.damaged && (scan.sequence != s.superblock.sealed_sequence || !into.debt.empty())) {
     // The log moved on after it was sealed, or was sealed over live intents: neither is our doing.
     into.damaged = true;
-    into.damage.push_back("sealed at record " + std::to_string(s.superblock.sealed_sequence) + ", but the ring ends at " +
-                          std::to_string(scan.sequence));
+    into.damage.push_back("sealed at record " + std::to_string(s.superblock.sealed_sequence) +
+                          ", but the ring ends at " + std::to_string(scan.sequence));
   }
   if (into.damaged || s.superblock.lifecycle == Lifecycle::creating) {
     into.debt.clear();
@@ -169,7 +170,8 @@ Task<Status> Session::assess(Assessment& into) {
   co_return Status::success();
 }
 
-// --- activation ---------------------------------------------------------------------------------------------------------
+// --- activation
+// ---------------------------------------------------------------------------------------------------------
 
 // I8: log first (`opening`, which allows labels of this or the last incarnation), then every label, then `open`. Only
 // then may anything be written. A restored old image or log shows itself by carrying neither.
@@ -184,8 +186,8 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
     if (!status.ok()) co_return status;
   }
   if (ring_damaged) {
-    // Beyond everything that any sector of the damaged ring says, and a lap more, so that no old record can pass for the
-    // last lap of a new one. The ring itself is rewritten when its debt is paid, not before.
+    // Beyond everything that any sector of the damaged ring says, and a lap more, so that no old record can pass for
+    // the last lap of a new one. The ring itself is rewritten when its debt is paid, not before.
     const std::uint64_t laps = highest_sequence / b.ring.record_count + 2;
     next_sequence = laps * b.ring.record_count;
   } else {
@@ -244,7 +246,8 @@ void Session::State::start_mirror(std::uint64_t tail) {
   phase = Phase::running;
 }
 
-// --- formatting ---------------------------------------------------------------------------------------------------------
+// --- formatting
+// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::format(FormatOptions options) {
   State& s = *state_;
@@ -280,7 +283,8 @@ Task<Status> Session::State::finish_format() {
   co_return co_await membership.write_superblock();
 }
 
-// --- recovery -----------------------------------------------------------------------------------------------------------
+// --- recovery
+// -----------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::recover_flush_master() {
   State& s = *state_;
@@ -340,7 +344,8 @@ Task<Status> Session::recover_retire(RecoverySummary summary) {
   co_return co_await s.membership.write_superblock();
 }
 
-// --- comparing ----------------------------------------------------------------------------------------------------------
+// --- comparing
+// ----------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::compare(Extent extent, CompareResult& into) {
   State& s = *state_;
@@ -393,7 +398,8 @@ Task<Status> Session::retire_all() {
   co_return co_await state_->mirror->retire_all();
 }
 
-// --- requests -----------------------------------------------------------------------------------------------------------
+// --- requests
+// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -437,7 +443,8 @@ Task<Status> Session::flush() {
   co_return co_await s.mirror->flush();
 }
 
-// --- the end ------------------------------------------------------------------------------------------------------------
+// --- the end
+// ------------------------------------------------------------------------------------------------------------
 
 // Seals labels before the superblock: a sealed log whose label is not sealed has an image of another time.
 Task<Status> Session::close() {

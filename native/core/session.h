@@ -29,8 +29,8 @@
 namespace blockmirror {
 
 inline constexpr std::uint64_t kMiB = 1024 * 1024;
-inline constexpr std::uint64_t kRegionLength = kMiB;            // bytes; requests are split at its multiples
-inline constexpr std::uint64_t kCopyLength = kMiB;              // largest extent of one copy, verify or compare
+inline constexpr std::uint64_t kRegionLength = kMiB;  // bytes; requests are split at its multiples
+inline constexpr std::uint64_t kCopyLength = kMiB;    // largest extent of one copy, verify or compare
 inline constexpr std::uint64_t kMinimumRecoveryBudget = kMiB;
 inline constexpr std::uint64_t kDefaultRecoveryBudget = 64 * kMiB;
 inline constexpr std::uint32_t kDefaultRingRecords = 4096;
@@ -49,11 +49,11 @@ struct Assessment {
   bool damaged = false;
   std::vector<std::string> damage;  // plain words, bounded
   std::uint64_t torn_records = 0;
-  std::uint64_t sequence = 0;       // newest durable record
-  std::uint64_t tail = 0;           // oldest record that still counts
+  std::uint64_t sequence = 0;  // newest durable record
+  std::uint64_t tail = 0;      // oldest record that still counts
   std::vector<LiveIntent> live_intents;
-  ExtentSet debt;                   // what recovery must copy
-  std::vector<Status> images;       // per image: ok, or why it may not be attached
+  ExtentSet debt;              // what recovery must copy
+  std::vector<Status> images;  // per image: ok, or why it may not be attached
 };
 
 struct FormatOptions {
@@ -90,10 +90,11 @@ struct CompareResult {
 };
 
 // One name and one atomic-width number each; see Snapshot::counters and docs/API.md.
-#define BLOCKMIRROR_COUNTERS(X)                                                                                  \
-  X(reads) X(writes) X(discards) X(flushes) X(bytesRead) X(bytesWritten) X(bytesDiscarded)                       \
-  X(coveredWrites) X(intentsLogged) X(logRecords) X(logBytes) X(retirements) X(regionsRetired) X(regionsCarried) \
-  X(budgetWaits) X(ringWaits) X(rangeWaits) X(fractures)
+#define BLOCKMIRROR_COUNTERS(X)                                                                                     \
+  X(reads)                                                                                                          \
+  X(writes) X(discards) X(flushes) X(bytesRead) X(bytesWritten) X(bytesDiscarded) X(coveredWrites) X(intentsLogged) \
+      X(logRecords) X(logBytes) X(retirements) X(regionsRetired) X(regionsCarried) X(budgetWaits) X(ringWaits)      \
+          X(rangeWaits) X(fractures)
 
 struct Counters {
 #define X(name) std::uint64_t name = 0;
@@ -117,7 +118,7 @@ struct Snapshot {
   std::uint64_t coverage_bytes = 0;
   std::uint64_t coverage_regions = 0;
   std::uint64_t recovery_budget = 0;
-  std::uint64_t uncertain_bytes = 0;     // debt of an unfinished recovery
+  std::uint64_t uncertain_bytes = 0;  // debt of an unfinished recovery
   Counters counters;
 };
 

@@ -135,9 +135,7 @@ template <typename T>
 Task<T> Promise<T>::get_return_object() {
   return Task<T>(Task<T>::Handle::from_promise(*this));
 }
-inline Task<void> Promise<void>::get_return_object() {
-  return Task<void>(Task<void>::Handle::from_promise(*this));
-}
+inline Task<void> Promise<void>::get_return_object() { return Task<void>(Task<void>::Handle::from_promise(*this)); }
 
 // A coroutine that owns itself: the root of every chain.
 struct Detached {

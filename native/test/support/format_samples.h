@@ -1,0 +1,158 @@
+// Samples of what stands on a disk, and the means to damage them on purpose. Used by the format's tests and by the
+// golden vectors; every number is written out, so that two fields that were exchanged would show.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "../../core/bytes.h"
+#include "../../core/crc32c.h"
+#include "../../core/label.h"
+#include "../../core/record.h"
+#include "../../core/superblock.h"
+
+namespace blockmirror::test {
+
+inline constexpr std::uint64_t kTestMiB = 1024 * 1024;
+
+inline Uuid uuid_of(std::uint8_t first) {
+  Uuid uuid;
+  for (std::size_t i = 0; i < uuid.bytes.size(); ++i) uuid.bytes[i] = static_cast<std::byte>(first + i);
+  return uuid;
+}
+
+inline Superblock sample_superblock() {
+  Superblock sample;
+  sample.compatible_features = 0x8000000000000001;
+  sample.update = 41;
+  sample.mirror_uuid = uuid_of(0x10);
+  sample.log_uuid = uuid_of(0x20);
+  sample.size = 64 * kTestMiB;
+  sample.block_size = 512;
+  sample.physical_block_size = 4096;
+  sample.ring = {kRingPosition, 4096, 8, 2};
+  sample.log_size = log_length(8, 4096);
+  sample.generation = {3, uuid_of(0x30), uuid_of(0x31)};
+  sample.history[0] = {2, uuid_of(0x31)};
+  sample.history[1] = {1, uuid_of(0x32)};
+  sample.open_count = 5;
+  sample.incarnation = uuid_of(0x40);
+  sample.previous_incarnation = uuid_of(0x41);
+  sample.lifecycle = Lifecycle::open;
+  sample.first_sequence = 20;
+  sample.sealed_sequence = 19;
+  sample.owner = {"host.example", uuid_of(0x50), 4321, 1700000001234};
+  sample.created_at_ms = 1690000000123;
+  sample.last_recovery = {1700000000999, 7, 1048576, 524288, 1500, true, false};
+  const char* const paths[] = {"/dev/disk/by-id/master", "/dev/disk/by-id/slave-1", "images/slave-2.img"};
+  const char* const names[] = {"master", "slave-1", "slave-2"};
+  for (unsigned i = 0; i < 3; ++i) {
+    ImageRecord image;
+    image.uuid = uuid_of(static_cast<std::uint8_t>(0x60 + i));
+    image.role = i == 0 ? Role::master : Role::slave;
+    image.state = i == 2 ? ImageState::failed : ImageState::in_sync;
+    image.path_kind = i == 2 ? PathKind::relative : PathKind::absolute;
+    image.name = names[i];
+    image.path = paths[i];
+    image.device_size = (66 + i) * kTestMiB + 512 * i;
+    image.label_position = (65 + i) * kTestMiB;
+    if (i > 0) {
+      image.map_position = map_position(8, 4096, i);
+      image.map_length = kMapLength;
+    }
+    sample.images.push_back(image);
+  }
+  return sample;
+}
+
+// The label that belongs to image `index` of that superblock.
+inline Label label_for(const Superblock& superblock, unsigned index) {
+  const ImageRecord& image = superblock.images[index];
+  Label label;
+  label.compatible_features = superblock.compatible_features;
+  label.update = superblock.update;
+  label.mirror_uuid = superblock.mirror_uuid;
+  label.log_uuid = superblock.log_uuid;
+  label.image_uuid = image.uuid;
+  label.role = image.role;
+  label.state = image.state;
+  label.sealed = superblock.lifecycle == Lifecycle::sealed;
+  label.name = image.name;
+  label.size = superblock.size;
+  label.device_size = image.device_size;
+  label.label_position = image.label_position;
+  label.generation = superblock.generation;
+  label.history = superblock.history;
+  label.open_count = superblock.open_count;
+  label.incarnation = superblock.incarnation;
+  return label;
+}
+
+inline Intent extent_intent(std::uint64_t position, std::uint64_t length) {
+  Intent intent;
+  intent.extent = {position, length};
+  return intent;
+}
+
+inline Intent bitmap_intent(std::uint64_t position, const IntentBitmap& bitmap) {
+  Intent intent;
+  intent.kind = Intent::Kind::bitmap;
+  intent.extent = {position, kTestMiB};
+  intent.bitmap = bitmap;
+  return intent;
+}
+
+inline std::vector<std::byte> encoded(const Superblock& superblock) {
+  std::vector<std::byte> bytes(kSuperblockLength);
+  encode_superblock(superblock, bytes);
+  return bytes;
+}
+
+inline std::vector<std::byte> encoded(const Label& label) {
+  std::vector<std::byte> bytes(kLabelCopyLength);
+  encode_label(label, bytes);
+  return bytes;
+}
+
+inline std::vector<std::byte> encoded(const Uuid& log_uuid, const RecordHeader& header, std::span<const Intent> intents,
+                                      std::size_t length = kMinimumRecordSize) {
+  std::vector<std::byte> bytes(length);
+  encode_record(log_uuid, header, intents, bytes);
+  return bytes;
+}
+
+// A superblock or label that was changed by hand gets a checksum that holds again: what is refused then is the content.
+inline void reseal(std::span<std::byte> block) {
+  store_little_endian<std::uint32_t>(block.data() + 12, 0);
+  store_little_endian(block.data() + 12, crc32c(block));
+}
+
+// The same for one sector of a record, `index` from its start.
+inline void reseal_sector(const Uuid& log_uuid, std::uint32_t index, std::span<std::byte> record) {
+  std::span<std::byte> sector = record.subspan(std::size_t{index} * kSectorLength, kSectorLength);
+  std::byte number[4];
+  store_little_endian(number, index);
+  const std::uint32_t crc = crc32c(sector.first(508), crc32c(number, crc32c(log_uuid.bytes)));
+  store_little_endian(sector.data() + 508, crc);
+}
+
+// xorshift64*: small, seeded, the same everywhere.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}
+  std::uint64_t next() {
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return state_ * 0x2545f4914f6cdd1d;
+  }
+  std::uint64_t below(std::uint64_t limit) { return next() % limit; }
+  bool one_in(std::uint64_t count) { return below(count) == 0; }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace blockmirror::test

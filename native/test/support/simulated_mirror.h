@@ -1,0 +1,142 @@
+// A mirror over simulated devices, for tests: formats, opens, writes, loses power, recovers, the way lib/ does it.
+#pragma once
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "../../core/aligned_buffer.h"
+#include "../../core/session.h"
+#include "../../devices/simulated/simulated_device.h"
+
+namespace blockmirror::test {
+
+class SimulatedMirror {
+ public:
+  struct Options {
+    std::uint64_t seed = 1;
+    unsigned slaves = 1;
+    std::uint64_t size = 4 * kMiB;
+    std::uint32_t ring_records = 64;
+    std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+  };
+  explicit SimulatedMirror(const Options& options) : options_(options), runtime(options.seed) {
+    log = std::make_unique<SimulatedDevice>(runtime, log_length(options.ring_records, 4096));
+    for (unsigned i = 0; i <= options.slaves; ++i) {
+      images.push_back(std::make_unique<SimulatedDevice>(runtime, options.size + 2 * kMiB));
+    }
+  }
+  ~SimulatedMirror() {
+    if (session && session->phase() != Phase::closed) (void)run(session->close());
+  }
+
+  // Runs a task to its end in virtual time.
+  Status run(Task<Status> task) {
+    std::optional<Status> result;
+    spawn(finish(std::move(task), result));
+    const bool ended = runtime.run_until([&] { return result.has_value(); });
+    BLOCKMIRROR_ASSERT(ended && result, "a simulated task did not end");
+    return *result;
+  }
+  // Starts a task; its status appears in `result` when it ends.
+  void start(Task<Status> task, std::optional<Status>& result) { spawn(finish(std::move(task), result)); }
+
+  void new_session() {
+    session = std::make_unique<Session>(runtime);
+    session->set_log(*log);
+    std::vector<Device*> devices;
+    for (auto& image : images) devices.push_back(image.get());
+    session->set_images(devices);
+  }
+
+  Status create(bool assume_identical = false) {
+    new_session();
+    FormatOptions format;
+    format.size = options_.size;
+    format.ring_records = options_.ring_records;
+    format.assume_identical = assume_identical;
+    for (unsigned i = 0; i <= options_.slaves; ++i) {
+      FormatOptions::Image image;
+      image.name = i == 0 ? "master" : "slave" + std::to_string(i);
+      image.path = "/" + image.name;
+      format.images.push_back(image);
+    }
+    Status status = run(session->format(format));
+    if (status.ok()) status = recover();
+    if (status.ok()) status = run(session->close());
+    return status;
+  }
+
+  Status open() {
+    new_session();
+    Status status = run(session->load_superblock());
+    if (status.ok()) status = run(session->assess(assessment));
+    if (!status.ok()) return status;
+    ActivateOptions activate;
+    activate.recovery_budget = options_.recovery_budget;
+    status = run(session->activate(activate));
+    if (status.ok() && session->phase() == Phase::recovering) status = recover();
+    return status;
+  }
+
+  // The steps of lib/recovery.ts, in their order.
+  Status recover() {
+    Status status = run(session->recover_flush_master());
+    const ExtentSet plan = session->phase() == Phase::formatting ? whole() : assessment.debt;
+    for (const Extent& extent : plan.extents()) {
+      for (std::uint64_t at = extent.position; status.ok() && at < extent.end(); at += kCopyLength) {
+        CopyResult copied;
+        status = run(session->recover_copy({at, std::min(kCopyLength, extent.end() - at)}, true, false, copied));
+        for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
+      }
+    }
+    if (status.ok()) status = run(session->recover_flush_slaves());
+    if (status.ok()) status = run(session->recover_retire({}));
+    return status;
+  }
+
+  // Power is lost; every sector that was not durable lands or not, by the seed. The session is then taken down against
+  // dead devices.
+  void crash(unsigned landing_percent = 50) {
+    auto lands = [&] { return runtime.draw(100) < landing_percent; };
+    log->lose_power(lands);
+    for (auto& image : images) image->lose_power(lands);
+    (void)run(session->close());
+    session.reset();
+    log->power_on();
+    for (auto& image : images) image->power_on();
+  }
+
+  ExtentSet whole() const {
+    ExtentSet set;
+    set.add({0, options_.size});
+    return set;
+  }
+  bool images_equal() const {
+    for (std::size_t i = 1; i < images.size(); ++i) {
+      if (std::memcmp(images[0]->content().data(), images[i]->content().data(), options_.size) != 0) return false;
+    }
+    return true;
+  }
+  Status write(Extent extent, unsigned char fill, bool durable = false) {
+    AlignedBuffer bytes(extent.length);
+    std::memset(bytes.span().data(), fill, extent.length);
+    return run(session->write(extent, bytes.span(), durable, nullptr));
+  }
+
+ private:
+  static Task<void> finish(Task<Status> task, std::optional<Status>& result) { result = co_await task; }
+  Options options_;
+
+ public:
+  SimulatedRuntime runtime;
+  std::unique_ptr<SimulatedDevice> log;
+  std::vector<std::unique_ptr<SimulatedDevice>> images;
+  std::unique_ptr<Session> session;
+  Assessment assessment;
+  std::uint64_t bytes_differed = 0;
+};
+
+}  // namespace blockmirror::test
