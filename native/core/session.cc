@@ -390,6 +390,7 @@ Task<Status> Session::mark_verified() {
   }
   Status status = co_await s.membership.write_superblock();
   if (status.ok()) status = co_await s.membership.write_labels(s.membership.receiving(), false);
+  if (!status.ok()) s.mirror->stop(status);  // half a change of state must not be built upon
   co_return status;
 }
 
