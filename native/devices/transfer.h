@@ -31,8 +31,9 @@ inline constexpr std::uint64_t kZeroBufferLength = 1024 * 1024;    // bytes; lib
 struct TransferPolicy {
   std::uint32_t alignment = 512;  // bytes; of positions and lengths, a power of two
   // Whether the kernel may zero a range by itself. Block devices: yes (FALLOC_FL_ZERO_RANGE asks for NOUNMAP, and the
-  // kernel writes zeroes where the disk has no command). Files: never, since it would turn allocated blocks into
-  // unwritten extents, and the next write in the hot path would pay for the conversion. Cleared at the first refusal.
+  // kernel writes zeroes where the disk has no command; without FALLOC_FL_KEEP_SIZE, with which it would silently stop
+  // at the end of the device). Files: never, since it would turn allocated blocks into unwritten extents, and the next
+  // write in the hot path would pay for the conversion. Cleared at the first refusal.
   std::atomic<bool> zero_range = false;
 };
 

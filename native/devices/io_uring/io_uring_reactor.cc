@@ -145,8 +145,8 @@ void IoUringReactor::queue_step(std::uint32_t slot) {
       io_uring_prep_write(entry, file, zeroes(), length, step.position);
       break;
     case Step::Kind::zero_range:
-      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-                              static_cast<off_t>(step.position), static_cast<off_t>(step.length));
+      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE, static_cast<off_t>(step.position),
+                              static_cast<off_t>(step.length));
       break;
     case Step::Kind::data_sync:
       io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);

@@ -47,8 +47,7 @@ std::int64_t perform(const Step& step, int descriptor, std::byte* zeroes) {
       result = ::pwrite(descriptor, zeroes, step.length, position);
       break;
     case Step::Kind::zero_range:
-      result = ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, position,
-                           static_cast<off_t>(step.length));
+      result = ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE, position, static_cast<off_t>(step.length));
       break;
     case Step::Kind::data_sync:
       result = ::fdatasync(descriptor);

@@ -1,0 +1,167 @@
+// What only the io_uring reactor has: registration, and being forbidden.
+#include "../../devices/io_uring/io_uring_reactor.h"
+
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "loop.h"
+
+using namespace blockmirror;
+using namespace blockmirror::test;
+
+namespace {
+
+// From here on this process gets `error` from io_uring_setup(2), as under Docker's default profile.
+bool forbid_io_uring(int error) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{.len = std::size(program), .filter = program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+bool round_trips(Reactor& reactor, const std::string& path) {
+  OpenFile file;
+  if (!OpenFile::open(path, {}, file).ok()) return false;
+  auto device = reactor.make_device(std::move(file));
+  AlignedBuffer written(8192), read(8192);
+  fill(written.span(), 99);
+  for (const bool writing : {true, false}) {
+    bool done = false;
+    DeviceRequest request;
+    request.operation = writing ? Operation::write : Operation::read;
+    request.length = 8192;
+    request.memory = (writing ? written : read).span().data();
+    request.context = &done;
+    request.on_complete = [](DeviceRequest& completed) { *static_cast<bool*>(completed.context) = true; };
+    device->submit(request);
+    while (!done) reactor.turn(true);
+    if (request.error != 0) return false;
+  }
+  return equal(written.span(), read.span());
+}
+
+}  // namespace
+
+TEST_CASE("io_uring: where it is forbidden, automatic takes threads and they work") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  for (const int error : {EPERM, ENOSYS}) {
+    const int outcome = exit_code_of([&] {
+      if (!forbid_io_uring(error)) return 1;
+      if (probe_io_uring() != error) return 2;
+      ReactorOrStatus made = make_reactor({});
+      if (!made.status.ok() || made.reactor->kind() != DeviceKind::threads) return 3;
+      if (!made.reactor->bind_to_this_thread().ok()) return 4;
+      return round_trips(*made.reactor, directory / "image") ? 0 : 5;
+    });
+    CHECK(outcome == 0);
+  }
+}
+
+TEST_CASE("io_uring: where it is forbidden, asking for it by name is answered with the errno") {
+  const int outcome = exit_code_of([] {
+    if (!forbid_io_uring(EPERM)) return 1;
+    const ReactorOrStatus made = make_reactor({.kind = DeviceKind::io_uring});
+    if (made.reactor != nullptr || made.status.code != Code::UNSUPPORTED) return 2;
+    return made.status.system_error == EPERM ? 0 : 3;
+  });
+  CHECK(outcome == 0);
+}
+
+TEST_CASE("io_uring: where it is allowed, automatic takes it") {
+  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  const ReactorOrStatus made = make_reactor({});
+  REQUIRE(made.status.ok());
+  CHECK(made.reactor->kind() == DeviceKind::io_uring);
+}
+
+TEST_CASE("io_uring: requests work from registered memory, from its edge, across its edge and from elsewhere") {
+  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  TemporaryDirectory directory;
+  make_file(directory / "image", 1024 * 1024);
+  AlignedBuffer pool(1024 * 1024);
+  AlignedBuffer elsewhere(65536);
+  const std::size_t registered = pool.size() / 2;
+  {
+    IoUringReactor reactor(16);
+    REQUIRE(reactor.bind_to_this_thread().ok());
+    reactor.offer_memory(pool.span().first(registered));
+    reactor.offer_memory({});
+    CHECK(reactor.registered_buffers() == 1);
+    OpenFile file;
+    REQUIRE(OpenFile::open(directory / "image", {}, file).ok());
+    auto device = reactor.make_device(std::move(file));
+    CHECK(reactor.registered_files() == 1);
+    std::byte* const places[] = {pool.span().data(), pool.span().data() + registered - 65536,
+                                 pool.span().data() + registered - 4096, pool.span().data() + registered,
+                                 elsewhere.span().data()};
+    std::uint64_t seed = 1;
+    for (std::byte* place : places) {
+      for (const Operation operation : {Operation::write, Operation::read}) {
+        std::span<std::byte> bytes(place, 65536);
+        if (operation == Operation::write) fill(bytes, seed);
+        if (operation == Operation::read) std::fill(bytes.begin(), bytes.end(), std::byte{0});
+        bool done = false;
+        DeviceRequest request;
+        request.operation = operation;
+        request.durable = operation == Operation::write;
+        request.position = 131072;
+        request.length = bytes.size();
+        request.memory = place;
+        request.context = &done;
+        request.on_complete = [](DeviceRequest& completed) { *static_cast<bool*>(completed.context) = true; };
+        device->submit(request);
+        while (!done) reactor.turn(true);
+        CHECK(request.error == 0);
+        std::vector<std::byte> expected(bytes.size());
+        fill(expected, seed);
+        CHECK(equal(bytes, expected));
+      }
+      ++seed;
+    }
+    device.reset();
+    CHECK(reactor.registered_files() == 0);
+  }
+}
+
+TEST_CASE("io_uring: memory that memlock forbids to register is used unregistered") {
+  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  if (!is_root()) return skip("giving up CAP_IPC_LOCK needs root to begin with");
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  REQUIRE(::chmod((directory / "image").c_str(), 0666) == 0);
+  const int outcome = exit_code_of([&] {
+    const rlimit limit{65536, 65536};
+    if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || ::setuid(65534) != 0) return 1;
+    AlignedBuffer pool(4 * 1024 * 1024);
+    IoUringReactor reactor(16);
+    if (!reactor.bind_to_this_thread().ok()) return 2;
+    reactor.offer_memory(pool.span());
+    if (reactor.registered_buffers() != 0) return 3;
+    return round_trips(reactor, directory / "image") ? 0 : 4;
+  });
+  CHECK(outcome == 0);
+}
+
+TEST_CASE("io_uring: more devices than the file table holds work as well") {
+  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  Loop loop(DeviceKind::io_uring);
+  std::vector<std::unique_ptr<Device>> devices;
+  for (int i = 0; i < 80; ++i)
+    devices.push_back(loop.open(directory / "image", {.read_only = true, .exclusive = false}));
+  AlignedBuffer buffer(4096);
+  for (auto& device : devices) CHECK(loop.read(*device, 0, buffer.span()) == 0);
+}

@@ -1,0 +1,409 @@
+// Opening: what is refused and why, who holds what, and what the traits say.
+#include "../../devices/open_file.h"
+
+#include <linux/blkpg.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "loop.h"
+
+using namespace blockmirror;
+using namespace blockmirror::test;
+
+namespace {
+
+constexpr std::uint64_t kSize = 4 * 1024 * 1024;
+
+Status open_status(const std::string& path, const OpenFileOptions& options = {}) {
+  OpenFile file;
+  const Status status = OpenFile::open(path, options, file);
+  CHECK(file.is_open() == status.ok());
+  return status;
+}
+
+void check_refused(const std::string& path, Code code, int error, const OpenFileOptions& options = {}) {
+  CAPTURE(path);
+  const Status status = open_status(path, options);
+  CHECK(status.code == code);
+  CHECK(status.system_error == error);
+}
+
+void punch(const std::string& path, std::uint64_t position, std::uint64_t length) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(::fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(position),
+                      static_cast<off_t>(length)) == 0);
+  ::close(descriptor);
+}
+
+constexpr OpenFileOptions kImpatient{.busy_retry_ms = 30};
+
+// Opens the path, keeps requests in flight and says so; until it is killed.
+int hold_and_write(DeviceKind kind, const std::string& path, const std::function<void()>& say_ready) {
+  ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = 32});
+  OpenFile file;
+  if (!made.status.ok() || !made.reactor->bind_to_this_thread().ok()) return 1;
+  if (!OpenFile::open(path, {}, file).ok()) return 2;
+  auto device = made.reactor->make_device(std::move(file));
+  struct Endless {
+    DeviceRequest request;
+    Device* device = nullptr;
+  };
+  static AlignedBuffer memory(65536);
+  std::vector<Endless> writes(32);
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    writes[i].device = device.get();
+    writes[i].request.operation = Operation::write;
+    writes[i].request.position = i * 65536;
+    writes[i].request.length = 65536;
+    writes[i].request.memory = memory.span().data();
+    writes[i].request.context = &writes[i];
+    writes[i].request.on_complete = [](DeviceRequest& request) {
+      static_cast<Endless*>(request.context)->device->submit(request);
+    };
+    device->submit(writes[i].request);
+  }
+  made.reactor->turn(false);
+  say_ready();
+  for (;;) made.reactor->turn(true);
+}
+
+}  // namespace
+
+TEST_CASE("open file: what is not there or not a file or block device is refused with its errno") {
+  TemporaryDirectory directory;
+  REQUIRE(::mkdir((directory / "folder").c_str(), 0755) == 0);
+  REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+  REQUIRE(::symlink((directory / "self").c_str(), (directory / "self").c_str()) == 0);
+  make_file(directory / "file", 4096);
+  check_refused(directory / "missing", Code::OPEN_FAILED, ENOENT);
+  check_refused(directory / "folder", Code::OPEN_FAILED, EISDIR);
+  check_refused(directory / "fifo", Code::OPEN_FAILED, EINVAL);
+  check_refused(directory / "self", Code::OPEN_FAILED, ELOOP);
+  check_refused(directory / "file/below", Code::OPEN_FAILED, ENOTDIR);
+  check_refused(std::string(5000, 'a'), Code::OPEN_FAILED, ENAMETOOLONG);
+  check_refused("", Code::OPEN_FAILED, ENOENT);
+  check_refused("/dev/null", Code::OPEN_FAILED, EINVAL);
+}
+
+TEST_CASE("open file: a file system without direct I/O is refused as such") {
+  check_refused("/proc/self/status", Code::NO_DIRECT_IO, EINVAL, {.read_only = true, .exclusive = false});
+}
+
+TEST_CASE("open file: missing permission is refused with its errno") {
+  if (!is_root()) return skip("becoming another user needs root");
+  TemporaryDirectory directory;
+  make_file(directory / "file", 4096);
+  const int outcome = exit_code_of([&] {
+    if (::setuid(65534) != 0) return 255;
+    OpenFile file;
+    const Status status = OpenFile::open(directory / "file", {}, file);
+    return status.code == Code::OPEN_FAILED ? status.system_error : 254;
+  });
+  CHECK(outcome == EACCES);
+}
+
+TEST_CASE("open file: running out of descriptors is refused with its errno") {
+  TemporaryDirectory directory;
+  make_file(directory / "file", 4096);
+  const int outcome = exit_code_of([&] {
+    while (::dup(0) >= 0) {
+    }
+    OpenFile file;
+    const Status status = OpenFile::open(directory / "file", {}, file);
+    return status.code == Code::OPEN_FAILED ? status.system_error : 254;
+  });
+  CHECK(outcome == EMFILE);
+}
+
+TEST_CASE("open file: a hole is refused with its position, preallocated blocks are not a hole") {
+  TemporaryDirectory directory;
+  make_file(directory / "sparse", kSize, Fill::sparse);
+  make_file(directory / "preallocated", kSize, Fill::preallocated);
+  make_file(directory / "written", kSize + 4096, Fill::written);
+  make_file(directory / "empty", 0);
+  CHECK(open_status(directory / "preallocated").ok());
+  CHECK(open_status(directory / "written").ok());
+  CHECK(open_status(directory / "empty").ok());
+  CHECK(open_status(directory / "sparse", {.require_allocated = false}).ok());
+  Status status = open_status(directory / "sparse");
+  CHECK(status.code == Code::HOLE);
+  CHECK(status.position == 0);
+  for (const std::uint64_t hole : {std::uint64_t{65536}, kSize - 65536}) {
+    for (const char* name : {"preallocated", "written"}) {
+      CAPTURE(name);
+      make_file(directory / name, kSize, name[0] == 'p' ? Fill::preallocated : Fill::written);
+      punch(directory / name, hole, 65536);
+      status = open_status(directory / name);
+      CHECK(status.code == Code::HOLE);
+      CHECK(status.position == hole);
+    }
+  }
+}
+
+TEST_CASE("open file: a file of many fragments is looked at to its end") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", 4 * kSize, Fill::preallocated);
+  // Written and unwritten blocks in turn are as many extents, more than one query answers.
+  const int descriptor = ::open((directory / "image").c_str(), O_RDWR | O_CLOEXEC);
+  const std::vector<char> block(4096, 'x');
+  for (std::uint64_t at = 0; at < 4 * kSize; at += 8192) {
+    REQUIRE(::pwrite(descriptor, block.data(), block.size(), static_cast<off_t>(at)) == 4096);
+  }
+  ::close(descriptor);
+  CHECK(open_status(directory / "image").ok());
+  punch(directory / "image", 4 * kSize - 4096, 4096);
+  const Status status = open_status(directory / "image");
+  CHECK(status.code == Code::HOLE);
+  CHECK(status.position == 4 * kSize - 4096);
+}
+
+TEST_CASE("open file: the second exclusive opener is refused, in this process and in another") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  make_file(directory / "file", kSize);
+  std::vector<std::string> paths = {directory / "file"};
+  if (block.available()) paths.push_back(block.path());
+  for (const std::string& path : paths) {
+    CAPTURE(path);
+    OpenFile holder;
+    REQUIRE(OpenFile::open(path, {}, holder).ok());
+    CHECK(open_status(path, kImpatient).code == Code::BUSY);
+    CHECK(open_status(path, {.read_only = true, .busy_retry_ms = 30}).code == Code::BUSY);
+    CHECK(open_status(path, {.read_only = true, .exclusive = false}).ok());
+    const int elsewhere = exit_code_of([&] {
+      OpenFile file;
+      const Status status = OpenFile::open(path, kImpatient, file);
+      const bool errno_fits = status.system_error == EBUSY || status.system_error == EWOULDBLOCK;
+      return status.code == Code::BUSY && errno_fits ? 0 : 1;
+    });
+    CHECK(elsewhere == 0);
+    holder = OpenFile();
+    CHECK(open_status(path, kImpatient).ok());
+  }
+  if (!block.available()) skip(block.why_not());
+}
+
+TEST_CASE("open file: an opener waits for a holder that is about to go") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  make_file(directory / "file", kSize);
+  std::vector<std::string> paths = {directory / "file"};
+  if (block.available()) paths.push_back(block.path());
+  for (const std::string& path : paths) {
+    OpenFile holder;
+    REQUIRE(OpenFile::open(path, {}, holder).ok());
+    std::thread releases([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(150));
+      holder = OpenFile();
+    });
+    CHECK(open_status(path, {.busy_retry_ms = 20000}).ok());
+    releases.join();
+  }
+}
+
+TEST_CASE_TEMPLATE("open file: after a SIGKILL with requests in flight the next opener succeeds", Kind, OnIoUring,
+                   OnThreads) {
+  if (Kind::kKind == DeviceKind::io_uring && probe_io_uring() != 0) return skip("io_uring is not allowed here");
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  make_file(directory / "file", kSize);
+  std::vector<std::string> paths = {directory / "file"};
+  if (block.available()) paths.push_back(block.path());
+  for (const std::string& path : paths) {
+    CAPTURE(path);
+    for (int round = 0; round < 10; ++round) {
+      Child holder(
+          [&](const std::function<void()>& say_ready) { return hold_and_write(Kind::kKind, path, say_ready); });
+      REQUIRE(holder.wait_until_ready());
+      CHECK(open_status(path, kImpatient).code == Code::BUSY);
+      holder.kill();
+      CHECK(open_status(path).ok());
+    }
+  }
+  if (!block.available()) skip(block.why_not());
+}
+
+TEST_CASE("open file: a closed device is free at once, though it was registered with a living ring") {
+  Loop loop(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(loop);
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  make_file(directory / "file", kSize);
+  std::vector<std::string> paths = {directory / "file"};
+  if (block.available()) paths.push_back(block.path());
+  for (const std::string& path : paths) {
+    for (int round = 0; round < 50; ++round) {
+      auto device = loop.open(path, {.busy_retry_ms = 200});
+      AlignedBuffer memory(4096);
+      CHECK(loop.read(*device, 0, memory.span()) == 0);
+    }
+  }
+}
+
+TEST_CASE("open file: a read-only device or file system is refused for writing and opens for reading") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image", {.read_only = true});
+  BLOCKMIRROR_SKIP_UNLESS(block);
+  check_refused(block.path(), Code::READ_ONLY_DEVICE, EROFS);
+  OpenFile file;
+  REQUIRE(OpenFile::open(block.path(), {.read_only = true}, file).ok());
+  CHECK(file.traits().read_only);
+  const int outcome = exit_code_of([&] {
+    const std::string mount_point = directory / "read-only";
+    ::mkdir(mount_point.c_str(), 0755);
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
+    if (::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=1m") != 0) return 251;
+    make_file(mount_point + "/image", 65536);
+    if (::mount("none", mount_point.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) != 0) return 252;
+    OpenFile other;
+    const Status status = OpenFile::open(mount_point + "/image", {}, other);
+    return status.code == Code::READ_ONLY_DEVICE ? status.system_error : 253;
+  });
+  CHECK(outcome == EROFS);
+}
+
+TEST_CASE("open file: a block device that was set read-only by ioctl is refused for writing") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  BLOCKMIRROR_SKIP_UNLESS(block);
+  int on = 1, off = 0;
+  REQUIRE(::ioctl(block.descriptor(), BLKROSET, &on) == 0);
+  check_refused(block.path(), Code::READ_ONLY_DEVICE, EROFS);
+  REQUIRE(::ioctl(block.descriptor(), BLKROSET, &off) == 0);
+  CHECK(open_status(block.path()).ok());
+}
+
+TEST_CASE("open file: the traits of a file are those of direct I/O on it, with a volatile cache always") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  OpenFile file;
+  REQUIRE(OpenFile::open(directory / "image", {}, file).ok());
+  const DeviceTraits& traits = file.traits();
+  CHECK(traits.size == kSize);
+  CHECK_FALSE(traits.block_device);
+  CHECK_FALSE(traits.read_only);
+  CHECK(traits.volatile_cache);
+  CHECK(traits.logical_block_size >= traits.offset_alignment);
+  CHECK(traits.physical_block_size >= traits.logical_block_size);
+  CHECK(traits.memory_alignment > 0);
+}
+
+TEST_CASE("open file: the traits of a block device are the kernel's, its cache and FUA those of sysfs") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  BLOCKMIRROR_SKIP_UNLESS(block);
+  const std::string control = "/sys/block/" + block.name() + "/queue/write_cache";
+  for (const char* mode : {"write through", "write back"}) {
+    std::ofstream(control) << mode;
+    std::string now;
+    std::getline(std::ifstream(control), now);
+    OpenFile file;
+    REQUIRE(OpenFile::open(block.path(), {}, file).ok());
+    CHECK(file.traits().size == kSize);
+    CHECK(file.traits().block_device);
+    CHECK(file.traits().logical_block_size == 512);
+    CHECK(file.traits().volatile_cache == (now == "write back"));
+    std::string fua;
+    std::getline(std::ifstream("/sys/block/" + block.name() + "/queue/fua"), fua);
+    CHECK((file.traits().force_unit_access == ForceUnitAccess::native) == (fua == "1"));
+  }
+}
+
+TEST_CASE("open file: a partition has the cache and FUA of its disk, and is another device than it") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image", {.partitions = true});
+  BLOCKMIRROR_SKIP_UNLESS(block);
+  blkpg_partition partition{};
+  partition.start = 1024 * 1024;
+  partition.length = 2 * 1024 * 1024;
+  partition.pno = 1;
+  blkpg_ioctl_arg argument{.op = BLKPG_ADD_PARTITION, .flags = 0, .datalen = sizeof partition, .data = &partition};
+  REQUIRE(::ioctl(block.descriptor(), BLKPG, &argument) == 0);
+  const std::string path = block.path() + "p1";
+  for (const char* mode : {"write through", "write back"}) {
+    std::ofstream("/sys/block/" + block.name() + "/queue/write_cache") << mode;
+    OpenFile disk, part;
+    REQUIRE(OpenFile::open(block.path(), {.read_only = true, .exclusive = false}, disk).ok());
+    REQUIRE(OpenFile::open(path, {}, part).ok());
+    CHECK(part.traits().size == 2 * 1024 * 1024);
+    CHECK(part.traits().volatile_cache == disk.traits().volatile_cache);
+    CHECK_FALSE(part.same_as(disk));
+  }
+  argument.op = BLKPG_DEL_PARTITION;
+  CHECK(::ioctl(block.descriptor(), BLKPG, &argument) == 0);
+}
+
+TEST_CASE("open file: one file or device by two paths is the same, two files are not") {
+  TemporaryDirectory directory;
+  make_file(directory / "a", 65536);
+  make_file(directory / "b", 65536);
+  REQUIRE(::link((directory / "a").c_str(), (directory / "hard").c_str()) == 0);
+  REQUIRE(::symlink((directory / "a").c_str(), (directory / "soft").c_str()) == 0);
+  const OpenFileOptions shared{.exclusive = false};
+  OpenFile a, b, hard, soft;
+  REQUIRE(OpenFile::open(directory / "a", shared, a).ok());
+  REQUIRE(OpenFile::open(directory / "b", shared, b).ok());
+  REQUIRE(OpenFile::open(directory / "hard", shared, hard).ok());
+  REQUIRE(OpenFile::open(directory / "soft", shared, soft).ok());
+  CHECK(a.same_as(hard));
+  CHECK(soft.same_as(a));
+  CHECK_FALSE(a.same_as(b));
+  CHECK_FALSE(a.same_as(OpenFile()));
+  CHECK_FALSE(OpenFile().same_as(OpenFile()));
+
+  make_file(directory / "image", kSize);
+  LoopDevice block(directory / "image");
+  BLOCKMIRROR_SKIP_UNLESS(block);
+  struct stat status {};
+  REQUIRE(::stat(block.path().c_str(), &status) == 0);
+  REQUIRE(::mknod((directory / "node").c_str(), S_IFBLK | 0600, status.st_rdev) == 0);
+  OpenFile by_name, by_node, backing;
+  REQUIRE(OpenFile::open(block.path(), {}, by_name).ok());
+  // Two inodes of one device: the kernel's exclusion holds across them where a lock on the inode would not.
+  CHECK(open_status(directory / "node", kImpatient).code == Code::BUSY);
+  REQUIRE(OpenFile::open(directory / "node", shared, by_node).ok());
+  REQUIRE(OpenFile::open(directory / "image", shared, backing).ok());
+  CHECK(by_name.same_as(by_node));
+  CHECK_FALSE(by_name.same_as(backing));
+}
+
+TEST_CASE("open file: moving hands over descriptor and lock") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  OpenFile first;
+  REQUIRE(OpenFile::open(directory / "image", {}, first).ok());
+  const int descriptor = first.descriptor();
+  OpenFile second(std::move(first));
+  CHECK_FALSE(first.is_open());
+  CHECK(second.descriptor() == descriptor);
+  CHECK(second.path() == directory / "image");
+  CHECK(open_status(directory / "image", kImpatient).code == Code::BUSY);
+  first = std::move(second);
+  CHECK(first.is_open());
+  CHECK_FALSE(second.is_open());
+  first = OpenFile();
+  CHECK(open_status(directory / "image", kImpatient).ok());
+}
+
+TEST_CASE("open file: a descriptor does not outlive exec") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  OpenFile file;
+  REQUIRE(OpenFile::open(directory / "image", {}, file).ok());
+  CHECK((::fcntl(file.descriptor(), F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK((::fcntl(file.descriptor(), F_GETFL) & O_DIRECT) != 0);
+}
