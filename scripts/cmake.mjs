@@ -19,27 +19,21 @@ const flavours = {
   tsan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=thread'], target: 'blockmirror_tests' },
 };
 
-export const flavourNames = Object.keys(flavours);
+const flavourNames = Object.keys(flavours);
 
 export function buildFolder(flavour) {
   return path.join(root, 'build', flavour);
 }
 
-// wrapper: a command line put in front, for builds that run what they have built.
-export function buildFlavour(flavour, wrapper = []) {
+function buildFlavour(flavour) {
   const { arguments: extra, target } = flavours[flavour];
   const require = createRequire(import.meta.url);
   const cmakeJs = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
   const common = ['--out', buildFolder(flavour), '--prefer-make', '--log-level=error', ...extra];
   // Configure and build apart: cmake-js' own "compile" answers a compile error by building everything once more.
   const parallel = ['--parallel', String(availableParallelism()), ...(target ? ['--target', target] : [])];
-  for (const step of [
-    ['configure', ...common],
-    ['build', ...common, ...parallel],
-  ]) {
-    const [command, ...args] = [...wrapper, process.execPath, cmakeJs, ...step];
-    run(command, args);
-  }
+  run(process.execPath, [cmakeJs, 'configure', ...common]);
+  run(process.execPath, [cmakeJs, 'build', ...common, ...parallel]);
   if (flavour === 'debug') linkCompileCommands();
 }
 

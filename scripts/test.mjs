@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import { buildFlavour, buildFolder } from './cmake.mjs';
+import { buildFolder } from './cmake.mjs';
 import { findLeftovers, removeLeftovers } from './leftovers.mjs';
 import { readCtestReport } from './ctest-report.mjs';
 import { readJestReport } from './jest-report.mjs';
@@ -17,13 +17,16 @@ import { root } from './support.mjs';
 
 const results = path.join(root, 'build', 'test-results');
 
+// wrapper: a command line put in front of the build, which runs what it has built, and of the tests.
 function runCtest(flavour, environment, wrapper = []) {
   const report = path.join(results, `${flavour}.xml`);
   rmSync(report, { force: true });
-  buildFlavour(flavour, wrapper);
-  const [command, ...args] = [...wrapper, 'ctest', '--test-dir', buildFolder(flavour), '--output-on-failure'];
-  const env = { ...process.env, ...environment };
-  spawnSync(command, [...args, '--no-tests=error', '--output-junit', report], { cwd: root, stdio: 'inherit', env });
+  const inherit = { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } };
+  const start = (command, ...args) => spawnSync(command, args, inherit);
+  const build = start(...wrapper, process.execPath, path.join(root, 'scripts', 'cmake.mjs'), flavour);
+  if (build.status !== 0) return { passed: 0, failed: 1, skipped: 0, failures: ['the build'], skips: [] };
+  const ctest = ['ctest', '--test-dir', buildFolder(flavour), '--output-on-failure', '--no-tests=error'];
+  start(...wrapper, ...ctest, '--output-junit', report);
   return readCtestReport(report);
 }
 
