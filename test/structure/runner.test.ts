@@ -1,9 +1,10 @@
 // The runner of the tests counts what happened, not what it hopes for. Its scripts are ES modules, so they are asked in
 // a process of their own.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { notRoot, testUnless } from '../support/skip';
 import { read, root } from './support';
 
 let folder: string;
@@ -148,20 +149,54 @@ describe('scripts/setup.mjs', () => {
     expect(Math.min(...runs.map(({ ms }) => ms))).toBeLessThan(1000);
   });
 
-  test('where a package is missing and there is no apt, says what is needed and stops', () => {
-    const empty = path.join(folder, 'bin');
-    mkdirSync(empty);
-    const program = `import { missingFor } from ${JSON.stringify(`file://${root}/scripts/requirements.mjs`)};
-      console.log(JSON.stringify(missingFor('build').map((requirement) => requirement.package)));`;
-    const result = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
-      encoding: 'utf8',
-      env: { PATH: empty },
+  /** A PATH with all that is required but `missing`, and an apt-get that writes down what it is asked and installs it. */
+  function machineWithout(missing: string, withApt: boolean): { PATH: string; asked: () => string[] } {
+    const bin = path.join(folder, 'bin');
+    mkdirSync(bin);
+    const place = (command: string): void => {
+      writeFileSync(path.join(bin, command), '#!/bin/sh\n', { mode: 0o755 });
+    };
+    ['g++', 'make', 'python3', 'blkid'].filter((command) => command !== missing).forEach(place);
+    for (const command of ['ln', 'true']) symlinkSync(`/bin/${command}`, path.join(bin, command));
+    const record = path.join(folder, 'asked');
+    writeFileSync(record, '');
+    if (withApt) {
+      const install = `case "$*" in *install*) ln -s /bin/true ${bin}/${missing} ;; esac`;
+      writeFileSync(path.join(bin, 'apt-get'), `#!/bin/sh\necho "$*" >> ${record}\n${install}\n`, { mode: 0o755 });
+    }
+    return { PATH: bin, asked: () => readFileSync(record, 'utf8').trim().split('\n') };
+  }
+
+  /** The scripts alone, where anybody may read them: what is tested stops before it looks further. */
+  function copyOfScripts(): string {
+    chmodSync(folder, 0o755);
+    cpSync(path.join(root, 'scripts'), path.join(folder, 'scripts'), { recursive: true });
+    return path.join(folder, 'scripts', 'setup.mjs');
+  }
+
+  testUnless(notRoot, 'as root, installs what is missing and nothing else', async () => {
+    const { PATH, asked } = machineWithout('make', true);
+    const result = spawnSync(process.execPath, [setup, 'build'], { encoding: 'utf8', env: { PATH } });
+    expect({ status: result.status, asked: asked() }).toEqual({
+      status: 0,
+      asked: ['update --quiet', 'install --yes --quiet --no-install-recommends make'],
     });
-    expect(JSON.parse(result.stdout)).toEqual(expect.arrayContaining(['g++', 'make', 'python3']));
-    const stopped = spawnSync(process.execPath, [setup, 'build'], { encoding: 'utf8', env: { PATH: empty } });
-    expect(stopped.status).toBe(1);
-    expect(stopped.stderr).toContain('there is no apt-get');
-    expect(stopped.stderr).toContain('g++ 12 or newer');
+  });
+
+  testUnless(notRoot, 'as anybody else, prints the line to run and stops', async () => {
+    const { PATH, asked } = machineWithout('make', true);
+    const args = { encoding: 'utf8', env: { PATH }, uid: 65534, gid: 65534, cwd: '/' } as const;
+    const result = spawnSync(process.execPath, [copyOfScripts(), 'build'], args);
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain('sudo apt-get update && sudo apt-get install --yes --no-install-recommends make\n');
+    expect(asked()).toEqual(['']);
+  });
+
+  test('where there is no apt, names what is missing and stops', () => {
+    const { PATH } = machineWithout('make', false);
+    const result = spawnSync(process.execPath, [copyOfScripts(), 'build'], { encoding: 'utf8', env: { PATH } });
+    expect(result.status).toBe(1);
+    expect(result.stderr).toBe('Missing here, and there is no apt-get to install it. Needed:\n  GNU make\n');
   });
 
   test('refuses a purpose it does not know', () => {
