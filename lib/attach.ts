@@ -3,7 +3,7 @@
  *
  * The order matters: the log is held first (I9), so that nobody changes where the images are while they are looked for.
  */
-import type { NativeAssessment, NativeSuperblock } from './binding';
+import type { NativeAssessment, NativeDeviceFacts, NativeSuperblock } from './binding';
 import { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { type FoundImage, findImages } from './find_images';
@@ -70,9 +70,9 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   return { engine, logPath, superblock, assessment, images };
 }
 
-export async function openLogExclusive(engine: Engine, logPath: string): Promise<void> {
+export async function openLogExclusive(engine: Engine, logPath: string): Promise<NativeDeviceFacts> {
   try {
-    await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true });
+    return await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true });
   } catch (error) {
     if (!isBlockmirrorError(error, 'BUSY')) throw error;
     const superblock = await readSuperblock(logPath).catch(() => null);
@@ -81,7 +81,7 @@ export async function openLogExclusive(engine: Engine, logPath: string): Promise
   }
 }
 
-export async function openImagesExclusive(engine: Engine, images: readonly FoundImage[]): Promise<void> {
+export async function openImagesExclusive(engine: Engine, images: readonly { path: string }[]): Promise<void> {
   try {
     const paths = images.map((image) => image.path);
     await engine.command('openImages', { paths, readOnly: false, exclusive: true });

@@ -137,27 +137,41 @@ async function carries(
   path: string,
   position: number,
 ): Promise<boolean> {
+  const heads = await readLabelHeads(path, position);
+  return heads.some((head) => head.mirrorUuid === superblock.mirrorUuid && head.imageUuid === image.uuid);
+}
+
+export interface LabelHead {
+  mirrorUuid: string;
+  imageUuid: string;
+}
+
+/** What the two copies of a label say whose they are; as many as can be read. Never throws. */
+export async function readLabelHeads(path: string, position: number): Promise<LabelHead[]> {
   const file = await open(path, 'r').catch(() => null);
-  if (file === null) return false;
+  if (file === null) return [];
+  const heads: LabelHead[] = [];
   try {
     for (const at of [position, position + COPY_DISTANCE]) {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_LENGTH), 0, HEAD_LENGTH, at);
-      if (bytesRead === HEAD_LENGTH && isHeadOf(buffer, superblock.mirrorUuid, image.uuid)) return true;
+      const head = bytesRead === HEAD_LENGTH ? parseLabelHead(buffer) : null;
+      if (head !== null) heads.push(head);
     }
-    return false;
   } catch {
-    return false;
+    // An unreadable block tells nothing; the engine will say so when the image is judged.
   } finally {
     await file.close();
   }
+  return heads;
 }
 
 /** Pure. */
-export function isHeadOf(head: Buffer, mirrorUuid: string, imageUuid: string): boolean {
-  const uuidAt = (offset: number): string => head.toString('hex', offset, offset + UUID_LENGTH);
-  return (
-    head.toString('latin1', 0, LABEL_MAGIC.length) === LABEL_MAGIC &&
-    uuidAt(MIRROR_UUID) === mirrorUuid.replaceAll('-', '') &&
-    uuidAt(IMAGE_UUID) === imageUuid.replaceAll('-', '')
-  );
+export function parseLabelHead(head: Buffer): LabelHead | null {
+  if (head.toString('latin1', 0, LABEL_MAGIC.length) !== LABEL_MAGIC) return null;
+  return { mirrorUuid: uuidAt(head, MIRROR_UUID), imageUuid: uuidAt(head, IMAGE_UUID) };
+}
+
+function uuidAt(block: Buffer, offset: number): string {
+  const hex = block.toString('hex', offset, offset + UUID_LENGTH);
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

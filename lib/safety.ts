@@ -193,7 +193,8 @@ export function refuseSignatures(
   mayReplace: boolean,
 ): void {
   const { name: image, place } = named;
-  const signatures = found.signatures.filter((signature) => !(mayReplace && signature.kind === 'blockmirror'));
+  const ours = role === 'log' ? 'blockmirror log' : 'blockmirror image';
+  const signatures = found.signatures.filter((signature) => !(mayReplace && signature.type === ours));
   if (signatures.length === 0 && found.probed) return;
   const what =
     signatures.length > 0 ? signatures.map(describe).join(', ') : `unknown (${found.problem ?? 'no answer'})`;

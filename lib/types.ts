@@ -101,7 +101,7 @@ export interface CreateOptions extends DeviceOption {
 export interface OpenOptions extends DeviceOption {
   /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
   recovery?: 'auto' | 'manual';
-  /** Paths of this opening by image name, instead of what the log has stored. */
+  /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
   images?: Readonly<Record<string, string>>;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
@@ -203,6 +203,16 @@ export interface Problem {
   code: ErrorCode;
   message: string;
 }
+
+/** An image changed for good; the passing change between synchronized and consistent is no event. */
+export interface StateEvent {
+  /** Name of the image. */
+  image: string;
+  from: RecordedState;
+  to: RecordedState;
+}
+/** States as the log holds them: 'in-sync' is shown as synchronized or consistent. */
+export type RecordedState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
 
 export interface Generation {
   counter: number;

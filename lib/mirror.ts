@@ -1,0 +1,515 @@
+/**
+ * Mirror: an open mirror, with the habits of node:fs FileHandle.
+ *
+ * Invariants:
+ *  - Whatever is wrong with a request is said before anything is logged or written.
+ *  - Never emits 'error': a slave that fails must not kill the application it serves.
+ *  - close() waits for requests in flight, stops long work between two pieces, and happens once.
+ *  - status() is derived (I10).
+ */
+import { EventEmitter } from 'node:events';
+import { type Geometry, checkBytes, checkLength, checkPosition, checkSlice, toNumber } from './arguments';
+import { type Attached, attach, letGo } from './attach';
+import type { NativeStatus } from './binding';
+import { alignedBuffer, takeOver } from './buffers';
+import { createMirror } from './create';
+import type { Engine } from './engine';
+import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
+import { loadBinding } from './load';
+import { checkOpen, checkPath, checkSignal } from './options';
+import { type RecoveryContext, cleanReport, runRecovery } from './recovery';
+import { fitsVector, inSlices, isOversized, scatter, sliceOf } from './split';
+import { MirrorReadable, MirrorWritable, type StreamSource } from './streams';
+import { liveStatus, shownOwner, shownRecovery } from './status';
+import { processName, thisHost } from './system/processes';
+import type {
+  Bytes,
+  CreateOptions,
+  CreateReport,
+  DiscardOptions,
+  MirrorReadStream,
+  MirrorWriteStream,
+  OpenOptions,
+  Owner,
+  Phase,
+  Problem,
+  ProgressListener,
+  ReadOptions,
+  ReadResult,
+  ReadStreamOptions,
+  ReadvOptions,
+  ReadvResult,
+  RecoveryReport,
+  RecoverySummary,
+  StateEvent,
+  Status,
+  VerifyReport,
+  WriteOptions,
+  WriteResult,
+  WriteStreamOptions,
+  WritevOptions,
+  WritevResult,
+} from './types';
+import { runVerification } from './verification';
+import { StateWatch } from './watch';
+
+export interface MirrorEvents {
+  /** An image changed its state for good (not the passing change between synchronized and consistent). */
+  state: [event: StateEvent];
+  /** Fewer slaves are in sync than before, or the mirror stopped: the status that shows it. */
+  degraded: [status: Status];
+}
+
+/** What long work on an open mirror takes. */
+export interface LongWorkOptions {
+  onProgress?: ProgressListener | undefined;
+  /** Looked at between pieces: what was begun is ended, and nothing is undone. */
+  signal?: AbortSignal | undefined;
+}
+
+export class Mirror extends EventEmitter<MirrorEvents> {
+  private readonly engine: Engine;
+  private readonly log: string;
+  private readonly paths: readonly string[];
+  private readonly attached: Attached;
+  private readonly owner: Owner;
+  private readonly geometry: Geometry;
+  private recovering: boolean;
+  private lastRecovery: RecoverySummary | null;
+  private closing: Promise<void> | null = null;
+  private closedStatus: Status | null = null;
+  /** Work of several requests of the engine; close() lets it end, or stops it between two of them. */
+  private readonly work = new Set<Promise<unknown>>();
+  private recoveryUnderWay: Promise<RecoveryReport> | null = null;
+  private readonly watch: StateWatch;
+
+  private constructor(attached: Attached, owner: Owner) {
+    super();
+    this.attached = attached;
+    this.engine = attached.engine;
+    this.log = attached.logPath;
+    this.paths = attached.images.map((image) => image.path);
+    this.owner = owner;
+    this.geometry = { size: attached.superblock.size, blockSize: attached.superblock.blockSize };
+    this.recovering = !attached.assessment.clean;
+    this.lastRecovery = shownRecovery(attached.superblock.lastRecovery);
+    this.watch = new StateWatch(
+      this.engine,
+      (change) =>
+        this.emit('state', {
+          image: attached.superblock.images[change.index]?.name ?? '',
+          from: change.from,
+          to: change.to,
+        }),
+      () => this.emit('degraded', this.status()),
+    );
+  }
+
+  /** Formats a log and the labels of the images, and copies the master to the slaves unless they are assumed identical. */
+  static create(options: CreateOptions): Promise<CreateReport> {
+    return createMirror(options);
+  }
+
+  static async open(log: string, options: OpenOptions = {}): Promise<Mirror> {
+    checkPath(log, 'log');
+    const checked = checkOpen(options, loadBinding().limits);
+    const mirror = await Mirror.fromAttached(await attach(log, checked), checked.recoveryBudget);
+    try {
+      if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, true);
+      return mirror;
+    } catch (error) {
+      await mirror.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** @internal A mirror that has to be recovered is opened as with recovery 'manual'. On an error it is let go. */
+  static async fromAttached(attached: Attached, recoveryBudget: number): Promise<Mirror> {
+    try {
+      const host = await thisHost();
+      const paths = attached.images.map((image) => image.store);
+      const superblock = await attached.engine.command('activate', { recoveryBudget, ...host, paths });
+      const owner = shownOwner(superblock.owner, await processName(superblock.owner.process));
+      return new Mirror({ ...attached, superblock }, owner);
+    } catch (error) {
+      await letGo(attached.engine);
+      throw error;
+    }
+  }
+
+  /** Memory that `transfer: true` hands over without a copy: zeroed, alone in its store, aligned as devices want it. */
+  static alignedBuffer(length: number): Buffer {
+    if (typeof length !== 'number') throw invalidArgumentType('length', 'a number of bytes', length);
+    return alignedBuffer(loadBinding(), length);
+  }
+
+  write<B extends Bytes>(buffer: B, options: WriteOptions): Promise<WriteResult<B>>;
+  write<B extends Bytes>(
+    buffer: B,
+    offset?: number | null,
+    length?: number | null,
+    position?: number | bigint | null,
+  ): Promise<WriteResult<B>>;
+  write<B extends Bytes>(
+    buffer: B,
+    offsetOrOptions?: number | null | WriteOptions,
+    lengthOrNone?: number | null,
+    positionOrNone?: number | bigint | null,
+  ): Promise<WriteResult<B>> {
+    try {
+      this.refuseUnready();
+      checkBytes(buffer, 'buffer');
+      const named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null ? offsetOrOptions : null;
+      const offset = toNumber((named === null ? (offsetOrOptions as number | null) : named.offset) ?? 0, 'offset');
+      const rest = buffer.byteLength - offset;
+      const length = toNumber((named === null ? lengthOrNone : named.length) ?? rest, 'length');
+      const where = named === null ? positionOrNone : named.position;
+      this.checkRange(buffer.byteLength, offset, length, where, 'write');
+      const position = Number(where);
+      const dsync = checkFlag(named?.dsync, 'options.dsync');
+      const transfer = checkFlag(named?.transfer, 'options.transfer');
+      const signal = checkSignal(named?.signal, 'options.signal');
+      if (signal?.aborted === true) return Promise.reject(signal.reason);
+      if (length === 0) return Promise.resolve({ bytesWritten: 0, buffer });
+      if (isOversized(this.engine, length)) {
+        return this.track(this.writeSlices(buffer, offset, length, position, dsync, transfer, signal));
+      }
+      if (transfer) return this.engine.writeOwned(takeOver(buffer), offset, length, position, dsync, signal);
+      return this.engine.write(buffer, offset, length, position, dsync, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  read<B extends Bytes>(buffer: B, options: ReadOptions): Promise<ReadResult<B>>;
+  read<B extends Bytes>(
+    buffer: B,
+    offset?: number | null,
+    length?: number | null,
+    position?: number | bigint | null,
+  ): Promise<ReadResult<B>>;
+  read<B extends Bytes>(options: ReadOptions & { buffer: B }): Promise<ReadResult<B>>;
+  read<B extends Bytes>(
+    bufferOrOptions: B | (ReadOptions & { buffer: B }),
+    offsetOrOptions?: number | null | ReadOptions,
+    lengthOrNone?: number | null,
+    positionOrNone?: number | bigint | null,
+  ): Promise<ReadResult<B>> {
+    try {
+      this.refuseUnready();
+      let named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null ? offsetOrOptions : null;
+      let buffer = bufferOrOptions as B;
+      if (!ArrayBuffer.isView(bufferOrOptions) && typeof bufferOrOptions === 'object' && bufferOrOptions !== null) {
+        named = bufferOrOptions;
+        buffer = bufferOrOptions.buffer;
+      }
+      checkBytes(buffer, 'buffer');
+      const offset = toNumber((named === null ? (offsetOrOptions as number | null) : named.offset) ?? 0, 'offset');
+      const rest = buffer.byteLength - offset;
+      const length = toNumber((named === null ? lengthOrNone : named.length) ?? rest, 'length');
+      const where = named === null ? positionOrNone : named.position;
+      this.checkRange(buffer.byteLength, offset, length, where, 'read');
+      const position = Number(where);
+      const signal = checkSignal(named?.signal, 'options.signal');
+      if (signal?.aborted === true) return Promise.reject(signal.reason);
+      if (length === 0) return Promise.resolve({ bytesRead: 0, buffer });
+      if (isOversized(this.engine, length)) {
+        return this.track(this.readSlices(buffer, offset, length, position, signal));
+      }
+      return this.engine.read(buffer, offset, length, position, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async writev(
+    buffers: readonly Bytes[],
+    position: number | bigint,
+    options: WritevOptions = {},
+  ): Promise<WritevResult> {
+    this.refuseUnready();
+    const { length, start } = this.checkVector(buffers, position, 'write');
+    const dsync = checkFlag(options.dsync, 'options.dsync');
+    const signal = checkSignal(options.signal, 'options.signal');
+    signal?.throwIfAborted();
+    if (length === 0) return { bytesWritten: 0, buffers };
+    const filled = buffers.filter((buffer) => buffer.byteLength > 0);
+    if (!isOversized(this.engine, length) && fitsVector(filled)) {
+      await this.engine.writev(filled, length, start, dsync, signal);
+    } else {
+      const work = inSlices(this.engine, length, signal, (slice) => {
+        const parts = sliceOf(filled, slice);
+        refuseShrunk(parts, slice.length);
+        const pieces = fitsVector(parts) ? parts : [Buffer.concat(parts)];
+        return this.engine.writev(pieces, slice.length, start + slice.offset, dsync, signal);
+      });
+      await this.track(work);
+    }
+    return { bytesWritten: length, buffers };
+  }
+
+  async readv(buffers: readonly Bytes[], position: number | bigint, options: ReadvOptions = {}): Promise<ReadvResult> {
+    this.refuseUnready();
+    const { length, start } = this.checkVector(buffers, position, 'read');
+    const signal = checkSignal(options.signal, 'options.signal');
+    signal?.throwIfAborted();
+    if (length === 0) return { bytesRead: 0, buffers };
+    const filled = buffers.filter((buffer) => buffer.byteLength > 0);
+    if (!isOversized(this.engine, length) && fitsVector(filled)) {
+      await this.engine.readv(filled, length, start, signal);
+    } else {
+      const work = inSlices(this.engine, length, signal, async (slice) => {
+        const parts = sliceOf(filled, slice);
+        const whole = fitsVector(parts) ? null : Buffer.allocUnsafeSlow(slice.length);
+        await this.engine.readv(whole === null ? parts : [whole], slice.length, start + slice.offset, signal);
+        if (whole !== null) scatter(whole, parts);
+      });
+      await this.track(work);
+    }
+    return { bytesRead: length, buffers };
+  }
+
+  /** What was written before this call is on stable media of every image in sync once it resolves. */
+  async datasync(): Promise<void> {
+    this.refuseUnready();
+    await this.engine.flush();
+  }
+
+  /** The range reads as zeroes afterwards, on every image. */
+  async discard(position: number | bigint, length: number | bigint, options: DiscardOptions = {}): Promise<void> {
+    this.refuseUnready();
+    const bytes = toNumber(length, 'length');
+    checkSlice(this.geometry.size, 0, bytes);
+    checkLength(bytes, this.geometry, 'discard');
+    const start = toNumber(position, 'position');
+    checkPosition(start, bytes, this.geometry, 'discard');
+    const signal = checkSignal(options.signal, 'options.signal');
+    signal?.throwIfAborted();
+    if (bytes > 0) await this.engine.discard(start, bytes, signal);
+  }
+
+  createReadStream(options: ReadStreamOptions = {}): MirrorReadStream {
+    return new MirrorReadable(this.streamSource(), options);
+  }
+
+  createWriteStream(options: WriteStreamOptions = {}): MirrorWriteStream {
+    return new MirrorWritable(this.streamSource(), options);
+  }
+
+  status(): Status {
+    if (this.closedStatus !== null) return this.closedStatus;
+    const snapshot = this.engine.snapshot();
+    return liveStatus({
+      log: this.log,
+      superblock: this.attached.superblock,
+      paths: this.paths,
+      snapshot,
+      stopped: this.stopReason(snapshot.stopped),
+      phase: this.phaseOf(snapshot.phase),
+      pendingRequests: this.engine.pending,
+      pendingWrites: this.engine.pendingWrites,
+      lastRecovery: this.lastRecovery,
+      device: this.engine.deviceKind,
+      owner: this.owner,
+    });
+  }
+
+  /** Of a mirror opened with recovery 'manual'; of one that needs none, a report that says so. */
+  recover(
+    options: { verify?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
+  ): Promise<RecoveryReport> {
+    return this.startRecovery(options, options.verify ?? true);
+  }
+
+  /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */
+  async verify(options: LongWorkOptions = {}): Promise<VerifyReport> {
+    if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    return this.track(runVerification({ ...this.longWork(options), recovering: this.recovering }));
+  }
+
+  /** Waits for requests in flight, seals the mirror and lets its devices go. Idempotent. */
+  close(): Promise<void> {
+    return (this.closing ??= this.closeOnce());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async closeOnce(): Promise<void> {
+    await Promise.allSettled(this.work);
+    this.watch.stop();
+    try {
+      await this.engine.command('close', {});
+    } finally {
+      this.closedStatus = { ...this.status(), phase: 'closed', pendingRequests: 0, owner: null };
+      this.engine.destroy();
+    }
+  }
+
+  private startRecovery(options: LongWorkOptions, verify: boolean): Promise<RecoveryReport> {
+    if (this.closing !== null) return Promise.reject(new BlockmirrorError('CLOSED'));
+    if (!this.recovering) {
+      const { superblock, assessment } = this.attached;
+      const nothing = { ...assessment, clean: true, damaged: false, damage: [], liveIntents: [], extents: [] };
+      return Promise.resolve(cleanReport({ log: this.log, superblock, paths: this.paths, assessment: nothing }));
+    }
+    this.recoveryUnderWay ??= this.track(this.recoverOnce({ ...this.longWork(options), verify })).finally(() => {
+      this.recoveryUnderWay = null;
+    });
+    return this.recoveryUnderWay;
+  }
+
+  private async recoverOnce(context: RecoveryContext): Promise<RecoveryReport> {
+    const report = await runRecovery(context);
+    this.recovering = false;
+    const { liveIntents, bytesCovered, bytesCopied, durationMs, verified, fullCompare } = report;
+    const finishedAt = new Date().toISOString();
+    this.lastRecovery = { finishedAt, liveIntents, bytesCovered, bytesCopied, durationMs, verified, fullCompare };
+    return report;
+  }
+
+  private longWork(options: LongWorkOptions): Omit<RecoveryContext, 'verify'> {
+    const signal = checkSignal(options.signal, 'options.signal');
+    return {
+      engine: this.engine,
+      log: this.log,
+      superblock: this.attached.superblock,
+      paths: this.paths,
+      assessment: this.attached.assessment,
+      onProgress: options.onProgress,
+      checkpoint: (): void => {
+        signal?.throwIfAborted();
+        if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+      },
+    };
+  }
+
+  private streamSource(): StreamSource {
+    return {
+      ...this.geometry,
+      allocate: (length) => alignedBuffer(this.engine.binding, length),
+      read: (buffer, position) => this.whenThereIsRoom(() => this.read(buffer, { position })),
+      write: (buffer, length, position) => {
+        let memory = buffer;
+        return this.whenThereIsRoom(
+          () => this.write(memory, { length, position, transfer: true }),
+          (error) => (memory = error.buffer as Buffer),
+        );
+      },
+      datasync: () => this.datasync(),
+    };
+  }
+
+  /** Streams wait where a single request is refused. */
+  private async whenThereIsRoom<T>(submit: () => Promise<T>, refused?: (error: BlockmirrorError) => void): Promise<T> {
+    for (;;) {
+      try {
+        return await submit();
+      } catch (error) {
+        if (!isBlockmirrorError(error, 'QUEUE_FULL') || this.engine.pending === 0) throw error;
+        refused?.(error);
+        await this.engine.nextSettlement();
+      }
+    }
+  }
+
+  private refuseUnready(): void {
+    if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    if (this.recovering) throw new BlockmirrorError('NOT_RECOVERED');
+  }
+
+  private checkRange(
+    byteLength: number,
+    offset: number,
+    length: number,
+    where: number | bigint | null | undefined,
+    verb: 'read' | 'write',
+  ): void {
+    checkSlice(byteLength, offset, length);
+    checkLength(length, this.geometry, verb);
+    checkPosition(toNumber(where, 'position'), length, this.geometry, verb);
+  }
+
+  private checkVector(
+    buffers: unknown,
+    position: number | bigint,
+    verb: 'read' | 'write',
+  ): { length: number; start: number } {
+    if (!Array.isArray(buffers))
+      throw invalidArgumentType('buffers', 'an array of Buffers, TypedArrays or DataViews', buffers);
+    let length = 0;
+    for (const [index, buffer] of buffers.entries()) {
+      checkBytes(buffer, `buffers[${index}]`);
+      length += buffer.byteLength;
+    }
+    checkLength(length, this.geometry, verb);
+    const start = toNumber(position, 'position');
+    checkPosition(start, length, this.geometry, verb);
+    return { length, start };
+  }
+
+  private async writeSlices<B extends Bytes>(
+    buffer: B,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+    transfer: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteResult<B>> {
+    const held = transfer ? takeOver(buffer) : buffer;
+    await inSlices(this.engine, length, signal, (slice) => {
+      const from = offset + slice.offset;
+      const at = position + slice.offset;
+      if (transfer) return this.engine.writeOwned(held, from, slice.length, at, dsync, signal);
+      if (held.byteLength < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
+      return this.engine.write(held, from, slice.length, at, dsync, signal);
+    });
+    return { bytesWritten: length, buffer: held };
+  }
+
+  private async readSlices<B extends Bytes>(
+    buffer: B,
+    offset: number,
+    length: number,
+    position: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadResult<B>> {
+    await inSlices(this.engine, length, signal, (slice) =>
+      this.engine.read(buffer, offset + slice.offset, slice.length, position + slice.offset, signal),
+    );
+    return { bytesRead: length, buffer };
+  }
+
+  private track<T>(work: Promise<T>): Promise<T> {
+    this.work.add(work);
+    const forget = (): void => {
+      this.work.delete(work);
+    };
+    work.then(forget, forget);
+    return work;
+  }
+
+  private phaseOf(phase: string): Phase {
+    if (phase === 'stopped') return 'stopped';
+    if (phase === 'closed') return 'closed';
+    return this.recovering ? 'recovering' : 'running';
+  }
+
+  private stopReason(stopped: NativeStatus | null): Problem | null {
+    if (stopped === null || stopped.code === 0) return null;
+    return errorOfStatus(this.engine.binding.codes, stopped, this.engine.names).toJSON();
+  }
+}
+
+function checkFlag(value: unknown, name: string): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== 'boolean') throw invalidArgumentType(name, 'a boolean', value);
+  return value;
+}
+
+function refuseShrunk(parts: readonly Uint8Array[], length: number): void {
+  const left = parts.reduce((sum, part) => sum + part.length, 0);
+  if (left < length) throw new BlockmirrorError('BUFFER_DETACHED');
+}

@@ -1,0 +1,53 @@
+/** Recovery and verification of a mirror that nobody has open: what the command line does. */
+import { attach, letGo } from './attach';
+import { BlockmirrorError } from './errors';
+import { look } from './inspect';
+import { loadBinding } from './load';
+import { Mirror } from './mirror';
+import { checkPath, checkRecover, checkVerify } from './options';
+import { cleanReport, dryRunReport } from './recovery';
+import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './types';
+
+/** A mirror that was closed cleanly is not touched. */
+export async function recover(log: string, options: RecoverOptions = {}): Promise<RecoveryReport> {
+  checkPath(log, 'log');
+  const checked = checkRecover(options);
+  if (checked.dryRun) return dryRun(log, checked.images);
+  const attached = await attach(log, checked);
+  if (attached.assessment.clean) {
+    const { superblock, assessment, images } = attached;
+    await letGo(attached.engine);
+    return cleanReport({ log, superblock, assessment, paths: images.map((image) => image.path) });
+  }
+  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  try {
+    return await mirror.recover(checked);
+  } finally {
+    await mirror.close();
+  }
+}
+
+async function dryRun(log: string, overrides: Readonly<Record<string, string>>): Promise<RecoveryReport> {
+  const seen = await look(log, overrides);
+  if (seen.superblock.lifecycle === 'creating')
+    throw new BlockmirrorError('CREATE_UNFINISHED', { image: 'log', path: log });
+  const { superblock, assessment, images } = seen;
+  return dryRunReport({ log, superblock, assessment, paths: images.map((image) => image.path) });
+}
+
+/** Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(). */
+export async function verify(log: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  checkPath(log, 'log');
+  const { device, images, onProgress, signal } = checkVerify(options);
+  const mirror = await Mirror.open(log, { device, images, recovery: 'manual', ...given({ signal }) });
+  try {
+    return await mirror.verify(given({ onProgress, signal }));
+  } finally {
+    await mirror.close();
+  }
+}
+
+/** Without the entries that are undefined. */
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}

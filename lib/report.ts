@@ -1,0 +1,68 @@
+/** Reports as text, for people. The JSON is the report itself. Pure. */
+import { formatSize } from './size';
+import type { Extent, RecoveryReport, VerifyReport } from './types';
+
+const EXTENT_LINES = 16;
+
+export function recoveryReportToText(report: RecoveryReport): string {
+  const lines = [`mirror ${report.uuid} (log ${report.log})`];
+  if (report.clean) {
+    lines.push('closed cleanly: nothing to recover');
+    return lines.join('\n');
+  }
+  if (report.damaged) {
+    lines.push('the log is damaged, so what it covered is unknown: everything is compared');
+    lines.push(...report.damage.map((line) => `  ${line}`));
+  } else {
+    const extents = `${report.extents.length} ${plural(report.extents.length, 'extent')}`;
+    lines.push(`${report.liveIntents} live ${plural(report.liveIntents, 'intent')}, merged into ${extents}`);
+  }
+  lines.push(`covered: ${formatSize(report.bytesCovered)}`);
+  lines.push(...extentsToText(report.extents));
+  if (report.dryRun) {
+    lines.push('dry run: nothing was written');
+    return lines.join('\n');
+  }
+  for (const slave of report.slaves) {
+    const differed = slave.bytesDiffered === 0 ? 'none differed' : `${slave.bytesDiffered} bytes differed`;
+    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${formatSize(slave.bytesCopied)} copied, ${differed}`);
+  }
+  const proof = report.verified ? 'read back and found equal' : 'not read back';
+  lines.push(`copied: ${formatSize(report.bytesCopied)} in ${duration(report.durationMs)}, ${proof}`);
+  return lines.join('\n');
+}
+
+export function verifyReportToText(report: VerifyReport): string {
+  const lines = [`mirror ${report.uuid} (log ${report.log})`];
+  if (!report.clean) {
+    lines.push('not closed cleanly, and not recovered: differences inside the live intents are to be expected');
+    lines.push(...extentsToText(report.extents));
+  }
+  for (const slave of report.slaves) {
+    const result = slave.bytesDiffered === 0 ? 'equal to the master' : `${slave.bytesDiffered} bytes differ`;
+    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${result}`);
+  }
+  for (const { slave, position, length } of report.differences.slice(0, EXTENT_LINES)) {
+    lines.push(`  ${slave}: ${length} bytes from byte ${position}`);
+  }
+  if (report.differences.length > EXTENT_LINES) lines.push(`  and ${report.differences.length - EXTENT_LINES} more`);
+  lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
+  lines.push(report.identical ? 'all images are identical' : 'the images differ');
+  return lines.join('\n');
+}
+
+function extentsToText(extents: readonly Extent[]): string[] {
+  const lines = extents
+    .slice(0, EXTENT_LINES)
+    .map(({ position, length }) => `  ${formatSize(length)} from byte ${position}`);
+  if (extents.length > EXTENT_LINES) lines.push(`  and ${extents.length - EXTENT_LINES} more`);
+  return lines;
+}
+
+function plural(count: number, word: string): string {
+  return count === 1 ? word : `${word}s`;
+}
+
+function duration(ms: number): string {
+  return ms < 10_000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,66 @@
+/**
+ * Notices that an image changed its state, or that the mirror stopped. The engine has no events of its own: completions
+ * are the sign to look, and looking costs a snapshot, so under load it is done once per interval.
+ */
+import type { NativeImageState } from './binding';
+import type { Engine } from './engine';
+
+/** How late, at most, a change is told after the completion that shows it. */
+const INTERVAL_MS = 50;
+
+export interface StateChange {
+  /** Of the image, in superblock order. */
+  index: number;
+  from: NativeImageState;
+  to: NativeImageState;
+}
+
+export class StateWatch {
+  private timer: NodeJS.Timeout | null = null;
+  private states: NativeImageState[];
+  private stopped = false;
+
+  /** @param onDegraded fewer slaves are in sync than before, or the mirror stopped */
+  constructor(
+    private readonly engine: Engine,
+    private readonly onChange: (change: StateChange) => void,
+    private readonly onDegraded: () => void,
+  ) {
+    this.states = engine.snapshot().images.map((image) => image.state);
+    engine.afterCompletions = (): void => this.lookSoon();
+  }
+
+  stop(): void {
+    this.engine.afterCompletions = null;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  private lookSoon(): void {
+    if (this.timer !== null) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.look();
+    }, INTERVAL_MS);
+    this.timer.unref();
+  }
+
+  private look(): void {
+    const snapshot = this.engine.snapshot();
+    const states = snapshot.images.map((image) => image.state);
+    const changes = states.flatMap((to, index): StateChange[] => {
+      const from = this.states[index] ?? to;
+      return from === to ? [] : [{ index, from, to }];
+    });
+    const stopped = snapshot.phase === 'stopped';
+    const degraded = inSync(states) < inSync(this.states) || (stopped && !this.stopped);
+    this.states = states;
+    this.stopped = stopped;
+    for (const change of changes) this.onChange(change);
+    if (degraded) this.onDegraded();
+  }
+}
+
+function inSync(states: readonly NativeImageState[]): number {
+  return states.filter((state) => state === 'in-sync' || state === 'assumed').length;
+}
