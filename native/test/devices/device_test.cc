@@ -241,8 +241,8 @@ TEST_CASE_TEMPLATE("device: writing past the end of a block device is an error",
 
 TEST_CASE_TEMPLATE("device: a write cut short by a limit is resumed, and its error surfaces", Kind, OnIoUring,
                    OnThreads) {
-  Loop loop(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(loop);
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   Target target(false);
   AlignedBuffer memory(65536);
   fill(memory.span(), 71);
@@ -264,8 +264,8 @@ TEST_CASE_TEMPLATE("device: a write cut short by a limit is resumed, and its err
 TEST_CASE_TEMPLATE("device: a full file system surfaces, from a file and from a loop device over it", Kind, OnIoUring,
                    OnThreads) {
   if (!is_root()) return skip("mounting a small file system needs root");
-  Loop loop(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(loop);
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
   // A mount of the child alone: it goes with the child, however that ends.
   auto write_too_much = [&](bool through_loop_device) {

@@ -80,14 +80,16 @@ TEST_CASE("io_uring: where it is forbidden, asking for it by name is answered wi
 }
 
 TEST_CASE("io_uring: where it is allowed, automatic takes it") {
-  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   const ReactorOrStatus made = make_reactor({});
   REQUIRE(made.status.ok());
   CHECK(made.reactor->kind() == DeviceKind::io_uring);
 }
 
 TEST_CASE("io_uring: requests work from registered memory, from its edge, across its edge and from elsewhere") {
-  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
   make_file(directory / "image", 1024 * 1024);
   AlignedBuffer pool(1024 * 1024);
@@ -136,7 +138,8 @@ TEST_CASE("io_uring: requests work from registered memory, from its edge, across
 }
 
 TEST_CASE("io_uring: memory that memlock forbids to register is used unregistered") {
-  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   if (!is_root()) return skip("giving up CAP_IPC_LOCK needs root to begin with");
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
@@ -155,7 +158,8 @@ TEST_CASE("io_uring: memory that memlock forbids to register is used unregistere
 }
 
 TEST_CASE("io_uring: more devices than the file table holds work as well") {
-  if (const int error = probe_io_uring(); error != 0) return skip(std::string("io_uring: ") + std::strerror(error));
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   Loop loop(DeviceKind::io_uring);

@@ -21,12 +21,23 @@ struct OnThreads {
   static constexpr DeviceKind kKind = DeviceKind::threads;
 };
 
+// Whether a kind can be had, for tests that fork before they make one: a child of many threads can do little.
+class KindProbe {
+ public:
+  explicit KindProbe(DeviceKind kind) : error_(kind == DeviceKind::io_uring ? probe_io_uring() : 0) {}
+  bool available() const { return error_ == 0; }
+  std::string why_not() const { return std::string("io_uring is not to be had: ") + std::strerror(error_); }
+
+ private:
+  const int error_;
+};
+
 class Loop {
  public:
   explicit Loop(DeviceKind kind, unsigned queue_depth = 64) {
     ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = queue_depth});
     if (!made.status.ok()) {
-      why_not_ = std::string("this process may not use the device kind: ") + std::strerror(made.status.system_error);
+      why_not_ = std::string("io_uring is not to be had: ") + std::strerror(made.status.system_error);
       return;
     }
     reactor_ = std::move(made.reactor);

@@ -211,7 +211,8 @@ TEST_CASE("open file: an opener waits for a holder that is about to go") {
 
 TEST_CASE_TEMPLATE("open file: after a SIGKILL with requests in flight the next opener succeeds", Kind, OnIoUring,
                    OnThreads) {
-  if (Kind::kKind == DeviceKind::io_uring && probe_io_uring() != 0) return skip("io_uring is not allowed here");
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
   make_file(directory / "image", kSize);
   LoopDevice block(directory / "image");
