@@ -3,6 +3,7 @@
  *
  * Told apart by class and code, never by text.
  */
+import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { BlockmirrorError } from '../index';
 import { EXIT, type ExitCode } from './exit_codes';
@@ -80,7 +81,7 @@ export function failureOf(error: unknown): Failure {
       cause: causeOf(error.cause),
     };
   }
-  return { code: 'ERR_BLOCKMIRROR_INTERNAL', message: String(error), remedy: REPORT_REMEDY, cause: null };
+  return { code: 'ERR_BLOCKMIRROR_INTERNAL', message: inspect(error), remedy: REPORT_REMEDY, cause: null };
 }
 
 export function exitCodeOf(error: unknown): ExitCode {
@@ -108,7 +109,7 @@ export function failureToText(failure: Failure): string {
 
 function causeOf(cause: unknown): FailureCause | null {
   if (cause === undefined || cause === null) return null;
-  if (!(cause instanceof Error)) return { code: null, message: String(cause), syscall: null, path: null };
+  if (!(cause instanceof Error)) return { code: null, message: inspect(cause), syscall: null, path: null };
   const { syscall, path } = cause as NodeJS.ErrnoException;
   return { code: codeOf(cause), message: cause.message, syscall: syscall ?? null, path: path ?? null };
 }
@@ -123,8 +124,8 @@ function withoutRemedy(message: string, remedy: string): string {
   return message.endsWith(end) ? message.slice(0, -end.length) : message;
 }
 
+/** Ends it; begins it as it is, since it may begin with the name of an image or a path. */
 function sentence(text: string): string {
   const trimmed = text.trim();
-  const capital = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
-  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+  return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }

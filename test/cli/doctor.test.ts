@@ -3,6 +3,7 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../support/command_line';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
+import type { DeviceFacts } from '../../lib';
 import { describeUnless } from '../support/skip';
 import { MIB, useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';
 
@@ -15,7 +16,9 @@ interface Check {
   remedy: string | null;
 }
 
-async function doctor(path: string): Promise<{ exitCode: number | null; checks: Map<string, Check>; facts: any }> {
+async function doctor(
+  path: string,
+): Promise<{ exitCode: number | null; checks: Map<string, Check>; facts: DeviceFacts | null }> {
   const result = await runCommand(['doctor', path, '--json']);
   const [report] = result.json().paths;
   return {

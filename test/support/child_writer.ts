@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { Ledger } from '../../lib/cli/demo/acknowledgements';
+import type { Ledger } from '../../lib/cli/demo/acknowledgements';
 import type { WriterOptions } from '../../lib/cli/demo/writer';
 
 const WRITER = join(__dirname, '..', '..', 'dist', 'cli', 'demo', 'writer.js');
@@ -28,7 +28,7 @@ export function startChildWriter(options: WriterOptions, ledger: Ledger): ChildW
   let complaint = '';
   let ended = false;
   const wakeAll = () => waiting.forEach((wake) => wake());
-  child.stderr.on('data', (piece: Buffer) => (complaint += piece.toString()));
+  child.stderr?.on('data', (piece: Buffer) => (complaint += piece.toString()));
   (child.stdio[3] as Readable).on('data', (piece: Buffer) => {
     ledger.feed(piece);
     wakeAll();

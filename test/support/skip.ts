@@ -9,12 +9,7 @@ export function describeUnless(reason: string | null, name: string, body: () => 
   else describe.skip(`${name} [${reason}]`, body);
 }
 
-export function testUnless(
-  reason: string | null,
-  name: string,
-  body: () => Promise<void> | void,
-  timeout?: number,
-): void {
+export function testUnless(reason: string | null, name: string, body: () => Promise<void>, timeout?: number): void {
   if (reason === null) test(name, body, timeout);
   else test.skip(`${name} [${reason}]`, body, timeout);
 }

@@ -1,5 +1,5 @@
 /** `blockmirror doctor [PATH…]`: what this system and these devices offer to a mirror, and what to do about it. */
-import { deviceFacts, probeIoUring } from '../doctor/probes';
+import { deviceFacts, probeIoUring } from '../../index';
 import { type Check, type DoctorReport, type Verdict, worst } from '../doctor/checks';
 import { checkPath } from '../doctor/path_checks';
 import { judgeSystem, readSystem } from '../doctor/system_checks';

@@ -45,8 +45,21 @@ async function gather(path: string, deviceFacts: (path: string) => DeviceFacts):
   const checks = [ok('kind', status.isBlockDevice() ? 'block device' : 'file'), await checkPermissions(path)];
   const facts = addFacts(path, deviceFacts, checks);
   if (status.isFile()) checks.push(judgeAllocation(status.size, status.blocks * STAT_BLOCK));
-  checks.push(...judgeUses(await findUses(path)), ...judgeSignatures(await findSignatures(path)));
+  checks.push(...(await askAround(path)));
   return { facts, checks };
+}
+
+async function askAround(path: string): Promise<Check[]> {
+  try {
+    return [...judgeUses(await findUses(path)), ...judgeSignatures(await findSignatures(path))];
+  } catch (error) {
+    return [failedCheck('content', error)];
+  }
+}
+
+function failedCheck(name: string, error: unknown): Check {
+  const remedy = error instanceof BlockmirrorError ? error.remedy : 'Look at the kernel log (dmesg)';
+  return problem(name, error instanceof Error ? error.message : String(error), remedy);
 }
 
 function addFacts(path: string, deviceFacts: (path: string) => DeviceFacts, checks: Check[]): DeviceFacts | null {
@@ -54,8 +67,7 @@ function addFacts(path: string, deviceFacts: (path: string) => DeviceFacts, chec
   try {
     facts = deviceFacts(path);
   } catch (error) {
-    const remedy = error instanceof BlockmirrorError ? error.remedy : 'Look at the kernel log (dmesg)';
-    checks.push(problem('direct I/O', error instanceof Error ? error.message : String(error), remedy));
+    checks.push(failedCheck('direct I/O', error));
     return null;
   }
   checks.push(ok('direct I/O', 'O_DIRECT works'), ...judgeFacts(facts));
