@@ -37,6 +37,13 @@ inline constexpr unsigned kGenerationHistory = 16;
 enum class Role : std::uint8_t { master = 0, slave = 1 };
 
 // Durable states. in_sync is shown as `synchronized` or `consistent`, derived from what is in flight (I10).
-enum class ImageState : std::uint8_t { in_sync = 0, assumed = 1, behind = 2, synchronizing = 3, inconsistent = 4, failed = 5 };
+enum class ImageState : std::uint8_t {
+  in_sync = 0,
+  assumed = 1,
+  behind = 2,
+  synchronizing = 3,
+  inconsistent = 4,
+  failed = 5
+};
 
 }  // namespace blockmirror

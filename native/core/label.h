@@ -17,9 +17,9 @@
 
 namespace blockmirror {
 
-inline constexpr std::uint64_t kLabelAreaLength = 1024 * 1024;    // bytes at the end of an image
-inline constexpr std::uint64_t kLabelCopyLength = 4096;           // bytes of one copy
-inline constexpr std::uint64_t kLabelCopyDistance = 512 * 1024;   // bytes from copy A to copy B
+inline constexpr std::uint64_t kLabelAreaLength = 1024 * 1024;   // bytes at the end of an image
+inline constexpr std::uint64_t kLabelCopyLength = 4096;          // bytes of one copy
+inline constexpr std::uint64_t kLabelCopyDistance = 512 * 1024;  // bytes from copy A to copy B
 
 // Where the label area of a device of that size starts; 0 when it has no room.
 std::uint64_t label_position(std::uint64_t device_size);
@@ -33,9 +33,9 @@ struct Label {
   Uuid image_uuid;
   Role role = Role::slave;
   ImageState state = ImageState::synchronizing;
-  bool sealed = false;               // written by a clean close of this incarnation
+  bool sealed = false;  // written by a clean close of this incarnation
   std::string name;
-  std::uint64_t size = 0;            // bytes of the mirror
+  std::uint64_t size = 0;  // bytes of the mirror
   std::uint64_t device_size = 0;
   std::uint64_t label_position = 0;  // absolute
   Generation generation;
@@ -55,6 +55,7 @@ Status choose_label(std::span<const std::byte> copy_a, std::span<const std::byte
 // label to that incarnation, before it starts an opening of its own.
 // ok, or NO_LABEL.., FOREIGN_IMAGE, SWAPPED_IMAGES,
 // TRUNCATED_IMAGE, STALE_IMAGE, STALE_LOG, DIVERGED. `found` is the outcome of choose_label.
-Status judge_label(const Superblock& superblock, unsigned index, const Status& found, const Label& label, std::uint64_t device_size);
+Status judge_label(const Superblock& superblock, unsigned index, const Status& found, const Label& label,
+                   std::uint64_t device_size);
 
 }  // namespace blockmirror

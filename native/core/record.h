@@ -27,11 +27,11 @@
 
 namespace blockmirror {
 
-inline constexpr std::uint32_t kSectorLength = 512;         // bytes; the unit in which a write may tear
-inline constexpr std::uint32_t kSectorPayload = 496;        // bytes of it that carry the record
-inline constexpr std::uint32_t kMinimumRecordSize = 4096;   // bytes
-inline constexpr std::uint32_t kIntentBlockLength = 4096;   // bytes; one bit of a bitmap intent
-inline constexpr std::uint32_t kIntentBitmapBlocks = 256;   // one region of 1 MiB
+inline constexpr std::uint32_t kSectorLength = 512;                        // bytes; the unit in which a write may tear
+inline constexpr std::uint32_t kSectorPayload = 496;                       // bytes of it that carry the record
+inline constexpr std::uint32_t kMinimumRecordSize = 4096;                  // bytes
+inline constexpr std::uint32_t kIntentBlockLength = 4096;                  // bytes; one bit of a bitmap intent
+inline constexpr std::uint32_t kIntentBitmapBlocks = 256;                  // one region of 1 MiB
 using IntentBitmap = std::array<std::uint64_t, kIntentBitmapBlocks / 64>;  // bit i of word i/64 is block i
 
 // An intent as it stands in a record: an exact or coarse extent (one unit of 16 bytes), or the exact blocks of one
@@ -39,7 +39,7 @@ using IntentBitmap = std::array<std::uint64_t, kIntentBitmapBlocks / 64>;  // bi
 struct Intent {
   enum class Kind : std::uint8_t { extent = 1, bitmap = 2 };
   Kind kind = Kind::extent;
-  Extent extent;         // bitmap: the region, kIntentBitmapBlocks * kIntentBlockLength bytes
+  Extent extent;  // bitmap: the region, kIntentBitmapBlocks * kIntentBlockLength bytes
   IntentBitmap bitmap{};
   unsigned units() const { return kind == Kind::extent ? 1 : 3; }
 };
@@ -60,9 +60,11 @@ struct Record {
 // Units of intents that a record of that size holds.
 unsigned record_capacity(std::uint32_t record_size);
 // Fills `into` (record_size bytes) in full. The intents' units fit: asserted.
-void encode_record(const Uuid& log_uuid, const RecordHeader& header, std::span<const Intent> intents, std::span<std::byte> into);
+void encode_record(const Uuid& log_uuid, const RecordHeader& header, std::span<const Intent> intents,
+                   std::span<std::byte> into);
 // The record that formatting writes into slot `slot`: sequence slot, tail record_count, no intents.
-void encode_blank_record(const Uuid& log_uuid, std::uint32_t slot, std::uint32_t record_count, std::span<std::byte> into);
+void encode_blank_record(const Uuid& log_uuid, std::uint32_t slot, std::uint32_t record_count,
+                         std::span<std::byte> into);
 
 enum class SlotState : std::uint8_t { complete, mixed, broken };
 struct SectorStamp {
@@ -84,8 +86,8 @@ struct RingIdentity {
   std::uint32_t record_size = 0;
   std::uint32_t record_count = 0;
   std::uint32_t in_flight_limit = 0;
-  std::uint32_t opening = 0;          // low 32 bits of the superblock's open_count
-  std::uint64_t first_sequence = 0;   // of that opening
+  std::uint32_t opening = 0;         // low 32 bits of the superblock's open_count
+  std::uint64_t first_sequence = 0;  // of that opening
 };
 struct SlotDamage {
   std::uint32_t slot = 0;
@@ -99,7 +101,7 @@ struct SequencedIntent {
 struct RingScan {
   bool damaged = false;
   std::vector<SlotDamage> damage;
-  std::uint64_t sequence = 0;         // newest complete record
+  std::uint64_t sequence = 0;  // newest complete record
   std::uint64_t tail = 0;
   std::uint64_t durable_through = 0;
   std::uint32_t torn_records = 0;     // of the tail: dropped, their writes were never started

@@ -90,10 +90,11 @@ struct CompareResult {
 };
 
 // One name and one atomic-width number each; see Snapshot::counters and docs/API.md.
-#define BLOCKMIRROR_COUNTERS(X)                                                                                     \
-  X(reads)                                                                                                          \
-  X(writes) X(discards) X(flushes) X(bytesRead) X(bytesWritten) X(bytesDiscarded) X(coveredWrites) X(intentsLogged) \
-      X(logRecords) X(logBytes) X(retirements) X(regionsRetired) X(regionsCarried) X(budgetWaits) X(ringWaits)      \
+#define BLOCKMIRROR_COUNTERS(X)                                                                                \
+  X(reads)                                                                                                     \
+  X(writes)                                                                                                    \
+  X(discards) X(flushes) X(bytesRead) X(bytesWritten) X(bytesDiscarded) X(coveredWrites) X(intentsLogged)      \
+      X(logRecords) X(logBytes) X(retirements) X(regionsRetired) X(regionsCarried) X(budgetWaits) X(ringWaits) \
           X(rangeWaits) X(fractures)
 
 struct Counters {

@@ -21,23 +21,25 @@
 namespace blockmirror {
 
 inline constexpr std::uint32_t kFormatVersion = 1;
-inline constexpr std::uint64_t kSuperblockLength = 20480;         // bytes of one copy
-inline constexpr std::uint64_t kSuperblockCopyA = 0;              // bytes from the start of the log
+inline constexpr std::uint64_t kSuperblockLength = 20480;  // bytes of one copy
+inline constexpr std::uint64_t kSuperblockCopyA = 0;       // bytes from the start of the log
 inline constexpr std::uint64_t kSuperblockCopyB = 64 * 1024;
-inline constexpr std::uint64_t kHistoryPosition = 128 * 1024;     // reserved: ring of state changes
+inline constexpr std::uint64_t kHistoryPosition = 128 * 1024;  // reserved: ring of state changes
 inline constexpr std::uint64_t kHistoryLength = 64 * 1024;
 inline constexpr std::uint64_t kHeldLabelsPosition = 192 * 1024;  // reserved: labels of images adopted as they are
 inline constexpr std::uint64_t kHeldLabelsLength = 256 * 1024;
 inline constexpr std::uint64_t kRingPosition = 512 * 1024;
-inline constexpr std::uint64_t kMapLength = 1024 * 1024;          // fracture map of one slave
-inline constexpr std::uint64_t kPositionLimit = std::uint64_t{1} << 63;  // every position and length on disk is below it
+inline constexpr std::uint64_t kMapLength = 1024 * 1024;  // fracture map of one slave
+inline constexpr std::uint64_t kPositionLimit = std::uint64_t{1}
+                                                << 63;  // every position and length on disk is below it
 inline constexpr std::uint32_t kMaximumBlockSize = 64 * 1024;
 inline constexpr std::uint32_t kMaximumPhysicalBlockSize = 1024 * 1024;
 inline constexpr std::uint32_t kMaximumRecordSize = 64 * 1024;
 inline constexpr std::uint32_t kMinimumRecordCount = 8;
 inline constexpr std::uint32_t kMaximumRecordCount = 1024 * 1024;
-inline constexpr std::uint64_t kMaximumOpenCount = 0xffffffff;    // records carry it in 32 bits: one a second for 136 years
-inline constexpr std::size_t kImageNameLength = 31;               // bytes of UTF-8, without the terminator
+inline constexpr std::uint64_t kMaximumOpenCount =
+    0xffffffff;                                      // records carry it in 32 bits: one a second for 136 years
+inline constexpr std::size_t kImageNameLength = 31;  // bytes of UTF-8, without the terminator
 inline constexpr std::size_t kImagePathLength = 767;
 inline constexpr std::size_t kHostNameLength = 63;
 
@@ -81,8 +83,8 @@ struct RecoverySummary {
 };
 
 struct RingGeometry {
-  std::uint64_t position = 0;       // bytes
-  std::uint32_t record_size = 0;    // bytes, a multiple of the log's physical block
+  std::uint64_t position = 0;     // bytes
+  std::uint32_t record_size = 0;  // bytes, a multiple of the log's physical block
   std::uint32_t record_count = 0;
   std::uint32_t in_flight_limit = 0;  // records written at once; bounds the window of a torn tail
   std::uint64_t length() const { return std::uint64_t{record_size} * record_count; }
@@ -93,8 +95,8 @@ struct Superblock {
   std::uint64_t incompatible_features = 0;
   std::uint64_t update = 0;  // grows with every update; the higher valid copy is the newer one
   Uuid mirror_uuid;
-  Uuid log_uuid;             // of this formatting: no record of an earlier one is ever believed
-  std::uint64_t size = 0;    // bytes of the mirror
+  Uuid log_uuid;                          // of this formatting: no record of an earlier one is ever believed
+  std::uint64_t size = 0;                 // bytes of the mirror
   std::uint32_t block_size = 0;           // bytes; positions and lengths of requests are multiples of it
   std::uint32_t physical_block_size = 0;  // bytes; intents and range locks are widened to it
   std::uint64_t log_size = 0;
