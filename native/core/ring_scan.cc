@@ -33,9 +33,8 @@
 //   p3  Data moves under S only when S is durable.
 //   p4  An opening starts at H + 1 of a scan that found no damage, after a flush of the log. After damage the debt is
 //       everything, and the ring is rewritten in full, further on, before anything is retired.
-//   p5  Every record of an opening states a tail >= F: the first one retires or carries what came before, and is
-//   durable
-//       before a second one, if that could not say so itself.
+//   p5  Every record of an opening states a tail >= F: its first record retires or carries what came before, and no
+//       other is submitted that could not say so until that one is durable.
 //   p6  No request of an earlier opening lands any more (I11: it was awaited, or is fenced off).
 //
 // Why no live durable record is dropped (I13). Let R be durable, not retired, perhaps with data under it. Its slot was
