@@ -97,10 +97,11 @@ void EngineThread::loop() {
     }
     if (frozen && reactor_->requests_in_flight() == 0) return;
     bool may_sleep = frozen || !accept();
+    notify_if_due();  // of what was done as soon as it was started: the turn may sleep
+    publish();
     reactor_->turn(may_sleep);
     hungry_.store(false, std::memory_order_relaxed);
     notify_if_due();
-    publish();
   }
 }
 
