@@ -156,7 +156,7 @@ Task<Status> SessionHost::execute(Close&) {
   closing_ = true;
   Status status = co_await session_->close();
   while (active_ > 1) co_await settled_->wait();
-  images_.clear();
+  detach_images();
   log_ = Attached{};
   co_return status;
 }
