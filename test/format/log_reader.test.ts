@@ -1,0 +1,83 @@
+// Two readers that share no code must find the same in the golden vectors, which the native encoders made
+// (native/test/core/format_vectors_test.cc checks that they still do).
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { crc32c, decodeSlot, readImageLabel, readLabel, readLog, readSuperblock } from './log_reader';
+
+const vectors = path.join(__dirname, 'vectors');
+const LOG_UUID = '20212223-2425-2627-2829-2a2b2c2d2e2f';
+
+function bytesOf(name: string): Buffer {
+  const [head, ...rows] = readFileSync(path.join(vectors, `${name}.hex`), 'utf8')
+    .trim()
+    .split('\n');
+  const bytes = Buffer.alloc(Number(head?.split(' ')[1]));
+  for (const row of rows) {
+    const [offset, hex] = row.split(' ') as [string, string];
+    bytes.write(hex, Number.parseInt(offset, 16), 'hex');
+  }
+  return bytes;
+}
+
+const expected = (name: string): unknown => JSON.parse(readFileSync(path.join(vectors, `${name}.json`), 'utf8'));
+const namesOf = (prefix: RegExp): string[] =>
+  readdirSync(vectors)
+    .filter((name) => name.endsWith('.hex') && prefix.test(name))
+    .map((name) => name.slice(0, -'.hex'.length));
+
+describe('the second reader of the format', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'blockmirror-format-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('knows CRC-32C by its check value', () => {
+    expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
+  });
+
+  test('finds in the superblock what the native writer put there', () => {
+    expect(readSuperblock(bytesOf('superblock'))).toEqual(expected('superblock'));
+  });
+
+  test('finds in the label what the native writer put there', () => {
+    expect(readLabel(bytesOf('label'))).toEqual(expected('label'));
+  });
+
+  test('finds the label at the end of an image, whichever copy is whole', () => {
+    const image = Buffer.alloc(3 * 1024 * 1024 + 512);
+    const file = path.join(folder, 'image');
+    bytesOf('label').copy(image, 2 * 1024 * 1024 + 512 * 1024);
+    writeFileSync(file, image);
+    expect(readImageLabel(file)).toEqual(expected('label'));
+  });
+
+  test.each(namesOf(/^(record|slot)-/))('finds in the slot %s what the native reader finds', (name) => {
+    expect(decodeSlot(LOG_UUID, bytesOf(name))).toEqual(expected(name));
+  });
+
+  test.each(namesOf(/^log-/))('finds in the log %s what the native reader finds', (name) => {
+    const file = path.join(folder, name);
+    writeFileSync(file, bytesOf(name));
+    expect(readLog(file)).toEqual(expected(name));
+  });
+
+  test('refuses a superblock with a byte changed, whichever it is', () => {
+    const good = bytesOf('superblock');
+    for (let at = 0; at < good.length; at += 61) {
+      const bytes = Buffer.from(good);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 0x20, at);
+      expect(() => readSuperblock(bytes)).toThrow();
+    }
+  });
+
+  test('takes no byte of a record on trust', () => {
+    const good = bytesOf('record-intents');
+    for (let at = 0; at < good.length; at += 17) {
+      const bytes = Buffer.from(good);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 0x01, at);
+      expect(decodeSlot(LOG_UUID, bytes)).toEqual({ state: 'broken', stamps: [] });
+    }
+  });
+});
