@@ -4,7 +4,7 @@
 //
 // Whatever a suite reports, a crash, a test that was never run and anything left behind on the machine count as failed.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -33,7 +33,7 @@ function runCtest(flavour, environment, wrapper = []) {
 function runJest(name, config, environment, filters) {
   const report = path.join(results, `${name}.json`);
   rmSync(report, { force: true });
-  const jest = createRequire(import.meta.url).resolve('jest/bin/jest.js');
+  const jest = path.join(path.dirname(createRequire(import.meta.url).resolve('jest/package.json')), 'bin', 'jest.js');
   const args = [jest, '--config', config, '--runInBand', '--json', '--outputFile', report, ...filters];
   spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } });
   return readJestReport(report);
@@ -56,10 +56,20 @@ const suites = {
   tsan: (environment) => runCtest('tsan', { ...environment, ...threadOptions }, fixedAddresses),
 };
 
+// The count at the end is there whatever happens.
+function runOrFail(name, folder, filters) {
+  try {
+    return suites[name]({ TMPDIR: folder }, filters);
+  } catch (error) {
+    return { passed: 0, failed: 1, skipped: 0, failures: [`the runner: ${error.stack}`], skips: [] };
+  }
+}
+
 // Each suite has a temporary folder of its own, which shows what it left behind.
 function runSuite(name, filters) {
   const folder = mkdtempSync(path.join(os.tmpdir(), `blockmirror-${name}-`));
-  const counts = suites[name]({ TMPDIR: folder }, filters);
+  chmodSync(folder, 0o755); // some tests give up root
+  const counts = runOrFail(name, folder, filters);
   const leftovers = findLeftovers(folder);
   for (const leftover of leftovers) counts.failures.push(`left behind: ${leftover.what}`);
   counts.failed += leftovers.length;
