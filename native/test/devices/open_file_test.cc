@@ -408,3 +408,19 @@ TEST_CASE("open file: a descriptor does not outlive exec") {
   CHECK((::fcntl(file.descriptor(), F_GETFD) & FD_CLOEXEC) != 0);
   CHECK((::fcntl(file.descriptor(), F_GETFL) & O_DIRECT) != 0);
 }
+
+TEST_CASE("open file: the lock ends with its owner, though a forked child still has the descriptor") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  OpenFile file;
+  REQUIRE(OpenFile::open(directory / "image", {}, file).ok());
+  Child child([](const std::function<void()>& say_ready) {
+    say_ready();
+    for (;;) ::pause();
+    return 0;
+  });
+  REQUIRE(child.wait_until_ready());
+  CHECK(open_status(directory / "image", kImpatient).code == Code::BUSY);
+  file = OpenFile();
+  CHECK(open_status(directory / "image", kImpatient).ok());
+}
