@@ -57,7 +57,6 @@ void* EngineThread::thread_main(void* shared_engine) {
     engine.publish();
     engine.signal_started(status);
     engine.loop();
-    engine.publish();
   }
   { std::lock_guard lock(engine.life_mutex_); }  // request_stop is done with the reactor
   engine.host_.reset();
@@ -97,11 +96,10 @@ void EngineThread::loop() {
     }
     if (frozen && reactor_->requests_in_flight() == 0) return;
     bool may_sleep = frozen || !accept();
-    notify_if_due();  // of what was done as soon as it was started: the turn may sleep
-    publish();
+    deliver();  // what was done as soon as it was started: the turn may sleep
     reactor_->turn(may_sleep);
     hungry_.store(false, std::memory_order_relaxed);
-    notify_if_due();
+    deliver();
   }
 }
 
@@ -120,13 +118,14 @@ bool EngineThread::accept() {
   return !submissions.empty() || stop_requested_.load(std::memory_order_seq_cst);
 }
 
-void EngineThread::piece_done(Piece& piece) {
-  requests_->completions().push(requests_->index_of(piece));
-  completed_some_ = true;
-}
+void EngineThread::piece_done(Piece& piece) { done_.push_back(requests_->index_of(piece)); }
 
-void EngineThread::notify_if_due() {
-  if (!std::exchange(completed_some_, false)) return;
+// Hands over what is done, after the state that it led to: whoever has seen a completion never sees an older snapshot.
+void EngineThread::deliver() {
+  publish();
+  if (done_.empty()) return;
+  for (std::uint32_t index : done_) requests_->completions().push(index);
+  done_.clear();
   if (notified_.exchange(true, std::memory_order_seq_cst)) return;
   std::lock_guard lock(notify_mutex_);
   if (!muted_) options_.notify(options_.context);

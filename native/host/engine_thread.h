@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "../core/session.h"
 #include "../core/status.h"
@@ -69,7 +70,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   void loop();
   bool accept();
   void piece_done(Piece& piece);
-  void notify_if_due();
+  void deliver();
   void publish();
   void signal_started(const Status& status);
   void signal_ended();
@@ -99,7 +100,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   // Engine thread.
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<SessionHost> host_;
-  bool completed_some_ = false;
+  std::vector<std::uint32_t> done_;  // not yet handed over
 };
 
 }  // namespace blockmirror
