@@ -78,7 +78,7 @@ export class Engine {
       this.native = new binding.Engine({ device }, (count) => this.complete(count));
     } catch (refusal) {
       // The addon throws a status where there is no engine that could complete with one.
-      if (refusal instanceof TypeError) throw refusal;
+      if (typeof (refusal as NativeStatus).code !== 'number') throw refusal;
       throw errorOfStatus(binding.codes, refusal as NativeStatus);
     }
   }

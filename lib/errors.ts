@@ -293,7 +293,7 @@ function message(name: ErrorName, context: ErrorContext): string {
   const entry: ErrorEntry = ERRORS[name];
   const where = [
     context.image,
-    context.path === undefined ? undefined : `(${context.path})`,
+    context.path === undefined || context.path === '' ? undefined : `(${context.path})`,
     context.position === undefined ? undefined : `at byte ${context.position}`,
   ].filter((part) => part !== undefined);
   const prefix = where.length > 0 ? `${where.join(' ')}: ` : '';

@@ -4,7 +4,7 @@
  */
 import { open, unlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { BlockmirrorError } from './errors';
+import { BlockmirrorError, type SystemError } from './errors';
 
 const CHUNK = 1024 * 1024;
 
@@ -32,8 +32,8 @@ export async function writeZeroFile(
     await syncFolder(dirname(resolve(path)));
   } catch (error) {
     if (fresh) await unlink(path).catch(() => undefined);
-    if (error instanceof Error && 'syscall' in error) {
-      throw new BlockmirrorError('WRITE_FAILED', { image, path, cause: error, detail: error.message });
+    if ((error as SystemError).syscall !== undefined) {
+      throw new BlockmirrorError('WRITE_FAILED', { image, path, cause: error, detail: (error as Error).message });
     }
     throw error;
   } finally {

@@ -28,13 +28,15 @@ export interface StreamSource {
   datasync(): Promise<void>;
 }
 
+type Chunk = { buffer: Buffer; start: number } | { error: Error };
+
 export class MirrorReadable extends Readable {
   bytesRead = 0;
   private readonly last: number;
   /** Where the next read starts, and where the next byte to be pushed is. */
   private ahead: number;
   private position: number;
-  private readonly reads: Promise<{ buffer: Buffer; start: number } | Error>[] = [];
+  private readonly reads: Promise<Chunk>[] = [];
   private pushing = false;
 
   constructor(
@@ -61,8 +63,8 @@ export class MirrorReadable extends Readable {
       if (first === undefined) break;
       const outcome = await first;
       if (this.destroyed) return;
-      if (outcome instanceof Error) {
-        this.destroy(outcome);
+      if ('error' in outcome) {
+        this.destroy(outcome.error);
         return;
       }
       const from = this.position - outcome.start;
@@ -80,7 +82,7 @@ export class MirrorReadable extends Readable {
   }
 
   /** One chunk, up to the next multiple of CHUNK. Never rejects: the error is for whoever consumes it, in its turn. */
-  private readAhead(): Promise<{ buffer: Buffer; start: number } | Error> {
+  private readAhead(): Promise<Chunk> {
     const { blockSize, size } = this.source;
     const start = Math.floor(this.ahead / blockSize) * blockSize;
     const chunkEnd = Math.min(size, (Math.floor(this.ahead / CHUNK) + 1) * CHUNK);
@@ -88,7 +90,7 @@ export class MirrorReadable extends Readable {
     this.ahead = end;
     return this.source.read(Buffer.allocUnsafeSlow(end - start), start).then(
       ({ buffer }) => ({ buffer, start }),
-      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+      (error: Error) => ({ error }),
     );
   }
 }
@@ -209,8 +211,8 @@ export class MirrorWritable extends Writable {
         this.spare.push(buffer);
         this.oneSettled();
       },
-      (error: unknown) => {
-        this.failure ??= error instanceof Error ? error : new Error(String(error));
+      (error: Error) => {
+        this.failure ??= error;
         this.oneSettled();
         this.destroy(this.failure);
       },

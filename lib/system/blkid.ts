@@ -21,7 +21,8 @@ function run(tool: string, args: readonly string[]): Promise<ToolResult> {
     const options = { timeout: TIMEOUT_MS, env: { ...process.env, PATH: SEARCH, LC_ALL: 'C' }, maxBuffer: 1 << 20 };
     execFile(tool, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : error.code;
-      resolve({ exitCode: typeof code === 'number' ? code : null, stdout, stderr: stderr || (error?.message ?? '') });
+      const exitCode = typeof code === 'number' ? code : null;
+      resolve({ exitCode, stdout, stderr: exitCode === null ? (error?.message ?? '') : stderr });
     });
   });
 }

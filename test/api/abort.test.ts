@@ -1,0 +1,86 @@
+import { getEventListeners } from 'node:events';
+import { MIB, deviceKinds, useMirrors } from './support';
+
+const mirrors = useMirrors();
+
+describe.each(deviceKinds)('abort signals on %s', (device) => {
+  test('a signal that is aborted already rejects with its reason, and nothing is logged', async () => {
+    const { mirror } = await mirrors.make({ device });
+    const reason = new Error('not today');
+    const signal = AbortSignal.abort(reason);
+    const bytes = Buffer.alloc(512);
+    await expect(mirror.write(bytes, { position: 0, signal })).rejects.toBe(reason);
+    await expect(mirror.read(bytes, { position: 0, signal })).rejects.toBe(reason);
+    await expect(mirror.writev([bytes], 0, { signal })).rejects.toBe(reason);
+    await expect(mirror.readv([bytes], 0, { signal })).rejects.toBe(reason);
+    await expect(mirror.discard(0, 512, { signal })).rejects.toBe(reason);
+    expect(mirror.status().counters).toMatchObject({ writes: 0, reads: 0, discards: 0, logRecords: 0 });
+  });
+
+  test('requests that share a signal share one listener, which goes with the last of them', async () => {
+    const { mirror } = await mirrors.make({ device });
+    const { signal } = new AbortController();
+    const bytes = Buffer.alloc(512);
+    const writes = Array.from({ length: 100 }, (_, index) => mirror.write(bytes, { position: index * 512, signal }));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    await Promise.all(writes);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+
+  test('each aborted write either was done in full or rejects with the reason and changed nothing', async () => {
+    const { mirror } = await mirrors.make({ device });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const outcomes = Array.from({ length: 400 }, (_, index) =>
+      mirror.write(Buffer.alloc(8192, 1 + (index % 255)), { position: index * 8192, signal }).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toBe(signal.reason);
+          return false;
+        },
+      ),
+    );
+    controller.abort(new Error('enough'));
+    const done = await Promise.all(outcomes);
+    expect(done).toContain(false);
+    for (const [index, written] of done.entries()) {
+      const into = Buffer.alloc(8192);
+      await mirror.read(into, { position: index * 8192 });
+      expect(into[0]).toBe(written ? 1 + (index % 255) : 0);
+      expect(into.every((byte) => byte === into[0])).toBe(true);
+    }
+  });
+
+  test('an abort after the end changes nothing', async () => {
+    const { mirror } = await mirrors.make({ device });
+    const controller = new AbortController();
+    await mirror.write(Buffer.alloc(512), { position: 0, signal: controller.signal });
+    controller.abort();
+    await expect(mirror.read(Buffer.alloc(512), { position: 0 })).resolves.toMatchObject({ bytesRead: 512 });
+  });
+});
+
+test('a request that is cut into pieces stops between two of them', async () => {
+  const paths = await mirrors.create({ size: 80 * MIB });
+  const mirror = await mirrors.open(paths);
+  const controller = new AbortController();
+  const writing = mirror.write(Buffer.alloc(80 * MIB, 1), { position: 0, signal: controller.signal });
+  controller.abort(new Error('too long'));
+  await expect(writing).rejects.toThrow('too long');
+  expect(mirror.status().pendingRequests).toBe(0);
+});
+
+test('verify stops between two pieces, and the mirror goes on', async () => {
+  const { mirror } = await mirrors.make();
+  const controller = new AbortController();
+  const onProgress = (): void => controller.abort(new Error('seen enough'));
+  await expect(mirror.verify({ onProgress, signal: controller.signal })).rejects.toThrow('seen enough');
+  await mirror.write(Buffer.alloc(512), { position: 0 });
+});
+
+test('open and create stop at a signal and leave nothing open', async () => {
+  const signal = AbortSignal.abort(new Error('never'));
+  const paths = await mirrors.create();
+  await expect(mirrors.open(paths, { signal })).rejects.toThrow('never');
+  await mirrors.open(paths);
+});
