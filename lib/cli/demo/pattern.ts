@@ -29,15 +29,16 @@ export function fillUnits(into: Buffer, length: number, run: number, position: n
 }
 
 /**
- * Whether every sector of the unit read at `position` comes from write `acknowledged` or from a later one of that run.
- * Later is right too: the load may have had the next write to the same place in flight when it died.
+ * Whether every sector of the unit read at `position` comes from write `acknowledged` of `run`, or from a later one, of
+ * that run or of a later run. Later is right too: a load may have had its next write to the place in flight when it died.
  */
 export function holdsWrite(unit: Buffer, run: number, position: number, acknowledged: number): boolean {
   for (let offset = 0; offset < UNIT; offset += SECTOR) {
     const sector = unit.subarray(offset, offset + SECTOR);
+    const foundRun = sector.readUInt16LE(6);
     const sequence = Number(sector.readBigUInt64LE(16));
-    if (sequence < acknowledged) return false;
-    if (!sector.equals(Buffer.alloc(SECTOR, mark(run, position, sequence)))) return false;
+    if (foundRun < run || (foundRun === run && sequence < acknowledged)) return false;
+    if (!sector.equals(Buffer.alloc(SECTOR, mark(foundRun, position, sequence)))) return false;
   }
   return true;
 }
