@@ -27,10 +27,14 @@ describe('a unit', () => {
     expect(holdsWrite(unitOf(1, 8192, 7), 1, 8192, 6)).toBe(true);
   });
 
+  test('holds an acknowledged write when a later run has overwritten it, in flight when that run was killed', () => {
+    expect(holdsWrite(unitOf(2, 8192, 3), 1, 8192, 7)).toBe(true);
+  });
+
   test.each([
     ['an older write', unitOf(1, 8192, 6)],
     ['another place', unitOf(1, 4096, 7)],
-    ['another run', unitOf(2, 8192, 7)],
+    ['an earlier run', unitOf(0, 8192, 9)],
     ['nothing', Buffer.alloc(UNIT)],
   ])('from %s does not hold it', (_, unit) => {
     expect(holdsWrite(unit, 1, 8192, 7)).toBe(false);
