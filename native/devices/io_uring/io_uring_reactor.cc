@@ -37,7 +37,8 @@ class IoUringDevice final : public FileDevice {
   const int registered_;
 };
 
-IoUringReactor::IoUringReactor(unsigned queue_depth) : LoopReactor(queue_depth) {}
+IoUringReactor::IoUringReactor(unsigned queue_depth, RingFlavour best)
+    : LoopReactor(queue_depth), best_flavour_(best) {}
 
 IoUringReactor::~IoUringReactor() = default;
 
@@ -47,7 +48,7 @@ int IoUringReactor::probe(unsigned queue_depth) {
 }
 
 int IoUringReactor::set_up() {
-  if (const int error = ring_.open(entries_for(queue_depth())); error != 0) return error;
+  if (const int error = ring_.open(entries_for(queue_depth()), best_flavour_); error != 0) return error;
   BLOCKMIRROR_ASSERT(ring_.get()->cq.ring_entries > queue_depth(), "the completion queue could overflow");
   slots_.resize(queue_depth());
   free_slots_.reserve(queue_depth());

@@ -24,7 +24,7 @@ class IoUringDevice;
 
 class IoUringReactor final : public LoopReactor {
  public:
-  explicit IoUringReactor(unsigned queue_depth);
+  explicit IoUringReactor(unsigned queue_depth, RingFlavour best = RingFlavour::deferred);
   ~IoUringReactor() override;
 
   // 0, or the errno that says why this process cannot have such a reactor.
@@ -34,6 +34,7 @@ class IoUringReactor final : public LoopReactor {
   std::unique_ptr<Device> make_device(OpenFile file) override;
   void offer_memory(std::span<std::byte> memory) override;
 
+  RingFlavour flavour() const { return ring_.flavour(); }
   unsigned registered_buffers() const { return buffer_count_; }
   unsigned registered_files() const;
 
@@ -67,6 +68,7 @@ class IoUringReactor final : public LoopReactor {
   void arm_wake_up();
   void handle(const Answer& answer);
 
+  const RingFlavour best_flavour_;
   Ring ring_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;

@@ -1,6 +1,7 @@
 #include "ring.h"
 
 #include <cerrno>
+#include <iterator>
 
 namespace blockmirror {
 
@@ -14,6 +15,7 @@ constexpr unsigned kSingleIssuer = 1u << 12;  // IORING_SETUP_SINGLE_ISSUER
 constexpr unsigned kDeferTaskrun = 1u << 13;  // IORING_SETUP_DEFER_TASKRUN
 
 constexpr unsigned kSetupFlags[] = {
+    // by RingFlavour
     kSubmitAll | kSingleIssuer | kDeferTaskrun | kTaskrunFlag,
     kSubmitAll | kCoopTaskrun | kTaskrunFlag,
     0,
@@ -37,11 +39,11 @@ Ring::~Ring() {
   if (open_) io_uring_queue_exit(&ring_);
 }
 
-int Ring::open(unsigned entries) {
+int Ring::open(unsigned entries, RingFlavour best) {
   int outcome = -EINVAL;
-  for (const unsigned flags : kSetupFlags) {
-    outcome = io_uring_queue_init(entries, &ring_, flags);
-    if (outcome != -EINVAL) break;
+  for (auto i = static_cast<unsigned>(best); outcome == -EINVAL && i < std::size(kSetupFlags); ++i) {
+    outcome = io_uring_queue_init(entries, &ring_, kSetupFlags[i]);
+    flavour_ = static_cast<RingFlavour>(i);
   }
   if (outcome != 0) return -outcome;
   open_ = true;

@@ -2,9 +2,6 @@
 //
 // What a kernel can do is asked of the kernel (setup flags by trying, operations by IORING_REGISTER_PROBE), never
 // concluded from its version: distributions port features back, and seccomp takes them away.
-//   1. SINGLE_ISSUER, DEFER_TASKRUN: completions are worked on only when the engine thread asks for them
-//   2. COOP_TASKRUN: no interrupt of the engine thread for a completion
-//   3. none
 #pragma once
 
 #include <liburing.h>
@@ -12,6 +9,13 @@
 #include <cstdint>
 
 namespace blockmirror {
+
+// Best first; each falls back to the next where the kernel does not know its flags.
+enum class RingFlavour : std::uint8_t {
+  deferred,     // SINGLE_ISSUER, DEFER_TASKRUN: completions are worked on only when the engine thread asks for them
+  cooperative,  // COOP_TASKRUN: no interrupt of the engine thread for a completion
+  plain,
+};
 
 class Ring {
  public:
@@ -21,14 +25,15 @@ class Ring {
   ~Ring();
 
   // 0 or an errno; ENOSYS when the kernel has an io_uring that lacks what we need. By the thread that will use it.
-  int open(unsigned entries);
+  int open(unsigned entries, RingFlavour best = RingFlavour::deferred);
   io_uring* get() { return &ring_; }
-  unsigned setup_flags() const { return ring_.flags; }
+  RingFlavour flavour() const { return flavour_; }
   // Whether the kernel holds completions that it shows only after being entered.
   bool must_enter() const;
 
  private:
   io_uring ring_{};
+  RingFlavour flavour_ = RingFlavour::plain;
   bool open_ = false;
 };
 

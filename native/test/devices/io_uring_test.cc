@@ -8,7 +8,9 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <atomic>
 #include <cstddef>
+#include <thread>
 #include <vector>
 
 #include "loop.h"
@@ -155,6 +157,39 @@ TEST_CASE("io_uring: memory that memlock forbids to register is used unregistere
     return round_trips(reactor, directory / "image") ? 0 : 4;
   });
   CHECK(outcome == 0);
+}
+
+TEST_CASE("io_uring: the flavours of ring that older kernels have work as the best one does") {
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  for (const RingFlavour flavour : {RingFlavour::deferred, RingFlavour::cooperative, RingFlavour::plain}) {
+    IoUringReactor reactor(32, flavour);
+    REQUIRE(reactor.bind_to_this_thread().ok());
+    CHECK(reactor.flavour() >= flavour);
+    CHECK(round_trips(reactor, directory / "image"));
+    // Asleep with nothing to wait for, but for another thread and for a timer.
+    constexpr unsigned kMessages = 2000;
+    std::atomic<unsigned> sent = 0, received = 0;
+    std::thread sender([&] {
+      for (unsigned i = 1; i <= kMessages; ++i) {
+        while (received != i - 1) std::this_thread::yield();
+        sent = i;
+        reactor.wake();
+      }
+    });
+    while (received < kMessages) {
+      received = sent.load();
+      if (received < kMessages) reactor.turn(true);
+    }
+    sender.join();
+    bool fired = false;
+    Timer timer{.fire = [](void* context) { *static_cast<bool*>(context) = true; }, .context = &fired};
+    reactor.arm(timer, reactor.now_ns() + 1000000);
+    while (!fired) reactor.turn(true);
+    CHECK(round_trips(reactor, directory / "image"));
+  }
 }
 
 TEST_CASE("io_uring: more devices than the file table holds work as well") {
