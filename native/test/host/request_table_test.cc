@@ -185,7 +185,7 @@ TEST_CASE("request table: what does not fit is refused as a whole, and fits agai
   CHECK(table.write(2, pattern(4 * kMiB), 8 * kMiB) == Code::ok);
 }
 
-TEST_CASE("request table: every slot can hold a small request; pieces run out before commands do") {
+TEST_CASE("request table: every slot can hold a small request, and pieces run out before commands do") {
   Table table(kPendingBytes);
   for (std::uint32_t slot = 0; slot < kPendingRequests - 1; ++slot) {
     if (table->submit_flush(slot) != Code::ok) FAIL("refused at " << slot);
