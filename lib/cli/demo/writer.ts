@@ -14,6 +14,8 @@ export interface WriterOptions {
   log: string;
   run: number;
   device: 'auto' | 'io_uring' | 'threads';
+  /** Bytes; the mirror's default when absent. */
+  recoveryBudget?: number;
 }
 
 const PIPE = 3;
@@ -48,7 +50,8 @@ class AcknowledgementPipe {
 }
 
 async function main(options: WriterOptions): Promise<void> {
-  const mirror = await Mirror.open(options.log, { device: options.device });
+  const { log, device, recoveryBudget } = options;
+  const mirror = await Mirror.open(log, { device, ...(recoveryBudget === undefined ? {} : { recoveryBudget }) });
   const stripe = Math.floor(mirror.status().size / WRITERS / UNIT);
   const pipe = new AcknowledgementPipe();
   let sequence = 0;
