@@ -89,7 +89,8 @@ struct Region {
   bool referenced = false;              // written again without a log write since it was last stated
   bool listed = false;                  // stands in the list of durable regions
   bool queued = false;                  // waits to be stated
-  WaiterQueue waiters;                  // for its pending blocks
+  bool barred = false;                  // takes no new lease until it is retired or the bars are lifted
+  WaiterQueue waiters;                  // for its pending blocks, or for the end of its bar
   Region* older = nullptr;              // list of durable regions
   Region* newer = nullptr;
   Region* next = nullptr;  // hash chain, free list

@@ -18,10 +18,12 @@ IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& sta
       next_sequence_(start.next_sequence),
       durable_through_(start.next_sequence - 1),
       durable_tail_(start.tail),
+      newest_tail_(start.tail),
       records_(start.ring.in_flight_limit),
       work_(runtime),
       record_settled_(runtime),
-      budget_freed_(runtime) {
+      budget_freed_(runtime),
+      budget_turn_(runtime) {
   BLOCKMIRROR_ASSERT(budget_ >= kMinimumRecoveryBudget, "the recovery budget is below one region");
   for (RecordInFlight& record : records_) {
     record.buffer = AlignedBuffer(ring_.record_size);
@@ -41,11 +43,11 @@ Task<Status> IntentLog::cover(Extent extent, Lease& lease) {
   Region& region = coverage_.find_or_add(extent.position / kRegionLength);
   ++region.pins;
   bool logged = false;
-  while (failure_.ok() && !region.covered.contains(needed)) {
+  while (failure_.ok() && (region.barred || !region.covered.contains(needed))) {
     logged = true;
-    if (!(region.covered | region.pending).contains(needed) && !reserve_blocks(region, needed)) {
+    if (!region.barred && !is_asked_for(region, needed) && (budget_turn_taken_ || !reserve_blocks(region, needed))) {
       ++counters_.budgetWaits;
-      co_await budget_freed_.wait();
+      co_await wait_for_budget(region, needed);
       continue;
     }
     struct WaitForRegion : Waiter {
@@ -82,8 +84,25 @@ void IntentLog::settle(Lease& lease) {
   BLOCKMIRROR_ASSERT(region->leases > 0, "a lease was settled twice");
   --region->leases;
   region->last_settlement = flush_epoch_;
-  ++releases_;
-  if (retirement_wanted_ != nullptr && wants_retirement()) retirement_wanted_->wake_all();
+  if (wants_retirement()) want_retirement();
+}
+
+// First come, first served: otherwise small requests would take for ever the room that a large one waits for.
+Task<void> IntentLog::wait_for_budget(Region& region, const BlockSet& needed) {
+  if (budget_turn_taken_) co_await budget_turn_.wait();
+  budget_turn_taken_ = true;
+  while (failure_.ok() && !is_asked_for(region, needed) && !reserve_blocks(region, needed)) {
+    starves_for_budget_ = true;
+    want_retirement();
+    co_await budget_freed_.wait();
+  }
+  starves_for_budget_ = false;
+  if (!starves()) lift_bars();
+  if (budget_turn_.has_waiters()) {
+    budget_turn_.wake_one();
+  } else {
+    budget_turn_taken_ = false;
+  }
 }
 
 bool IntentLog::reserve_blocks(Region& region, const BlockSet& needed) {
@@ -97,7 +116,7 @@ bool IntentLog::reserve_blocks(Region& region, const BlockSet& needed) {
     region.pending = region.pending | wanted;
     enqueue(region);
   }
-  if (retirement_wanted_ != nullptr && (!fits || wants_retirement())) retirement_wanted_->wake_all();
+  if (wants_retirement()) want_retirement();
   return fits;
 }
 
@@ -148,6 +167,7 @@ IntentLog::RecordInFlight* IntentLog::compose() {
   record.stated.clear();
   record.intents.clear();
   record.retired_blocks = 0;
+  record.of_pass = false;
   record.sequence = next_sequence_;
   record.tail = tail_if_composed_now();
   unsigned units_left = capacity_units_;
@@ -155,20 +175,29 @@ IntentLog::RecordInFlight* IntentLog::compose() {
   if (order_ && !order_->ended) {
     const std::uint64_t tail_before = record.tail;
     compose_retirement(record, units_left);
-    worth_writing |= record.tail > tail_before;
+    record.of_pass = record.tail > tail_before;
+    worth_writing |= record.of_pass;
   }
   if (queue_waits && free_slots() > kReservedSlots) {
     compose_queue(record, units_left);
     worth_writing |= !record.stated.empty();
+    starves_for_ring_ = false;
+    if (!starves()) lift_bars();
   } else if (queue_waits) {
-    ++counters_.ringWaits;
-    if (retirement_wanted_ != nullptr) retirement_wanted_->wake_all();
+    if (!starves_for_ring_) {
+      starves_for_ring_ = true;
+      ++counters_.ringWaits;
+      want_retirement();
+    }
+    // Statements made since may have left slots behind that no tail has passed yet; nothing else would say so.
+    worth_writing |= record.tail > newest_tail_;
   }
   if (!worth_writing) return nullptr;
 
   RecordHeader header{record.sequence, opening_, generation_, durable_through_, record.tail};
   encode_record(log_uuid_, header, record.intents, record.buffer.span());
   record.busy = true;
+  newest_tail_ = std::max(newest_tail_, record.tail);
   ++in_flight_;
   ++next_sequence_;
   ++counters_.logRecords;
@@ -225,6 +254,7 @@ void IntentLog::compose_retirement(RecordInFlight& record, unsigned& units_left)
       record.retired_blocks += region->covered.count();
       region->covered = BlockSet{};
       region->touches = 0;
+      lift_bar(*region);
       coverage_.unlist(*region);
       coverage_.release_if_idle(*region);
       ++counters_.regionsRetired;
@@ -286,7 +316,7 @@ void IntentLog::settle_record(RecordInFlight& record, int error) {
       region.pending = region.pending - stated.blocks;
       coverage_.restated(region, record.sequence);
     }
-    while (Waiter* waiter = region.waiters.pop()) runtime_.make_ready(*waiter);
+    wake_waiters_of(region);
   }
   record.busy = false;
   if (durable) {
@@ -295,10 +325,10 @@ void IntentLog::settle_record(RecordInFlight& record, int error) {
     advance_durable_through();
     if (record.retired_blocks > 0) budget_freed_.wake_all();
   }
-  ++releases_;
   record_settled_.wake_all();
   work_.wake_all();
-  if (retirement_wanted_ != nullptr && wants_retirement()) retirement_wanted_->wake_all();
+  // A pass that only carried must not be the reason for the next one: that would go on as long as its leases are held.
+  if (!record.of_pass && wants_retirement()) want_retirement();
 }
 
 void IntentLog::advance_durable_through() { durable_through_ = std::max(durable_through_, oldest_in_flight() - 1); }
@@ -311,12 +341,17 @@ void IntentLog::flush_succeeded(std::uint64_t mark) { safe_mark_ = std::max(safe
 bool IntentLog::wants_retirement() const {
   const bool budget_low = coverage_.live_blocks() * kIntentBlockLength > budget_ - budget_ / 4;
   const bool ring_low = free_slots() < ring_.record_count / 4 + kReservedSlots;
-  return budget_low || ring_low;
+  return budget_low || ring_low || starves();
+}
+
+void IntentLog::want_retirement() {
+  if (retirement_wanted_ != nullptr) retirement_wanted_->raise();
 }
 
 IntentLog::RetirementGoal IntentLog::goal_under_pressure() const {
   RetirementGoal goal;
-  goal.live_blocks = budget_ / 2 / kIntentBlockLength;
+  // At least the largest request must find room, however small the budget.
+  goal.live_blocks = std::min(budget_ / 2, budget_ - kRegionLength) / kIntentBlockLength;
   goal.tail = next_sequence_ - std::min<std::uint64_t>(next_sequence_ - durable_tail_, ring_.record_count / 2);
   return goal;
 }
@@ -332,6 +367,40 @@ Task<Status> IntentLog::retire(RetirementGoal goal) {
   co_return failure_;
 }
 
+// A region that is written without pause always holds a lease or was written since the last flush began: it would be
+// carried for ever while somebody waits for room. Those barred drain, since a lease waits for nothing but devices; the
+// next pass retires them. As many as the largest request may need, and the whole group that holds the oldest slot.
+void IntentLog::bar_oldest() {
+  std::uint64_t blocks = 0;
+  for (const Region* region : barred_) blocks += region->covered.count();
+  const Region* const first = coverage_.oldest();
+  bool barred_any = false;
+  for (Region* region = coverage_.oldest(); region != nullptr; region = region->newer) {
+    if (blocks >= kIntentBitmapBlocks && region->sequence != first->sequence) break;
+    if (region->barred) continue;
+    region->barred = true;
+    barred_.push_back(region);
+    blocks += region->covered.count();
+    barred_any = true;
+  }
+  if (barred_any) want_retirement();
+}
+
+void IntentLog::wake_waiters_of(Region& region) {
+  while (Waiter* waiter = region.waiters.pop()) runtime_.make_ready(*waiter);
+}
+
+void IntentLog::lift_bar(Region& region) {
+  if (!region.barred) return;
+  region.barred = false;
+  std::erase(barred_, &region);
+  wake_waiters_of(region);
+}
+
+void IntentLog::lift_bars() {
+  while (!barred_.empty()) lift_bar(*barred_.back());
+}
+
 Task<Status> IntentLog::write_empty_record() {
   const std::uint64_t sequence = next_sequence_;
   empty_record_wanted_ = true;
@@ -345,14 +414,15 @@ void IntentLog::fail(Status status) {
   failure_ = status;
   for (std::size_t i = queue_head_; i < queue_.size(); ++i) {
     queue_[i]->queued = false;
-    while (Waiter* waiter = queue_[i]->waiters.pop()) runtime_.make_ready(*waiter);
+    wake_waiters_of(*queue_[i]);
   }
   queue_.clear();
   queue_head_ = 0;
+  lift_bars();
   budget_freed_.wake_all();
   record_settled_.wake_all();
   work_.wake_all();
-  if (retirement_wanted_ != nullptr) retirement_wanted_->wake_all();
+  want_retirement();
 }
 
 Task<void> IntentLog::shut_down() {

@@ -8,8 +8,10 @@
 //    record that retires them is composed.
 //  - I12: a record that failed fails everybody in its group and the whole log; its sequence is not used again.
 //  - I13: `tail` of a record passes only statements that are retired, or carried by the record itself; a slot is reused
-//    only when a durable tail has passed it. The last slots are kept for records that retire, so that a full ring
-//    always empties.
+//    only when a durable tail has passed it. The last slots are kept for records that move the tail, so that a full
+//    ring always empties.
+//  - Nobody starves: room in the budget is given first come first served, and when a pass made no room because its
+//    regions are written without pause, the oldest of them are barred: no new lease until they are retired.
 // Group commit: records are composed at the end of a loop turn, so that all intents of a turn, and those that arrive
 // while the records in flight are being written, share one.
 #pragma once
@@ -71,7 +73,11 @@ class IntentLog {
   // Whether the background should retire now: budget or ring are running low.
   bool wants_retirement() const;
   RetirementGoal goal_under_pressure() const;
-  void on_retirement_wanted(Condition& condition) { retirement_wanted_ = &condition; }
+  void on_retirement_wanted(Signal& signal) { retirement_wanted_ = &signal; }
+  // Somebody waits for room in the budget or the ring, which only a retirement makes.
+  bool starves() const { return starves_for_budget_ || starves_for_ring_; }
+  // After a pass that left somebody starving. Raises the wish for another pass when it barred anything new.
+  void bar_oldest();
 
   // Fails everybody who waits and whoever comes later with `status`.
   void fail(Status status);
@@ -79,8 +85,6 @@ class IntentLog {
   // Ends the background work; the log accepts nothing afterwards.
   Task<void> shut_down();
 
-  // Grows whenever something that may hold up a retirement went away: a lease, a record in flight.
-  std::uint64_t releases() const { return releases_; }
   std::uint64_t live_bytes() const { return coverage_.live_blocks() * kIntentBlockLength; }
   std::uint64_t regions() const { return coverage_.regions(); }
   std::uint64_t next_sequence() const { return next_sequence_; }
@@ -99,6 +103,7 @@ class IntentLog {
     std::uint64_t tail = 0;
     std::uint64_t retired_blocks = 0;
     bool busy = false;
+    bool of_pass = false;  // moves the tail for the pass under way, which waits for it
     std::vector<Stated> stated;
     std::vector<Intent> intents;
   };
@@ -127,9 +132,17 @@ class IntentLog {
   std::uint64_t free_slots() const { return durable_tail_ + ring_.record_count - next_sequence_; }
   std::uint64_t tail_if_composed_now() const;
   bool reserve_blocks(Region& region, const BlockSet& needed);
+  Task<void> wait_for_budget(Region& region, const BlockSet& needed);
+  bool is_asked_for(const Region& region, const BlockSet& needed) const {
+    return (region.covered | region.pending).contains(needed);
+  }
+  void want_retirement();
+  void wake_waiters_of(Region& region);
+  void lift_bar(Region& region);
+  void lift_bars();
   void enqueue(Region& region);
 
-  static constexpr std::uint64_t kReservedSlots = 2;  // for records that retire
+  static constexpr std::uint64_t kReservedSlots = 2;  // for records that move the tail
 
   Runtime& runtime_;
   Device& device_;
@@ -146,12 +159,12 @@ class IntentLog {
   std::uint64_t next_sequence_;
   std::uint64_t durable_through_;
   std::uint64_t durable_tail_;
+  std::uint64_t newest_tail_;  // of any record composed
   std::vector<RecordInFlight> records_;
   unsigned in_flight_ = 0;
   std::vector<Region*> queue_;  // regions to be stated, first come first
   std::size_t queue_head_ = 0;
 
-  std::uint64_t releases_ = 0;
   std::uint64_t flush_epoch_ = 0;
   std::uint64_t safe_mark_ = 0;  // newest flush that succeeded on all images
   std::optional<Order> order_;
@@ -162,8 +175,13 @@ class IntentLog {
   bool loop_ended_ = true;
   Condition work_;            // the writer may have something to compose
   Condition record_settled_;  // a record became durable or failed
-  Condition budget_freed_;
-  Condition* retirement_wanted_ = nullptr;
+  Condition budget_freed_;    // for the one whose turn it is
+  Condition budget_turn_;     // the turn is handed over, first come first served
+  bool budget_turn_taken_ = false;
+  bool starves_for_budget_ = false;
+  bool starves_for_ring_ = false;
+  std::vector<Region*> barred_;
+  Signal* retirement_wanted_ = nullptr;
 };
 
 }  // namespace blockmirror

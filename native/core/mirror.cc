@@ -36,7 +36,7 @@ class Mirror::Request {
   ~Request() {
     if (--mirror_.requests_in_flight_ > 0) return;
     mirror_.drained_.wake_all();
-    if (mirror_.closing_) mirror_.retirement_wanted_.wake_all();
+    if (mirror_.closing_) mirror_.retirement_wanted_.raise();
   }
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
@@ -46,17 +46,19 @@ class Mirror::Request {
 };
 
 Task<void> Mirror::admit() {
-  while (admitted_ >= kAdmitted) co_await admission_.wait();
+  if (admitted_ >= kAdmitted) {
+    co_await admission_.wait();  // the place of the one that left was handed over
+    co_return;
+  }
   ++admitted_;
 }
 
 void Mirror::leave() {
+  if (admission_.has_waiters()) return admission_.wake_one();
   --admitted_;
-  admission_.wake_one();
 }
 
 Status Mirror::may_write() const {
-  if (closing_) return Status::of(Code::CLOSED);
   if (!stopped_.ok()) return stopped_;
   if (!intents_.failure().ok()) return intents_.failure();
   if (membership_.receiving_slaves() == 0) return Status::of(Code::NO_SLAVE);
@@ -98,6 +100,7 @@ Task<Status> Mirror::discard(Extent extent) {
 
 Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, const std::atomic<bool>* cancelled) {
   BLOCKMIRROR_ASSERT(extent.end() <= size_, "a write reaches past the mirror");
+  if (closing_) co_return Status::of(Code::CLOSED);
   if (const Status refused = may_write(); !refused.ok()) co_return refused;
   Request counted(*this);
   co_await admit();
@@ -109,12 +112,15 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, con
     co_await held;
     IntentLog::Lease lease;
     status = co_await intents_.cover(widened, lease);  // I1
+    if (status.ok()) {
+      note_activity();
+      status = may_write();  // the last slave may have failed while it waited
+    }
     if (status.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire)) {
       status = Status::of(Code::ABORTED);
     }
     if (status.ok()) {
       ++writes_in_flight_;
-      note_activity();
       ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
       const ParallelOperation::Results results = co_await everywhere;
       status = co_await settle(results);             // I5, I11
@@ -138,9 +144,11 @@ Task<Status> Mirror::read(Extent extent, std::span<std::byte> into) {
     RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
     if (!held.granted()) ++counters_.rangeWaits;
     co_await held;
-    error = co_await membership_.images()[0]->read(extent.position, into);
+    if (stopped_.code != Code::MASTER_FAILED) error = co_await membership_.images()[0]->read(extent.position, into);
   }
   leave();
+  // I11: the write that failed may have been the one whose range this waited for.
+  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   if (error != 0) co_return Status::of(Code::READ_FAILED, 0, error, extent.position);
   ++counters_.reads;
   counters_.bytesRead += extent.length;
@@ -215,7 +223,7 @@ void Mirror::stop(Status status) {
   stopped_ = status;
   intents_.fail(status);
   flush_ended_.wake_all();
-  retirement_wanted_.wake_all();
+  retirement_wanted_.raise();
 }
 
 // --- retirement
@@ -235,12 +243,13 @@ void Mirror::quiet_timer_fired(void* context) {
     return;
   }
   mirror.quiet_ = true;
-  mirror.retirement_wanted_.wake_all();
+  mirror.retirement_wanted_.raise();
 }
 
 Task<Status> Mirror::retirement_pass(bool everything) {
   while (retiring_) co_await retirement_ended_.wait();
   retiring_ = true;
+  const bool starved = intents_.starves();
   Status status = co_await flush_images();
   if (status.ok()) {
     IntentLog::RetirementGoal goal = intents_.goal_under_pressure();
@@ -250,6 +259,7 @@ Task<Status> Mirror::retirement_pass(bool everything) {
       goal.spare_hot = false;
       status = co_await intents_.retire(goal);
     }
+    if (status.ok() && starved && intents_.starves()) intents_.bar_oldest();
   }
   retiring_ = false;
   retirement_ended_.wake_all();
@@ -262,11 +272,10 @@ Task<void> Mirror::retirement_loop() {
     const bool quiet = std::exchange(quiet_, false);
     const bool pressed = intents_.wants_retirement();
     if (stopped_.ok() && intents_.failure().ok() && (pressed || (quiet && intents_.live_bytes() > 0))) {
-      const std::uint64_t before = intents_.releases();
       (void)co_await retirement_pass(quiet);  // a failure has stopped the mirror; there is nobody else to tell
-      if (!intents_.wants_retirement() || intents_.releases() != before) continue;
     }
-    co_await retirement_wanted_.wait();
+    // Whatever can make another pass worthwhile raises it: a lease or a record that settled, somebody who needs room.
+    while (!retirement_wanted_.take()) co_await retirement_wanted_.wait();
   }
   loop_ended_ = true;
   drained_.wake_all();
@@ -281,7 +290,7 @@ Task<Status> Mirror::retire_all() {
 Task<Status> Mirror::close() {
   BLOCKMIRROR_ASSERT(!closing_, "a mirror was closed twice");
   closing_ = true;
-  retirement_wanted_.wake_all();
+  retirement_wanted_.raise();
   while (requests_in_flight_ > 0 || !loop_ended_) co_await drained_.wait();
   Status status = stopped_.ok() ? intents_.failure() : stopped_;
   if (status.ok()) status = co_await retirement_pass(true);

@@ -95,7 +95,7 @@ class Mirror {
   std::uint64_t writes_seen_ = 0;
   std::uint64_t writes_at_last_look_ = 0;
   Timer quiet_timer_;
-  Condition retirement_wanted_;
+  Signal retirement_wanted_;
   Condition retirement_ended_;
 };
 

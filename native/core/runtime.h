@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "assert.h"
 
@@ -107,6 +108,24 @@ class Condition {
  private:
   Runtime& runtime_;
   WaiterQueue waiters_;
+};
+
+// A condition for one coroutine that is often busy elsewhere: what was raised meanwhile is not lost.
+class Signal {
+ public:
+  explicit Signal(Runtime& runtime) : raised_again_(runtime) {}
+  void raise() {
+    raised_ = true;
+    raised_again_.wake_all();
+  }
+  bool raised() const { return raised_; }
+  // `while (!signal.take()) co_await signal.wait();`
+  bool take() { return std::exchange(raised_, false); }
+  Condition::Awaiter wait() { return raised_again_.wait(); }
+
+ private:
+  Condition raised_again_;
+  bool raised_ = false;
 };
 
 }  // namespace blockmirror
