@@ -66,10 +66,14 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
 
   into.block_size = 512;
   into.physical_block_size = 512;
-  for (const Device* image : images) {
-    const DeviceTraits& traits = image->traits();
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const DeviceTraits& traits = images[i]->traits();
     into.block_size = std::max({into.block_size, traits.logical_block_size, traits.offset_alignment});
     into.physical_block_size = std::max({into.physical_block_size, into.block_size, traits.physical_block_size});
+    if (into.block_size > kLabelCopyLength || into.physical_block_size > kMaximumPhysicalBlockSize) {
+      const std::uint32_t block = std::max(into.block_size, into.physical_block_size);
+      return Status::of(Code::UNSUPPORTED, static_cast<ImageIndex>(i), 0, block);
+    }
   }
   const std::uint64_t largest = largest_size(images) / into.block_size * into.block_size;
   into.size = options.size == 0 ? largest : options.size;
@@ -82,6 +86,10 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
   if (into.size % into.block_size != 0) return Status::of(Code::MISALIGNED, kNoImage, 0, into.block_size);
 
   const DeviceTraits& log_traits = log.traits();
+  const std::uint32_t log_block = std::max(log_traits.logical_block_size, log_traits.offset_alignment);
+  if (log_block > kMinimumRecordSize || log_traits.physical_block_size > kMaximumRecordSize) {
+    return Status::of(Code::UNSUPPORTED, kLogDevice, 0, std::max(log_block, log_traits.physical_block_size));
+  }
   into.ring.position = kRingPosition;
   into.ring.record_size = std::max(kMinimumRecordSize, log_traits.physical_block_size);
   into.ring.record_count = options.ring_records;

@@ -14,16 +14,16 @@
 namespace blockmirror {
 
 // Decides everything about a new mirror from its options and devices. Pure but for the random identities. TOO_SMALL
-// (image or log), MISALIGNED (size).
+// (image or log), MISALIGNED (size), UNSUPPORTED (blocks larger than a label or a record; position: how large).
 Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
                        std::span<Device* const> images, Superblock& into);
 
 // Writes log and labels of a planned superblock.
 Task<Status> write_formatted(Membership& membership, Superblock& superblock);
 
-// Replaces every record of a damaged ring by blank ones of the opening `superblock.open_count`, from
-// `first_sequence` on, a multiple of the record count beyond every sequence that any sector of the old ring carried. A
-// crash in the middle leaves a ring that still reads as damaged.
+// Replaces every record of a damaged ring by empty ones of the opening `superblock.open_count`, from `first_sequence`
+// on, a multiple of the record count beyond every sequence that any sector of the old ring carried. Only after the debt
+// is paid: a crash in the middle leaves a ring that either reads as damaged still, or as one in which nothing is live.
 Task<Status> rewrite_ring(Device& log, const Superblock& superblock);
 
 }  // namespace blockmirror

@@ -133,8 +133,10 @@ Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
 
 }  // namespace
 
-// Copy A of every image, then copy B: at any moment one copy of each label is whole.
+// Copy A of every image, then copy B: at any moment one copy of each label is whole. The update number is never used
+// for two contents: a crash between the copies would leave two that nobody can tell apart.
 Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
+  ++superblock_.update;
   std::vector<AlignedBuffer> buffers(images_.size());
   for (unsigned i = 0; i < images_.size(); ++i) {
     if ((images & image_bit(i)) == 0) continue;

@@ -6,8 +6,6 @@
 namespace blockmirror {
 namespace {
 
-constexpr std::uint64_t kCompareBlock = 4096;  // bytes; what is rewritten when only differing blocks are
-
 std::uint64_t differing_bytes(const std::byte* a, const std::byte* b, std::size_t length) {
   if (std::memcmp(a, b, length) == 0) return 0;
   std::uint64_t count = 0;
@@ -34,12 +32,17 @@ ImageBuffers::ImageBuffers(ImageSet images, std::size_t length) : buffers(kMaxIm
   }
 }
 
-void count_differences(Extent piece, ImageSet slaves, const ImageBuffers& images, CompareResult& into) {
+std::uint64_t compare_block_of(const Superblock& superblock) {
+  return std::max<std::uint64_t>(kSmallestCompareBlock, superblock.block_size);
+}
+
+void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const ImageBuffers& images,
+                       CompareResult& into) {
   for (unsigned i = 1; i < kMaxImages; ++i) {
     if ((slaves & image_bit(i)) == 0) continue;
     bool adjacent = false;
-    for (std::uint64_t at = 0; at < piece.length; at += kCompareBlock) {
-      const std::uint64_t length = std::min(kCompareBlock, piece.length - at);
+    for (std::uint64_t at = 0; at < piece.length; at += block) {
+      const std::uint64_t length = std::min(block, piece.length - at);
       const std::uint64_t bytes = differing_bytes(images.pointers[0] + at, images.pointers[i] + at, length);
       if (bytes == 0) {
         adjacent = false;
@@ -56,35 +59,43 @@ void count_differences(Extent piece, ImageSet slaves, const ImageBuffers& images
   }
 }
 
-Recovery::Recovery(Membership& membership, std::uint64_t mirror_size, ExtentSet debt)
-    : membership_(membership), mirror_size_(mirror_size), debt_(debt), uncopied_(std::move(debt)) {}
+Recovery::Recovery(Membership& membership, const Superblock& superblock, ExtentSet debt, bool needs_slave)
+    : membership_(membership),
+      mirror_size_(superblock.size),
+      compare_block_(compare_block_of(superblock)),
+      needs_slave_(needs_slave),
+      debt_(debt),
+      uncopied_(std::move(debt)) {}
 
 Task<Status> Recovery::flush_master() {
-  const int error = co_await membership_.images()[0]->flush();
-  co_return error == 0 ? Status::success() : Status::of(Code::MASTER_FAILED, 0, error);
+  if (master_error_ == 0) master_error_ = co_await membership_.images()[0]->flush();
+  co_return master_error_ == 0 ? Status::success() : Status::of(Code::MASTER_FAILED, 0, master_error_);
 }
 
 Task<Status> Recovery::flush_slaves() {
-  copied_since_flush_ = false;  // a copy that ends while the flush runs sets it again
+  const std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
   ParallelOperation everywhere(membership_.images(), membership_.receiving_slaves(),
                                request_of(Operation::flush, {}, nullptr));
   const ParallelOperation::Results results = co_await everywhere;
-  co_return co_await membership_.settle(results, Code::MASTER_FAILED);
+  const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
+  if (status.ok()) copies_flushed_ = std::max(copies_flushed_, ended);
+  co_return status;
 }
 
 Task<Status> Recovery::copy(Extent extent, bool compare, bool only_differing, CopyResult& into) {
   into.bytes_differed.assign(membership_.images().size() - 1, 0);
   into.bytes_copied.assign(membership_.images().size() - 1, 0);
   BLOCKMIRROR_ASSERT(extent.end() <= mirror_size_ && extent.length <= kCopyLength, "a copy reaches too far");
+  ++copies_begun_;
   const Status status = co_await copy_piece(extent, compare || only_differing, only_differing, into);
   if (status.ok()) uncopied_.remove(extent);
-  copied_since_flush_ = true;
+  ++copies_ended_;
   co_return status;
 }
 
 Task<Status> Recovery::copy_piece(Extent piece, bool compare, bool only_differing, CopyResult& into) {
   const ImageSet slaves = membership_.receiving_slaves();
-  if (slaves == 0) co_return Status::of(Code::NO_SLAVE);
+  if (slaves == 0) co_return needs_slave_ ? Status::of(Code::NO_SLAVE) : Status::success();
   const ImageSet read_from = compare ? static_cast<ImageSet>(slaves | 1u) : ImageSet{1};
   ImageBuffers images(read_from, piece.length);
   ParallelOperation reads(membership_.images(), read_from, request_of(Operation::read, piece, nullptr));
@@ -98,7 +109,7 @@ Task<Status> Recovery::copy_piece(Extent piece, bool compare, bool only_differin
   const ImageSet targets = slaves & static_cast<ImageSet>(~results.failed);
   CompareResult compared;
   compared.bytes_differed.assign(into.bytes_differed.size(), 0);
-  if (compare) count_differences(piece, targets, images, compared);
+  if (compare) count_differences(piece, compare_block_, targets, images, compared);
   for (std::size_t i = 0; i < compared.bytes_differed.size(); ++i) into.bytes_differed[i] += compared.bytes_differed[i];
   if (!only_differing) co_return co_await write_slaves(piece, targets, images.pointers[0], into);
   for (const Difference& difference : compared.differences) {
@@ -119,7 +130,8 @@ Task<Status> Recovery::write_slaves(Extent piece, ImageSet slaves, std::byte* by
   }
   const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (!status.ok()) co_return status;
-  co_return membership_.receiving_slaves() == 0 ? Status::of(Code::NO_SLAVE) : Status::success();
+  const bool pointless = needs_slave_ && membership_.receiving_slaves() == 0;
+  co_return pointless ? Status::of(Code::NO_SLAVE) : Status::success();
 }
 
 }  // namespace blockmirror

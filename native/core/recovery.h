@@ -21,7 +21,9 @@ namespace blockmirror {
 
 class Recovery {
  public:
-  Recovery(Membership& membership, std::uint64_t mirror_size, ExtentSet debt);
+  // `needs_slave`: whether to go on is pointless with no slave left. It is for a mirror that is being made; the debt of
+  // an existing one then means nothing any more, every slave being failed, durably, as a whole.
+  Recovery(Membership& membership, const Superblock& superblock, ExtentSet debt, bool needs_slave);
 
   const ExtentSet& debt() const { return debt_; }
   // Not yet copied. Bytes of it are uncertain: the images may really differ there.
@@ -32,7 +34,10 @@ class Recovery {
   Task<Status> flush_master();
   Task<Status> copy(Extent extent, bool compare, bool only_differing, CopyResult& into);
   Task<Status> flush_slaves();
-  bool may_retire() const { return uncopied_.empty() && !copied_since_flush_; }
+  bool may_retire() const {
+    return uncopied_.empty() && copies_begun_ == copies_ended_ && copies_flushed_ == copies_ended_ &&
+           master_error_ == 0;
+  }
 
  private:
   Task<Status> copy_piece(Extent piece, bool compare, bool only_differing, CopyResult& into);
@@ -40,10 +45,18 @@ class Recovery {
 
   Membership& membership_;
   const std::uint64_t mirror_size_;
+  const std::uint64_t compare_block_;
+  const bool needs_slave_;
   ExtentSet debt_;
   ExtentSet uncopied_;
-  bool copied_since_flush_ = false;
+  int master_error_ = 0;  // of a flush; never retried (I11)
+  std::uint64_t copies_begun_ = 0;
+  std::uint64_t copies_ended_ = 0;
+  std::uint64_t copies_flushed_ = 0;  // copies that had ended when the last flush that succeeded began
 };
+
+// What is counted and rewritten as one: 4 KiB, or the largest block if that is larger.
+std::uint64_t compare_block_of(const Superblock& superblock);
 
 // Reads master and slaves of a piece and reports where they differ. Shared by verify (recovery) and compare (running).
 // `read` gets the buffers filled: under the range lock when the mirror runs.
@@ -52,8 +65,11 @@ struct ImageBuffers {
   std::vector<AlignedBuffer> buffers;  // by image; empty when not of the set
   std::vector<std::byte*> pointers;
 };
-void count_differences(Extent piece, ImageSet slaves, const ImageBuffers& images, CompareResult& into);
+void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const ImageBuffers& images,
+                       CompareResult& into);
 // A copy rewrites just what it finds here, so that it must hold the worst case: every other block, on every slave.
-inline constexpr std::size_t kReportedDifferences = kCopyLength / 4096 / 2 * (kMaxImages - 1) + kMaxImages;
+inline constexpr std::uint64_t kSmallestCompareBlock = 4096;
+inline constexpr std::size_t kReportedDifferences =
+    kCopyLength / kSmallestCompareBlock / 2 * (kMaxImages - 1) + kMaxImages;
 
 }  // namespace blockmirror

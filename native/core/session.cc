@@ -59,13 +59,27 @@ struct Session::State {
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
   std::optional<Recovery> recovery;
   std::optional<Mirror> mirror;
-  // Recovery steps under way; close() waits for them.
+  // Steps under way; close() waits for them, and refuses those that come later.
   unsigned steps_in_flight = 0;
   Condition steps_ended{runtime};
+  bool retiring_debt = false;  // from here to the running mirror no other step may see half of it
+  bool closing = false;
+  Status close_status;
+  Condition closed{runtime};
+  Status broken;  // a flush of the master failed: never retried (I11)
 
   std::uint64_t next_sequence = 0;  // of the incarnation that activate or format began
 
   Extent whole() const { return {0, superblock.size}; }
+  Status may_step(std::initializer_list<Phase> allowed) {
+    note_stop();
+    if (closing) return Status::of(Code::CLOSED);
+    return one_of(phase, allowed) && !retiring_debt ? Status::success() : wrong_phase();
+  }
+  Task<Status> pay_debt(RecoverySummary summary);
+  Task<Status> write_new_ring();
+  Task<Status> seal();
+  Task<Status> shut_down();
   void start_mirror(std::uint64_t tail);
   Task<Status> begin_incarnation(const ActivateOptions& options);
   Task<Status> finish_format();
@@ -100,7 +114,9 @@ std::uint32_t Session::memory_alignment() const {
 
 Task<Status> Session::load_superblock() {
   State& s = *state_;
-  if (s.phase != Phase::idle || !s.membership.has_log()) co_return wrong_phase();
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
+  if (!s.membership.has_log()) co_return wrong_phase();
   const Status status = co_await read_superblock(s.membership.log(), s.superblock);
   if (!status.ok()) co_return status;
   if (s.membership.log().traits().size < s.superblock.log_size) {
@@ -112,7 +128,8 @@ Task<Status> Session::load_superblock() {
 
 Task<Status> Session::assess(Assessment& into) {
   State& s = *state_;
-  if (s.phase != Phase::loaded) co_return wrong_phase();
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
   RingReading ring = co_await read_ring(s.membership.log(), s.superblock);
   const RingScan& scan = ring.scan;
   into = Assessment{};
@@ -177,23 +194,29 @@ Task<Status> Session::assess(Assessment& into) {
 // then may anything be written. A restored old image or log shows itself by carrying neither.
 Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
   Superblock& b = superblock;
+  // What the scan found may have been in the log's volatile cache when the last opener was killed. The sequences and the
+  // tail of this opening build upon it.
+  if (const int error = co_await membership.log().flush(); error != 0) {
+    co_return Status::of(Code::LOG_FAILED, kLogDevice, error);
+  }
   if (b.lifecycle == Lifecycle::opening) {
     // The last opening was cut off with some labels of its incarnation and some of the one before. Finish it first, so
     // that there is never more than one incarnation that a label may lag behind.
     Status status = co_await membership.write_labels(membership.receiving(), false);
+    if (!status.ok()) co_return status;
     b.lifecycle = Lifecycle::open;
-    if (status.ok()) status = co_await membership.write_superblock();
+    status = co_await membership.write_superblock();
     if (!status.ok()) co_return status;
   }
+  next_sequence = scanned_sequence + 1;
   if (ring_damaged) {
     // Beyond everything that any sector of the damaged ring says, and a lap more, so that no old record can pass for
-    // the last lap of a new one. The ring itself is rewritten when its debt is paid, not before.
-    const std::uint64_t laps = highest_sequence / b.ring.record_count + 2;
+    // the last lap of a new one. The ring itself is rewritten when its debt is paid, not before: until then it ends
+    // before its first sequence, which is damage to every later scan, even where this one's finding would not recur.
+    const std::uint64_t laps = std::max(highest_sequence, b.first_sequence) / b.ring.record_count + 2;
     next_sequence = laps * b.ring.record_count;
-  } else {
-    next_sequence = scanned_sequence + 1;
-    b.first_sequence = next_sequence;
   }
+  b.first_sequence = next_sequence;
   b.previous_incarnation = b.incarnation;
   ++b.open_count;
   runtime.random(b.incarnation.bytes);
@@ -215,16 +238,19 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
 
 Task<Status> Session::activate(ActivateOptions options) {
   State& s = *state_;
-  if (s.phase != Phase::loaded || !s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+  if (!s.broken.ok()) co_return s.broken;
   for (const Status& verdict : s.verdicts) {
     if (!verdict.ok()) co_return verdict;
   }
   s.recovery_budget = options.recovery_budget;
   const Status status = co_await s.begin_incarnation(options);
   if (!status.ok()) co_return status;
-  s.recovery.emplace(s.membership, s.superblock.size, s.debt);
-  const Status flushed = co_await s.recovery->flush_master();  // I4: before the first read
-  if (!flushed.ok()) co_return flushed;
+  s.recovery.emplace(s.membership, s.superblock, s.debt, false);
+  s.broken = co_await s.recovery->flush_master();  // I4: before the first read
+  if (!s.broken.ok()) co_return s.broken;
   if (!s.clean) {
     s.phase = Phase::recovering;
     co_return Status::success();
@@ -251,10 +277,10 @@ void Session::State::start_mirror(std::uint64_t tail) {
 
 Task<Status> Session::format(FormatOptions options) {
   State& s = *state_;
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
   const std::size_t count = s.membership.images().size();
-  if (s.phase != Phase::idle || !s.membership.has_log() || count < 2 || options.images.size() != count) {
-    co_return wrong_phase();
-  }
+  if (!s.membership.has_log() || count < 2 || options.images.size() != count) co_return wrong_phase();
   Status status = plan_superblock(s.runtime, options, s.membership.log(), s.membership.images(), s.superblock);
   if (!status.ok()) co_return status;
   status = co_await write_formatted(s.membership, s.superblock);
@@ -267,7 +293,7 @@ Task<Status> Session::format(FormatOptions options) {
   } else {
     debt.add(s.whole());
   }
-  s.recovery.emplace(s.membership, s.superblock.size, std::move(debt));
+  s.recovery.emplace(s.membership, s.superblock, std::move(debt), true);
   s.phase = Phase::formatting;
   co_return Status::success();
 }
@@ -289,14 +315,14 @@ Task<Status> Session::State::finish_format() {
 Task<Status> Session::recover_flush_master() {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
-  if (!one_of(s.phase, {Phase::recovering, Phase::formatting})) co_return wrong_phase();
+  if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
   co_return co_await s.recovery->flush_master();
 }
 
 Task<Status> Session::recover_copy(Extent extent, bool compare, bool only_differing, CopyResult& into) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
-  if (!one_of(s.phase, {Phase::recovering, Phase::formatting})) co_return wrong_phase();
+  if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
   if (extent.empty() || extent.end() > s.superblock.size || extent.length > kCopyLength) {
     co_return Status::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
   }
@@ -306,42 +332,70 @@ Task<Status> Session::recover_copy(Extent extent, bool compare, bool only_differ
 Task<Status> Session::recover_flush_slaves() {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
-  if (!one_of(s.phase, {Phase::recovering, Phase::formatting})) co_return wrong_phase();
+  if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
   co_return co_await s.recovery->flush_slaves();
 }
 
 Task<Status> Session::recover_verify(Extent extent, CompareResult& into) {
-  if (!one_of(state_->phase, {Phase::recovering, Phase::formatting})) co_return wrong_phase();
+  const Status refused = state_->may_step({Phase::recovering, Phase::formatting});
+  if (!refused.ok()) co_return refused;
   co_return co_await compare(extent, into);
 }
 
 Task<Status> Session::recover_retire(RecoverySummary summary) {
   State& s = *state_;
+  const Status refused = s.may_step({Phase::recovering, Phase::formatting});
+  if (!refused.ok()) co_return refused;
+  // A copy under way would still write when ordinary writes do, and hold no range.
+  if (s.steps_in_flight > 0 || !s.recovery->may_retire()) co_return wrong_phase();
   Step step(s.steps_in_flight, s.steps_ended);
-  if (!one_of(s.phase, {Phase::recovering, Phase::formatting}) || !s.recovery->may_retire()) co_return wrong_phase();
-  const bool formatting = s.phase == Phase::formatting;
-  std::uint64_t tail = s.scanned_tail;
-  if (s.ring_damaged) {
-    s.superblock.first_sequence = s.next_sequence;
-    Status status = co_await s.membership.write_superblock();
-    if (status.ok()) status = co_await rewrite_ring(s.membership.log(), s.superblock);
+  s.retiring_debt = true;
+  const Status status = co_await s.pay_debt(std::move(summary));
+  s.retiring_debt = false;
+  co_return status;
+}
+
+Task<Status> Session::State::pay_debt(RecoverySummary summary) {
+  const bool formatting = phase == Phase::formatting;
+  std::uint64_t tail = scanned_tail;
+  if (!membership.durable()) {
+    const Status status = co_await membership.make_durable();
     if (!status.ok()) co_return status;
-    s.next_sequence += s.superblock.ring.record_count;
-    tail = s.next_sequence - 1;
-    s.ring_damaged = false;
+  }
+  if (ring_damaged) {
+    const Status status = co_await write_new_ring();
+    if (!status.ok()) co_return status;
+    tail = next_sequence - 1;
   }
   if (formatting) {
-    const Status status = co_await s.finish_format();
+    const Status status = co_await finish_format();
     if (!status.ok()) co_return status;
   }
-  s.recovery.reset();
-  s.debt.clear();
-  s.start_mirror(tail);
-  Status status = co_await s.mirror->log().write_empty_record();
+  recovery.reset();
+  debt.clear();
+  start_mirror(tail);
+  retiring_debt = false;
+  Status status = co_await mirror->log().write_empty_record();
   if (!status.ok() || formatting) co_return status;
-  summary.finished_at_ms = s.runtime.wall_clock_ms();
-  s.superblock.last_recovery = summary;
-  co_return co_await s.membership.write_superblock();
+  summary.finished_at_ms = runtime.wall_clock_ms();
+  superblock.last_recovery = summary;
+  co_return co_await membership.write_superblock();
+}
+
+Task<Status> Session::State::write_new_ring() {
+  if (superblock.first_sequence != next_sequence) {
+    superblock.first_sequence = next_sequence;
+    const Status status = co_await membership.write_superblock();
+    if (!status.ok()) co_return status;
+  }
+  const Status status = co_await rewrite_ring(membership.log(), superblock);
+  if (!status.ok()) {
+    next_sequence += 2 * superblock.ring.record_count;  // I12: another attempt is another set of sequences
+    co_return status;
+  }
+  next_sequence += superblock.ring.record_count;
+  ring_damaged = false;
+  co_return Status::success();
 }
 
 // --- comparing
@@ -350,7 +404,8 @@ Task<Status> Session::recover_retire(RecoverySummary summary) {
 Task<Status> Session::compare(Extent extent, CompareResult& into) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
-  if (!one_of(s.phase, {Phase::recovering, Phase::formatting, Phase::running})) co_return wrong_phase();
+  const Status refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
+  if (!refused.ok()) co_return refused;
   into = CompareResult{};
   into.bytes_differed.assign(s.superblock.images.size() - 1, 0);
   if (extent.empty() || extent.end() > s.superblock.size || extent.length > kCopyLength) {
@@ -376,7 +431,7 @@ Task<Status> Session::compare(Extent extent, CompareResult& into) {
       if ((results.failed & image_bit(i)) == 0) continue;
       co_return Status::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
     }
-    count_differences(piece, images & static_cast<ImageSet>(~1u), buffers, into);
+    count_differences(piece, compare_block_of(s.superblock), images & static_cast<ImageSet>(~1u), buffers, into);
     at = piece.end();
   }
   co_return Status::success();
@@ -384,18 +439,20 @@ Task<Status> Session::compare(Extent extent, CompareResult& into) {
 
 Task<Status> Session::mark_verified() {
   State& s = *state_;
-  if (s.phase != Phase::running) co_return wrong_phase();
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
   for (ImageRecord& image : s.superblock.images) {
     if (image.state == ImageState::assumed) image.state = ImageState::in_sync;
   }
   Status status = co_await s.membership.write_superblock();
   if (status.ok()) status = co_await s.membership.write_labels(s.membership.receiving(), false);
+  if (status.ok() && !s.membership.durable()) status = co_await s.membership.make_durable();
   if (!status.ok()) s.mirror->stop(status);  // half a change of state must not be built upon
   co_return status;
 }
 
 Task<Status> Session::retire_all() {
-  if (state_->phase != Phase::running) co_return wrong_phase();
+  if (const Status refused = state_->may_step({Phase::running}); !refused.ok()) co_return refused;
   co_return co_await state_->mirror->retire_all();
 }
 
@@ -447,31 +504,43 @@ Task<Status> Session::flush() {
 // --- the end
 // ------------------------------------------------------------------------------------------------------------
 
-// Seals labels before the superblock: a sealed log whose label is not sealed has an image of another time.
 Task<Status> Session::close() {
   State& s = *state_;
+  if (s.closing) {
+    while (s.phase != Phase::closed) co_await s.closed.wait();
+    co_return s.close_status;
+  }
+  s.closing = true;
   while (s.steps_in_flight > 0) co_await s.steps_ended.wait();
-  if (s.phase == Phase::closed) co_return Status::success();
-  s.note_stop();
-  const bool stopped = s.phase == Phase::stopped;
-  if (!s.mirror) {
-    s.recovery.reset();
-    s.phase = Phase::closed;
-    co_return Status::success();
-  }
-  Status status = co_await s.mirror->close();
-  if (status.ok()) {
-    s.superblock.sealed_sequence = s.mirror->log().next_sequence() - 1;
-    status = co_await s.membership.write_labels(s.membership.receiving(), true);
-  }
-  if (status.ok() && !s.membership.durable()) status = co_await s.membership.make_durable();
-  if (status.ok()) {
-    s.superblock.lifecycle = Lifecycle::sealed;
-    status = co_await s.membership.write_superblock();
-  }
+  s.close_status = co_await s.shut_down();
   s.mirror.reset();
+  s.recovery.reset();
   s.phase = Phase::closed;
+  s.closed.wake_all();
+  co_return s.close_status;
+}
+
+Task<Status> Session::State::shut_down() {
+  if (!mirror) co_return Status::success();
+  note_stop();
+  const bool stopped = phase == Phase::stopped;
+  Status status = co_await mirror->close();
+  if (status.ok()) status = co_await seal();
   co_return stopped ? Status::success() : status;  // a mirror that had stopped was only let go; it stays unclean
+}
+
+// Labels before the superblock: a sealed log whose label is not sealed has an image of another time. A slave that fails
+// here is a fracture like any other; recording it breaks the seal of the other labels, which are then sealed anew.
+Task<Status> Session::State::seal() {
+  superblock.sealed_sequence = mirror->log().next_sequence() - 1;
+  do {
+    Status status;
+    if (!membership.durable()) status = co_await membership.make_durable();
+    if (status.ok()) status = co_await membership.write_labels(membership.receiving(), true);
+    if (!status.ok()) co_return status;
+  } while (!membership.durable());
+  superblock.lifecycle = Lifecycle::sealed;
+  co_return co_await membership.write_superblock();
 }
 
 Snapshot Session::snapshot() const {
