@@ -58,11 +58,11 @@ test('recovery killed at 20 moments, and run again: equal, nothing acknowledged 
   const { size } = await Mirror.create({ log: files.log, master: files.master, slaves: [files.slave], size: SIZE });
   const mirror = { log: files.log, images: [files.master, files.slave], size };
   const ledger = new Ledger();
-  await breakMirror(files, ledger, 3000);
+  await breakMirror(files, ledger, 3000, 1);
   const duration = await durationOf(['recover', files.log]);
   let kills = 0;
   for (let moment = 1; moment <= 20; moment += 1) {
-    await breakMirror(files, ledger, 500);
+    await breakMirror(files, ledger, 500, 1 + moment);
     const before = await inspect(files.log);
     kills += (await killCommand(['recover', files.log], (duration * moment) / 20)) ? 1 : 0;
     const after = await inspect(files.log);

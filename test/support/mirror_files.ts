@@ -35,9 +35,9 @@ export async function createMirrorFiles(folder: string, size = '16MiB', ...more:
   return files;
 }
 
-/** Opens it in another process, writes, and kills that process in the middle. */
-export async function breakMirror(files: MirrorFiles, ledger = new Ledger(), writes = 200): Promise<Ledger> {
-  const writer = startChildWriter({ log: files.log, run: 1, device: 'auto' }, ledger);
+/** Opens it in another process, writes, and kills that process in the middle. A ledger's runs have numbers that grow. */
+export async function breakMirror(files: MirrorFiles, ledger = new Ledger(), writes = 200, run = 1): Promise<Ledger> {
+  const writer = startChildWriter({ log: files.log, run, device: 'auto' }, ledger);
   try {
     await writer.acknowledged(writes);
   } finally {
