@@ -377,14 +377,20 @@ const POSITIONED: ReadonlySet<ErrorName> = new Set<ErrorName>([
 
 /** Node's own error for an argument of a wrong type. */
 export function invalidArgumentType(name: string, expected: string, actual: unknown): TypeError {
-  const received =
-    actual === null || actual === undefined
-      ? String(actual)
-      : typeof actual === 'object'
-        ? `an instance of ${(actual as object).constructor?.name ?? 'Object'}`
-        : typeof actual === 'function'
-          ? `function ${actual.name}`
-          : `type ${typeof actual} (${String(actual).slice(0, 28)})`;
+  const received = describe(actual);
   const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${received}`);
   return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+function describe(value: unknown): string {
+  switch (typeof value) {
+    case 'object':
+      return value === null ? 'null' : `an instance of ${value.constructor?.name ?? 'Object'}`;
+    case 'function':
+      return `function ${value.name}`;
+    case 'undefined':
+      return 'undefined';
+    default:
+      return `type ${typeof value} (${String(value).slice(0, 28)})`;
+  }
 }

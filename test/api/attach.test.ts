@@ -1,0 +1,200 @@
+/** I8 and I9 through the API: no stale or foreign image, no second opener, and what the error says. */
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, unlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { inspect, recover } from '../../lib/index';
+import { writeFileInFull } from '../support/temporary_folder';
+import { MIB, MIRROR_SIZE, type Paths, deviceKinds, failure, overwrite, pattern, useMirrors } from './support';
+
+const mirrors = useMirrors();
+
+function copyOf(path: string): string {
+  const copy = join(mirrors.folder(), 'copies', basename(path));
+  mkdirSync(join(mirrors.folder(), 'copies'), { recursive: true });
+  copyFileSync(path, copy);
+  return copy;
+}
+
+async function writeOnce(paths: Paths, seed: number): Promise<void> {
+  const mirror = await mirrors.open(paths);
+  await mirror.write(pattern(4096, seed), { position: 0 });
+  await mirror.close();
+}
+
+describe.each(deviceKinds)('on %s', (device) => {
+  test('a second opener is refused, and told who holds the mirror', async () => {
+    const { paths } = await mirrors.make({ device });
+    const error = await failure(mirrors.open(paths, { device }), 'BUSY');
+    expect(error.message).toContain(`process ${process.pid} (`);
+    expect(error.message).toMatch(/since 20\d\d-/);
+    expect(error.image).toBe('log');
+  });
+
+  test('a mirror that was closed, or whose engine has ended, can be opened at once', async () => {
+    const { mirror, paths } = await mirrors.make({ device });
+    await mirror.close();
+    const again = await mirrors.open(paths, { device });
+    mirrors.crash(again);
+    await mirrors.open(paths, { device });
+  });
+});
+
+test('an image that another mirror holds is refused with its name', async () => {
+  const { paths } = await mirrors.make();
+  const other = { log: join(mirrors.folder(), 'other.log'), master: join(mirrors.folder(), 'other.img') };
+  const slave = paths.slaves[0] as string;
+  const error = await failure(
+    mirrors.create({ ...other, slaves: [slave], overwriteSignature: true }).catch((reason: unknown) => {
+      expect(readFileSync(slave).includes('BLKMIRIM')).toBe(true);
+      throw reason;
+    }),
+    'BUSY',
+  );
+  expect(error.image).toBe('slave1');
+  expect(error.message).toContain(String(process.pid));
+});
+
+test('random bytes are not a log', async () => {
+  const log = writeFileInFull(join(mirrors.folder(), 'noise'), 16 * MIB, 'random');
+  const error = await failure(mirrors.open({ ...mirrors.paths(), log }), 'NOT_A_LOG');
+  expect(error.path).toBe(log);
+  await failure(inspect(log), 'NOT_A_LOG');
+  await failure(recover(log), 'NOT_A_LOG');
+});
+
+test('a log whose superblocks are both damaged says so; with one whole copy it opens', async () => {
+  const paths = await mirrors.create();
+  overwrite(paths.log, 200, pattern(64, 1));
+  await (await mirrors.open(paths)).close();
+  overwrite(paths.log, 200, pattern(64, 2));
+  overwrite(paths.log, 64 * 1024 + 200, pattern(64, 3));
+  await failure(mirrors.open(paths), 'LOG_DAMAGED');
+});
+
+test('a later version of the format is refused by name', async () => {
+  const paths = await mirrors.create();
+  await failure(mirrors.open({ ...paths, log: paths.master }), 'NOT_A_LOG');
+});
+
+test('an image of another mirror', async () => {
+  const paths = await mirrors.create();
+  const folder = join(mirrors.folder(), 'other');
+  mkdirSync(folder);
+  const other = join(folder, 'slave.img');
+  await mirrors.create({ log: join(folder, 'log'), master: join(folder, 'master.img'), slaves: [other] });
+  const error = await failure(mirrors.open(paths, { images: { slave1: other } }), 'FOREIGN_IMAGE');
+  expect(error.image).toBe('slave1');
+  expect(error.path).toBe(other);
+  expect(error.message).toMatch(/--image NAME=PATH/);
+});
+
+test('an image without a label', async () => {
+  const paths = await mirrors.create();
+  const blank = writeFileInFull(join(mirrors.folder(), 'blank.img'), MIRROR_SIZE + MIB);
+  const error = await failure(mirrors.open(paths, { images: { slave1: blank } }), 'NO_LABEL');
+  expect(error.image).toBe('slave1');
+});
+
+test('master and slave swapped', async () => {
+  const paths = await mirrors.create();
+  const images = { master: paths.slaves[0] as string, slave1: paths.master };
+  await failure(mirrors.open(paths, { images }), 'SWAPPED_IMAGES');
+});
+
+test('an image put back from an older copy', async () => {
+  const paths = await mirrors.create();
+  const slave = paths.slaves[0] as string;
+  const old = copyOf(slave);
+  await writeOnce(paths, 1);
+  copyFileSync(old, slave);
+  const error = await failure(mirrors.open(paths), 'STALE_IMAGE');
+  expect(error.image).toBe('slave1');
+});
+
+test('a log put back from an older copy', async () => {
+  const paths = await mirrors.create();
+  const old = copyOf(paths.log);
+  await writeOnce(paths, 1);
+  copyFileSync(old, paths.log);
+  await failure(mirrors.open(paths), 'STALE_LOG');
+});
+
+test('a log and images that both moved on', async () => {
+  const paths = await mirrors.create();
+  const old = [paths.log, paths.master, ...paths.slaves].map((path) => [copyOf(path), path] as const);
+  await writeOnce(paths, 1);
+  const moved = readFileSync(paths.slaves[0] as string);
+  for (const [copy, path] of old) copyFileSync(copy, path);
+  await writeOnce(paths, 2);
+  overwrite(paths.slaves[0] as string, 0, moved);
+  await failure(mirrors.open(paths), 'DIVERGED');
+});
+
+test('a truncated image', async () => {
+  const paths = await mirrors.create();
+  truncateSync(paths.slaves[0] as string, MIRROR_SIZE);
+  const error = await failure(mirrors.open(paths), 'TRUNCATED_IMAGE');
+  expect(error.image).toBe('slave1');
+  expect(statSync(paths.slaves[0] as string).size).toBe(MIRROR_SIZE);
+});
+
+describe('where the images are', () => {
+  test('a file that was renamed beside the log is found by its label, and remembered', async () => {
+    const paths = await mirrors.create();
+    const renamed = join(mirrors.folder(), 'renamed.img');
+    renameSync(paths.slaves[0] as string, renamed);
+    const mirror = await mirrors.open(paths);
+    expect(mirror.status().images[1]?.path).toBe(renamed);
+    await mirror.close();
+    expect((await inspect(paths.log)).status.images[1]).toMatchObject({ path: renamed, state: 'synchronized' });
+  });
+
+  test('a file elsewhere is missing until it is named, and remembered from then on', async () => {
+    const paths = await mirrors.create();
+    const elsewhere = join(mirrors.folder(), 'elsewhere');
+    mkdirSync(elsewhere);
+    const there = join(elsewhere, 'slave.img');
+    renameSync(paths.slaves[0] as string, there);
+    const error = await failure(mirrors.open(paths), 'IMAGE_MISSING');
+    expect(error.message).toMatch(/--image slave1=PATH/);
+    expect((await inspect(paths.log)).status.images[1]).toMatchObject({
+      state: 'failed',
+      error: { code: 'ERR_BLOCKMIRROR_IMAGE_MISSING' },
+    });
+    await (await mirrors.open(paths, { images: { slave1: there } })).close();
+    await mirrors.open(paths);
+  });
+
+  test('two copies that both carry the label: neither is chosen', async () => {
+    const paths = await mirrors.create();
+    const slave = paths.slaves[0] as string;
+    copyFileSync(slave, join(mirrors.folder(), 'one.img'));
+    copyFileSync(slave, join(mirrors.folder(), 'two.img'));
+    rmSync(slave);
+    const error = await failure(mirrors.open(paths), 'IMAGE_MISSING');
+    expect(error.message).toMatch(/one\.img/);
+    expect(error.message).toMatch(/two\.img/);
+  });
+
+  test('a name the mirror does not have', async () => {
+    const paths = await mirrors.create();
+    const error = await failure(mirrors.open(paths, { images: { slave7: paths.master } }), 'INVALID_OPTION');
+    expect(error.message).toMatch(/The images of this mirror are master, slave1/);
+    await failure(inspect(paths.log, { images: { x: '/y' } }), 'INVALID_OPTION');
+  });
+
+  test('a path that was given and does not exist', async () => {
+    const paths = await mirrors.create();
+    await failure(mirrors.open(paths, { images: { slave1: '/nowhere/at/all' } }), 'IMAGE_MISSING');
+  });
+});
+
+test('after a refusal nothing is held and nothing was written', async () => {
+  const paths = await mirrors.create();
+  const slave = paths.slaves[0] as string;
+  const before = readFileSync(paths.log);
+  renameSync(slave, `${slave}.away`);
+  unlinkSync(`${slave}.away`);
+  await failure(mirrors.open(paths), 'IMAGE_MISSING');
+  expect(readFileSync(paths.log).equals(before)).toBe(true);
+  expect((await inspect(paths.log)).status.phase).toBe('closed');
+});

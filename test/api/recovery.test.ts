@@ -1,0 +1,259 @@
+/** Recovery and verification through the API: what is copied, reported and refused. Kills are tested in test/long. */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Progress,
+  Mirror,
+  inspect,
+  recover,
+  recoveryReportToText,
+  verify,
+  verifyReportToText,
+} from '../../lib/index';
+import {
+  MIB,
+  MIRROR_SIZE,
+  type Paths,
+  bytesOf,
+  deviceKinds,
+  failure,
+  imagesEqual,
+  overwrite,
+  pattern,
+  useMirrors,
+} from './support';
+
+const mirrors = useMirrors();
+
+/** A mirror that was not closed, with a live intent over the first MiB in which the slaves differ from the master. */
+async function crashed(slaveCount = 1): Promise<Paths> {
+  const paths = await mirrors.create({ slaveCount });
+  const mirror = await mirrors.open(paths);
+  await mirror.write(pattern(8192, 1), { position: 64 * 1024 });
+  mirrors.crash(mirror);
+  for (const [index, slave] of paths.slaves.entries()) overwrite(slave, 64 * 1024, pattern(512 * (index + 1), 77));
+  return paths;
+}
+
+describe.each(deviceKinds)('recovery on %s', (device) => {
+  test('copies what was covered from the master to every slave, and says so', async () => {
+    const paths = await crashed(2);
+    const seen: Progress[] = [];
+    const report = await recover(paths.log, { device, onProgress: (progress) => seen.push(progress) });
+    expect(report).toMatchObject({
+      log: paths.log,
+      clean: false,
+      damaged: false,
+      damage: [],
+      fullCompare: false,
+      verified: true,
+      dryRun: false,
+    });
+    expect(report.liveIntents).toBeGreaterThan(0);
+    expect(report.extents.some(({ position, length }) => position <= 65536 && position + length >= 73728)).toBe(true);
+    expect(report.bytesCovered).toBe(report.extents.reduce((sum, { length }) => sum + length, 0));
+    expect(report.bytesCopied).toBe(2 * report.bytesCovered);
+    expect(report.slaves.map(({ name, path, state }) => ({ name, path, state }))).toEqual([
+      { name: 'slave1', path: paths.slaves[0], state: 'synchronized' },
+      { name: 'slave2', path: paths.slaves[1], state: 'synchronized' },
+    ]);
+    expect(report.slaves[0]?.bytesDiffered).toBeGreaterThan(400);
+    expect(report.slaves[1]?.bytesDiffered).toBeGreaterThan(800);
+    expect(imagesEqual(paths)).toBe(true);
+    expect([...new Set(seen.map(({ step }) => step))]).toEqual([
+      'flushMaster',
+      'copy',
+      'flushSlaves',
+      'verify',
+      'retire',
+    ]);
+    const { status } = await inspect(paths.log);
+    expect(status.phase).toBe('closed');
+    expect(status.lastRecovery).toMatchObject({
+      liveIntents: report.liveIntents,
+      bytesCovered: report.bytesCovered,
+      bytesCopied: report.bytesCopied,
+      verified: true,
+      fullCompare: false,
+    });
+  });
+
+  test('a damaged log has everything compared, and what differs copied', async () => {
+    const paths = await crashed();
+    const slave = paths.slaves[0] as string;
+    overwrite(slave, 5 * MIB, pattern(4096, 9));
+    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    const planned = await recover(paths.log, { dryRun: true });
+    expect(planned).toMatchObject({ damaged: true, fullCompare: true, bytesCovered: MIRROR_SIZE, bytesCopied: 0 });
+    expect(planned.damage.join()).toMatch(/slot 3/);
+    const report = await recover(paths.log, { device });
+    expect(report).toMatchObject({ damaged: true, fullCompare: true, verified: true });
+    expect(report.extents).toEqual([{ position: 0, length: MIRROR_SIZE }]);
+    expect(report.bytesCopied).toBeLessThan(MIB);
+    expect(imagesEqual(paths)).toBe(true);
+    expect(recoveryReportToText(report)).toMatch(/the log is damaged/);
+    expect(await recover(paths.log)).toMatchObject({ clean: true, damaged: false });
+  });
+
+  test('open recovers by itself, and then takes requests', async () => {
+    const paths = await crashed();
+    const mirror = await mirrors.open(paths, { device });
+    expect(mirror.status()).toMatchObject({ phase: 'running', lastRecovery: { verified: true } });
+    expect(imagesEqual(paths)).toBe(true);
+    await mirror.write(pattern(512, 3), { position: 0 });
+  });
+
+  test("recovery 'manual' opens a mirror that rejects I/O until recover", async () => {
+    const paths = await crashed();
+    const mirror = await mirrors.open(paths, { device, recovery: 'manual' });
+    const status = mirror.status();
+    expect(status.phase).toBe('recovering');
+    expect(status.images.map((image) => image.state)).toEqual(['consistent', 'consistent']);
+    expect(status.coverage.uncertainBytes).toBeGreaterThan(0);
+    const bytes = Buffer.alloc(512);
+    const error = await failure(mirror.write(bytes, { position: 0 }), 'NOT_RECOVERED');
+    expect(error.message).toMatch(/mirror\.recover\(\)/);
+    await failure(mirror.read(bytes, { position: 0 }), 'NOT_RECOVERED');
+    await failure(mirror.datasync(), 'NOT_RECOVERED');
+    await failure(mirror.discard(0, 512), 'NOT_RECOVERED');
+    expect((await mirror.verify()).clean).toBe(false);
+    const [one, two] = await Promise.all([mirror.recover(), mirror.recover()]);
+    expect(one).toBe(two);
+    expect(one.clean).toBe(false);
+    expect(mirror.status()).toMatchObject({ phase: 'running', coverage: { uncertainBytes: 0 } });
+    await mirror.write(bytes, { position: 0 });
+    expect(await mirror.recover()).toMatchObject({ clean: true, bytesCopied: 0 });
+  });
+
+  test('an abort between two pieces leaves it unclean, and the next one does all of it', async () => {
+    const paths = await crashed();
+    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    const controller = new AbortController();
+    const onProgress = ({ step, bytesDone }: Progress): void => {
+      if (step === 'copy' && bytesDone >= 2 * MIB) controller.abort(new Error('not now'));
+    };
+    await expect(recover(paths.log, { device, onProgress, signal: controller.signal })).rejects.toThrow('not now');
+    expect((await inspect(paths.log)).status.phase).toBe('unclean');
+    await recover(paths.log, { device });
+    expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('closing in the middle of it leaves it unclean', async () => {
+    const paths = await crashed();
+    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    const mirror = await mirrors.open(paths, { device, recovery: 'manual' });
+    let closing: Promise<void> | undefined;
+    const recovering = mirror.recover({ onProgress: () => (closing ??= mirror.close()) });
+    await failure(recovering, 'CLOSED');
+    await closing;
+    expect((await inspect(paths.log)).status.phase).toBe('unclean');
+  });
+});
+
+test('a clean mirror is not touched: the log stays byte for byte', async () => {
+  const paths = await mirrors.create();
+  const copy = join(mirrors.folder(), 'log.before');
+  copyFileSync(paths.log, copy);
+  const report = await recover(paths.log);
+  expect(report).toMatchObject({ clean: true, liveIntents: 0, extents: [], bytesCovered: 0, bytesCopied: 0 });
+  expect(recoveryReportToText(report)).toMatch(/nothing to recover/);
+  const length = 4 * MIB;
+  expect(bytesOf(paths.log, 0, length).equals(bytesOf(copy, 0, length))).toBe(true);
+});
+
+test('a dry run writes nothing and says what would be copied', async () => {
+  const paths = await crashed();
+  const before = [paths.log, paths.master, ...paths.slaves].map((path) => bytesOf(path, 0, 16 * MIB));
+  const report = await recover(paths.log, { dryRun: true });
+  expect(report).toMatchObject({ dryRun: true, clean: false, bytesCopied: 0, verified: false });
+  expect(report.bytesCovered).toBeGreaterThan(0);
+  expect(recoveryReportToText(report)).toMatch(/dry run: nothing was written/);
+  const after = [paths.log, paths.master, ...paths.slaves].map((path) => bytesOf(path, 0, 16 * MIB));
+  for (const [index, bytes] of after.entries()) expect(bytes.equals(before[index] as Buffer)).toBe(true);
+});
+
+test('recovery twice, and after an interrupted one, is harmless', async () => {
+  const paths = await crashed();
+  const mirror = await mirrors.open(paths, { recovery: 'manual' });
+  mirrors.crash(mirror);
+  await recover(paths.log);
+  expect(await recover(paths.log)).toMatchObject({ clean: true });
+  expect(imagesEqual(paths)).toBe(true);
+});
+
+test('without reading back the report does not claim to have verified', async () => {
+  const paths = await crashed();
+  const report = await recover(paths.log, { verify: false });
+  expect(report.verified).toBe(false);
+  expect(recoveryReportToText(report)).toMatch(/not read back/);
+});
+
+test('the report as text names every slave and what was copied', async () => {
+  const paths = await crashed(2);
+  const text = recoveryReportToText(await recover(paths.log));
+  expect(text).toMatch(/live intents?, merged into 1 extent/);
+  expect(text).toMatch(/slave1 .*: synchronized; .* copied, \d+ bytes differed/);
+  expect(text).toMatch(/slave2/);
+  expect(text).toMatch(/read back and found equal/);
+});
+
+describe('verify', () => {
+  test('finds a difference nobody logged, and names the place', async () => {
+    const paths = await mirrors.create({ slaveCount: 2 });
+    overwrite(paths.slaves[1] as string, 3 * MIB + 4096, Buffer.alloc(100, 1));
+    const report = await verify(paths.log);
+    expect(report).toMatchObject({
+      identical: false,
+      clean: true,
+      bytesCompared: MIRROR_SIZE,
+      slaves: [{ bytesDiffered: 0 }, { bytesDiffered: 100 }],
+      differences: [{ slave: 'slave2', position: 3 * MIB + 4096, length: 4096 }],
+    });
+    expect(verifyReportToText(report)).toMatch(/slave2: 4096 bytes from byte 3149824/);
+    expect(verifyReportToText(report)).toMatch(/the images differ/);
+  });
+
+  test('of an unclean mirror compares without repairing', async () => {
+    const paths = await crashed();
+    const report = await verify(paths.log);
+    expect(report).toMatchObject({ identical: false, clean: false });
+    expect(report.extents.length).toBeGreaterThan(0);
+    expect(imagesEqual(paths)).toBe(false);
+    expect((await inspect(paths.log)).status.phase).toBe('unclean');
+  });
+
+  test('runs beside writes without finding differences that are none', async () => {
+    const { mirror } = await mirrors.make({}, 2);
+    let running = true;
+    const load = (async (): Promise<void> => {
+      for (let seed = 0; running; seed++) {
+        await Promise.all(
+          Array.from({ length: 16 }, (_, lane) =>
+            mirror.write(Buffer.alloc(4096, seed + lane), { position: 4096 * ((seed * 31 + lane * 127) % 2048) }),
+          ),
+        );
+      }
+    })();
+    for (let round = 0; round < 3; round++) expect((await mirror.verify()).identical).toBe(true);
+    running = false;
+    await load;
+  });
+});
+
+test('several mirrors in one process do not know of each other', async () => {
+  const all = await Promise.all(
+    [1, 2, 3].map(async (number) => {
+      const at = (name: string): string => join(mirrors.folder(), `${name}${number}`);
+      const paths = { log: at('log'), master: at('master'), slaves: [at('slave')] };
+      await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, verify: false });
+      return { paths, mirror: await mirrors.open(paths), number };
+    }),
+  );
+  await Promise.all(all.map(({ mirror, number }) => mirror.write(Buffer.alloc(4096, number), { position: 0 })));
+  for (const { mirror, number, paths } of all) {
+    const { buffer } = await mirror.read(Buffer.alloc(4096), { position: 0 });
+    expect(buffer.every((byte) => byte === number)).toBe(true);
+    await mirror.close();
+    expect(imagesEqual(paths)).toBe(true);
+  }
+});
