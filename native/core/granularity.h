@@ -1,9 +1,11 @@
 // How much an intent covers beyond what its write needs. Pure: counts in, blocks out.
 //
 // Exact when cold, coarse where hot: a first touch of a region covers only the blocks it writes, so that scattered
-// writes leave a recovery as small as themselves; a region that keeps being written is covered in wider pieces, so that
-// its next writes need no log write. The budget sets how wide: a piece is at most 1/64 of it, so that a small budget
-// (a small recovery) never goes to a handful of coarse pieces.
+// writes leave a recovery as small as themselves; a region that is written again is covered in wide pieces, so that its
+// next writes need no log write. While less than half of the budget is used that happens at the second write (room is
+// there to be used: a log write costs a flush of the log's disk), otherwise only for regions that are plainly hot. The
+// budget also sets how wide: a piece is at most 1/64 of it, so that a small budget (a small recovery) never goes to a
+// handful of coarse pieces.
 #pragma once
 
 #include <algorithm>
@@ -16,16 +18,16 @@ namespace blockmirror {
 
 class Granularity {
  public:
-  explicit Granularity(std::uint64_t budget_bytes) {
+  explicit Granularity(std::uint64_t budget_bytes) : budget_blocks_(budget_bytes / kIntentBlockLength) {
     std::uint64_t blocks = std::clamp<std::uint64_t>(budget_bytes / 64 / kIntentBlockLength, 1, kIntentBitmapBlocks);
     coarse_blocks_ = static_cast<unsigned>(std::bit_floor(blocks));
   }
 
-  // The blocks to cover for a write that needs `needed`, in a region that holds `have` after `touches` writes.
-  BlockSet widen(const BlockSet& needed, const BlockSet& have, std::uint32_t touches) const {
-    unsigned piece = 1;
-    if (touches >= kWarm) piece = std::min(coarse_blocks_, kIntentBitmapBlocks / 8);
-    if (touches >= kHot) piece = coarse_blocks_;
+  // The blocks to cover for a write that needs `needed`, in a region that holds `have` after `touches` writes since it
+  // was last retired, with `live_blocks` covered in all.
+  BlockSet widen(const BlockSet& needed, const BlockSet& have, std::uint32_t touches, std::uint64_t live_blocks) const {
+    const bool roomy = live_blocks + coarse_blocks_ <= budget_blocks_ / 2;
+    const unsigned piece = touches >= (roomy ? kAgain : kHot) ? coarse_blocks_ : 1;
     if (piece == 1) return needed - have;
     BlockSet wide;
     for (unsigned block = 0; block < kIntentBitmapBlocks; block += piece) {
@@ -37,8 +39,9 @@ class Granularity {
   unsigned coarse_blocks() const { return coarse_blocks_; }
 
  private:
-  static constexpr std::uint32_t kWarm = 2;  // writes of the region since it was last retired
+  static constexpr std::uint32_t kAgain = 1;  // writes of the region since it was last retired
   static constexpr std::uint32_t kHot = 8;
+  std::uint64_t budget_blocks_;
   unsigned coarse_blocks_;
 };
 

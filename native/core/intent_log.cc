@@ -108,7 +108,7 @@ Task<void> IntentLog::wait_for_budget(Region& region, const BlockSet& needed) {
 bool IntentLog::reserve_blocks(Region& region, const BlockSet& needed) {
   const BlockSet have = region.covered | region.pending;
   const std::uint64_t budget_blocks = budget_ / kIntentBlockLength;
-  BlockSet wanted = granularity_.widen(needed, have, region.touches);
+  BlockSet wanted = granularity_.widen(needed, have, region.touches, coverage_.live_blocks());
   if (coverage_.live_blocks() + wanted.count() > budget_blocks) wanted = needed - have;
   const bool fits = coverage_.live_blocks() + wanted.count() <= budget_blocks;
   if (fits) {
