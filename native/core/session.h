@@ -90,12 +90,28 @@ struct CompareResult {
 };
 
 // One name and one atomic-width number each; see Snapshot::counters and docs/API.md.
-#define BLOCKMIRROR_COUNTERS(X)                                                                                \
-  X(reads)                                                                                                     \
-  X(writes)                                                                                                    \
-  X(discards) X(flushes) X(bytesRead) X(bytesWritten) X(bytesDiscarded) X(coveredWrites) X(intentsLogged)      \
-      X(logRecords) X(logBytes) X(retirements) X(regionsRetired) X(regionsCarried) X(budgetWaits) X(ringWaits) \
-          X(rangeWaits) X(fractures)
+// The formatter would break the list anew each time it runs.
+// clang-format off
+#define BLOCKMIRROR_COUNTERS(X) \
+  X(reads) \
+  X(writes) \
+  X(discards) \
+  X(flushes) \
+  X(bytesRead) \
+  X(bytesWritten) \
+  X(bytesDiscarded) \
+  X(coveredWrites) \
+  X(intentsLogged) \
+  X(logRecords) \
+  X(logBytes) \
+  X(retirements) \
+  X(regionsRetired) \
+  X(regionsCarried) \
+  X(budgetWaits) \
+  X(ringWaits) \
+  X(rangeWaits) \
+  X(fractures)
+// clang-format on
 
 struct Counters {
 #define X(name) std::uint64_t name = 0;
