@@ -63,7 +63,7 @@ export async function demoCommand(output: Output, options: DemoArguments): Promi
 
 async function play(output: Output, plan: DemoPlan, note: string | null, keep: boolean): Promise<Outcome> {
   const story = new Story(output);
-  story.begin(plan.folder, plan.size, note);
+  story.begin(plan.folder, plan.size + LABEL_AREA, note);
   const created = await createDemoMirror(plan);
   story.created(created);
   const rounds = await playRounds(plan, created.size, story);

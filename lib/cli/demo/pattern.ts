@@ -1,9 +1,9 @@
 /**
  * What the demo's load writes: bytes that prove by themselves which write they came from.
  *
- * A unit of UNIT bytes is one 32-byte mark, repeated: run, position of the unit, sequence of the write, and the
- * sequence's complement. So each 512-byte sector, the least that a disk writes at once, can be judged alone.
- * Pure.
+ * A unit of UNIT bytes is one 32-byte mark, repeated: run, position of the unit and sequence of the write, spread over
+ * all bytes by a key made of the sequence, so that two writes differ nearly everywhere, as real data does. Each 512-byte
+ * sector, the least that a disk writes at once, can be judged alone. Pure.
  */
 /** Writes that the load keeps in flight. */
 export const WRITERS = 32;
@@ -11,13 +11,21 @@ export const UNIT = 4096;
 export const SECTOR = 512;
 const MARK_LENGTH = 32;
 const MAGIC = 0x6f6d_6564_6d62n; // 'bmdemo', little-endian
+const RUN_SHIFT = 48n;
+const SEQUENCE_OFFSET = 16;
+const SPREAD = 0x9e37_79b9_7f4a_7c15n; // 2^64 over the golden ratio, odd: another sequence is another key
+
+function keyOf(sequence: bigint): bigint {
+  return BigInt.asUintN(64, (sequence + 1n) * SPREAD);
+}
 
 function mark(run: number, position: number, sequence: number): Buffer {
+  const key = keyOf(BigInt(sequence));
   const bytes = Buffer.alloc(MARK_LENGTH);
-  bytes.writeBigUInt64LE(MAGIC | (BigInt(run & 0xffff) << 48n), 0);
-  bytes.writeBigUInt64LE(BigInt(position), 8);
-  bytes.writeBigUInt64LE(BigInt(sequence), 16);
-  bytes.writeBigUInt64LE(BigInt.asUintN(64, ~BigInt(sequence)), 24);
+  bytes.writeBigUInt64LE((MAGIC | (BigInt(run & 0xffff) << RUN_SHIFT)) ^ key, 0);
+  bytes.writeBigUInt64LE(BigInt(position) ^ key, 8);
+  bytes.writeBigUInt64LE(BigInt(sequence), SEQUENCE_OFFSET);
+  bytes.writeBigUInt64LE(BigInt.asUintN(64, ~key), 24);
   return bytes;
 }
 
@@ -35,8 +43,9 @@ export function fillUnits(into: Buffer, length: number, run: number, position: n
 export function holdsWrite(unit: Buffer, run: number, position: number, acknowledged: number): boolean {
   for (let offset = 0; offset < UNIT; offset += SECTOR) {
     const sector = unit.subarray(offset, offset + SECTOR);
-    const foundRun = sector.readUInt16LE(6);
-    const sequence = Number(sector.readBigUInt64LE(16));
+    const found = sector.readBigUInt64LE(SEQUENCE_OFFSET);
+    const foundRun = Number((sector.readBigUInt64LE(0) ^ keyOf(found)) >> RUN_SHIFT);
+    const sequence = Number(found);
     if (foundRun < run || (foundRun === run && sequence < acknowledged)) return false;
     if (!sector.equals(Buffer.alloc(SECTOR, mark(foundRun, position, sequence)))) return false;
   }

@@ -19,7 +19,7 @@ export interface WriterOptions {
 }
 
 const PIPE = 3;
-const LONGEST_WRITE_UNITS = 16;
+const LONGEST_WRITE_UNITS = 64;
 const HOT_SHARE_OF_PLACES = 0.1;
 const HOT_SHARE_OF_WRITES = 0.9;
 
