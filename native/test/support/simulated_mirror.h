@@ -21,11 +21,16 @@ class SimulatedMirror {
     std::uint64_t size = 4 * kMiB;
     std::uint32_t ring_records = 64;
     std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+    std::uint32_t logical_block_size = 512;
+    std::uint32_t physical_block_size = 4096;
   };
   explicit SimulatedMirror(const Options& options) : options_(options), runtime(options.seed) {
     log = std::make_unique<SimulatedDevice>(runtime, log_length(options.ring_records, 4096));
     for (unsigned i = 0; i <= options.slaves; ++i) {
       images.push_back(std::make_unique<SimulatedDevice>(runtime, options.size + 2 * kMiB));
+      DeviceTraits& traits = images.back()->mutable_traits();
+      traits.logical_block_size = traits.offset_alignment = options.logical_block_size;
+      traits.physical_block_size = options.physical_block_size;
     }
   }
   ~SimulatedMirror() {
