@@ -14,6 +14,8 @@ export function buildRawPair() {
   mkdirSync(path.dirname(program), { recursive: true });
   const compiler = process.env['CXX'] ?? 'g++';
   const flags = ['-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror'];
-  execFileSync(compiler, [...flags, source, '-o', program, '-l:liburing.a'], { stdio: ['ignore', 'inherit', 'inherit'] });
+  execFileSync(compiler, [...flags, source, '-o', program, '-l:liburing.a'], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   return program;
 }

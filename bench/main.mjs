@@ -69,17 +69,27 @@ function machine() {
 // The disk under a folder and whether its cache is volatile, by what the kernel says in sysfs.
 function diskOf(directory) {
   try {
-    const [source] = execFileSync('findmnt', ['-no', 'SOURCE', '--target', directory], { encoding: 'utf8' }).split('\n');
-    const name = execFileSync('lsblk', ['-ndo', 'PKNAME', source], { encoding: 'utf8' }).trim() || path.basename(source);
+    const [source] = execFileSync('findmnt', ['-no', 'SOURCE', '--target', directory], { encoding: 'utf8' }).split(
+      '\n',
+    );
+    const name =
+      execFileSync('lsblk', ['-ndo', 'PKNAME', source], { encoding: 'utf8' }).trim() || path.basename(source);
     const queue = (file) => readFileSync(`/sys/block/${name}/queue/${file}`, 'utf8').trim();
-    return { name, cache: queue('write_cache'), forceUnitAccess: queue('fua') === '1', rotational: queue('rotational') === '1' };
+    return {
+      name,
+      cache: queue('write_cache'),
+      forceUnitAccess: queue('fua') === '1',
+      rotational: queue('rotational') === '1',
+    };
   } catch {
     return { name: 'unknown' };
   }
 }
 
 function child(program, args) {
-  return JSON.parse(execFileSync(program, args.map(String), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
+  return JSON.parse(
+    execFileSync(program, args.map(String), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }),
+  );
 }
 
 function workloads() {
@@ -124,7 +134,17 @@ async function measure(workload, mirror, rawPair) {
 
 function show(results) {
   const table = new Table({
-    head: ['workload', 'of the raw pair', 'mirror /s', 'raw pair /s', 'p50 us', 'raw p50', 'p99 us', 'covered', 'CPU us/op'],
+    head: [
+      'workload',
+      'of the raw pair',
+      'mirror /s',
+      'raw pair /s',
+      'p50 us',
+      'raw p50',
+      'p99 us',
+      'covered',
+      'CPU us/op',
+    ],
     style: { head: [], border: [] },
     colAligns: ['left', ...Array(8).fill('right')],
   });
@@ -154,10 +174,18 @@ async function main() {
   };
   process.once('SIGINT', stop);
   try {
-    const images = Array.from({ length: settings.slaves + 1 }, (_, i) => path.join(folder, i === 0 ? 'master' : `slave${i}`));
+    const images = Array.from({ length: settings.slaves + 1 }, (_, i) =>
+      path.join(folder, i === 0 ? 'master' : `slave${i}`),
+    );
     const mirror = { log: path.join(folder, 'log'), images };
     console.error(`Creating a mirror of ${options.size} with ${settings.slaves} slave(s) in ${folder} ...`);
-    await Mirror.create({ log: mirror.log, master: images[0], slaves: images.slice(1), size: settings.size, assumeIdentical: true });
+    await Mirror.create({
+      log: mirror.log,
+      master: images[0],
+      slaves: images.slice(1),
+      size: settings.size,
+      assumeIdentical: true,
+    });
     const results = [];
     for (const workload of workloads()) {
       console.error(`${workload.name}: ${settings.rounds} rounds of ${settings.seconds} s + ${settings.seconds} s`);
@@ -171,7 +199,8 @@ async function main() {
     );
     show(results);
     console.log('Medians of the rounds (and their range). covered: writes that needed no log write.');
-    if (options.json) writeFileSync(options.json, `${JSON.stringify({ machine: facts, settings, results }, null, 2)}\n`);
+    if (options.json)
+      writeFileSync(options.json, `${JSON.stringify({ machine: facts, settings, results }, null, 2)}\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -24,17 +24,38 @@ const deferred = (run) => ({
 });
 
 try {
-  await Mirror.create({ log: at('log'), master: at('master'), slaves: [at('slave')], size: '64MiB', assumeIdentical: true });
+  await Mirror.create({
+    log: at('log'),
+    master: at('master'),
+    slaves: [at('slave')],
+    size: '64MiB',
+    assumeIdentical: true,
+  });
   const mirror = await Mirror.open(at('log'));
   const block = Buffer.alloc(4096, 1);
   const batch = Array.from({ length: 32 }, (_, i) => i * 4096);
   const suite = new Benchmark.Suite();
   suite.add('status()', () => mirror.status());
-  suite.add('write refused at the edge (misaligned)', deferred(() => mirror.write(block, { position: 1 }).catch(() => {})));
-  suite.add('write 4 KiB, covered', deferred(() => mirror.write(block, { position: 0 })));
-  suite.add('32 writes of 4 KiB, covered', deferred(() => Promise.all(batch.map((position) => mirror.write(block, { position })))));
-  suite.add('read 4 KiB', deferred(() => mirror.read(block, { position: 0 })));
-  suite.add('datasync()', deferred(() => mirror.datasync()));
+  suite.add(
+    'write refused at the edge (misaligned)',
+    deferred(() => mirror.write(block, { position: 1 }).catch(() => {})),
+  );
+  suite.add(
+    'write 4 KiB, covered',
+    deferred(() => mirror.write(block, { position: 0 })),
+  );
+  suite.add(
+    '32 writes of 4 KiB, covered',
+    deferred(() => Promise.all(batch.map((position) => mirror.write(block, { position })))),
+  );
+  suite.add(
+    'read 4 KiB',
+    deferred(() => mirror.read(block, { position: 0 })),
+  );
+  suite.add(
+    'datasync()',
+    deferred(() => mirror.datasync()),
+  );
   suite.on('cycle', (event) => console.log(String(event.target)));
   await new Promise((resolve) => suite.on('complete', resolve).run({ async: true }));
   await mirror.close();
