@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events';
-import { MIB, deviceKinds, useMirrors } from './support';
+import { MIB, describeDeviceKinds, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
-describe.each(deviceKinds)('abort signals on %s', (device) => {
+describeDeviceKinds('abort signals on', (device) => {
   test('a signal that is aborted already rejects with its reason, and nothing is logged', async () => {
     const { mirror } = await mirrors.make({ device });
     const reason = new Error('not today');

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, tr
 import { basename, join } from 'node:path';
 import { inspect, recover } from '../../lib/index';
 import { writeFileInFull } from '../support/temporary_folder';
-import { MIB, MIRROR_SIZE, type Paths, deviceKinds, failure, overwrite, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, type Paths, describeDeviceKinds, failure, overwrite, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -20,7 +20,7 @@ async function writeOnce(paths: Paths, seed: number): Promise<void> {
   await mirror.close();
 }
 
-describe.each(deviceKinds)('on %s', (device) => {
+describeDeviceKinds('on', (device) => {
   test('a second opener is refused, and told who holds the mirror', async () => {
     const { paths } = await mirrors.make({ device });
     const error = await failure(mirrors.open(paths, { device }), 'BUSY');

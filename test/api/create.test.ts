@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type Progress, Mirror, findSignatures, inspect } from '../../lib/index';
 import { loadBinding } from '../../lib/load';
 import { writeFileInFull } from '../support/temporary_folder';
-import { MIB, MIRROR_SIZE, bytesOf, deviceKinds, failure, imagesEqual, overwrite, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, overwrite, useMirrors } from './support';
 
 const mirrors = useMirrors();
 const IMAGE_SIZE = MIRROR_SIZE + MIB;
@@ -26,7 +26,7 @@ function existing(slaves = 1) {
   return paths;
 }
 
-describe.each(deviceKinds)('create on %s', (device) => {
+describeDeviceKinds('create on', (device) => {
   test('copies the master to every slave, reads it back, and leaves the mirror closed', async () => {
     const paths = existing(2);
     const before = bytesOf(paths.master, 0, MIRROR_SIZE);

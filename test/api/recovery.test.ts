@@ -15,7 +15,7 @@ import {
   MIRROR_SIZE,
   type Paths,
   bytesOf,
-  deviceKinds,
+  describeDeviceKinds,
   failure,
   imagesEqual,
   overwrite,
@@ -35,7 +35,7 @@ async function crashed(slaveCount = 1): Promise<Paths> {
   return paths;
 }
 
-describe.each(deviceKinds)('recovery on %s', (device) => {
+describeDeviceKinds('recovery on', (device) => {
   test('copies what was covered from the master to every slave, and says so', async () => {
     const paths = await crashed(2);
     const seen: Progress[] = [];
@@ -143,7 +143,10 @@ describe.each(deviceKinds)('recovery on %s', (device) => {
     overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
     const mirror = await mirrors.open(paths, { device, recovery: 'manual' });
     let closing: Promise<void> | undefined;
-    const recovering = mirror.recover({ onProgress: () => (closing ??= mirror.close()) });
+    const onProgress = (): void => {
+      closing ??= mirror.close();
+    };
+    const recovering = mirror.recover({ onProgress });
     await failure(recovering, 'CLOSED');
     await closing;
     expect((await inspect(paths.log)).status.phase).toBe('unclean');

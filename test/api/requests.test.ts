@@ -1,10 +1,10 @@
 import type { Mirror } from '../../lib/index';
 import { BlockmirrorError } from '../../lib/index';
-import { MIB, MIRROR_SIZE, bytesOf, deviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
-describe.each(deviceKinds)('requests on %s', (device) => {
+describeDeviceKinds('requests on', (device) => {
   test('what was written is read back, and is on every image', async () => {
     const { mirror, paths } = await mirrors.make({ device }, 2);
     expect(mirror.status().device).toBe(device);

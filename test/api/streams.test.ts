@@ -1,6 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { MIB, MIRROR_SIZE, deviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -10,7 +10,7 @@ async function collect(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-describe.each(deviceKinds)('streams on %s', (device) => {
+describeDeviceKinds('streams on', (device) => {
   test('what is piped in comes out again, on every image', async () => {
     const { mirror, paths } = await mirrors.make({ device }, 2);
     const bytes = pattern(MIRROR_SIZE, 1);

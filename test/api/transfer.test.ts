@@ -1,6 +1,6 @@
 import { Mirror } from '../../lib/index';
 import { loadBinding } from '../../lib/load';
-import { MIB, MIRROR_SIZE, bytesOf, deviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -14,7 +14,7 @@ test('alignedBuffer gives zeroed memory at a page boundary, alone in its store',
   }
 });
 
-describe.each(deviceKinds)('transfer on %s', (device) => {
+describeDeviceKinds('transfer on', (device) => {
   test('the buffer is detached at once, written, and given back with its bytes', async () => {
     const { mirror, paths } = await mirrors.make({ device });
     const buffer = Mirror.alignedBuffer(8192);

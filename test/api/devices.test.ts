@@ -1,0 +1,309 @@
+/** Real block devices: mirrors over loop devices, and what must be refused on them. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type StateEvent, type Status, Mirror, findUses, inspect, recover } from '../../lib/index';
+import { noLoopDevices, useLoopDevices } from '../support/loop_device';
+import { describeUnless, testUnless } from '../support/skip';
+import { MIB, bytesOf, describeDeviceKinds, failure, pattern, useMirrors } from './support';
+
+const IMAGE = 16 * MIB;
+const LOG = 32 * MIB;
+
+function has(tool: string): string | null {
+  const found = spawnSync('sh', ['-c', `PATH="$PATH:/usr/sbin:/sbin"; command -v ${tool}`]).status === 0;
+  return found ? null : `needs ${tool}`;
+}
+
+function run(tool: string, ...args: string[]): string {
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+  return execFileSync(tool, args, { env, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
+}
+
+describeUnless(noLoopDevices, 'block devices', () => {
+  // First of all hooks: what is mounted in the test's folder goes before the folder.
+  const undo: (() => void)[] = [];
+  afterEach(() => {
+    for (const step of undo.splice(0).reverse()) step();
+  });
+  const mirrors = useMirrors();
+  const makeLoop = useLoopDevices();
+
+  /** Three devices; a mirror over them once it is made. */
+  function devices(slaves = 1) {
+    return {
+      log: makeLoop(LOG).path,
+      master: makeLoop(IMAGE).path,
+      slaves: Array.from({ length: slaves }, () => makeLoop(IMAGE).path),
+    };
+  }
+
+  describeDeviceKinds('a mirror over', (device) => {
+    test('is written, crashes, and is recovered', async () => {
+      const paths = devices(2);
+      const report = await Mirror.create({ ...paths, device });
+      expect(report).toMatchObject({ size: IMAGE - MIB, verified: true });
+      const mirror = await mirrors.open(paths, { device });
+      const bytes = pattern(64 * 1024, 1);
+      await mirror.write(bytes, { position: MIB, dsync: true });
+      mirrors.crash(mirror);
+      expect(await recover(paths.log, { device })).toMatchObject({ clean: false, verified: true });
+      for (const path of [paths.master, ...paths.slaves]) {
+        expect(bytesOf(path, MIB, bytes.length).equals(bytes)).toBe(true);
+      }
+    });
+
+    test('a second opener is refused by name', async () => {
+      const paths = devices();
+      await Mirror.create({ ...paths, device, verify: false });
+      await mirrors.open(paths, { device });
+      const error = await failure(mirrors.open(paths, { device }), 'BUSY');
+      expect(error.message).toContain(String(process.pid));
+      expect((await inspect(paths.log)).status).toMatchObject({ phase: 'held', owner: { process: process.pid } });
+    });
+  });
+
+  test('the largest block size of all images rules', async () => {
+    const paths = { ...devices(), master: makeLoop(IMAGE, { sectorSize: 4096 }).path };
+    const { blockSize } = await Mirror.create({ ...paths, verify: false });
+    expect(blockSize).toBe(4096);
+    const mirror = await mirrors.open(paths);
+    const error = await failure(mirror.write(Buffer.alloc(512), { position: 0 }), 'MISALIGNED');
+    expect(error.message).toMatch(/multiple of 4096 bytes/);
+    await mirror.write(Buffer.alloc(4096), { position: 4096 });
+  });
+
+  test('a small device holds a log with fewer records, and too small a one is refused', async () => {
+    const paths = { ...devices(), log: makeLoop(17 * MIB).path };
+    await Mirror.create({ ...paths, verify: false });
+    expect((await inspect(paths.log)).status.logUse.recordCount).toBeLessThan(4096);
+    const tiny = makeLoop(MIB).path;
+    const again = { ...paths, log: tiny, keepData: true, overwriteSignature: true };
+    const error = await failure(Mirror.create(again), 'TOO_SMALL');
+    expect(error.image).toBe('log');
+  });
+
+  test('a read-only device is refused by name', async () => {
+    const paths = { ...devices(), slaves: [makeLoop(IMAGE, { readOnly: true }).path] };
+    const error = await failure(Mirror.create(paths), 'READ_ONLY_DEVICE');
+    expect(error.image).toBe('slave1');
+    expect(error.message).toMatch(/blockdev --setrw/);
+  });
+
+  test('a mounted device is refused whatever is asked for, and named with its mount point', async () => {
+    const paths = devices();
+    run('mkfs.ext4', '-q', paths.master);
+    const mountPoint = join(mirrors.folder(), 'mnt');
+    mkdirSync(mountPoint);
+    run('mount', paths.master, mountPoint);
+    undo.push(() => run('umount', mountPoint));
+    for (const wrong of [paths, { ...paths, log: paths.master, master: paths.log }]) {
+      const error = await failure(Mirror.create({ ...wrong, keepData: true, overwriteSignature: true }), 'MOUNTED');
+      expect(error.message).toContain(mountPoint);
+      expect(error.message).toMatch(/no option to override/);
+    }
+    expect(await findUses(paths.master)).toEqual([{ kind: 'mounted', detail: `it is mounted on ${mountPoint}` }]);
+  });
+
+  test('the file below a mounted loop device is refused too', async () => {
+    const loop = makeLoop(IMAGE);
+    run('mkfs.ext4', '-q', loop.path);
+    const mountPoint = join(mirrors.folder(), 'mnt');
+    mkdirSync(mountPoint);
+    run('mount', loop.path, mountPoint);
+    undo.push(() => run('umount', mountPoint));
+    const error = await failure(Mirror.create({ ...devices(), master: loop.backingFile, keepData: true }), 'MOUNTED');
+    expect(error.message).toContain(`${loop.path} is mounted on ${mountPoint}`);
+  });
+
+  test('an image that was mounted since is refused at open', async () => {
+    const paths = devices();
+    run('mkfs.ext4', '-q', '-F', paths.master, '8M');
+    await Mirror.create({ ...paths, keepData: true, verify: false });
+    const mountPoint = join(mirrors.folder(), 'mnt');
+    mkdirSync(mountPoint);
+    run('mount', '-o', 'ro', paths.slaves[0] as string, mountPoint);
+    undo.push(() => run('umount', mountPoint));
+    const error = await failure(mirrors.open(paths), 'MOUNTED');
+    expect(error.image).toBe('slave1');
+  });
+
+  testUnless(has('swapon'), 'swap is refused, and its signature is found before', async () => {
+    const paths = devices();
+    run('mkswap', paths.master);
+    const error = await failure(Mirror.create(paths), 'SIGNATURE_FOUND');
+    expect(error.message).toMatch(/swap/);
+    if (spawnSync('swapon', [paths.master]).status !== 0) return;
+    undo.push(() => run('swapoff', paths.master));
+    await failure(Mirror.create({ ...paths, keepData: true }), 'IN_USE');
+    expect(await findUses(paths.master)).toMatchObject([{ kind: 'swap' }]);
+  });
+
+  test('one device under two paths, and a device beside the file below it', async () => {
+    const loop = makeLoop(IMAGE);
+    const link = join(mirrors.folder(), 'link');
+    symlinkSync(loop.path, link);
+    const node = join(mirrors.folder(), 'node');
+    const [major, minor] = run('lsblk', '-n', '-o', 'MAJ:MIN', loop.path).trim().split(':');
+    run('mknod', node, 'b', major as string, minor as string);
+    for (const other of [link, node, loop.backingFile]) {
+      const paths = { ...devices(), master: loop.path, slaves: [other] };
+      await failure(Mirror.create(paths), 'SAME_DEVICE');
+    }
+  });
+
+  test('two loop devices over parts of one file that overlap', async () => {
+    const { backingFile, path: whole } = makeLoop(IMAGE);
+    const part = run('losetup', '--find', '--show', '--offset', String(8 * MIB), backingFile).trim();
+    undo.push(() => run('losetup', '--detach', part));
+    const error = await failure(Mirror.create({ ...devices(), master: whole, slaves: [part] }), 'OVERLAPPING');
+    expect(error.message).toContain(part);
+  });
+
+  testUnless(has('sfdisk'), 'a partition beside its whole disk, and partition tables', async () => {
+    const { backingFile } = makeLoop(64 * MIB);
+    spawnSync('sh', [
+      '-c',
+      `printf 'label: dos\\n,20M\\n,20M\\n' | PATH="$PATH:/usr/sbin:/sbin" sfdisk -q ${backingFile}`,
+    ]);
+    const disk = run('losetup', '--find', '--show', backingFile).trim();
+    undo.push(() => run('losetup', '--detach', disk));
+    // Added by hand: not every kernel reads partition tables by itself.
+    run('partx', '--add', disk);
+    undo.push(() => run('partx', '--delete', disk));
+    const [first, second] = [`${disk}p1`, `${disk}p2`];
+    const { log, slaves } = devices();
+    await failure(Mirror.create({ log, master: disk, slaves: [first], keepData: true }), 'OVERLAPPING');
+    const error = await failure(Mirror.create({ log, master: disk, slaves }), 'SIGNATURE_FOUND');
+    expect(error.message).toMatch(/dos partition table/);
+    await Mirror.create({ log, master: first, slaves: [second], verify: false });
+    const mirror = await mirrors.open({ log, master: first, slaves: [second] });
+    await mirror.write(pattern(4096, 1), { position: 0 });
+    await mirror.close();
+  });
+
+  testUnless(has('sfdisk'), 'a GPT is never kept: its second copy stands where the label goes', async () => {
+    const paths = devices();
+    spawnSync('sh', ['-c', `printf 'label: gpt\\n,4M\\n' | PATH="$PATH:/usr/sbin:/sbin" sfdisk -q ${paths.master}`]);
+    const error = await failure(Mirror.create({ ...paths, keepData: true }), 'SIGNATURE_FOUND');
+    expect(error.message).toMatch(/gpt partition table.*into the label's place/);
+  });
+
+  test('devices that changed their names are found by their labels', async () => {
+    const paths = devices();
+    await Mirror.create({ ...paths, verify: false });
+    // What the kernel does at a reboot: the path that was remembered is another device now.
+    const other = makeLoop(IMAGE).path;
+    const fileBelow = (path: string): string => run('losetup', '-n', '-O', 'BACK-FILE', path).trim();
+    const swapped = fileBelow(paths.master);
+    const otherFile = fileBelow(other);
+    run('losetup', '--detach', paths.master);
+    run('losetup', '--detach', other);
+    run('losetup', '--direct-io=on', paths.master, otherFile);
+    run('losetup', '--direct-io=on', other, swapped);
+    const again = await mirrors.open(paths);
+    expect(again.status().images[0]?.path).toBe(other);
+    await again.close();
+    expect((await inspect(paths.log)).status.images[0]).toMatchObject({ path: other, state: 'synchronized' });
+  });
+});
+
+describeUnless(noLoopDevices, 'a slave that fails', () => {
+  const mirrors = useMirrors();
+  const makeLoop = useLoopDevices();
+  let folder = '';
+  let failing = '';
+
+  /** A loop device that returns errors once `breakIt` was called: its file lies in a file system that is full then. */
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
+    run('mount', '-t', 'tmpfs', '-o', 'size=24M', 'tmpfs', folder);
+    run('truncate', '-s', String(IMAGE), join(folder, 'image'));
+    failing = run('losetup', '--find', '--show', join(folder, 'image')).trim();
+  });
+  afterEach(() => {
+    run('losetup', '--detach', failing);
+    run('umount', folder);
+    rmSync(folder, { recursive: true });
+  });
+
+  function breakIt(): void {
+    run('fallocate', '--punch-hole', '--offset', '0', '--length', String(8 * MIB), join(folder, 'image'));
+    spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
+  }
+
+  async function broken(slaves: string[]) {
+    const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves };
+    await Mirror.create({ ...paths, verify: false });
+    const mirror = await mirrors.open(paths);
+    breakIt();
+    return { mirror, paths };
+  }
+
+  test('is told by events and status, and the mirror goes on without it', async () => {
+    const { mirror, paths } = await broken([failing, makeLoop(IMAGE).path]);
+    const states: StateEvent[] = [];
+    mirror.on('state', (event) => states.push(event));
+    const degraded = new Promise<Status>((resolve) => mirror.once('degraded', resolve));
+    const bytes = pattern(65536, 1);
+    await expect(mirror.write(bytes, { position: MIB })).resolves.toMatchObject({ bytesWritten: 65536 });
+    const status = await degraded;
+    expect(states).toEqual([{ image: 'slave1', from: 'in-sync', to: 'failed' }]);
+    expect(status.images[1]).toMatchObject({ name: 'slave1', state: 'failed' });
+    expect(status.images[1]?.error?.message).toMatch(/EIO|ENOSPC/);
+    expect(status.generation.counter).toBe(2);
+    await mirror.write(bytes, { position: 2 * MIB });
+    await mirror.close();
+    expect((await inspect(paths.log)).status.images.map((image) => image.state)).toEqual([
+      'synchronized',
+      'failed',
+      'synchronized',
+    ]);
+    const again = await mirrors.open(paths);
+    expect(again.status().phase).toBe('running');
+    expect(bytesOf(paths.slaves[1] as string, MIB, 65536).equals(bytes)).toBe(true);
+  });
+
+  test('the last of them: writes are rejected, reads go on', async () => {
+    const { mirror } = await broken([failing]);
+    // On the master, and the fracture is durable: this one is acknowledged, nothing after it.
+    await mirror.write(pattern(65536, 1), { position: MIB });
+    const error = await failure(mirror.write(pattern(512, 1), { position: 9 * MIB }), 'NO_SLAVE');
+    expect(error.message).toMatch(/Reading still works/);
+    await expect(mirror.read(Buffer.alloc(512), { position: 0 })).resolves.toMatchObject({ bytesRead: 512 });
+  });
+});
+
+describeUnless(noLoopDevices, 'a master that fails', () => {
+  const mirrors = useMirrors();
+  const makeLoop = useLoopDevices();
+
+  test('stops the mirror with a clear error, told by an event and not by an exception', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
+    run('mount', '-t', 'tmpfs', '-o', 'size=24M', 'tmpfs', folder);
+    const image = join(folder, 'image');
+    run('truncate', '-s', String(IMAGE), image);
+    const master = run('losetup', '--find', '--show', image).trim();
+    try {
+      const paths = { log: makeLoop(LOG).path, master, slaves: [makeLoop(IMAGE).path] };
+      await Mirror.create({ ...paths, verify: false });
+      const mirror = await mirrors.open(paths);
+      const degraded = new Promise<Status>((resolve) => mirror.once('degraded', resolve));
+      run('fallocate', '--punch-hole', '--offset', '0', '--length', String(8 * MIB), image);
+      spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
+      const error = await failure(mirror.write(pattern(65536, 1), { position: MIB }), 'MASTER_FAILED');
+      expect(error).toMatchObject({ image: 'master', path: master });
+      expect(error.cause).toMatchObject({ syscall: 'write', path: master });
+      expect((await degraded).phase).toBe('stopped');
+      expect(mirror.status().stopped).toMatchObject({ code: 'ERR_BLOCKMIRROR_MASTER_FAILED' });
+      await failure(mirror.write(pattern(512, 1), { position: 0 }), 'MASTER_FAILED');
+      await mirror.close();
+      expect((await inspect(paths.log)).status.phase).toBe('unclean');
+    } finally {
+      run('losetup', '--detach', master);
+      run('umount', folder);
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
