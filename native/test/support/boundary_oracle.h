@@ -41,16 +41,19 @@ struct RingState {
   std::vector<SequencedIntent> live;
 };
 
-inline RingState scan_of(const Superblock& superblock, std::span<const std::byte> log) {
+inline RingState scan_of_ring(const Superblock& superblock, std::span<const std::byte> ring) {
   const std::vector<bool> readable(superblock.ring.record_count, false);
-  const RingScan scan =
-      scan_ring(ring_identity(superblock), log.subspan(superblock.ring.position, superblock.ring.length()), readable);
+  const RingScan scan = scan_ring(ring_identity(superblock), ring, readable);
   RingState state;
   state.damaged = scan.damaged;
   state.tail = scan.tail;
   state.live = scan.live;
   for (const SequencedIntent& live : scan.live) add_covered(live.intent, state.covered);
   return state;
+}
+
+inline RingState scan_of(const Superblock& superblock, std::span<const std::byte> log) {
+  return scan_of_ring(superblock, log.subspan(superblock.ring.position, superblock.ring.length()));
 }
 
 class BoundaryOracle {
@@ -124,11 +127,13 @@ class BoundaryOracle {
   const States& states() {
     if (states_) return *states_;
     States states;
-    std::vector<std::byte> bytes(mirror_.log->durable().begin(), mirror_.log->durable().end());
-    states.nothing_lands = scan_of(superblock(), bytes);
+    const RingGeometry& ring = superblock().ring;
+    const std::span<const std::byte> durable = mirror_.log->durable().subspan(ring.position, ring.length());
+    std::vector<std::byte> bytes(durable.begin(), durable.end());
+    states.nothing_lands = scan_of_ring(superblock(), bytes);
     for (const DeviceRequest* request : log_in_flight_)
-      std::memcpy(bytes.data() + request->position, request->memory, request->length);
-    states.all_lands = scan_of(superblock(), bytes);
+      std::memcpy(bytes.data() + (request->position - ring.position), request->memory, request->length);
+    states.all_lands = log_in_flight_.empty() ? states.nothing_lands : scan_of_ring(superblock(), bytes);
     for (const RingState* state : {&states.nothing_lands, &states.all_lands}) {
       if (state->damaged) complain("the ring reads as damaged", {});
       const std::uint64_t covered = state->covered.bytes();
