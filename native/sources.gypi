@@ -31,7 +31,9 @@
       "native/devices/transfer.cc"
     ],
     "simulated_sources": [
-      "native/devices/simulated/simulated_device.cc"
+      "native/devices/simulated/simulated_device.cc",
+      "native/devices/simulated/sparse_disk.cc",
+      "native/devices/simulated/volatile_disk.cc"
     ],
     "host_sources": [
       "native/host/buffer_pool.cc",

@@ -1,0 +1,59 @@
+// Deliberate faults of the engine, one line each: the proof that the simulator's oracles bite (docs/TESTING.md).
+//
+// A place that one of them breaks asks `mutated(Mutation::name)`. That is constant false, and leaves no trace in the code,
+// unless BLOCKMIRROR_MUTATIONS is defined, which only the simulator's second build does.
+#pragma once
+
+#include <cstdint>
+
+namespace blockmirror {
+
+// X(name, what is broken)
+#define BLOCKMIRROR_MUTATIONS_LIST(X)                                                                         \
+  X(data_before_intent, "data is written before its intent is durable")                                       \
+  X(intent_not_durable, "a record is written without FUA")                                                    \
+  X(retire_before_flush, "an intent is retired without a flush")                                              \
+  X(retire_on_earlier_flush, "an intent is retired by a flush that was submitted before its write completed") \
+  X(retire_under_way, "an intent is retired while a write under it is under way")                             \
+  X(retire_after_failed_flush, "the engine goes on after a failed flush")                                     \
+  X(retire_while_slave_missed, "a failed write of a slave is ignored")                                        \
+  X(acknowledge_before_fracture, "a write is acknowledged before the fracture is durable")                    \
+  X(one_superblock_copy, "a fracture goes into one copy of the superblock only")                              \
+  X(fracture_without_labels, "a fracture is not written to the labels")                                       \
+  X(acknowledge_after_log_failure, "a write is acknowledged although the log failed")                         \
+  X(recover_wrong_direction, "recovery copies from the slave to the master")                                  \
+  X(drop_last_sector, "recovery leaves out the last sector of an extent")                                     \
+  X(skip_recovery, "an unclean mirror is opened without recovery")                                            \
+  X(debt_retired_early, "recovery's debt is retired before the slaves are flushed")                           \
+  X(read_before_master_flush, "the master is not flushed before it is read")                                  \
+  X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
+  X(skip_torn_check, "a torn record is taken for a whole one")                                                \
+  X(trust_stale_record, "a record of the last lap is trusted where a durable one is gone")                    \
+  X(trust_retired_record, "retired records count as live")                                                    \
+  X(forget_live_record, "the oldest live record is overlooked")                                               \
+  X(unlock_early, "overlapping writes do not exclude each other")                                             \
+  X(carry_nothing, "a slot of the ring is reused without carrying forward what is live in it")                \
+  X(tail_past_flight, "the tail passes a record that is still being written")                                 \
+  X(sequence_used_again, "an opening begins with the sequence of the last record")                            \
+  X(skip_dsync, "a write with dsync is written without it")                                                   \
+  X(datasync_master_only, "datasync flushes the master alone")                                                \
+  X(labels_not_opened, "the labels do not get the new incarnation")                                           \
+  X(accept_older_opening, "an image that missed an opening is accepted")                                      \
+  X(accept_older_log, "a log that is behind its images is accepted")                                          \
+  X(labels_share_number, "two contents of a label carry the same update number")
+
+enum class Mutation : std::uint8_t {
+  none,
+#define X(name, words) name,
+  BLOCKMIRROR_MUTATIONS_LIST(X)
+#undef X
+};
+
+#ifdef BLOCKMIRROR_MUTATIONS
+inline Mutation active_mutation = Mutation::none;
+inline bool mutated(Mutation mutation) { return active_mutation == mutation; }
+#else
+constexpr bool mutated(Mutation) { return false; }
+#endif
+
+}  // namespace blockmirror

@@ -1,0 +1,232 @@
+// The certificate program. docs/TESTING.md says how to use it.
+//
+// One build runs the core as it ships. The other, with BLOCKMIRROR_MUTATIONS, runs it with one deliberate fault at a time
+// and is called by the first.
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+
+#include "certificate.h"
+#include "mutation_hunt.h"
+#include "shrink.h"
+
+namespace blockmirror::simulator {
+namespace {
+
+struct Options {
+  double seconds = 60;
+  std::uint64_t seed = 1;
+  std::uint64_t seeds = 0;  // 0: as many as the time allows
+  std::string out;
+  std::string replay;
+  std::string version = "unknown";
+  std::string commit = "unknown";
+  std::string mutated_program;  // empty: mutations are not tried
+  std::string only_mutation;
+};
+
+double processor_seconds(int who) {
+  rusage usage;
+  getrusage(who, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+double wall_seconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+// What the exploring child tells its parent even when it dies.
+struct Findings {
+  Counts counts;
+  std::uint64_t seeds = 0;
+  struct Small {
+    SmallRun run;
+    std::uint64_t crash_states = 0;
+  } small[64];
+  unsigned small_done = 0;
+};
+
+// Small configurations first, up to a third of the time; seeds for the rest.
+void explore(const Options& options, double until, Findings& findings, Progress& progress) {
+  static Verdict verdict;
+  HashSet states;
+  const double begun = wall_seconds();
+  const double small_until = begun + (until - begun) / 3;
+  const std::vector<Configuration> configurations = small_configurations();
+  for (std::size_t i = 0; i < configurations.size() && wall_seconds() < small_until; ++i) {
+    progress.begin("small:" + std::to_string(i), verdict);
+    const std::uint64_t before = verdict.counts.crash_states;
+    const auto go_on = [&] { return wall_seconds() < small_until; };
+    const SmallRun run = run_small(configurations[i], states, verdict, go_on);
+    findings.small[i] = {run, verdict.counts.crash_states - before};
+    findings.small_done = static_cast<unsigned>(i + 1);
+    findings.counts = verdict.counts;
+    if (verdict.failed) return;
+  }
+  for (std::uint64_t seed = options.seed; wall_seconds() < until; ++seed) {
+    if (options.seeds != 0 && findings.seeds == options.seeds) break;
+    const SeedCase seed_case{seed, {}};
+    progress.begin(text_of(seed_case), verdict);
+    run_seed(seed_case, states, verdict);
+    ++findings.seeds;
+    findings.counts = verdict.counts;
+    if (verdict.failed) return;
+  }
+}
+
+FailedCase explain(const std::string& test_case, const Failure& failure) {
+  FailedCase failed;
+  failed.test_case = test_case;
+  failed.failure = failure;
+  SeedCase seed_case;
+  if (!parse_case(test_case, seed_case)) {
+    failed.failure = replay(test_case).failure;
+    return failed;
+  }
+  std::printf("shrinking %s ...\n", test_case.c_str());
+  const SeedCase shortest = shrink(seed_case, failure.oracle);
+  failed.shrunk = text_of(shortest);
+  failed.failure = replay(failed.shrunk).failure;
+  failed.plan = words_of(draw_plan(shortest));
+  return failed;
+}
+
+void try_mutations(const Options& options, Certificate& certificate) {
+  certificate.mutations_tried = true;
+  const std::string command =
+      options.mutated_program + " --hunt " + (options.only_mutation.empty() ? "all" : options.only_mutation);
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return;
+  char line[4096];
+  while (std::fgets(line, sizeof(line), pipe) != nullptr) {
+    CaughtMutation mutation;
+    if (!parse_hunt(line, mutation)) continue;
+    std::printf("mutation %-30s %s by %s in %.1f s (case %s)\n", mutation.name.c_str(),
+                mutation.caught ? "caught" : "NOT CAUGHT", mutation.oracle.c_str(), mutation.seconds,
+                mutation.test_case.c_str());
+    std::fflush(stdout);
+    certificate.mutations.push_back(mutation);
+  }
+  if (pclose(pipe) != 0 || certificate.mutations.empty())
+    certificate.failures.push_back({"mutations", "", {"mutations", "the program that tries them failed", {}}, {}});
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  file.flush();
+  if (!file) {
+    std::fprintf(stderr, "certify: cannot write %s\n", path.c_str());
+    std::exit(1);
+  }
+}
+
+int certify(const Options& options) {
+  const double begun = wall_seconds();
+  Certificate certificate;
+  certificate.version = options.version;
+  certificate.commit = options.commit;
+  certificate.first_seed = options.seed;
+  if (!options.mutated_program.empty()) try_mutations(options, certificate);
+  const double until = begun + options.seconds;
+  void* shared = mmap(nullptr, sizeof(Findings), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return 1;
+  auto& findings = *new (shared) Findings;
+  const double before = processor_seconds(RUSAGE_CHILDREN);
+  const unsigned limit = static_cast<unsigned>(options.seconds) * 2 + 600;
+  const Outcome outcome = run_isolated([&](Progress& progress) { explore(options, until, findings, progress); }, limit);
+  certificate.exploring_processor_seconds = processor_seconds(RUSAGE_CHILDREN) - before;
+  certificate.counts = findings.counts;
+  certificate.seeds = findings.seeds;
+  const std::vector<Configuration> configurations = small_configurations();
+  for (unsigned i = 0; i < findings.small_done; ++i) {
+    const auto& [run, states] = findings.small[i];
+    certificate.exhausted.push_back({configurations[i].name, run.orders, states, run.every_order, run.every_subset});
+  }
+  if (outcome.timed_out)
+    certificate.failures.push_back({outcome.where, "", {"progress", "the run does not end", {}}, {}});
+  if (outcome.failed) certificate.failures.push_back(explain(outcome.where, outcome.failure));
+  certificate.seconds = wall_seconds() - begun;
+  certificate.processor_seconds = processor_seconds(RUSAGE_CHILDREN) + processor_seconds(RUSAGE_SELF);
+  if (!options.out.empty()) {
+    write_file(options.out + "/certificate.json", to_json(certificate));
+    write_file(options.out + "/certificate.md", to_markdown(certificate));
+  }
+  std::printf("%s", to_markdown(certificate).c_str());
+  return certificate.good() ? 0 : 1;
+}
+
+int replay_and_print(const std::string& test_case) {
+  SeedCase seed_case;
+  if (parse_case(test_case, seed_case)) {
+    for (const std::string& line : words_of(draw_plan(seed_case))) std::printf("%s\n", line.c_str());
+    std::printf("---\n");
+  }
+  static Verdict verdict;
+  run_case(test_case, verdict);
+  for (const std::string& line : verdict.failure.history) std::printf("%s\n", line.c_str());
+  if (!verdict.failed)
+    std::printf("nothing was found: %llu crash states, %llu recoveries\n",
+                static_cast<unsigned long long>(verdict.counts.crash_states),
+                static_cast<unsigned long long>(verdict.counts.recoveries));
+  if (verdict.failed) std::printf("%s: %s\n", verdict.failure.oracle.c_str(), verdict.failure.words.c_str());
+  return verdict.failed ? 1 : 0;
+}
+
+int usage() {
+  std::fprintf(
+      stderr,
+      "usage: certify [--seconds N] [--seed S] [--seeds N] [--out DIR] [--replay CASE] [--version V] [--commit C]\n"
+      "               [--mutated-program PATH [--mutation NAME]]\n");
+  return 2;
+}
+
+}  // namespace
+
+int run(int count, char** arguments) {
+  Options options;
+  std::string hunt;
+  for (int i = 1; i < count; i += 2) {
+    const std::string name = arguments[i];
+    if (i + 1 == count) return usage();
+    const std::string value = arguments[i + 1];
+    if (name == "--seconds")
+      options.seconds = std::atof(value.c_str());
+    else if (name == "--seed")
+      options.seed = std::strtoull(value.c_str(), nullptr, 10);
+    else if (name == "--seeds")
+      options.seeds = std::strtoull(value.c_str(), nullptr, 10);
+    else if (name == "--out")
+      options.out = value;
+    else if (name == "--replay")
+      options.replay = value;
+    else if (name == "--version")
+      options.version = value;
+    else if (name == "--commit")
+      options.commit = value;
+    else if (name == "--mutated-program")
+      options.mutated_program = value;
+    else if (name == "--mutation")
+      options.only_mutation = value;
+    else if (name == "--hunt")
+      hunt = value;
+    else
+      return usage();
+  }
+  if (!options.only_mutation.empty() && !options.replay.empty()) activate(options.only_mutation);
+  if (!hunt.empty()) return hunt_mutations(hunt);
+  return options.replay.empty() ? certify(options) : replay_and_print(options.replay);
+}
+
+}  // namespace blockmirror::simulator
+
+int main(int count, char** arguments) { return blockmirror::simulator::run(count, arguments); }

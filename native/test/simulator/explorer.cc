@@ -1,0 +1,113 @@
+#include "explorer.h"
+
+namespace blockmirror::simulator {
+
+LostCaches all_caches(const World& world) { return (1u << (world.slaves + 2)) - 1; }
+
+void Explorer::crash(const Life& life, unsigned depth) {
+  crash_point(life, all_caches(world_), depth);
+  crash_point(life, 0, depth);
+  for (unsigned disk = 1; effort_.every_cache && disk <= world_.slaves + 1; ++disk)
+    crash_point(life, 1u << disk, depth);
+}
+
+void Explorer::crash_point(const Life& life, LostCaches lost, unsigned depth) {
+  if (verdict_.failed) return;
+  const CrashPoint point(life.machine(), lost);
+  const Promise promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+  const std::uint64_t model = life.model().hash(promise);
+  if (!explored_.insert(mix_hash(point.signature() + model) + depth)) return;
+  const std::uint64_t limit = depth == effort_.depth ? effort_.states : effort_.recovery_states;
+  if (point.states(limit) <= limit) {
+    CrashPoint::Choice choice = point.nothing();
+    do {
+      try_state(life, point, choice, lost, depth);
+    } while (!verdict_.failed && point.advance(choice));
+    return;
+  }
+  sampled_ = true;
+  Random random(point.signature());
+  try_state(life, point, point.nothing(), lost, depth);
+  try_state(life, point, point.everything(), lost, depth);
+  for (std::uint64_t i = 2; i < limit && !verdict_.failed; ++i)
+    try_state(life, point, point.drawn(random), lost, depth);
+}
+
+void Explorer::crash_once(const Life& life, LostCaches lost, Random& random) {
+  const CrashPoint point(life.machine(), lost);
+  try_state(life, point, point.drawn(random), lost, effort_.depth);
+}
+
+void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost,
+                         unsigned depth) {
+  if (verdict_.failed) return;
+  Expectation expectation = life.expectation();
+  expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+  Counts& counts = verdict_.counts;
+  const std::uint64_t state = point.hash(choice);
+  ++counts.states_met;
+  const bool is_new = states_.insert(state);
+  if (is_new) {
+    ++counts.crash_states;
+    if (depth < effort_.depth) ++counts.recovery_crash_states;
+    verdict_.count(lost == 0                    ? Fault::process_death
+                   : lost == all_caches(world_) ? Fault::power_loss
+                                                : Fault::cache_lost_unseen);
+    if (point.tears(choice)) verdict_.count(Fault::torn_write);
+    if (lost == 0 && point.lands(choice)) verdict_.count(Fault::late_landing);
+  }
+  if (!explored_.insert(mix_hash(state ^ life.model().hash(expectation.promise)) + depth)) return;
+  Disks disks = point.build(choice);
+  if (is_new && depth == effort_.depth) count_cases(life.model(), disks);
+  const std::size_t trace = verdict_.trace.size();
+  note(point, choice, lost);
+  recover(life, std::move(disks), expectation, state, depth);
+  verdict_.trace.resize(trace);
+}
+
+void Explorer::recover(const Life& before, Disks disks, const Expectation& expectation, std::uint64_t state,
+                       unsigned depth) {
+  OldestFirst oldest_first;
+  LifePlan plan;
+  plan.verify = state % 16 == 0;
+  const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;
+  Life life(world_, geometry_, std::move(disks), before.model(), plan, expectation, before.number() + 1, oldest_first,
+            verdict_);
+  while (!verdict_.failed && life.step()) {
+    if (cut) crash(life, depth - 1);
+  }
+}
+
+// For every write that was not certain yet: who has it, the master, the slave, both or neither?
+void Explorer::count_cases(const Model& model, const Disks& disks) {
+  const auto holds = [](const Model::Write& write, const SparseDisk& disk) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < write.contents.size(); ++i) count += disk.get(write.sector + i) == write.contents[i];
+    return count;
+  };
+  Cases& cases = verdict_.counts.cases;
+  for (const Model::Write& write : model.writes()) {
+    if (write.durable) continue;
+    const std::size_t all = write.contents.size();
+    const std::size_t master = holds(write, disks[1].content());
+    for (std::size_t slave = 2; slave < disks.size(); ++slave) {
+      const std::size_t its = holds(write, disks[slave].content());
+      if ((master != 0 && master != all) || (its != 0 && its != all)) {
+        ++cases.torn;
+      } else if (master == all) {
+        ++(its == all ? cases.both : cases.master_ahead);
+      } else {
+        ++(its == all ? cases.slave_ahead : cases.neither);
+      }
+    }
+  }
+}
+
+void Explorer::note(const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost) {
+  if (!verdict_.tracing) return;
+  verdict_.trace.push_back(point.words(choice, lost == all_caches(world_) ? "CRASH: power is lost"
+                                               : lost == 0                ? "CRASH: the process dies"
+                                                                          : "CRASH: one disk loses its cache"));
+}
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,333 @@
+#include "life.h"
+
+#include <algorithm>
+
+#include "../../core/aligned_buffer.h"
+
+namespace blockmirror::simulator {
+
+// Passes everything on to the checker, and writes it down when somebody wants to read it.
+class Life::Tracer : public Watcher {
+ public:
+  explicit Tracer(Life& life) : life_(life) {}
+  void submitted(unsigned disk, const DeviceRequest& request) override {
+    if (life_.verdict_.tracing) life_.note("  " + life_.words_of_request(disk, request) + " is submitted");
+    life_.checker_.submitted(disk, request);
+  }
+  void settled(unsigned disk, const DeviceRequest& request, int error) override {
+    if (life_.verdict_.tracing)
+      life_.note("  " + life_.words_of_request(disk, request) + (error == 0 ? " completes" : " fails"));
+    life_.checker_.settled(disk, request, error);
+  }
+  void reset(unsigned disk) override { life_.checker_.reset(disk); }
+
+ private:
+  Life& life_;
+};
+
+Life::Life(const World& world, const Geometry& geometry, Disks disks, Model model, const LifePlan& plan,
+           const Expectation& expectation, std::uint64_t number, Chooser& chooser, Verdict& verdict)
+    : world_(world),
+      geometry_(geometry),
+      verdict_(verdict),
+      chooser_(chooser),
+      plan_(plan),
+      expectation_(expectation),
+      number_(number),
+      model_(std::move(model)),
+      trace_begin_(verdict.trace.size()),
+      checker_(geometry,
+               [this](const char* invariant, std::string words) { verdict_.fail(invariant, std::move(words)); }),
+      tracer_(std::make_unique<Tracer>(*this)),
+      machine_(std::move(disks), number, tracer_.get()),
+      session_(std::make_unique<Session>(machine_)) {
+  ++verdict_.counts.lives;
+  checker_.attach(machine_.disks());
+  machine_.plan_faults(plan_.faults, number * 31 + 7);
+  machine_.on_fault = [this](Fault fault, unsigned disk) {
+    verdict_.count(fault);
+    const bool loses_cache = fault == Fault::flush_error || fault == Fault::device_reset;
+    if (disk == 1 && loses_cache) model_.lose_cache();
+    note(std::string("  fault: ") + std::string(kFaultWords[static_cast<std::size_t>(fault)]));
+  };
+  session_->set_log(machine_.device(0));
+  std::vector<Device*> images;
+  for (unsigned i = 0; i <= world.slaves; ++i) images.push_back(&machine_.device(i + 1));
+  session_->set_images(images);
+  note("life " + std::to_string(number) + " begins");
+  spawn(open_steps());
+}
+
+Life::~Life() {
+  ended_ = true;
+  machine_.die();
+  if (opened_ && !closing_) spawn(close_steps());
+  while (true) {
+    machine_.settle_ready();
+    if (machine_.completable() > 0) {
+      machine_.complete(0);
+    } else if (!opened_ || (closing_ && !closed_) || actions_running_ > 0) {
+      BLOCKMIRROR_ASSERT(machine_.fire_timer(), "a life that was cut off does not come to its end");
+    } else if (!closing_) {
+      spawn(close_steps());
+    } else {
+      break;
+    }
+  }
+  session_.reset();
+  verdict_.trace.resize(trace_begin_);
+}
+
+void Life::note(const std::string& words) {
+  if (verdict_.tracing) verdict_.trace.push_back(words);
+}
+
+std::string Life::words_of_request(unsigned disk, const DeviceRequest& request) const {
+  const std::string who = disk == 0 ? "log" : disk == 1 ? "master" : "slave " + std::to_string(disk - 1);
+  if (request.operation == Operation::flush) return who + ": flush ";
+  std::string what = request.operation == Operation::read    ? "read"
+                     : request.operation == Operation::write ? "write"
+                                                             : "write zeroes";
+  if (request.durable) what += " (durable)";
+  std::string where = "sectors " + std::to_string(request.position / kSimulatedSector) + ".." +
+                      std::to_string((request.position + request.length) / kSimulatedSector - 1);
+  if (disk == 0 && request.operation == Operation::write && request.length == geometry_.record_size &&
+      request.position >= geometry_.ring_position) {
+    const DecodedRecord record = decode_log_record(request.memory);
+    where = "record " + std::to_string(record.sequence) + ", tail " + std::to_string(record.tail) + ", blocks";
+    for (std::uint64_t block : record.blocks) where += " " + std::to_string(block);
+  }
+  return who + ": " + what + " of " + where;
+}
+
+// --- what happens next -----------------------------------------------------------------------------------------------
+
+bool Life::may_issue() const {
+  if (!running_ || closing_ || next_action_ == plan_.actions.size()) return false;
+  const bool alone = plan_.actions[next_action_].kind == Action::Kind::quiet;
+  if (alone) return actions_running_ == 0 && machine_.completable() == 0;
+  return actions_running_ < plan_.concurrency;
+}
+
+bool Life::step() {
+  if (ended_) return false;
+  ++verdict_.counts.events;
+  machine_.settle_ready();
+  const unsigned completable = machine_.completable();
+  const bool issue_possible = may_issue();
+  const unsigned options = completable + (issue_possible ? 1 : 0);
+  if (options > 0) {
+    const bool free = running_ && !closing_;
+    const unsigned chosen = free && options > 1 ? chooser_.choose(options) : 0;
+    if (chosen < completable) {
+      machine_.complete(chosen);
+    } else {
+      issue();
+    }
+    machine_.settle_ready();
+    return true;
+  }
+  if (actions_running_ == 0 && running_ && !closing_ && plan_.close && machine_.pending().empty()) {
+    spawn(close_steps());
+    machine_.settle_ready();
+    return true;
+  }
+  const bool waits = !opened_ || actions_running_ > 0 || (closing_ && !closed_);
+  const bool hangs = !machine_.pending().empty();
+  if (waits && !hangs) {
+    if (machine_.fire_timer()) return true;
+    verdict_.fail("progress", "nothing is under way, and somebody still waits");
+  }
+  ended_ = true;
+  return false;
+}
+
+// --- opening ---------------------------------------------------------------------------------------------------------
+
+Task<void> Life::open_steps() {
+  Status status = co_await session_->load_superblock();
+  if (status.ok()) status = co_await session_->assess(assessment_);
+  for (std::size_t i = 0; status.ok() && i < assessment_.images.size(); ++i) status = assessment_.images[i];
+  if (status.ok()) {
+    judge_debt();
+    ActivateOptions options;
+    options.recovery_budget = world_.recovery_budget;
+    status = co_await session_->activate(options);
+  }
+  if (status.ok() && session_->phase() == Phase::recovering) {
+    status = co_await recover();
+    recovered_ = true;
+    ++verdict_.counts.recoveries;
+  }
+  opened_ = true;
+  if (ended_) co_return;
+  if (!status.ok()) {
+    judge_refusal(status);
+    co_return;
+  }
+  running_ = ran_ = true;
+  machine_.start_counting();
+  checker_.mirror_runs();
+  judge_opening();
+}
+
+// The steps of lib/recovery.ts, in their order.
+Task<Status> Life::recover() {
+  Status status = co_await session_->recover_flush_master();
+  const bool only_differing = assessment_.damaged;
+  for (const Extent& extent : assessment_.debt.extents()) {
+    for (std::uint64_t at = extent.position; status.ok() && at < extent.end(); at += kCopyLength) {
+      const Extent piece{at, std::min(kCopyLength, extent.end() - at)};
+      CopyResult copied;
+      status = co_await session_->recover_copy(piece, true, only_differing, copied);
+    }
+  }
+  if (status.ok()) status = co_await session_->recover_flush_slaves();
+  for (const Extent& extent : assessment_.debt.extents()) {
+    if (!plan_.verify || !status.ok()) break;
+    const Extent piece{extent.position, std::min(kCopyLength, extent.length)};
+    CompareResult compared;
+    status = co_await session_->recover_verify(piece, compared);
+    for (std::uint64_t bytes : compared.bytes_differed) {
+      if (bytes > 0 && status.ok() && !ended_)
+        verdict_.fail("verify", "what recovery copied differs when it is read back");
+    }
+  }
+  RecoverySummary summary;
+  summary.full_compare = assessment_.damaged;
+  if (status.ok()) status = co_await session_->recover_retire(summary);
+  co_return status;
+}
+
+void Life::judge_debt() {
+  if (assessment_.damaged) {
+    ++verdict_.counts.full_compares;
+    if (!expectation_.damage_possible)
+      verdict_.fail("false damage",
+                    "the log is called damaged after an ordinary crash: " +
+                        (assessment_.damage.empty() ? std::string("no reason") : assessment_.damage[0]));
+    return;
+  }
+  if (assessment_.debt.bytes() > world_.recovery_budget)
+    verdict_.fail("budget", std::to_string(assessment_.debt.bytes()) + " bytes are to be copied, more than the budget");
+}
+
+void Life::judge_refusal(const Status& status) {
+  const bool lost_a_device = std::any_of(plan_.faults.begin(), plan_.faults.end(),
+                                         [](const PlannedFault& fault) { return fault.fault == Fault::read_error; });
+  if (expectation_.refusal_expected) {
+    ++verdict_.counts.refused;
+    return;
+  }
+  if (!expectation_.refusal_possible && !lost_a_device)
+    verdict_.fail("opening", "the mirror does not open: code " + std::to_string(static_cast<int>(status.code)) +
+                                 ", image " + std::to_string(status.image));
+}
+
+void Life::judge_opening() {
+  if (expectation_.refusal_expected) {
+    verdict_.fail("I8", "an older copy was put back, and the mirror opened");
+    return;
+  }
+  const SparseDisk& master = machine_.disks()[1].content();
+  const std::uint64_t sectors = geometry_.mirror_size / kSimulatedSector;
+  const std::vector<std::uint64_t> unexplained = model_.unexplained(master, expectation_.promise);
+  if (!unexplained.empty())
+    verdict_.fail("content", "sector " + std::to_string(unexplained[0]) +
+                                 " of the master holds what no history of acknowledged writes explains");
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    const ImageState state = session_->superblock().images[i].state;
+    if (state != ImageState::in_sync && state != ImageState::assumed) continue;
+    std::vector<std::uint64_t> differing;
+    master.differences(machine_.disks()[i + 1].content(), sectors, differing);
+    if (!differing.empty())
+      verdict_.fail("I10", "slave " + std::to_string(i) +
+                               " claims to be in sync, but differs from the master in sector " +
+                               std::to_string(differing[0]));
+  }
+  model_.rebase(master);
+}
+
+// --- what the user does ----------------------------------------------------------------------------------------------
+
+void Life::issue() {
+  const Action& action = plan_.actions[next_action_++];
+  note(words_of(action));
+  if (action.kind == Action::Kind::quiet) {
+    machine_.fire_timer();
+    machine_.fire_timer();
+    return;
+  }
+  ++actions_running_;
+  spawn(act(action));
+}
+
+Task<void> Life::act(const Action& action) {
+  const std::uint64_t asked = model_.flush_asked();
+  switch (action.kind) {
+    case Action::Kind::write:
+    case Action::Kind::durable_write:
+    case Action::Kind::discard:
+      co_await write(action);
+      break;
+    case Action::Kind::read:
+      co_await read(action);
+      break;
+    case Action::Kind::flush: {
+      const Status status = co_await session_->flush();
+      if (status.ok() && !ended_) model_.flush_acknowledged(asked);
+      note(words_of(action) + (status.ok() ? " is acknowledged" : " fails"));
+      break;
+    }
+    case Action::Kind::retire:
+      (void)co_await session_->retire_all();
+      break;
+    case Action::Kind::quiet:
+      break;
+  }
+  --actions_running_;
+}
+
+Task<void> Life::write(const Action& action) {
+  const Extent extent{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
+  const std::vector<SectorRef> contents = contents_of(action);
+  const std::uint32_t number = model_.write_asked(action.sector, contents);
+  const bool durable = action.kind == Action::Kind::durable_write;
+  Status status;
+  if (action.kind == Action::Kind::discard) {
+    status = co_await session_->discard(extent);
+  } else {
+    AlignedBuffer bytes(extent.length);
+    for (std::uint32_t i = 0; i < action.sectors; ++i)
+      std::copy_n(contents[i].bytes(), kSimulatedSector, bytes.span().data() + i * kSimulatedSector);
+    status = co_await session_->write(extent, bytes.span(), durable, nullptr);
+  }
+  note(words_of(action) + (status.ok() ? " is acknowledged" : " fails"));
+  if (!status.ok() || ended_) co_return;
+  checker_.acknowledged(extent.position, contents, durable);
+  model_.write_acknowledged(number, durable);
+}
+
+Task<void> Life::read(const Action& action) {
+  const Extent extent{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
+  AlignedBuffer bytes(extent.length);
+  const std::uint64_t asked = model_.now();
+  const Status status = co_await session_->read(extent, bytes.span());
+  if (!status.ok() || ended_) co_return;
+  for (std::uint32_t i = 0; i < action.sectors; ++i) {
+    const SectorRef content = SectorRef::of(bytes.span().data() + i * kSimulatedSector);
+    if (!model_.may_hold(action.sector + i, content, Promise::acknowledged, asked))
+      verdict_.fail("read", "a read returns for sector " + std::to_string(action.sector + i) +
+                                " what was overwritten before it was asked for, or was never written");
+  }
+}
+
+Task<void> Life::close_steps() {
+  closing_ = true;
+  note("close");
+  (void)co_await session_->close();
+  closed_ = true;
+  running_ = false;
+}
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,92 @@
+// One life of the process over one machine: opens the mirror as lib/ does, recovers where it has to, does what its plan
+// says, closes, with every oracle watching. Driven from outside event by event, so that a crash can come anywhere.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "../../core/session.h"
+#include "chooser.h"
+#include "machine.h"
+#include "model.h"
+#include "order_checker.h"
+#include "verdict.h"
+#include "world.h"
+
+namespace blockmirror::simulator {
+
+// What is expected of the opening.
+struct Expectation {
+  Promise promise = Promise::durable;
+  bool damage_possible = false;   // the log or a label was damaged: a full compare is right
+  bool refusal_expected = false;  // an older copy was put back: the opening must be refused
+  bool refusal_possible = false;  // reads may fail, or both copies of something may be damaged
+};
+
+class Life {
+ public:
+  Life(const World& world, const Geometry& geometry, Disks disks, Model model, const LifePlan& plan,
+       const Expectation& expectation, std::uint64_t number, Chooser& chooser, Verdict& verdict);
+  ~Life();
+  Life(const Life&) = delete;
+  Life& operator=(const Life&) = delete;
+
+  // Lets one thing happen; false when nothing more will.
+  bool step();
+  bool running() const { return running_; }
+  bool opening() const { return !opened_; }
+  bool ended() const { return ended_; }
+  bool recovered() const { return recovered_; }
+  bool ran() const { return ran_; }  // it opened, and may have written
+  bool refused() const { return opened_ && !ran_; }
+  const Machine& machine() const { return machine_; }
+  const Model& model() const { return model_; }
+  const Expectation& expectation() const { return expectation_; }
+  // What earlier crashes spared, as long as this life has not opened; afterwards all that it found is certain.
+  Promise promise() const { return opened_ ? Promise::acknowledged : expectation_.promise; }
+  std::uint64_t number() const { return number_; }
+
+ private:
+  Task<void> open_steps();
+  Task<Status> recover();
+  Task<void> close_steps();
+  Task<void> act(const Action& action);
+  Task<void> write(const Action& action);
+  Task<void> read(const Action& action);
+  void issue();
+  bool may_issue() const;
+  void judge_opening();
+  void judge_refusal(const Status& status);
+  void judge_debt();
+  void refuse_writes_after_stop();
+  void note(const std::string& words);
+  std::string words_of_request(unsigned disk, const DeviceRequest& request) const;
+  class Tracer;
+
+  const World& world_;
+  const Geometry& geometry_;
+  Verdict& verdict_;
+  Chooser& chooser_;
+  LifePlan plan_;
+  Expectation expectation_;
+  std::uint64_t number_;
+  Model model_;
+  std::size_t trace_begin_;
+  OrderChecker checker_;
+  std::unique_ptr<Tracer> tracer_;
+  Machine machine_;
+  std::unique_ptr<Session> session_;
+  Assessment assessment_;
+  std::size_t next_action_ = 0;
+  unsigned actions_running_ = 0;
+  bool opened_ = false;  // the opening ended, well or not
+  bool running_ = false;
+  bool ran_ = false;
+  bool recovered_ = false;
+  bool closing_ = false;
+  bool closed_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace blockmirror::simulator

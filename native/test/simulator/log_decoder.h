@@ -1,0 +1,66 @@
+// A second reader of what the mirror writes to its log and labels, by docs/FORMAT.md and by nothing of native/core: the
+// oracles must not believe the code they judge. It reads what was just written, so it checks no checksum.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace blockmirror::simulator {
+
+inline constexpr std::uint64_t kBlock = 4096;  // bytes; what an intent covers at least
+
+template <typename Number>
+Number number_at(const std::byte* bytes, std::size_t offset) {
+  Number value;
+  std::memcpy(&value, bytes + offset, sizeof(value));
+  return value;
+}
+
+struct DecodedRecord {
+  std::uint64_t sequence = 0;
+  std::uint64_t tail = 0;
+  std::vector<std::uint64_t> blocks;  // of the mirror, each kBlock bytes
+};
+
+inline DecodedRecord decode_log_record(const std::byte* bytes) {
+  const auto unit_at = [&](std::size_t unit) { return bytes + 512 * (unit / 31) + 16 * (unit % 31); };
+  DecodedRecord record;
+  record.sequence = number_at<std::uint64_t>(bytes, 8);
+  record.tail = number_at<std::uint64_t>(bytes, 40);
+  const auto units = number_at<std::uint32_t>(bytes, 48);
+  for (std::size_t unit = 4; unit < 4 + units;) {
+    const auto position = number_at<std::uint64_t>(unit_at(unit), 0);
+    const auto word = number_at<std::uint64_t>(unit_at(unit), 8);
+    const std::uint64_t length = word & ((std::uint64_t{1} << 56) - 1);
+    const bool bitmap = word >> 56 == 2;
+    for (std::uint64_t i = 0; i < (length + kBlock - 1) / kBlock; ++i) {
+      const std::byte* bits = unit_at(unit + 1 + i / 128);
+      const bool covered = !bitmap || (number_at<std::uint64_t>(bits, 8 * (i / 64 % 2)) >> (i % 64) & 1) != 0;
+      if (covered) record.blocks.push_back(position / kBlock + i);
+    }
+    unit += bitmap ? 3 : 1;
+  }
+  return record;
+}
+
+// Durable states of an image, as the superblock and labels hold them in one byte.
+enum class StoredState : std::uint8_t {
+  in_sync = 0,
+  assumed = 1,
+  behind = 2,
+  synchronizing = 3,
+  inconsistent = 4,
+  failed = 5
+};
+
+inline StoredState stored_state(const std::byte* superblock, unsigned image) {
+  return static_cast<StoredState>(superblock[4096 + 1024 * image + 17]);
+}
+inline std::uint64_t stored_update(const std::byte* superblock) { return number_at<std::uint64_t>(superblock, 32); }
+inline std::uint64_t stored_generation(const std::byte* superblock) {
+  return number_at<std::uint64_t>(superblock, 128);
+}
+inline std::uint64_t label_generation(const std::byte* label) { return number_at<std::uint64_t>(label, 120); }
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,236 @@
+#include "machine.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace blockmirror::simulator {
+
+std::uint64_t hash_of(const Disks& disks) {
+  std::uint64_t hash = 0;
+  for (const VolatileDisk& disk : disks) hash = mix_hash(hash + 0x632be59bd9b4e019ull) ^ disk.hash();
+  return hash;
+}
+
+class Machine::Port : public Device {
+ public:
+  Port(Machine& machine, unsigned disk) : machine_(machine), disk_(disk) {
+    traits_.size = machine.disks()[disk].content().size();
+    traits_.memory_alignment = 512;
+  }
+  const DeviceTraits& traits() const override { return traits_; }
+  void submit(DeviceRequest& request) override { machine_.submit(disk_, request); }
+
+ private:
+  Machine& machine_;
+  unsigned disk_;
+  DeviceTraits traits_;
+};
+
+Machine::Machine(Disks disks, std::uint64_t number, Watcher* watcher)
+    : disks_(std::move(disks)),
+      watcher_(watcher),
+      random_(number),
+      seen_(disks_.size()),
+      silent_(disks_.size()),
+      lost_(disks_.size()) {
+  for (unsigned disk = 0; disk < disks_.size(); ++disk) ports_.push_back(std::make_unique<Port>(*this, disk));
+}
+
+Machine::~Machine() { BLOCKMIRROR_ASSERT(pending_.empty(), "a machine went with requests in flight"); }
+
+Device& Machine::device(unsigned disk) { return *ports_[disk]; }
+
+void Machine::random(std::span<std::byte> into) {
+  for (std::byte& byte : into) byte = static_cast<std::byte>(random_.next());
+}
+
+void Machine::arm(Timer& timer, std::uint64_t deadline_ns) {
+  disarm(timer);
+  timer.deadline_ns = deadline_ns;
+  timer.armed = true;
+  timers_.push_back(&timer);
+}
+
+void Machine::disarm(Timer& timer) {
+  timer.armed = false;
+  std::erase(timers_, &timer);
+}
+
+bool Machine::fire_timer() {
+  if (timers_.empty()) return false;
+  Timer& timer = **std::min_element(timers_.begin(), timers_.end(), [](const Timer* one, const Timer* other) {
+    return one->deadline_ns < other->deadline_ns;
+  });
+  now_ns_ = std::max(now_ns_, timer.deadline_ns);
+  disarm(timer);
+  timer.fire(timer.context);
+  settle_ready();
+  return true;
+}
+
+// --- requests --------------------------------------------------------------------------------------------------------
+
+void Machine::submit(unsigned disk, DeviceRequest& request) {
+  Pending pending;
+  pending.request = &request;
+  pending.disk = disk;
+  if (!dead_) {
+    if (watcher_ != nullptr) watcher_->submitted(disk, request);
+    if (request.operation == Operation::flush) pending.flush_mark = disks_[disk].flush_mark();
+    if (request.operation == Operation::write || request.operation == Operation::write_zeroes) {
+      pending.write.first_sector = request.position / kSimulatedSector;
+      pending.write.durable = request.durable;
+      pending.write.sectors.resize(request.length / kSimulatedSector);
+      for (std::size_t i = 0; request.operation == Operation::write && i < pending.write.sectors.size(); ++i) {
+        pending.write.sectors[i] = SectorRef::of(request.memory + i * kSimulatedSector);
+      }
+    }
+  }
+  pending_.push_back(std::move(pending));
+}
+
+unsigned Machine::completable() const {
+  if (dead_) return static_cast<unsigned>(pending_.size());
+  return static_cast<unsigned>(
+      std::count_if(pending_.begin(), pending_.end(), [&](const Pending& pending) { return !silent_[pending.disk]; }));
+}
+
+void Machine::complete(unsigned index) {
+  auto found = pending_.begin();
+  for (;; ++found) {
+    BLOCKMIRROR_ASSERT(found != pending_.end(), "a completion that is not there was chosen");
+    if (!dead_ && silent_[found->disk]) continue;
+    if (index-- == 0) break;
+  }
+  now_ns_ += 1000;
+  Pending pending = std::move(*found);
+  pending_.erase(found);
+  int error = EIO;
+  if (!dead_) {
+    bool again = false;
+    error = strike(pending, again);
+    if (again) {
+      pending_.push_back(std::move(pending));
+      return;
+    }
+    if (error == 0) carry_out(pending);
+    if (watcher_ != nullptr) watcher_->settled(pending.disk, *pending.request, error);
+  }
+  pending.request->complete(error);
+  settle_ready();
+}
+
+void Machine::carry_out(Pending& pending) {
+  VolatileDisk& disk = disks_[pending.disk];
+  switch (pending.request->operation) {
+    case Operation::read:
+      disk.content().read(pending.request->position, {pending.request->memory, pending.request->length});
+      break;
+    case Operation::write:
+    case Operation::write_zeroes:
+      for (std::size_t i = 0; i < pending.write.sectors.size(); ++i) {
+        disk.write(pending.write.first_sector + i, pending.write.sectors[i], pending.write.durable);
+      }
+      break;
+    case Operation::flush:
+      disk.flush(pending.flush_mark);
+      break;
+  }
+}
+
+void Machine::die() {
+  dead_ = true;
+  for (Pending& pending : pending_) pending.write.sectors.clear();
+}
+
+// --- faults ----------------------------------------------------------------------------------------------------------
+
+void Machine::plan_faults(std::vector<PlannedFault> faults, std::uint64_t seed) {
+  faults_ = std::move(faults);
+  fault_random_ = Random(seed);
+}
+
+bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
+  const Operation operation = pending.request->operation;
+  const bool writes = operation == Operation::write || operation == Operation::write_zeroes;
+  const auto& seen = seen_[pending.disk];
+  const unsigned count =
+      writes ? seen[static_cast<unsigned>(Operation::write)] + seen[static_cast<unsigned>(Operation::write_zeroes)]
+             : seen[static_cast<unsigned>(operation)];
+  const bool disk_fits = fault.disk == pending.disk || (fault.fault == Fault::shared_disk && pending.disk >= 2);
+  if (!disk_fits || count != fault.ordinal + 1) return false;
+  switch (fault.fault) {
+    case Fault::write_error:
+    case Fault::short_transfer:
+    case Fault::stops_answering:
+    case Fault::device_reset:
+    case Fault::shared_disk:
+      return writes;
+    case Fault::flush_error:
+      return operation == Operation::flush;
+    case Fault::read_error:
+      return operation == Operation::read;
+    case Fault::try_again:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Any part of it reached the disk.
+void Machine::land_some(Pending& pending) {
+  for (std::size_t i = 0; i < pending.write.sectors.size(); ++i) {
+    if (fault_random_.one_in(2)) continue;
+    disks_[pending.disk].write(pending.write.first_sector + i, pending.write.sectors[i], false);
+  }
+}
+
+void Machine::reset_device(unsigned disk) {
+  lost_[disk] = true;
+  disks_[disk].lose_cache([&](const VolatileDisk::Unflushed&) { return fault_random_.one_in(2); });
+  if (watcher_ != nullptr) watcher_->reset(disk);
+}
+
+int Machine::strike(Pending& pending, bool& again) {
+  if (lost_[pending.disk]) return EIO;
+  const Operation operation = pending.request->operation;
+  if (faults_.empty() || (!counting_ && operation != Operation::read)) return 0;
+  if (pending.put_back == 0) ++seen_[pending.disk][static_cast<unsigned>(operation)];
+  if (pending.put_back > 0) return 0;
+  for (const PlannedFault& fault : faults_) {
+    if (!is_due(fault, pending)) continue;
+    if (on_fault) on_fault(fault.fault, pending.disk);
+    switch (fault.fault) {
+      case Fault::short_transfer:
+        land_some(pending);
+        [[fallthrough]];
+      case Fault::try_again:
+        ++pending.put_back;
+        again = true;
+        return 0;
+      case Fault::stops_answering:
+        silent_[pending.disk] = true;
+        again = true;
+        return 0;
+      case Fault::flush_error:
+        disks_[pending.disk].lose_cache([&](const VolatileDisk::Unflushed&) { return fault_random_.one_in(2); });
+        return EIO;
+      case Fault::shared_disk:
+        for (unsigned disk = 2; disk < disks_.size(); ++disk) reset_device(disk);
+        return EIO;
+      case Fault::device_reset:
+        land_some(pending);
+        reset_device(pending.disk);
+        return EIO;
+      case Fault::write_error:
+        land_some(pending);
+        return EIO;
+      default:
+        return EIO;
+    }
+  }
+  return 0;
+}
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,105 @@
+// One machine for one life of a process: the Runtime and the devices that the real core runs on, single-threaded, in
+// virtual time. Requests complete in the order that the caller chooses; everything is a function of those choices.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "../../core/device.h"
+#include "../../core/runtime.h"
+#include "../../devices/simulated/volatile_disk.h"
+#include "chooser.h"
+#include "faults.h"
+
+namespace blockmirror::simulator {
+
+using Disks = std::vector<VolatileDisk>;  // [0] is the log, [1] the master, [2..] the slaves
+std::uint64_t hash_of(const Disks& disks);
+
+// What a request in flight would write, by sector.
+struct PendingWrite {
+  std::uint64_t first_sector = 0;
+  std::vector<SectorRef> sectors;
+  bool durable = false;
+};
+
+struct Pending {
+  DeviceRequest* request = nullptr;
+  unsigned disk = 0;
+  std::uint64_t flush_mark = 0;
+  PendingWrite write;
+  std::uint32_t put_back = 0;  // how often it was answered in part or not at all
+};
+
+// Sees every request at the boundary of the devices.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  virtual void submitted(unsigned disk, const DeviceRequest& request) = 0;
+  virtual void settled(unsigned disk, const DeviceRequest& request, int error) = 0;
+  virtual void reset(unsigned disk) = 0;  // it lost its cache and answers nothing but errors
+};
+
+class Machine : public Runtime {
+ public:
+  // `number` makes the randomness of this life differ from that of others.
+  Machine(Disks disks, std::uint64_t number, Watcher* watcher);
+  ~Machine() override;
+
+  std::uint64_t now_ns() const override { return now_ns_; }
+  std::uint64_t wall_clock_ms() const override { return 1; }  // the same at every moment: equal states stay equal
+  void random(std::span<std::byte> into) override;
+  void arm(Timer& timer, std::uint64_t deadline_ns) override;
+  void disarm(Timer& timer) override;
+
+  Device& device(unsigned disk);
+  Disks& disks() { return disks_; }
+  const Disks& disks() const { return disks_; }
+
+  // Requests that may complete next, oldest first; those of a device that stopped answering are not among them.
+  unsigned completable() const;
+  void complete(unsigned index);
+  const std::vector<Pending>& pending() const { return pending_; }
+  bool fire_timer();  // the next one; false when none is armed
+  void settle_ready() {
+    while (has_ready()) run_ready();
+  }
+
+  void plan_faults(std::vector<PlannedFault> faults, std::uint64_t seed);
+  // From now on requests count towards the ordinals of planned write and flush faults.
+  void start_counting() { counting_ = true; }
+  std::function<void(Fault, unsigned disk)> on_fault;
+
+  // The process is dead: whatever it still asks for fails and changes nothing, so that it can be taken down in an
+  // orderly way.
+  void die();
+
+ private:
+  class Port;
+  void submit(unsigned disk, DeviceRequest& request);
+  void carry_out(Pending& pending);
+  void land_some(Pending& pending);
+  int strike(Pending& pending, bool& again);
+  bool is_due(const PlannedFault& fault, const Pending& pending) const;
+  void reset_device(unsigned disk);
+
+  Disks disks_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  Watcher* watcher_;
+  Random random_;
+  std::uint64_t now_ns_ = 0;
+  std::vector<Pending> pending_;
+  std::vector<Timer*> timers_;
+  bool dead_ = false;
+  bool counting_ = false;
+
+  std::vector<PlannedFault> faults_;
+  Random fault_random_{0};
+  std::vector<std::array<unsigned, 4>> seen_;  // requests per disk and operation
+  std::vector<bool> silent_;                   // stopped answering
+  std::vector<bool> lost_;                     // answers everything with EIO
+};
+
+}  // namespace blockmirror::simulator

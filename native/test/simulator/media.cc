@@ -1,0 +1,100 @@
+#include "media.h"
+
+#include <algorithm>
+
+namespace blockmirror::simulator {
+
+void MediaFaults::damage(VolatileDisk& disk, std::uint64_t sector) const {
+  std::array<std::byte, kSimulatedSector> garbage;
+  Random random(sector);
+  for (std::byte& byte : garbage) byte = static_cast<std::byte>(random.next());
+  disk.overwrite(sector, SectorRef::of(garbage.data()));
+}
+
+bool MediaFaults::claims_in_sync(const Disks& disks, unsigned image) const {
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(20480);
+    disks[0].content().read(position, copy);
+    const StoredState state = stored_state(copy.data(), image);
+    if (state != StoredState::in_sync && state != StoredState::assumed) return false;
+  }
+  return true;
+}
+
+// A record that was certainly durable goes back to what the slot held at an earlier time. The newest ones are spared: the
+// log cannot tell them from records that never landed (ring_scan.cc says why).
+bool MediaFaults::make_stale(Disks& disks, unsigned pick) const {
+  constexpr std::uint64_t kWindow = 4;
+  const std::uint64_t sectors = geometry_.record_size / kSimulatedSector;
+  const std::uint64_t first = geometry_.ring_position / kSimulatedSector;
+  const auto sequence_of = [&](std::uint64_t slot) {
+    return number_at<std::uint64_t>(disks[0].content().get(first + slot * sectors).bytes(), 8);
+  };
+  std::uint64_t newest = 0;
+  for (std::uint64_t slot = 0; slot < geometry_.record_count; ++slot) newest = std::max(newest, sequence_of(slot));
+  const std::uint64_t slot = pick % geometry_.record_count;
+  if (sequence_of(slot) + kWindow > newest) return false;
+  const SparseDisk& old = past_[pick / 16 % past_.size()].disks[0].durable();
+  bool changed = false;
+  for (std::uint64_t i = 0; i < sectors; ++i) {
+    const std::uint64_t at = first + slot * sectors + i;
+    changed |= !(old.get(at) == disks[0].content().get(at));
+    disks[0].overwrite(at, old.get(at));
+  }
+  return changed;
+}
+
+// Only copies that are older than an opening that got as far as writing: the others are still true.
+bool MediaFaults::restore(Disks& disks, unsigned disk, unsigned pick) const {
+  if (disk > 0 && !claims_in_sync(disks, disk - 1)) return false;
+  std::size_t newest = past_.size();
+  while (newest > 0 && !past_[newest - 1].ran) --newest;
+  if (newest == 0) return false;
+  disks[disk] = VolatileDisk(past_[pick % newest].disks[disk].durable());
+  return true;
+}
+
+void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next, Expectation& expectation,
+                         Verdict& verdict) const {
+  bool struck = true;
+  switch (fault.fault) {
+    case Fault::damaged_log_sector: {
+      const std::uint64_t sectors = std::uint64_t{geometry_.record_count} * geometry_.record_size / kSimulatedSector;
+      damage(disks[0], geometry_.ring_position / kSimulatedSector + fault.ordinal % sectors);
+      expectation.damage_possible = true;
+      break;
+    }
+    case Fault::unreadable_log_sector:
+      // The third read is that of the ring, the ones after it go record by record.
+      next.faults.push_back({Fault::read_error, 0, 2});
+      next.faults.push_back({Fault::read_error, 0, 3 + fault.ordinal % geometry_.record_count});
+      expectation.damage_possible = true;
+      break;
+    case Fault::stale_log_record:
+      struck = make_stale(disks, fault.ordinal);
+      expectation.damage_possible |= struck;
+      break;
+    case Fault::damaged_superblock_copy:
+      damage(disks[0], (fault.ordinal % 2 == 0 ? 0 : 128) + fault.ordinal / 2 % 12);
+      expectation.refusal_possible = true;  // the other copy may have been torn by the crash
+      break;
+    case Fault::damaged_label_copy:
+      damage(disks[fault.disk], geometry_.label_positions[fault.disk - 1] / kSimulatedSector +
+                                    (fault.ordinal % 2 == 0 ? 0 : 1024) + fault.ordinal / 2 % 2);
+      expectation.refusal_possible = true;
+      break;
+    case Fault::restored_image:
+      struck = restore(disks, fault.disk, fault.ordinal);
+      expectation.refusal_expected |= struck;
+      break;
+    case Fault::restored_log:
+      struck = restore(disks, 0, fault.ordinal);
+      expectation.refusal_expected |= struck;
+      break;
+    default:
+      struck = false;
+  }
+  if (struck) verdict.count(fault.fault);
+}
+
+}  // namespace blockmirror::simulator

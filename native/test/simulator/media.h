@@ -1,0 +1,34 @@
+// What happens to disks while no process has them open: damage, and copies of other times put back.
+#pragma once
+
+#include <vector>
+
+#include "life.h"
+
+namespace blockmirror::simulator {
+
+class MediaFaults {
+ public:
+  explicit MediaFaults(const Geometry& geometry) : geometry_(geometry) {}
+
+  // The disks as they were before a life, and whether that life got as far as running.
+  void remember(const Disks& disks, bool ran) { past_.push_back({disks, ran}); }
+  // Does it, and says what must be expected of the next opening.
+  void strike(const PlannedFault& fault, Disks& disks, LifePlan& next, Expectation& expectation,
+              Verdict& verdict) const;
+
+ private:
+  struct Past {
+    Disks disks;
+    bool ran = false;
+  };
+  void damage(VolatileDisk& disk, std::uint64_t sector) const;
+  bool make_stale(Disks& disks, unsigned pick) const;
+  bool restore(Disks& disks, unsigned disk, unsigned pick) const;
+  bool claims_in_sync(const Disks& disks, unsigned image) const;
+
+  const Geometry& geometry_;
+  std::vector<Past> past_;
+};
+
+}  // namespace blockmirror::simulator

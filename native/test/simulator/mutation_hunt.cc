@@ -1,0 +1,93 @@
+#include "mutation_hunt.h"
+
+#include <cstdio>
+#include <ctime>
+
+#include "../../core/mutation.h"
+#include "isolated.h"
+#include "runs.h"
+
+namespace blockmirror::simulator {
+namespace {
+
+struct Known {
+  const char* name;
+  const char* words;
+};
+constexpr Known kKnown[] = {
+#define X(name, words) {#name, words},
+    BLOCKMIRROR_MUTATIONS_LIST(X)
+#undef X
+};
+
+// A fixed amount of work, so that what is caught does not depend on the speed of the machine.
+constexpr std::uint64_t kHuntSeeds = 2000;
+constexpr unsigned kHuntSeconds = 120;  // where a mutation makes the engine run in circles
+
+// Seeds first, since most are caught by the first few; then the small configurations, which are thorough.
+void hunt(Progress& progress) {
+  static Verdict verdict;
+  HashSet states;
+  for (std::uint64_t seed = 1; seed <= kHuntSeeds && !verdict.failed; ++seed) {
+    progress.begin(text_of({seed, {}}), verdict);
+    run_seed({seed, {}}, states, verdict);
+  }
+  const std::vector<Configuration> configurations = small_configurations();
+  for (std::size_t i = 0; i < 3 && !verdict.failed; ++i) {
+    progress.begin("small:" + std::to_string(i), verdict);
+    run_small(configurations[i], states, verdict, [] { return true; });
+  }
+}
+
+double seconds_now() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+}  // namespace
+
+bool activate(const std::string& name) {
+#ifdef BLOCKMIRROR_MUTATIONS
+  for (std::size_t i = 0; i < std::size(kKnown); ++i) {
+    if (name != kKnown[i].name) continue;
+    active_mutation = static_cast<Mutation>(i + 1);
+    return true;
+  }
+#endif
+  std::fprintf(stderr, "certify: this build knows no mutation %s\n", name.c_str());
+  return false;
+}
+
+int hunt_mutations(const std::string& name) {
+  bool any = false;
+  for (const Known& known : kKnown) {
+    if (name != "all" && name != known.name) continue;
+    if (!activate(known.name)) return 2;
+    any = true;
+    const double begun = seconds_now();
+    const Outcome outcome = run_isolated(hunt, kHuntSeconds);
+    // A mutation that makes the engine stand still is not caught by that: an oracle has to say so.
+    std::printf("%s\t%s\t%d\t%s\t%s\t%s\t%.1f\n", known.name, known.words, outcome.failed ? 1 : 0,
+                outcome.where.c_str(), outcome.failure.oracle.c_str(), outcome.failure.words.c_str(),
+                seconds_now() - begun);
+    std::fflush(stdout);
+  }
+  return any ? 0 : 2;
+}
+
+bool parse_hunt(const std::string& line, CaughtMutation& into) {
+  std::vector<std::string> fields(1);
+  for (char character : line) {
+    if (character == '\t')
+      fields.emplace_back();
+    else if (character != '\n')
+      fields.back() += character;
+  }
+  if (fields.size() != 7) return false;
+  into = {
+      fields[0], fields[1], fields[2] == "1", fields[3], fields[4], fields[5], std::strtod(fields[6].c_str(), nullptr)};
+  return true;
+}
+
+}  // namespace blockmirror::simulator

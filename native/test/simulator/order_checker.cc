@@ -1,0 +1,201 @@
+#include "order_checker.h"
+
+#include <algorithm>
+
+namespace blockmirror::simulator {
+namespace {
+
+bool writes(const DeviceRequest& request) {
+  return request.operation == Operation::write || request.operation == Operation::write_zeroes;
+}
+
+std::string words_of(std::uint64_t block) { return "block " + std::to_string(block); }
+
+}  // namespace
+
+OrderChecker::OrderChecker(const Geometry& geometry, Violation violation)
+    : geometry_(geometry),
+      violation_(std::move(violation)),
+      blocks_((geometry.mirror_size + kBlock - 1) / kBlock),
+      images_(geometry.label_positions.size()) {
+  for (Image& image : images_) image.written.resize(blocks_.size());
+}
+
+void OrderChecker::mirror_runs() {
+  running_ = true;
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    const StoredState state = claimed_state(i);
+    images_[i].out = state != StoredState::in_sync && state != StoredState::assumed;
+  }
+}
+
+bool OrderChecker::is_data(unsigned disk, const DeviceRequest& request) const {
+  return disk > 0 && writes(request) && request.position < geometry_.mirror_size;
+}
+
+bool OrderChecker::is_record(unsigned disk, const DeviceRequest& request) const {
+  const std::uint64_t end = geometry_.ring_position + std::uint64_t{geometry_.record_size} * geometry_.record_count;
+  return disk == 0 && request.operation == Operation::write && request.length == geometry_.record_size &&
+         request.position >= geometry_.ring_position && request.position < end;
+}
+
+Extent OrderChecker::blocks_of(const DeviceRequest& request) const {
+  const std::uint64_t first = request.position / kBlock;
+  return {first, (request.position + request.length + kBlock - 1) / kBlock - first};
+}
+
+void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
+  ++clock_;
+  if (is_record(disk, request)) record_submitted(request);
+  if (disk == 0) return;
+  Image& image = images_[disk - 1];
+  if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
+  if (is_data(disk, request)) {
+    if (running_) data_submitted(disk - 1, request);
+    image.under_way.push_back(blocks_of(request));
+  }
+}
+
+void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int error) {
+  ++clock_;
+  if (disk == 0) {
+    if (error != 0 && writes(request)) log_failed_ = true;
+    auto found = std::find_if(records_under_way_.begin(), records_under_way_.end(),
+                              [&](const auto& under_way) { return under_way.first == &request; });
+    if (found == records_under_way_.end()) return;
+    // Not made durable, it covers nothing, whatever the engine believes.
+    if (error == 0 && request.durable) {
+      for (std::uint64_t block : found->second.blocks) {
+        if (block >= blocks_.size()) continue;
+        blocks_[block].durably_stated = std::max(blocks_[block].durably_stated, found->second.sequence);
+        if (found->second.sequence >= tail_) blocks_[block].covered = true;
+      }
+    }
+    records_under_way_.erase(found);
+    return;
+  }
+  Image& image = images_[disk - 1];
+  if (error != 0 && request.operation != Operation::read) image.out = true;
+  if (request.operation == Operation::flush) {
+    auto found = std::find_if(image.flushes.begin(), image.flushes.end(),
+                              [&](const auto& flush) { return flush.first == &request; });
+    if (error == 0) image.flushed = std::max(image.flushed, found->second);
+    image.flushes.erase(found);
+  }
+  if (is_data(disk, request)) {
+    const Extent extent = blocks_of(request);
+    image.under_way.erase(std::find(image.under_way.begin(), image.under_way.end(), extent));
+    for (std::uint64_t block = extent.position; block < extent.end(); ++block) image.written[block] = clock_;
+  }
+}
+
+void OrderChecker::reset(unsigned disk) {
+  if (disk > 0) images_[disk - 1].lost = true;
+}
+
+void OrderChecker::record_submitted(const DeviceRequest& request) {
+  DecodedRecord record = decode_log_record(request.memory);
+  ++records_seen_;
+  if (running_ && record.sequence <= newest_record_)
+    violation_("I12", "record " + std::to_string(record.sequence) + " is written a second time");
+  newest_record_ = std::max(newest_record_, record.sequence);
+  const auto carries = [&](std::uint64_t block) {
+    return std::find(record.blocks.begin(), record.blocks.end(), block) != record.blocks.end();
+  };
+  for (std::uint64_t block = 0; running_ && record.tail > tail_ && block < blocks_.size(); ++block) {
+    if (!blocks_[block].covered || blocks_[block].durably_stated >= record.tail || carries(block)) continue;
+    blocks_[block].covered = false;
+    judge_passed(block, record.tail);
+  }
+  tail_ = std::max(tail_, record.tail);
+  for (std::uint64_t block : record.blocks) {
+    if (block < blocks_.size()) blocks_[block].stated = std::max(blocks_[block].stated, record.sequence);
+  }
+  records_under_way_.push_back({&request, std::move(record)});
+}
+
+// A tail passes the newest durable statement of the block, and does not carry it.
+void OrderChecker::judge_passed(std::uint64_t block, std::uint64_t tail) {
+  if (blocks_[block].stated >= tail) {
+    violation_("I13", words_of(block) + ": the tail passes what only a record in flight states again");
+    return;
+  }
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    const Image& image = images_[i];
+    if (image.out) continue;
+    const bool under_way = std::any_of(image.under_way.begin(), image.under_way.end(), [&](const Extent& extent) {
+      return block >= extent.position && block < extent.end();
+    });
+    if (under_way)
+      violation_("I2", words_of(block) + " is retired while a write of image " + std::to_string(i) + " is under way");
+    if (image.written[block] != 0 && image.written[block] >= image.flushed)
+      violation_("I2", words_of(block) + " is retired before image " + std::to_string(i) +
+                           " was flushed after its last write");
+  }
+}
+
+void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) {
+  const Extent extent = blocks_of(request);
+  for (std::uint64_t block = extent.position; block < extent.end(); ++block) {
+    if (!blocks_[block].covered)
+      violation_("I1", words_of(block) + " is written to image " + std::to_string(index) + " without a durable intent");
+  }
+  for (const Extent& other : images_[index].under_way) {
+    if (other.overlaps(extent))
+      violation_("I6", "two overlapping writes of image " + std::to_string(index) + " are under way together");
+  }
+}
+
+// The state that a reader of the superblock would find: the newer copy counts.
+StoredState OrderChecker::claimed_state(unsigned image) const {
+  std::vector<std::byte> a(20480), b(20480);
+  (*disks_)[0].content().read(0, a);
+  (*disks_)[0].content().read(65536, b);
+  return stored_state(stored_update(a.data()) >= stored_update(b.data()) ? a.data() : b.data(), image);
+}
+
+void OrderChecker::acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable) {
+  if (log_failed_) violation_("I12", "a write is acknowledged although the log failed");
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    const VolatileDisk& disk = (*disks_)[i + 1];
+    for (std::size_t sector = 0; sector < contents.size(); ++sector) {
+      const std::uint64_t at = position / kSimulatedSector + sector;
+      const SectorRef holds = durable ? disk.durable().get(at) : disk.content().get(at);
+      if (holds == contents[sector]) continue;
+      if (images_[i].out) {
+        judge_fracture(i);
+        break;
+      }
+      if (images_[i].lost) break;
+      violation_("I4", "sector " + std::to_string(at) + " is acknowledged" + (durable ? " as durable" : "") +
+                           " but image " + std::to_string(i) + " does not hold it");
+      return;
+    }
+  }
+}
+
+void OrderChecker::judge_fracture(unsigned image) {
+  if (image == 0) {
+    violation_("I4", "a write is acknowledged although the master failed");
+    return;
+  }
+  std::uint64_t generation = 0;
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(20480);
+    (*disks_)[0].durable().read(position, copy);
+    if (stored_state(copy.data(), image) != StoredState::failed)
+      violation_("I5",
+                 "a write is acknowledged before the superblock says that image " + std::to_string(image) + " failed");
+    generation = std::max(generation, stored_generation(copy.data()));
+  }
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    if (images_[i].out) continue;
+    std::vector<std::byte> label(4096);
+    (*disks_)[i + 1].durable().read(geometry_.label_positions[i], label);
+    if (label_generation(label.data()) != generation)
+      violation_("I5",
+                 "a write is acknowledged before the label of image " + std::to_string(i) + " has the new generation");
+  }
+}
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,85 @@
+// The oracle for order, at the boundary of the devices: it sees requests as they are submitted and as they settle, reads
+// the log's records with its own decoder, and knows nothing of the engine's state.
+//
+//   I1   no data write is submitted before a durable record covers its blocks, and none that a submitted tail has passed
+//   I2   no tail passes a block with a write under way, or written since the last flush of any image that succeeded;
+//        I13 nor one whose newer statement is not durable yet
+//   I5   what is acknowledged is on every image that claims to be in sync, and a missed slave stands as failed in both
+//        copies of the superblock, with the new generation in the labels of the others
+//   I6   overlapping data writes are never under way together
+//   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "log_decoder.h"
+#include "machine.h"
+
+namespace blockmirror::simulator {
+
+struct Geometry {
+  std::uint64_t mirror_size = 0;
+  std::uint64_t ring_position = 0;
+  std::uint32_t record_size = 0;
+  std::uint32_t record_count = 0;
+  std::vector<std::uint64_t> label_positions;  // by image
+};
+
+class OrderChecker : public Watcher {
+ public:
+  using Violation = std::function<void(const char* invariant, std::string words)>;
+  OrderChecker(const Geometry& geometry, Violation violation);
+
+  void attach(const Disks& disks) { disks_ = &disks; }
+  // The mirror takes requests from here on; what recovery wrote before is judged by its outcome.
+  void mirror_runs();
+
+  void submitted(unsigned disk, const DeviceRequest& request) override;
+  void settled(unsigned disk, const DeviceRequest& request, int error) override;
+  void reset(unsigned disk) override;
+  // A write was acknowledged: `bytes` at `position` must be on every image that claims to be in sync.
+  void acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
+
+  std::uint64_t records_seen() const { return records_seen_; }
+
+ private:
+  struct Image {
+    bool out = false;   // answered with an error: no longer written to
+    bool lost = false;  // its cache is gone, and nobody has noticed yet
+    std::vector<Extent> under_way;
+    std::vector<std::uint64_t> written;  // by block: time of the last settlement
+    std::uint64_t flushed = 0;           // when the newest flush that succeeded was submitted
+    std::vector<std::pair<const DeviceRequest*, std::uint64_t>> flushes;  // under way
+  };
+  struct Block {
+    std::uint64_t stated = 0;          // newest record that states it
+    std::uint64_t durably_stated = 0;  // newest durable one
+    bool covered = false;              // by a durable statement that every tail so far spares or carries itself
+  };
+  bool is_data(unsigned disk, const DeviceRequest& request) const;
+  bool is_record(unsigned disk, const DeviceRequest& request) const;
+  Extent blocks_of(const DeviceRequest& request) const;
+  void record_submitted(const DeviceRequest& request);
+  void judge_passed(std::uint64_t block, std::uint64_t tail);
+  void data_submitted(unsigned image, const DeviceRequest& request);
+  void judge_fracture(unsigned image);
+  StoredState claimed_state(unsigned image) const;
+
+  Geometry geometry_;
+  Violation violation_;
+  const Disks* disks_ = nullptr;
+  bool running_ = false;
+  std::uint64_t clock_ = 0;
+  std::uint64_t records_seen_ = 0;
+  std::uint64_t tail_ = 0;           // largest submitted
+  std::uint64_t newest_record_ = 0;  // largest submitted
+  bool log_failed_ = false;
+  std::vector<Block> blocks_;
+  std::vector<Image> images_;
+  std::vector<std::pair<const DeviceRequest*, DecodedRecord>> records_under_way_;
+};
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,193 @@
+// Runs drawn from a seed: a world, up to three lives, what the user does in each, what breaks, where the crash comes,
+// what happens to the disks before the next opening.
+#include <algorithm>
+#include <map>
+
+#include "media.h"
+#include "runs.h"
+
+namespace blockmirror::simulator {
+namespace {
+
+constexpr std::uint32_t kRegionSectors = 2048;  // requests are split at regions by whoever calls the core
+
+World draw_world(Random& random) {
+  World world;
+  world.slaves = 1 + static_cast<unsigned>(random.below(3));
+  world.ring_records = random.one_in(3) ? 16 : 8;
+  world.mirror_size = random.one_in(3) ? 1024 * 1024 + 64 * 1024 : 256 * 1024;
+  world.recovery_budget = random.one_in(3) ? 64 * 1024 * 1024 : 1024 * 1024;
+  return world;
+}
+
+Action draw_action(Random& random, const World& world, std::uint64_t content) {
+  static constexpr Action::Kind kKinds[] = {
+      Action::Kind::write,         Action::Kind::write,         Action::Kind::write, Action::Kind::write,
+      Action::Kind::durable_write, Action::Kind::durable_write, Action::Kind::flush, Action::Kind::discard,
+      Action::Kind::read,          Action::Kind::retire,        Action::Kind::quiet};
+  Action action;
+  action.kind = kKinds[random.below(std::size(kKinds))];
+  action.content = content;
+  // Few places, so that writes meet; the last ones of the mirror among them.
+  const std::uint32_t sectors = static_cast<std::uint32_t>(world.mirror_size / kSimulatedSector);
+  const std::uint32_t places[] = {0, 3, 8, 64, 100, sectors / 2, sectors - 16, sectors - 9};
+  action.sector = places[random.below(std::size(places))] + static_cast<std::uint32_t>(random.below(8));
+  action.sectors = 1 + static_cast<std::uint32_t>(random.below(random.one_in(4) ? 9 : 2));
+  const std::uint32_t region_end = (action.sector / kRegionSectors + 1) * kRegionSectors;
+  action.sectors = std::min({action.sectors, sectors - action.sector, region_end - action.sector});
+  return action;
+}
+
+PlannedFault draw_fault(Random& random, const World& world) {
+  static constexpr Fault kFaultsOfDevices[] = {Fault::write_error,    Fault::write_error, Fault::flush_error,
+                                               Fault::short_transfer, Fault::try_again,   Fault::stops_answering,
+                                               Fault::device_reset,   Fault::shared_disk, Fault::read_error};
+  PlannedFault fault;
+  fault.fault = kFaultsOfDevices[random.below(std::size(kFaultsOfDevices))];
+  fault.disk = static_cast<unsigned>(random.below(world.slaves + 2));
+  if (!random.one_in(4)) fault.disk = 2 + static_cast<unsigned>(random.below(world.slaves));
+  if (fault.fault == Fault::shared_disk && world.slaves < 2) fault.fault = Fault::device_reset;
+  fault.ordinal = static_cast<unsigned>(random.below(fault.fault == Fault::flush_error ? 2 : 6));
+  return fault;
+}
+
+PlannedFault draw_media_fault(Random& random, const World& world) {
+  static constexpr Fault kFaultsOfMedia[] = {
+      Fault::damaged_log_sector, Fault::unreadable_log_sector, Fault::stale_log_record, Fault::damaged_superblock_copy,
+      Fault::damaged_label_copy, Fault::restored_image,        Fault::restored_log};
+  PlannedFault fault;
+  fault.fault = kFaultsOfMedia[random.below(std::size(kFaultsOfMedia))];
+  fault.disk = 1 + static_cast<unsigned>(random.below(world.slaves + 1));
+  fault.ordinal = static_cast<unsigned>(random.next() % 4096);
+  return fault;
+}
+
+}  // namespace
+
+SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
+  Random random(seed_case.seed);
+  unsigned item = 0;
+  const auto is_kept = [&] {
+    return std::find(seed_case.without.begin(), seed_case.without.end(), item++) == seed_case.without.end();
+  };
+  SeedPlan plan;
+  plan.world = draw_world(random);
+  const std::uint64_t lives = 1 + random.below(3);
+  for (std::uint64_t i = 0; i < lives; ++i) {
+    LifePlan life;
+    life.concurrency = 1 + static_cast<unsigned>(random.below(6));
+    life.verify = random.one_in(4);
+    const std::uint64_t actions = 2 + random.below(10);
+    for (std::uint64_t j = 0; j < actions; ++j) {
+      const Action action = draw_action(random, plan.world, 1000 * (i + 1) + j);
+      if (is_kept()) life.actions.push_back(action);
+    }
+    const std::uint64_t faults = random.one_in(2) ? 0 : 1 + random.below(2);
+    for (std::uint64_t j = 0; j < faults; ++j) {
+      const PlannedFault fault = draw_fault(random, plan.world);
+      if (is_kept()) life.faults.push_back(fault);
+    }
+    SeedPlan::End end;
+    end.after_events = random.one_in(4) ? ~0ull : 20 + random.below(160);
+    end.lost = random.one_in(3) ? 0 : all_caches(plan.world);
+    if (random.one_in(6)) end.lost = 1u << (1 + random.below(plan.world.slaves + 1));
+    if (random.one_in(3)) {
+      const PlannedFault fault = draw_media_fault(random, plan.world);
+      if (is_kept()) end.media.push_back(fault);
+    }
+    plan.lives.push_back(std::move(life));
+    plan.ends.push_back(std::move(end));
+  }
+  if (items != nullptr) *items = item;
+  return plan;
+}
+
+void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
+  static std::map<std::uint64_t, Created> created_by_world;  // creating one costs as much as hundreds of recoveries
+  SeedPlan plan = draw_plan(seed_case);
+  const World& world = plan.world;
+  const std::uint64_t key = world.slaves + 16 * world.ring_records + 1024 * world.mirror_size;
+  auto found = created_by_world.find(key);
+  if (found == created_by_world.end()) found = created_by_world.emplace(key, create(world)).first;
+  const Created& created = found->second;
+  Effort effort;
+  effort.recovery_states = 4;
+  effort.cut_one_in = 32;
+  HashSet explored;
+  Explorer explorer(world, created.geometry, effort, states, explored, verdict);
+  Random random(seed_case.seed * 3 + 1);
+
+  Disks disks = created.disks;
+  Model model(disks[1].content(), world.mirror_size / kSimulatedSector);
+  Expectation expectation;
+  MediaFaults media(created.geometry);
+  for (std::size_t i = 0; i < plan.lives.size() && !verdict.failed; ++i) {
+    RandomOrder order(seed_case.seed * 7 + i);
+    Life life(world, created.geometry, disks, model, plan.lives[i], expectation, i + 1, order, verdict);
+    for (std::uint64_t event = 0; event < plan.ends[i].after_events && !verdict.failed && life.step(); ++event) {
+      if (random.one_in(3)) continue;
+      const LostCaches lost = random.one_in(4)   ? 0
+                              : random.one_in(6) ? 1u << (1 + random.below(world.slaves + 1))
+                                                 : all_caches(world);
+      explorer.crash_once(life, lost, random);
+    }
+    if (verdict.failed) return;
+    media.remember(disks, life.ran());
+    const LostCaches lost = plan.ends[i].lost;
+    const CrashPoint point(life.machine(), lost);
+    disks = point.build(point.drawn(random));
+    model = life.model();
+    expectation = {};
+    expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+    expectation.damage_possible = life.expectation().damage_possible;
+    if (i + 1 == plan.lives.size()) break;
+    if (life.refused()) return;
+    for (const PlannedFault& fault : plan.ends[i].media)
+      media.strike(fault, disks, plan.lives[i + 1], expectation, verdict);
+  }
+}
+
+std::vector<std::string> words_of(const SeedPlan& plan) {
+  std::vector<std::string> lines;
+  lines.push_back(std::to_string(plan.world.slaves) + " slaves, a mirror of " +
+                  std::to_string(plan.world.mirror_size / kSimulatedSector) + " sectors, a ring of " +
+                  std::to_string(plan.world.ring_records) + " records, a recovery budget of " +
+                  std::to_string(plan.world.recovery_budget / 1024 / 1024) + " MiB");
+  const auto fault_words = [](const PlannedFault& fault) {
+    return std::string(kFaultWords[static_cast<std::size_t>(fault.fault)]) + " (disk " + std::to_string(fault.disk) +
+           ", " + std::to_string(fault.ordinal) + ")";
+  };
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    std::string line =
+        "life " + std::to_string(i + 1) + ", up to " + std::to_string(plan.lives[i].concurrency) + " at once:";
+    for (const Action& action : plan.lives[i].actions) line += " " + words_of(action) + ";";
+    lines.push_back(line);
+    for (const PlannedFault& fault : plan.lives[i].faults) lines.push_back("  fault: " + fault_words(fault));
+    for (const PlannedFault& fault : plan.ends[i].media) lines.push_back("  then: " + fault_words(fault));
+  }
+  return lines;
+}
+
+std::string text_of(const SeedCase& seed_case) {
+  std::string text = std::to_string(seed_case.seed);
+  for (std::size_t i = 0; i < seed_case.without.size(); ++i)
+    text += (i == 0 ? "-" : ".") + std::to_string(seed_case.without[i]);
+  return text;
+}
+
+bool parse_case(const std::string& text, SeedCase& into) {
+  into = {};
+  const std::size_t dash = text.find('-');
+  const std::string seed = text.substr(0, dash);
+  if (seed.empty() || seed.find_first_not_of("0123456789") != std::string::npos) return false;
+  into.seed = std::strtoull(seed.c_str(), nullptr, 10);
+  for (std::size_t at = dash; at != std::string::npos && at < text.size();) {
+    const std::size_t next = text.find('.', at + 1);
+    into.without.push_back(
+        static_cast<unsigned>(std::strtoul(text.substr(at + 1, next - at - 1).c_str(), nullptr, 10)));
+    at = next;
+  }
+  return true;
+}
+
+}  // namespace blockmirror::simulator

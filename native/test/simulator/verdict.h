@@ -1,0 +1,57 @@
+// What the oracles found, and what was counted on the way.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "faults.h"
+
+namespace blockmirror::simulator {
+
+struct Failure {
+  std::string oracle;  // which rule was broken: an invariant, or a name of its own
+  std::string words;
+  std::vector<std::string> history;  // filled while tracing
+};
+
+// The four cases of claim 1, by write that a crash interrupted and by slave, and what is in between.
+struct Cases {
+  std::uint64_t slave_ahead = 0;
+  std::uint64_t neither = 0;
+  std::uint64_t both = 0;
+  std::uint64_t master_ahead = 0;
+  std::uint64_t torn = 0;  // one of the two holds a part of it
+};
+
+struct Counts {
+  std::uint64_t crash_states = 0;  // distinct, by the hash of what the disks hold
+  std::uint64_t states_met = 0;    // with those met again
+  std::uint64_t recoveries = 0;
+  std::uint64_t recovery_crash_states = 0;  // of crash_states: from a crash in a recovery
+  std::uint64_t lives = 0;
+  std::uint64_t events = 0;
+  std::uint64_t full_compares = 0;
+  std::uint64_t refused = 0;  // restored copies that were refused
+  Cases cases;
+  std::array<std::uint64_t, kFaults> faults{};
+};
+
+// One run's findings: the first failure ends the run.
+struct Verdict {
+  Counts counts;
+  bool failed = false;
+  Failure failure;
+  bool tracing = false;
+  std::vector<std::string> trace;  // of the path from the first life to the present one
+
+  void fail(const std::string& oracle, std::string words) {
+    if (failed) return;
+    failed = true;
+    failure = {oracle, std::move(words), trace};
+  }
+  void count(Fault fault) { ++counts.faults[static_cast<std::size_t>(fault)]; }
+};
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,99 @@
+#include "world.h"
+
+#include <cstring>
+#include <optional>
+
+#include "../../core/session.h"
+
+namespace blockmirror::simulator {
+namespace {
+
+Task<void> format(Session& session, FormatOptions options, std::optional<Status>& result) {
+  Status status = co_await session.format(std::move(options));
+  if (status.ok()) status = co_await session.recover_flush_master();
+  if (status.ok()) status = co_await session.recover_flush_slaves();
+  if (status.ok()) status = co_await session.recover_retire({});
+  if (status.ok()) status = co_await session.close();
+  result = status;
+}
+
+}  // namespace
+
+std::string words_of(const Action& action) {
+  const std::string where =
+      " sectors " + std::to_string(action.sector) + ".." + std::to_string(action.sector + action.sectors - 1);
+  switch (action.kind) {
+    case Action::Kind::write:
+      return "write" + where;
+    case Action::Kind::durable_write:
+      return "write with dsync" + where;
+    case Action::Kind::discard:
+      return "discard" + where;
+    case Action::Kind::flush:
+      return "datasync";
+    case Action::Kind::read:
+      return "read" + where;
+    case Action::Kind::retire:
+      return "retire everything";
+    case Action::Kind::quiet:
+      return "wait until the mirror is quiet";
+  }
+  return "";
+}
+
+std::vector<SectorRef> contents_of(const Action& action) {
+  std::vector<SectorRef> contents(action.sectors);
+  if (action.kind == Action::Kind::discard) return contents;
+  for (std::uint32_t i = 0; i < action.sectors; ++i) {
+    std::array<std::byte, kSimulatedSector> bytes;
+    Random random(action.content * 4096 + action.sector + i);
+    for (std::size_t at = 0; at < bytes.size(); at += 8) {
+      const std::uint64_t word = random.next();
+      std::memcpy(bytes.data() + at, &word, 8);
+    }
+    contents[i] = SectorRef::of(bytes.data());
+  }
+  return contents;
+}
+
+Created create(const World& world) {
+  const std::uint64_t image_size = (world.mirror_size + 2 * kMiB - 1) / kMiB * kMiB;
+  Disks disks;
+  disks.emplace_back(log_length(world.ring_records, 4096));
+  for (unsigned i = 0; i <= world.slaves; ++i) disks.emplace_back(image_size);
+  Machine machine(std::move(disks), 0, nullptr);
+  Session session(machine);
+  FormatOptions options;
+  options.size = world.mirror_size;
+  options.ring_records = world.ring_records;
+  options.assume_identical = true;  // all of them are zeroes
+  std::vector<Device*> images;
+  for (unsigned i = 0; i <= world.slaves; ++i) {
+    images.push_back(&machine.device(i + 1));
+    FormatOptions::Image image;
+    image.name = i == 0 ? "master" : "slave" + std::to_string(i);
+    image.path = "/" + image.name;
+    options.images.push_back(image);
+  }
+  session.set_log(machine.device(0));
+  session.set_images(images);
+  std::optional<Status> result;
+  spawn(format(session, options, result));
+  while (!result) {
+    machine.settle_ready();
+    BLOCKMIRROR_ASSERT(result || machine.completable() > 0, "creating a mirror stands still");
+    if (!result) machine.complete(0);
+  }
+  BLOCKMIRROR_ASSERT(result->ok(), "a mirror could not be created");
+  const Superblock& superblock = session.superblock();
+  Created created;
+  created.geometry.mirror_size = superblock.size;
+  created.geometry.ring_position = superblock.ring.position;
+  created.geometry.record_size = superblock.ring.record_size;
+  created.geometry.record_count = superblock.ring.record_count;
+  for (const ImageRecord& image : superblock.images) created.geometry.label_positions.push_back(image.label_position);
+  created.disks = machine.disks();
+  return created;
+}
+
+}  // namespace blockmirror::simulator

@@ -1,0 +1,49 @@
+// The small worlds that the simulator tries, and what happens in them: images of a few blocks that are written, a ring of
+// few records so that it wraps, everything else as in production.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "machine.h"
+#include "order_checker.h"
+
+namespace blockmirror::simulator {
+
+struct World {
+  unsigned slaves = 1;
+  std::uint64_t mirror_size = 64 * 1024;  // bytes
+  std::uint32_t ring_records = 8;
+  std::uint64_t recovery_budget = 1024 * 1024;  // bytes
+  friend bool operator==(const World&, const World&) = default;
+};
+
+// One thing that the user of the mirror does.
+struct Action {
+  enum class Kind : std::uint8_t { write, durable_write, discard, flush, read, retire, quiet };
+  Kind kind = Kind::write;
+  std::uint32_t sector = 0;
+  std::uint32_t sectors = 1;
+  std::uint64_t content = 0;  // what is written is a function of it and the sector
+};
+std::string words_of(const Action& action);
+std::vector<SectorRef> contents_of(const Action& action);
+
+// From opening to closing, or to the crash.
+struct LifePlan {
+  std::vector<Action> actions;
+  unsigned concurrency = 2;
+  bool close = true;
+  bool verify = false;  // recovery reads back what it copied
+  std::vector<PlannedFault> faults;
+};
+
+// A freshly created mirror, closed cleanly, made by the real formatter.
+struct Created {
+  Disks disks;
+  Geometry geometry;
+};
+Created create(const World& world);
+
+}  // namespace blockmirror::simulator
