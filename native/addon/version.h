@@ -1,4 +1,4 @@
-// The addon's version: the package's, which a test compares (an addon of another version is refused by lib/load.ts).
+// The addon's version: the package's, which a test compares.
 #pragma once
 
 namespace blockmirror::addon {
