@@ -12,7 +12,7 @@ import type {
   NativeSuperblock,
 } from './binding';
 import { BlockmirrorError, systemErrorName } from './errors';
-import type { DeviceKind, ImageState, Owner, Phase, Problem, RecoverySummary, Status } from './types';
+import type { DeviceKind, ImageState, ImageStatus, Owner, Phase, Problem, RecoverySummary, Status } from './types';
 
 /** What a mirror that is open here adds to the superblock. */
 export interface LiveFacts {
@@ -41,17 +41,7 @@ export function liveStatus(facts: LiveFacts): Status {
     generation: snapshot.generation,
     phase: facts.phase,
     stopped: facts.stopped,
-    images: superblock.images.map((image, index) => {
-      const seen = snapshot.images[index] ?? { state: image.state, error: 0 };
-      const path = facts.paths[index] ?? '';
-      return {
-        name: image.name,
-        role: image.role,
-        path: path === '' ? image.path : path,
-        state: shownState(seen.state, provable),
-        error: seen.state === 'failed' ? failure(image.name, path, seen.error) : null,
-      };
-    }),
+    images: superblock.images.map((image, index) => liveImage(facts, image, index, provable)),
     logUse: {
       recordCount: snapshot.log.recordCount,
       recordsLive: snapshot.log.recordsLive,
@@ -66,6 +56,18 @@ export function liveStatus(facts: LiveFacts): Status {
     device: facts.device,
     owner: facts.owner,
   };
+}
+
+function liveImage(facts: LiveFacts, image: NativeImageRecord, index: number, provable: boolean): ImageStatus {
+  const seen = facts.snapshot.images[index] ?? { state: image.state, error: 0 };
+  const path = facts.paths[index] ?? '';
+  const common = { name: image.name, role: image.role, path: path === '' ? image.path : path };
+  // The log cannot call the master failed: without a master there is no mirror. The status can.
+  if (index === 0 && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
+    return { ...common, state: 'failed', error: facts.stopped };
+  }
+  const error = seen.state === 'failed' ? failure(image.name, path, seen.error) : null;
+  return { ...common, state: shownState(seen.state, provable), error };
 }
 
 export function shownState(state: NativeImageState, provable: boolean): ImageState {

@@ -296,7 +296,10 @@ describeUnless(noLoopDevices, 'a master that fails', () => {
       expect(error).toMatchObject({ image: 'master', path: master });
       expect(error.cause).toMatchObject({ syscall: 'write', path: master });
       expect((await degraded).phase).toBe('stopped');
-      expect(mirror.status().stopped).toMatchObject({ code: 'ERR_BLOCKMIRROR_MASTER_FAILED' });
+      expect(mirror.status()).toMatchObject({
+        stopped: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' },
+        images: [{ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } }, { state: 'consistent' }],
+      });
       await failure(mirror.write(pattern(512, 1), { position: 0 }), 'MASTER_FAILED');
       await mirror.close();
       expect((await inspect(paths.log)).status.phase).toBe('unclean');
