@@ -61,6 +61,8 @@ function buildProgram(perform: Perform): Command {
     // Errors are printed once, by run().
     .configureOutput({ outputError: () => undefined })
     .showSuggestionAfterError()
+    // Taken here too, so that an error before any command is told the same way.
+    .addOption(jsonOption().hideHelp())
     .addHelpText('after', PROGRAM_HELP);
   addCreate(program, perform);
   addStatus(program, perform);

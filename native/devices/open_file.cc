@@ -128,14 +128,13 @@ void describe_regular_file(const struct stat& status, DeviceTraits& traits) {
   traits.force_unit_access = queue.native_force_unit_access ? ForceUnitAccess::native : ForceUnitAccess::emulated;
 }
 
-Status query_traits(int descriptor, const struct stat& status, bool read_only, DeviceTraits& traits) {
+Status query_traits(int descriptor, const struct stat& status, DeviceTraits& traits) {
   traits = {};
   if (S_ISBLK(status.st_mode)) {
     if (const int error = query_block_device(descriptor, status, traits); error != 0) return open_failed(error);
   } else {
     describe_regular_file(status, traits);
   }
-  traits.read_only = traits.read_only || read_only;
   const DirectIoAlignment alignment = query_direct_io_alignment(descriptor);
   if (alignment.known && (alignment.memory == 0 || alignment.offset == 0)) {
     return Status::of(Code::NO_DIRECT_IO, kNoImage, EINVAL);
@@ -204,7 +203,7 @@ Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
   if ((status.st_mode & S_IFMT) != (expected & S_IFMT)) return open_failed(ESTALE);
   device_ = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
   inode_ = S_ISBLK(status.st_mode) ? 0 : status.st_ino;
-  if (Status queried = query_traits(descriptor_, status, options.read_only, traits_); !queried.ok()) return queried;
+  if (Status queried = query_traits(descriptor_, status, traits_); !queried.ok()) return queried;
   if (traits_.read_only && !options.read_only) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
   if (!S_ISREG(status.st_mode) || !options.require_allocated) return Status::success();
 

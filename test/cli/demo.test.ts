@@ -1,13 +1,19 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { execFileSync, type ChildProcess } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runCommand, startCommand } from '../support/command_line';
 import { imagesEqual } from '../support/mirror_files';
-import { notRoot, testUnless } from '../support/skip';
+import { describeUnless, notRoot } from '../support/skip';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 
 const folder = useTemporaryFolder();
+async function printed(child: ChildProcess, text: string): Promise<void> {
+  let seen = '';
+  child.stdout?.on('data', (piece: string) => (seen += piece));
+  while (!seen.includes(text) && child.exitCode === null) await sleep(10);
+}
+
 const inFolder = () => ({ env: { TMPDIR: folder() } });
 
 test('in JSON: images equal, nothing lost, all differences inside what the log named, and the files removed', async () => {
@@ -44,9 +50,7 @@ test('in words: the five steps, in order, and --keep leaves files with commands 
 
 test('Ctrl-C in the middle of the load: the load is gone and so are the files', async () => {
   const { child, result } = startCommand(['demo', '--size', '32MiB'], inFolder());
-  let seen = '';
-  child.stdout?.on('data', (text: string) => (seen += text));
-  while (!seen.includes('2. Write')) await sleep(10);
+  await printed(child, '2. Write');
   await sleep(500);
   child.kill('SIGINT');
   const { exitCode, stderr } = await result;
@@ -55,20 +59,34 @@ test('Ctrl-C in the middle of the load: the load is gone and so are the files', 
   expect(readdirSync(folder())).toEqual([]);
 });
 
-testUnless(notRoot, 'a temporary folder without room: the current folder is used, and that is said', async () => {
-  const [small, large] = [join(folder(), 'small'), join(folder(), 'large')];
-  mkdirSync(small);
-  mkdirSync(large);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]);
-  try {
-    const { exitCode, stdout } = await runCommand(['demo', '--size', '16MiB'], { cwd: large, env: { TMPDIR: small } });
-    expect(exitCode).toBe(0);
-    expect(stdout).toContain(large);
-    expect(stdout.replace(/\s+/g, ' ')).toMatch(/small: .* free, .* needed/);
-    const nowhere = await runCommand(['demo', '--size', '16MiB', '--json'], { cwd: small, env: { TMPDIR: small } });
-    expect([nowhere.exitCode, nowhere.json().error.code]).toEqual([1, 'ERR_BLOCKMIRROR_DEMO_FOLDER']);
-  } finally {
+describeUnless(notRoot, 'a temporary folder without room', () => {
+  let small = '';
+  beforeEach(() => {
+    small = join(folder(), 'small');
+    mkdirSync(small);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]);
+  });
+  afterEach(() => {
     execFileSync('umount', [small]);
-  }
-  expect(existsSync(large)).toBe(true);
+  });
+
+  test('is left for the current folder, and that is said', async () => {
+    const large = join(folder(), 'large');
+    mkdirSync(large);
+    const { child, result } = startCommand(['demo', '--size', '16MiB'], { cwd: large, env: { TMPDIR: small } });
+    await printed(child, '2. Write');
+    child.kill('SIGTERM');
+    const { stdout } = await result;
+    expect(stdout.replace(/\s+/g, ' ')).toMatch(/large\/blockmirror-demo-\w+ \(.*small: .* free, .* needed\)/);
+    expect(readdirSync(large)).toEqual([]);
+  });
+
+  test('and no other either: exit code 1 and what to do', async () => {
+    const result = await runCommand(['demo', '--json'], { cwd: small, env: { TMPDIR: small } });
+    expect(result.exitCode).toBe(1);
+    expect(result.json().error).toMatchObject({
+      code: 'ERR_BLOCKMIRROR_DEMO_FOLDER',
+      remedy: expect.stringMatching(/TMPDIR.*--size/),
+    });
+  });
 });

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,7 +70,6 @@ test('--dry-run of a clean mirror ends with 0', async () => {
 test('a mirror that is in use is refused, and the holder named', async () => {
   const files = await createMirrorFiles(folder());
   const program = `require('./dist').Mirror.open(${JSON.stringify(files.log)}).then(() => { console.log('open'); setInterval(() => {}, 1000); })`;
-  const { spawn } = await import('node:child_process');
   const holder = spawn(process.execPath, ['--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     await new Promise((resolve) => holder.stdout.once('data', resolve));

@@ -1,4 +1,5 @@
-import { renameSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Ledger } from '../../lib/cli/demo/acknowledgements';
 import { startChildWriter } from '../support/child_writer';
 import { runCommand } from '../support/command_line';
@@ -48,7 +49,8 @@ test('a mirror in use elsewhere: exit code 0, and who has it', async () => {
 
 test('an image that is not where it was: exit code 3, which one, and --image finds it again', async () => {
   const { log, slave } = await createMirrorFiles(folder());
-  const moved = `${slave}.moved`;
+  const moved = join(folder(), 'elsewhere', 'slave.img');
+  mkdirSync(dirname(moved));
   renameSync(slave, moved);
   const missing = await runCommand(['status', log]);
   expect(missing.exitCode).toBe(3);

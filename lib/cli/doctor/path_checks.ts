@@ -5,15 +5,8 @@
 import { constants } from 'node:fs';
 import { access, open, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import {
-  BlockmirrorError,
-  findSignatures,
-  findUses,
-  formatSize,
-  type DeviceFacts,
-  type DeviceUse,
-  type Signatures,
-} from '../../index';
+import { findSignatures, findUses, formatSize, type DeviceFacts, type DeviceUse, type Signatures } from '../../index';
+import { failureOf } from '../failure';
 import { type Check, type PathReport, ok, problem, warn, worst } from './checks';
 
 const LABEL_AREA = 1024 * 1024;
@@ -57,9 +50,11 @@ async function askAround(path: string): Promise<Check[]> {
   }
 }
 
+/** The library's remedy, except where that would be to ask the doctor. */
 function failedCheck(name: string, error: unknown): Check {
-  const remedy = error instanceof BlockmirrorError ? error.remedy : 'Look at the kernel log (dmesg)';
-  return problem(name, error instanceof Error ? error.message : String(error), remedy);
+  const { code, message, remedy } = failureOf(error);
+  const elsewhere = 'Look whether a security policy forbids it, and at the kernel log (dmesg)';
+  return problem(name, message.replace(/\.$/, ''), code === 'ERR_BLOCKMIRROR_OPEN_FAILED' ? elsewhere : remedy);
 }
 
 function addFacts(path: string, deviceFacts: (path: string) => DeviceFacts, checks: Check[]): DeviceFacts | null {
