@@ -160,7 +160,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       this.refuseUnready();
       checkBytes(buffer, 'buffer');
       const named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null ? offsetOrOptions : null;
-      const offset = toNumber((named === null ? (offsetOrOptions) : named.offset) ?? 0, 'offset');
+      const offset = toNumber((named === null ? offsetOrOptions : named.offset) ?? 0, 'offset');
       const rest = buffer.byteLength - offset;
       const length = toNumber((named === null ? lengthOrNone : named.length) ?? rest, 'length');
       const where = named === null ? positionOrNone : named.position;
@@ -204,7 +204,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
         buffer = bufferOrOptions.buffer;
       }
       checkBytes(buffer, 'buffer');
-      const offset = toNumber((named === null ? (offsetOrOptions) : named.offset) ?? 0, 'offset');
+      const offset = toNumber((named === null ? offsetOrOptions : named.offset) ?? 0, 'offset');
       const rest = buffer.byteLength - offset;
       const length = toNumber((named === null ? lengthOrNone : named.length) ?? rest, 'length');
       const where = named === null ? positionOrNone : named.position;

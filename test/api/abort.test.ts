@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events';
-import { MIB, describeDeviceKinds, useMirrors } from './support';
+import { Mirror } from '../../lib/index';
+import { MIB, MIRROR_SIZE, describeDeviceKinds, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -31,8 +32,13 @@ describeDeviceKinds('abort signals on', (device) => {
     const { mirror } = await mirrors.make({ device });
     const controller = new AbortController();
     const { signal } = controller;
-    const outcomes = Array.from({ length: 400 }, (_, index) =>
-      mirror.write(Buffer.alloc(8192, 1 + (index % 255)), { position: index * 8192, signal }).then(
+    // Those that come after wait for these, which overlap them all, and so can still be taken back.
+    // Handed over, so that submitting them takes no time in which they could end.
+    const zeroes = Array.from({ length: 16 }, () => Mirror.alignedBuffer(MIRROR_SIZE));
+    const bytes = Array.from({ length: 400 }, (_, index) => Buffer.alloc(8192, 1 + (index % 255)));
+    const before = zeroes.map((buffer) => mirror.write(buffer, { position: 0, transfer: true }));
+    const outcomes = bytes.map((buffer, index) =>
+      mirror.write(buffer, { position: index * 8192, signal }).then(
         () => true,
         (error: unknown) => {
           expect(error).toBe(signal.reason);
@@ -42,6 +48,7 @@ describeDeviceKinds('abort signals on', (device) => {
     );
     controller.abort(new Error('enough'));
     const done = await Promise.all(outcomes);
+    await Promise.all(before);
     expect(done).toContain(false);
     for (const [index, written] of done.entries()) {
       const into = Buffer.alloc(8192);
