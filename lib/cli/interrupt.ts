@@ -27,7 +27,7 @@ export async function interruptible<T>(
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    output.note(`\nStopping after the step under way (${signal}). ${meaning}\nOnce more ends it at once.`);
+    output.note(`Stopping after the step under way (${signal}); once more ends it at once.`);
     controller.abort(new Interrupted(signal, meaning));
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);

@@ -28,6 +28,7 @@ const CODES: Record<Colour, readonly [number, number]> = {
 export class Output {
   /** Long work reports here; any other word takes the bar off the screen first. */
   readonly progress: ProgressDisplay;
+  private hasLiveLine = false;
 
   constructor(readonly json: boolean) {
     this.progress = progressDisplay(process.stderr.isTTY === true);
@@ -40,18 +41,18 @@ export class Output {
 
   /** The one answer of a command. */
   answer(outcome: Outcome): void {
-    this.progress.stop();
+    this.clearScreen();
     process.stdout.write(`${this.json ? JSON.stringify(outcome.document, null, 2) : outcome.text}\n`);
   }
 
   /** A running account: part of the answer in text mode, and on stderr beside a JSON document. */
   narrate(text: string): void {
-    this.progress.stop();
+    this.clearScreen();
     (this.json ? process.stderr : process.stdout).write(`${text}\n`);
   }
 
   note(text: string): void {
-    this.progress.stop();
+    this.clearScreen();
     process.stderr.write(`${text}\n`);
   }
 
@@ -60,13 +61,21 @@ export class Output {
     return this.json ? process.stderr : process.stdout;
   }
 
-  get narrationIsTerminal(): boolean {
+  private get narrationIsTerminal(): boolean {
     return this.narration.isTTY === true;
   }
 
-  /** Overwrites the line; only where narrationIsTerminal. */
+  /** A line that the next one overwrites, and any other word removes. Only on a terminal. */
   liveLine(text: string): void {
+    if (!this.narrationIsTerminal) return;
     this.narration.write(`\r\u001b[K${text}`);
+    this.hasLiveLine = true;
+  }
+
+  private clearScreen(): void {
+    this.progress.stop();
+    if (this.hasLiveLine) this.narration.write('\r\u001b[K');
+    this.hasLiveLine = false;
   }
 
   paint(colour: Colour, text: string): string {

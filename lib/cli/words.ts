@@ -20,11 +20,12 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** '3 of 4,096 (0.1%)' */
+/** '33%', '1.5%', '<0.1%'; 0% is nothing at all. */
 export function share(part: number, whole: number): string {
-  const percent = whole === 0 ? 0 : (part / whole) * 100;
-  const rounded = percent > 0 && percent < 0.1 ? '<0.1' : percent.toFixed(percent < 10 ? 1 : 0);
-  return `${rounded}%`;
+  if (part === 0 || whole === 0) return '0%';
+  const percent = (part / whole) * 100;
+  if (percent < 0.1) return '<0.1%';
+  return `${percent.toFixed(percent < 10 ? 1 : 0)}%`;
 }
 
 /** 'a', 'a and b', 'a, b and c' */

@@ -61,7 +61,7 @@ test('a file with holes is a problem, and fallocate cures it', async () => {
 
 test('a file system in a file is named', async () => {
   const path = writeFileInFull(join(folder(), 'image'), 8 * MIB);
-  execFileSync('mkfs.ext4', ['-q', '-L', 'precious', path]);
+  execFileSync('mkfs.ext4', ['-q', '-E', 'nodiscard', '-L', 'precious', path]);
   const { exitCode, checks } = await doctor(path);
   expect(exitCode).toBe(0);
   expect(checks.get('content')).toMatchObject({ verdict: 'warn', finding: expect.stringMatching(/ext4.*precious/) });

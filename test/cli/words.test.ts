@@ -19,7 +19,7 @@ test.each([
 });
 
 test('a share that is small but not nothing is not shown as nothing', () => {
-  expect([share(0, 10), share(1, 100_000), share(1, 3), share(0, 0)]).toEqual(['0.0%', '<0.1%', '33%', '0.0%']);
+  expect([share(0, 10), share(1, 100_000), share(1, 3), share(0, 0)]).toEqual(['0%', '<0.1%', '33%', '0%']);
 });
 
 test('a list of names reads as a sentence does', () => {

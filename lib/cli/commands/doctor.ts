@@ -26,7 +26,7 @@ const SUMMARY: Record<Verdict, string> = {
   warn: 'It works; what is marked warn could be better.',
   problem: 'What is marked problem has to be seen to first.',
 };
-const NAME_WIDTH = 14;
+const NAME_WIDTH = 15;
 const WIDTH = 100;
 
 function toText(report: DoctorReport, output: Output): string {

@@ -36,12 +36,18 @@ function toText(inspection: Inspection, log: string, options: ImagePaths, output
         `${formatSize(status.size)}, in blocks of ${formatSize(status.blockSize)}; generation ${status.generation.counter}`,
       ],
       ['Log use', logUseInWords(status)],
-      ['Coverage', coverageInWords(status)],
+      ['Coverage', inspection.damaged ? 'not known: the log is damaged' : coverageInWords(status)],
       ['Recovery', lastRecoveryInWords(status)],
     ]),
     '',
     imageTable(status.images, output),
-    ...(inspection.damaged ? ['', 'The log is damaged:', ...inspection.damage.map((line) => `  ${line}`)] : []),
+    ...(inspection.damaged
+      ? [
+          '',
+          'The log is damaged, so that recovery compares everything:',
+          ...inspection.damage.map((line) => `  ${line}`),
+        ]
+      : []),
     ...(problems.length > 0 ? [''] : []),
     ...problems.map((image) => wrap(`${image.name}: ${image.error?.message ?? ''}`, 100)),
     ...(odd.length > 0 ? [''] : []),
@@ -78,11 +84,12 @@ function logUseInWords(status: Status): string {
 
 function coverageInWords(status: Status): string {
   const { bytes, budget } = status.coverage;
+  if (status.phase === 'creating') return 'nothing is promised yet';
+  if (bytes === 0) return 'nothing to be copied';
   const whole = `${formatSize(bytes)} of ${formatSize(status.size)} (${share(bytes, status.size)})`;
-  const limit = budget === null ? '' : `, at most ${formatSize(budget)}`;
-  return status.phase === 'closed'
-    ? `${whole} to be copied`
-    : `${whole}: what recovery copies after a crash now${limit}`;
+  const when =
+    status.phase === 'held' || status.phase === 'running' ? 'would be copied after a crash now' : 'to be copied';
+  return `${whole} ${when}${budget === null ? '' : `, at most ${formatSize(budget)}`}`;
 }
 
 function lastRecoveryInWords(status: Status): string {

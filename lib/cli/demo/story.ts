@@ -13,7 +13,6 @@ export class Story implements DemoObserver {
   private step = 0;
   private size = 0;
   private round = 0;
-  private liveLineShown = false;
   private load: LoadResult | null = null;
   /** Of a kill that left the images equal and is not the last: told in brief, since another follows. */
   private brief = false;
@@ -50,14 +49,11 @@ export class Story implements DemoObserver {
   }
 
   loadTick(writes: number, elapsedMs: number): void {
-    if (!this.output.narrationIsTerminal || elapsedMs === 0) return;
-    this.liveLineShown = true;
-    this.output.liveLine(`${INDENT}${number(writes)} writes, ${number(perSecond(writes, elapsedMs))} a second`);
+    if (elapsedMs > 0)
+      this.output.liveLine(`${INDENT}${number(writes)} writes, ${number(perSecond(writes, elapsedMs))} a second`);
   }
 
   killed(load: LoadResult): void {
-    if (this.liveLineShown) this.output.liveLine('');
-    this.liveLineShown = false;
     this.load = load;
     if (this.round === 1) this.say(killInWords(load));
   }
@@ -183,7 +179,8 @@ function keptInWords({ log, master, slave }: DemoFiles, size: number): string {
     `  npx blockmirror status ${shellQuote(log)}`,
     `  npx blockmirror log ${shellQuote(log)}`,
     `  npx blockmirror verify ${shellQuote(log)}`,
-    `  cmp -n ${size} ${shellQuote(master)} ${shellQuote(slave)}    # beyond it each has its own label`,
+    `  cmp -n ${size} ${shellQuote(master)} ${shellQuote(slave)}`,
+    '    (beyond that each image has its own label)',
     `  rm -r ${shellQuote(folder)}`,
   ].join('\n');
 }
