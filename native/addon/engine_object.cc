@@ -28,6 +28,10 @@ bool parse_kind(const std::string& name, DeviceKind& into) {
   return true;
 }
 
+std::chrono::steady_clock::time_point stop_deadline() {
+  return std::chrono::steady_clock::now() + std::chrono::milliseconds(kStopWaitMs);
+}
+
 }  // namespace
 
 // The receiver and the arguments of one call. `slot` is the first argument of every call about a request.
@@ -423,16 +427,16 @@ napi_value EngineObject::destroy(napi_env env, napi_callback_info info) {
   if (call.self == nullptr) return call.wrong("destroy()");
   EngineObject& self = *call.self;
   if (self.stopped_ || self.engine_ == nullptr) return nullptr;
-  self.stop_engine();
+  self.stop_engine(stop_deadline());
   self.engine_->requests().abandon_pending();
   // What was pending is answered CLOSED from the event loop, as every completion is; then the rest goes too.
   napi_call_threadsafe_function(self.wake_up_, nullptr, napi_tsfn_nonblocking);
   return nullptr;
 }
 
-void EngineObject::stop_engine() {
+void EngineObject::stop_engine(std::chrono::steady_clock::time_point deadline) {
   stopped_ = true;
-  engine_->stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(kStopWaitMs));
+  engine_->stop(deadline);
   last_snapshot_ = engine_->snapshot();
   if (std::exchange(counted_, false)) open_engines.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -462,10 +466,14 @@ void EngineObject::drop_owned(std::uint32_t slot) {
 // All engines of the environment are asked to stop before the first is waited for.
 void EngineObject::environment_ends(void* object) {
   auto* self = static_cast<EngineObject*>(object);
-  for (EngineObject* engine : Napi::Env(self->env_).GetInstanceData<AddonState>()->engines) {
-    if (!engine->stopped_) engine->engine_->request_stop();
+  auto& state = *Napi::Env(self->env_).GetInstanceData<AddonState>();
+  if (!state.deadline) {
+    state.deadline = stop_deadline();
+    for (EngineObject* engine : state.engines) {
+      if (!engine->stopped_) engine->engine_->request_stop();
+    }
   }
-  if (!self->stopped_) self->stop_engine();
+  if (!self->stopped_) self->stop_engine(*state.deadline);
   self->let_go();
 }
 

@@ -11,7 +11,9 @@
 
 #include <napi.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -29,7 +31,9 @@ class EngineObject;
 
 // Per environment (main thread, each worker).
 struct AddonState {
-  std::vector<EngineObject*> engines;  // not destroyed
+  std::vector<EngineObject*> engines;  // not let go
+  // Once the environment ends: until when all its engines together are waited for.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
 };
 
 class EngineObject {
@@ -73,7 +77,7 @@ class EngineObject {
   void deliver(napi_value callback);
   std::uint32_t fill_batch();
   bool call_back(napi_value callback, std::uint32_t count);
-  void stop_engine();
+  void stop_engine(std::chrono::steady_clock::time_point deadline);
   void let_go();
   void drop_owned(std::uint32_t slot);
   static void environment_ends(void* self);

@@ -1,0 +1,140 @@
+// A process, or a worker in it, that takes a mirror to one step of its life and then ends without closing it.
+// Run by teardown.test.ts: node teardown_child.cjs '{"addon", "device", "files", "ringRecords", "step", "end"}'.
+//
+//   step  made, log, images, formatted, idle, load, closing, closed, destroyed
+//   end   natural  nothing keeps the event loop alive any more
+//         exit     process.exit(0); in a worker that ends the worker alone
+//         throw    an uncaught exception
+//         callback three commands more, the callback throwing at the first; natural then
+//         worker-natural, worker-exit, worker-terminate  the same within a worker; then the process itself opens the
+//                  mirror's log, exclusively, to see that the worker let go of it, and ends naturally
+'use strict';
+const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
+
+const options = isMainThread ? JSON.parse(process.argv[2]) : workerData;
+const binding = require(options.addon);
+
+const steps = ['made', 'log', 'images', 'formatted', 'idle', 'load', 'closing', 'closed', 'destroyed'];
+
+function makeEngine() {
+  const waiting = new Map();
+  const engine = new binding.Engine({ device: options.device }, (count) => {
+    for (let at = 0; at < count * 5; at += 5) {
+      const slot = engine.completions[at];
+      const settle = waiting.get(slot);
+      waiting.delete(slot);
+      if (settle === 'throw') throw new Error('thrown by the callback');
+      settle?.(engine.completions[at + 1]);
+    }
+  });
+  const commandSlot = binding.limits.pendingRequests - 1;
+  const command = (name, args = {}) =>
+    new Promise((resolve, reject) => {
+      engine.ref();
+      waiting.set(commandSlot, (code) => {
+        engine.unref();
+        if (code === 0) resolve();
+        else reject(new Error(`${name}: ${binding.codes[code]}`));
+      });
+      const code = engine.command(commandSlot, name, args);
+      if (code !== 0) reject(new Error(`${name}: ${binding.codes[code]} at once`));
+    });
+  /** A command whose completion makes the callback throw; resolves when that exception went uncaught. */
+  const throwingCommand = (name) =>
+    new Promise((resolve, reject) => {
+      process.once('uncaughtException', ({ message }) => resolve(message));
+      engine.ref();
+      waiting.set(0, 'throw');
+      if (engine.command(0, name, {}) !== 0) reject(new Error(`${name}: refused`));
+    });
+  return { engine, command, throwingCommand };
+}
+
+/** Writes without end as far as the queue takes them: pieces in flight, pieces that wait, and a buffer handed over. */
+function load(engine) {
+  const bytes = Buffer.alloc(64 * 1024, 7);
+  for (let slot = 0; slot < 2000; slot++)
+    engine.submitWrite(slot, bytes, 0, bytes.length, (slot % 200) * 65536, slot % 2 === 0);
+  const owned = new ArrayBuffer(2 * 1024 * 1024);
+  const start = (4096 - binding.addressRemainder(new Uint8Array(owned), 4096)) % 4096;
+  engine.submitWriteOwned(2000, owned, start, 1024 * 1024, 0, false);
+  for (let slot = 2001; slot < 2100; slot++) engine.submitRead(slot, 65536, (slot % 200) * 65536);
+  engine.submitFlush(2100);
+}
+
+async function reach(step, { engine, command }) {
+  const reached = (name) => steps.indexOf(step) < steps.indexOf(name);
+  if (reached('log')) return;
+  await command('openLog', { path: options.files.log, readOnly: false, exclusive: true });
+  if (reached('images')) return;
+  await command('openImages', { paths: options.files.images, readOnly: false, exclusive: true });
+  if (reached('formatted')) return;
+  await command('format', {
+    size: 0,
+    ringRecords: options.ringRecords,
+    assumeIdentical: true,
+    images: options.files.images.map((path, index) => ({ name: `i${index}`, path, pathKind: 'absolute' })),
+  });
+  if (reached('idle')) return;
+  await command('recoverRetire', {
+    liveIntents: 0,
+    bytesCovered: 0,
+    bytesCopied: 0,
+    durationMs: 0,
+    verified: false,
+    fullCompare: false,
+  });
+  if (reached('load')) return;
+  load(engine);
+  if (reached('closing')) return;
+  const closing = command('close');
+  engine.unref();
+  if (reached('closed')) return;
+  engine.ref();
+  await closing;
+  if (reached('destroyed')) return;
+  engine.destroy();
+}
+
+function runWorker(end) {
+  const worker = new Worker(__filename, { workerData: { ...options, end: end.slice('worker-'.length) } });
+  worker.on('message', () => end === 'worker-terminate' && worker.terminate());
+  return new Promise((resolve, reject) => {
+    worker.on('error', reject);
+    worker.on('exit', (code) => {
+      const expected = end === 'worker-terminate' ? 1 : 0;
+      if (code === expected) resolve();
+      else reject(new Error(`the worker ended with ${code}`));
+    });
+  });
+}
+
+async function main() {
+  const { step, end } = options;
+  if (isMainThread && end.startsWith('worker-')) {
+    await runWorker(end);
+    if (binding.openEngines() !== 0) throw new Error(`${binding.openEngines()} engines are left`);
+    await makeEngine().command('openLog', { path: options.files.log, readOnly: false, exclusive: true });
+    return;
+  }
+  const made = makeEngine();
+  await reach(step, made);
+  if (end === 'callback') {
+    const message = await made.throwingCommand('recoverFlushMaster');
+    if (message !== 'thrown by the callback') throw new Error(`uncaught: ${message}`);
+    await made.command('recoverFlushSlaves');
+    await made.command('close');
+    made.engine.destroy();
+  }
+  if (end === 'exit') process.exit(0);
+  if (end === 'throw') throw new Error('thrown on purpose');
+  if (end === 'terminate') {
+    parentPort.postMessage('ready');
+    setInterval(() => {}, 1000);
+  }
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(options.end === 'throw' && error.message === 'thrown on purpose' ? 7 : 1);
+});
