@@ -128,8 +128,9 @@ Task<Status> write_formatted(Membership& membership, Superblock& superblock) {
   if (status.ok()) status = co_await write_blank_ring(log, superblock);
   if (status.ok()) status = co_await write_zeroes(log, after_ring);
   if (status.ok()) status = co_await flush_log(log);
-  if (status.ok()) status = co_await membership.write_labels(membership.receiving(), false);
+  // `creating` first: a create that is cut off here is known by its log, and its labels are its own to write again.
   if (status.ok()) status = co_await membership.write_superblock();
+  if (status.ok()) status = co_await membership.write_labels(membership.receiving(), false);
   co_return status;
 }
 

@@ -1,6 +1,6 @@
-// Formatting: the log written once in full (no unwritten extents, no record of an earlier formatting left), then the
-// labels, then the superblock. Until the superblock of phase `creating` is durable the log is not a log; until its
-// lifecycle moves on there is no mirror (CREATE_UNFINISHED).
+// Formatting: the log written once in full (no unwritten extents, no record of an earlier formatting left), then its
+// superblock, `creating`, then the labels. Until that superblock is durable the log is not a log; until its lifecycle
+// moves on there is no mirror (CREATE_UNFINISHED).
 #pragma once
 
 #include <vector>
