@@ -11,9 +11,9 @@ const ESCAPE = String.fromCharCode(27);
 const folder = useTemporaryFolder();
 const noScript = existsSync('/usr/bin/script') ? null : 'needs script (package bsdutils)';
 
-function create(): string[] {
+function create(size: string): string[] {
   const { log, master, slave } = mirrorFiles(folder());
-  return ['create', '--log', log, '--master', master, '--slave', slave, '--size', '256MiB'];
+  return ['create', '--log', log, '--master', master, '--slave', slave, '--size', size];
 }
 
 describeUnless(noScript, 'on a terminal', () => {
@@ -27,7 +27,7 @@ describeUnless(noScript, 'on a terminal', () => {
   }
 
   test('long work shows a bar with what is done and what is left, and gives the cursor back', () => {
-    const { status, screen } = onTerminal(create());
+    const { status, screen } = onTerminal(create('128MiB'));
     expect(status).toBe(0);
     expect(screen).toMatch(/(Preparing files|Copying|Reading back) +[█░]+ \d+% · [\d.]+ \w+ of [\d.]+ \w+/);
     expect(screen.lastIndexOf(`${ESCAPE}[?25h`)).toBeGreaterThan(screen.lastIndexOf(`${ESCAPE}[?25l`));
@@ -35,7 +35,7 @@ describeUnless(noScript, 'on a terminal', () => {
   });
 
   test('states have colours, unless NO_COLOR is set', () => {
-    onTerminal(create());
+    onTerminal(create('8MiB'));
     const { log } = mirrorFiles(folder());
     expect(onTerminal(['status', log]).screen).toContain(`${ESCAPE}[32msynchronized${ESCAPE}[39m`);
     process.env['NO_COLOR'] = '1';
@@ -48,7 +48,7 @@ describeUnless(noScript, 'on a terminal', () => {
 });
 
 test('without a terminal there is no bar and no control character', async () => {
-  const { stdout, stderr } = await runCommand(create());
+  const { stdout, stderr } = await runCommand(create('128MiB'));
   expect(stderr).toBe('');
   expect(stdout).not.toContain(ESCAPE);
 });
