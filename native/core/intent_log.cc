@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "mutation.h"
+
 namespace blockmirror {
 
 IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& start, Counters& counters)
@@ -144,7 +146,7 @@ Task<void> IntentLog::writer_loop() {
 std::uint64_t IntentLog::oldest_in_flight() const {
   std::uint64_t oldest = next_sequence_;
   for (const RecordInFlight& record : records_) {
-    if (record.busy) oldest = std::min(oldest, record.sequence);
+    if (record.busy && !mutated(Mutation::tail_past_flight)) oldest = std::min(oldest, record.sequence);
   }
   return oldest;
 }
@@ -234,7 +236,9 @@ IntentLog::Reach IntentLog::reach(unsigned units_left) const {
 }
 
 bool IntentLog::may_retire(const Region& region) const {
-  const bool flushed = region.leases == 0 && region.last_settlement < safe_mark_;  // I2
+  const bool settled = region.leases == 0 || mutated(Mutation::retire_under_way);
+  const std::uint64_t safe = safe_mark_ + (mutated(Mutation::retire_on_earlier_flush) ? 1 : 0);
+  const bool flushed = settled && (region.last_settlement < safe || mutated(Mutation::retire_before_flush));  // I2
   return flushed && !(order_->goal.spare_hot && region.referenced);
 }
 
@@ -260,7 +264,7 @@ void IntentLog::compose_retirement(RecordInFlight& record, unsigned& units_left)
       ++counters_.regionsRetired;
     } else {
       region->referenced = false;
-      state(record, *region, region->covered, units_left);
+      if (!mutated(Mutation::carry_nothing)) state(record, *region, region->covered, units_left);
       ++counters_.regionsCarried;
     }
     region = newer;
@@ -297,7 +301,8 @@ void IntentLog::state(RecordInFlight& record, Region& region, const BlockSet& bl
 
 Task<void> IntentLog::write_record(RecordInFlight& record) {
   const std::uint64_t slot = record.sequence % ring_.record_count;
-  const int error = co_await device_.write(ring_.position + slot * ring_.record_size, record.buffer.span(), true);
+  const int error = co_await device_.write(ring_.position + slot * ring_.record_size, record.buffer.span(),
+                                           !mutated(Mutation::intent_not_durable));
   settle_record(record, error);
 }
 

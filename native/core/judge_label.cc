@@ -40,6 +40,7 @@
 #include <algorithm>
 
 #include "label.h"
+#include "mutation.h"
 
 namespace blockmirror {
 namespace {
@@ -104,9 +105,12 @@ Code judge(const Superblock& superblock, unsigned index, const Status& found, co
   if (device_size < image.device_size) return Code::TRUNCATED_IMAGE;
   if (!found.ok()) return found.code;
   if (label.size != superblock.size || label.label_position != image.label_position) return Code::LABEL_DAMAGED;
-  if (label.open_count > superblock.open_count) return Code::STALE_LOG;
+  if (label.open_count > superblock.open_count) {
+    return mutated(Mutation::accept_older_log) ? Code::ok : Code::STALE_LOG;
+  }
   if (!is_expected_to_follow(superblock, image.state)) return Code::ok;
-  if (Code code = judge_opening(superblock, label); code != Code::ok) return code;
+  const Code code = mutated(Mutation::accept_older_opening) ? Code::ok : judge_opening(superblock, label);
+  if (code != Code::ok) return code;
   return judge_generation(superblock, label);
 }
 

@@ -1,6 +1,7 @@
 #include "membership.h"
 
 #include "label.h"
+#include "mutation.h"
 
 namespace blockmirror {
 
@@ -32,7 +33,7 @@ Task<Status> Membership::settle(ParallelOperation::Results results, Code master_
     if ((results.failed & image_bit(i)) != 0) fail(i, results.errors[i]);
   }
   if ((results.failed & 1u) != 0) co_return Status::of(master_code, 0, results.errors[0]);
-  if (!durable()) co_return co_await make_durable();
+  if (!durable() && !mutated(Mutation::acknowledge_before_fracture)) co_return co_await make_durable();
   co_return Status::success();
 }
 
@@ -68,7 +69,8 @@ Task<Status> Membership::record_change() {
   co_await lock();
   new_generation();
   Status status = co_await write_superblock_locked();
-  if (status.ok()) status = co_await write_labels_locked(receiving(), false);
+  const ImageSet told = mutated(Mutation::fracture_without_labels) ? ImageSet{0} : receiving();
+  if (status.ok()) status = co_await write_labels_locked(told, false);
   unlock();
   co_return status;
 }
@@ -104,6 +106,7 @@ Task<Status> Membership::write_superblock_locked() {
   for (std::uint64_t position : {kSuperblockCopyA, kSuperblockCopyB}) {
     const int error = co_await log_->write(position, buffer.span(), true);
     if (error != 0) co_return Status::of(Code::LOG_FAILED, kLogDevice, error, position);
+    if (mutated(Mutation::one_superblock_copy)) break;
   }
   co_return Status::success();
 }
@@ -136,7 +139,7 @@ Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
 // Copy A of every image, then copy B: at any moment one copy of each label is whole. The update number is never used
 // for two contents: a crash between the copies would leave two that nobody can tell apart.
 Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
-  ++superblock_.update;
+  if (!mutated(Mutation::labels_share_number)) ++superblock_.update;
   std::vector<AlignedBuffer> buffers(images_.size());
   for (unsigned i = 0; i < images_.size(); ++i) {
     if ((images & image_bit(i)) == 0) continue;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "mutation.h"
+
 namespace blockmirror {
 
 Mirror::Mirror(Runtime& runtime, Membership& membership, const Superblock& superblock, const IntentLogStart& start,
@@ -73,7 +75,7 @@ Task<Status> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool
   BLOCKMIRROR_ASSERT(bytes.size() == extent.length, "a write's bytes do not match its extent");
   DeviceRequest model;
   model.operation = Operation::write;
-  model.durable = durable;
+  model.durable = durable && !mutated(Mutation::skip_dsync);
   model.position = extent.position;
   model.length = extent.length;
   model.memory = const_cast<std::byte*>(bytes.data());
@@ -107,11 +109,12 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, con
   Status status;
   {
     const Extent widened = extent.widened(physical_block_size_);
-    RangeLock::Guard held(ranges_, widened, RangeLock::Mode::exclusive);  // I6
+    const auto mode = mutated(Mutation::unlock_early) ? RangeLock::Mode::shared : RangeLock::Mode::exclusive;
+    RangeLock::Guard held(ranges_, widened, mode);  // I6
     if (!held.granted()) ++counters_.rangeWaits;
     co_await held;
     IntentLog::Lease lease;
-    status = co_await intents_.cover(widened, lease);  // I1
+    if (!mutated(Mutation::data_before_intent)) status = co_await intents_.cover(widened, lease);  // I1
     if (status.ok()) {
       note_activity();
       status = may_write();  // the last slave may have failed while it waited
@@ -123,8 +126,8 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, con
       ++writes_in_flight_;
       ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
       const ParallelOperation::Results results = co_await everywhere;
-      status = co_await settle(results);             // I5, I11
-      if (status.ok()) status = intents_.failure();  // I12
+      status = co_await settle(results);                                                                  // I5, I11
+      if (status.ok() && !mutated(Mutation::acknowledge_after_log_failure)) status = intents_.failure();  // I12
       --writes_in_flight_;
     }
     intents_.settle(lease);
@@ -196,9 +199,11 @@ Task<Status> Mirror::flush_images() {
     const std::uint64_t mark = intents_.flush_begins();
     DeviceRequest model;
     model.operation = Operation::flush;
-    ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
+    const ImageSet flushed = mutated(Mutation::datasync_master_only) ? ImageSet{1} : membership_.receiving();
+    ParallelOperation everywhere(membership_.images(), flushed, model);
     const ParallelOperation::Results results = co_await everywhere;
-    const Status status = co_await settle(results);
+    Status status;
+    if (!mutated(Mutation::retire_after_failed_flush)) status = co_await settle(results);
     if (status.ok()) intents_.flush_succeeded(mark);
     flushes_ended_ = flushes_begun_;
     flush_running_ = false;
@@ -211,6 +216,7 @@ Task<Status> Mirror::flush_images() {
 // ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Mirror::settle(ParallelOperation::Results results) {
+  if (mutated(Mutation::retire_while_slave_missed)) results.failed &= 1u;
   if (results.failed == 0 && membership_.durable()) co_return Status::success();
   const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (!status.ok()) stop(status);

@@ -28,7 +28,7 @@ namespace blockmirror {
   X(read_before_master_flush, "the master is not flushed before it is read")                                  \
   X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
   X(skip_torn_check, "a torn record is taken for a whole one")                                                \
-  X(trust_stale_record, "a record of the last lap is trusted where a durable one is gone")                    \
+  X(overlook_damage, "a record that cannot be read is overlooked")                                            \
   X(trust_retired_record, "retired records count as live")                                                    \
   X(forget_live_record, "the oldest live record is overlooked")                                               \
   X(unlock_early, "overlapping writes do not exclude each other")                                             \
@@ -40,7 +40,8 @@ namespace blockmirror {
   X(labels_not_opened, "the labels do not get the new incarnation")                                           \
   X(accept_older_opening, "an image that missed an opening is accepted")                                      \
   X(accept_older_log, "a log that is behind its images is accepted")                                          \
-  X(labels_share_number, "two contents of a label carry the same update number")
+  X(labels_share_number, "two contents of a label carry the same update number")                              \
+  X(label_numbers_forgotten, "an opening numbers labels without having looked at theirs")
 
 enum class Mutation : std::uint8_t {
   none,

@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "crc32c.h"
+#include "mutation.h"
 
 namespace blockmirror {
 namespace {
@@ -207,7 +208,7 @@ Slot decode_slot(const Uuid& log_uuid, std::span<const std::byte> bytes) {
                             load_little_endian<std::uint32_t>(sector.data() + kStampOffset + 8)};
     if (std::find(slot.stamps.begin(), slot.stamps.end(), stamp) == slot.stamps.end()) slot.stamps.push_back(stamp);
   }
-  if (slot.stamps.size() > 1) {
+  if (slot.stamps.size() > 1 && !mutated(Mutation::skip_torn_check)) {
     slot.state = SlotState::mixed;
     return slot;
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "mutation.h"
+
 namespace blockmirror {
 namespace {
 
@@ -68,14 +70,15 @@ Recovery::Recovery(Membership& membership, const Superblock& superblock, ExtentS
       uncopied_(std::move(debt)) {}
 
 Task<Status> Recovery::flush_master() {
-  if (master_error_ == 0) master_error_ = co_await membership_.images()[0]->flush();
+  if (master_error_ == 0 && !mutated(Mutation::read_before_master_flush))
+    master_error_ = co_await membership_.images()[0]->flush();
   co_return master_error_ == 0 ? Status::success() : Status::of(Code::MASTER_FAILED, 0, master_error_);
 }
 
 Task<Status> Recovery::flush_slaves() {
   const std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
-  ParallelOperation everywhere(membership_.images(), membership_.receiving_slaves(),
-                               request_of(Operation::flush, {}, nullptr));
+  const ImageSet slaves = mutated(Mutation::debt_retired_early) ? ImageSet{0} : membership_.receiving_slaves();
+  ParallelOperation everywhere(membership_.images(), slaves, request_of(Operation::flush, {}, nullptr));
   const ParallelOperation::Results results = co_await everywhere;
   const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (status.ok()) copies_flushed_ = std::max(copies_flushed_, ended);
@@ -111,7 +114,8 @@ Task<Status> Recovery::copy_piece(Extent piece, bool compare, bool only_differin
   compared.bytes_differed.assign(into.bytes_differed.size(), 0);
   if (compare) count_differences(piece, compare_block_, targets, images, compared);
   for (std::size_t i = 0; i < compared.bytes_differed.size(); ++i) into.bytes_differed[i] += compared.bytes_differed[i];
-  if (!only_differing) co_return co_await write_slaves(piece, targets, images.pointers[0], into);
+  const unsigned from = mutated(Mutation::recover_wrong_direction) ? 1 : 0;
+  if (!only_differing) co_return co_await write_slaves(piece, targets, images.pointers[from], into);
   for (const Difference& difference : compared.differences) {
     const ImageSet target = targets & image_bit(difference.slave + 1);
     std::byte* bytes = images.pointers[0] + (difference.extent.position - piece.position);
@@ -123,6 +127,8 @@ Task<Status> Recovery::copy_piece(Extent piece, bool compare, bool only_differin
 
 Task<Status> Recovery::write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into) {
   slaves &= membership_.receiving_slaves();
+  if (mutated(Mutation::drop_last_sector)) piece.length -= 512;
+  if (mutated(Mutation::recover_wrong_direction)) slaves = 1;
   ParallelOperation writes(membership_.images(), slaves, request_of(Operation::write, piece, bytes));
   const ParallelOperation::Results results = co_await writes;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {

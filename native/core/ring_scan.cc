@@ -64,6 +64,7 @@
 // is rewritten, instead of a proof about what a device that returns garbage would never do.
 #include <algorithm>
 
+#include "mutation.h"
 #include "record.h"
 
 namespace blockmirror {
@@ -159,7 +160,7 @@ Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const
   const std::uint64_t durable = owed >= identity.first_sequence ? horizon.durable_now : horizon.durable_before;
   const bool complete = found.state == SlotState::complete;
   const bool retired = owed < horizon.tail;
-  if (found.state == SlotState::broken) return {Verdict::damage, found.reason};
+  if (found.state == SlotState::broken && !mutated(Mutation::overlook_damage)) return {Verdict::damage, found.reason};
   if (found.foreign) return {Verdict::damage, "a sector that does not belong into this slot of this opening"};
   if (complete && !found.acceptable) return {Verdict::damage, "a record of an opening that did not write it"};
   if (!complete && found.newest == next_lap && found.newest <= horizon.newest + identity.in_flight_limit && retired) {
@@ -167,7 +168,8 @@ Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const
   }
   if (found.newest > owed)
     return {Verdict::damage, "overwritten while it still counted, or from beyond the window in flight"};
-  if (complete && found.newest == owed && !retired) return {Verdict::live, ""};
+  if (complete && found.newest == owed && (!retired || mutated(Mutation::trust_retired_record)))
+    return {Verdict::live, ""};
   if (retired) return {Verdict::retired, ""};
   if (owed > durable) return {Verdict::torn, ""};
   return {Verdict::damage, "a durable record is gone, or torn long after it was written"};
@@ -268,6 +270,7 @@ RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring
   scan.damaged = !scan.damage.empty() || !horizon.any;
 
   std::sort(live.begin(), live.end());
+  if (mutated(Mutation::forget_live_record) && !live.empty()) live.erase(live.begin());
   for (std::uint64_t sequence : live) {
     const Slot slot = decode_slot(identity.log_uuid, slot_bytes(sequence % identity.record_count));
     for (const Intent& intent : slot.record.intents) scan.live.push_back({sequence, intent});

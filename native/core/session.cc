@@ -8,6 +8,7 @@
 #include "log_reader.h"
 #include "membership.h"
 #include "mirror.h"
+#include "mutation.h"
 #include "recovery.h"
 
 namespace blockmirror {
@@ -175,6 +176,9 @@ Task<Status> Session::assess(Assessment& into) {
     Status verdict = judge_label(s.superblock, i, label.found, label.label, device->traits().size);
     verdict.image = static_cast<ImageIndex>(i);
     into.images.push_back(verdict);
+    // A fracture and a seal may have numbered labels beyond the superblock; none of these numbers is used again.
+    const bool counts = verdict.ok() && label.found.ok() && !mutated(Mutation::label_numbers_forgotten);
+    if (counts) s.superblock.update = std::max(s.superblock.update, label.label.update);
   }
   s.assessed = true;
   s.clean = into.clean;
@@ -196,9 +200,9 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
   Superblock& b = superblock;
   // What the scan found may have been in the log's volatile cache when the last opener was killed. The sequences and the
   // tail of this opening build upon it.
-  if (const int error = co_await membership.log().flush(); error != 0) {
-    co_return Status::of(Code::LOG_FAILED, kLogDevice, error);
-  }
+  int error = 0;
+  if (!mutated(Mutation::log_not_flushed_at_opening)) error = co_await membership.log().flush();
+  if (error != 0) co_return Status::of(Code::LOG_FAILED, kLogDevice, error);
   if (b.lifecycle == Lifecycle::opening) {
     // The last opening was cut off with some labels of its incarnation and some of the one before. Finish it first, so
     // that there is never more than one incarnation that a label may lag behind.
@@ -208,7 +212,7 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
     status = co_await membership.write_superblock();
     if (!status.ok()) co_return status;
   }
-  next_sequence = scanned_sequence + 1;
+  next_sequence = scanned_sequence + (mutated(Mutation::sequence_used_again) ? 0 : 1);
   if (ring_damaged) {
     // Beyond everything that any sector of the damaged ring says, and a lap more, so that no old record can pass for
     // the last lap of a new one. The ring itself is rewritten when its debt is paid, not before: until then it ends
@@ -228,7 +232,8 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
     b.images[i].path_kind = options.found_at[i].path_kind;
   }
   Status status = co_await membership.write_superblock();
-  if (status.ok()) status = co_await membership.write_labels(membership.receiving(), false);
+  const ImageSet told = mutated(Mutation::labels_not_opened) ? ImageSet{0} : membership.receiving();
+  if (status.ok()) status = co_await membership.write_labels(told, false);
   if (!status.ok()) co_return status;
   b.lifecycle = Lifecycle::open;
   status = co_await membership.write_superblock();
@@ -251,7 +256,7 @@ Task<Status> Session::activate(ActivateOptions options) {
   s.recovery.emplace(s.membership, s.superblock, s.debt, false);
   s.broken = co_await s.recovery->flush_master();  // I4: before the first read
   if (!s.broken.ok()) co_return s.broken;
-  if (!s.clean) {
+  if (!s.clean && !mutated(Mutation::skip_recovery)) {
     s.phase = Phase::recovering;
     co_return Status::success();
   }

@@ -43,6 +43,8 @@ void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashP
   if (verdict_.failed) return;
   Expectation expectation = life.expectation();
   expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+  expectation.may_be_live = life.may_be_live();
+  expectation.damage_expected = false;
   Counts& counts = verdict_.counts;
   const std::uint64_t state = point.hash(choice);
   ++counts.states_met;

@@ -208,6 +208,15 @@ void Life::judge_debt() {
                         (assessment_.damage.empty() ? std::string("no reason") : assessment_.damage[0]));
     return;
   }
+  if (expectation_.damage_expected)
+    return verdict_.fail("silent damage", "a record that counts is gone, and the log is not called damaged");
+  for (const Extent& extent : assessment_.debt.extents()) {
+    for (std::uint64_t block = extent.position / kBlock; block * kBlock < extent.end(); ++block) {
+      if (block < expectation_.may_be_live.size() && expectation_.may_be_live[block]) continue;
+      verdict_.fail("over-copy", "block " + std::to_string(block) + " is to be copied, though it was retired");
+      return;
+    }
+  }
   if (assessment_.debt.bytes() > world_.recovery_budget)
     verdict_.fail("budget", std::to_string(assessment_.debt.bytes()) + " bytes are to be copied, more than the budget");
 }

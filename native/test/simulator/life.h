@@ -19,7 +19,9 @@ namespace blockmirror::simulator {
 // What is expected of the opening.
 struct Expectation {
   Promise promise = Promise::durable;
+  std::vector<bool> may_be_live;  // by block; what recovery may copy
   bool damage_possible = false;   // the log or a label was damaged: a full compare is right
+  bool damage_expected = false;   // and anything else would be a guess
   bool refusal_expected = false;  // an older copy was put back: the opening must be refused
   bool refusal_possible = false;  // reads may fail, or both copies of something may be damaged
 };
@@ -45,6 +47,7 @@ class Life {
   const Expectation& expectation() const { return expectation_; }
   // What earlier crashes spared, as long as this life has not opened; afterwards all that it found is certain.
   Promise promise() const { return opened_ ? Promise::acknowledged : expectation_.promise; }
+  std::vector<bool> may_be_live() const { return ran_ ? checker_.may_be_live() : expectation_.may_be_live; }
   std::uint64_t number() const { return number_; }
 
  private:

@@ -23,17 +23,25 @@ bool MediaFaults::claims_in_sync(const Disks& disks, unsigned image) const {
 
 // A record that was certainly durable goes back to what the slot held at an earlier time. The newest ones are spared: the
 // log cannot tell them from records that never landed (ring_scan.cc says why).
-bool MediaFaults::make_stale(Disks& disks, unsigned pick) const {
-  constexpr std::uint64_t kWindow = 4;
+bool MediaFaults::make_stale(Disks& disks, unsigned pick, bool& still_counts) const {
+  // Records in flight at most, and one that may be torn itself.
+  const std::uint64_t window = geometry_.record_count / 4 + 1;
   const std::uint64_t sectors = geometry_.record_size / kSimulatedSector;
   const std::uint64_t first = geometry_.ring_position / kSimulatedSector;
-  const auto sequence_of = [&](std::uint64_t slot) {
-    return number_at<std::uint64_t>(disks[0].content().get(first + slot * sectors).bytes(), 8);
-  };
-  std::uint64_t newest = 0;
-  for (std::uint64_t slot = 0; slot < geometry_.record_count; ++slot) newest = std::max(newest, sequence_of(slot));
-  const std::uint64_t slot = pick % geometry_.record_count;
-  if (sequence_of(slot) + kWindow > newest) return false;
+  const auto header_of = [&](std::uint64_t slot) { return disks[0].content().get(first + slot * sectors); };
+  std::uint64_t newest = 0, tail = 0;
+  for (std::uint64_t slot = 0; slot < geometry_.record_count; ++slot) {
+    newest = std::max(newest, number_at<std::uint64_t>(header_of(slot).bytes(), 8));
+    tail = std::max(tail, number_at<std::uint64_t>(header_of(slot).bytes(), 40));
+  }
+  // One that still counts, if there is one: the scan must not overlook that it is gone.
+  std::uint64_t slot = pick % geometry_.record_count, sequence = 0;
+  for (std::uint64_t i = 0; i < geometry_.record_count; ++i, slot = (slot + 1) % geometry_.record_count) {
+    sequence = number_at<std::uint64_t>(header_of(slot).bytes(), 8);
+    if (sequence >= tail && sequence + window <= newest) break;
+  }
+  if (sequence + window > newest) return false;
+  still_counts = sequence >= tail;
   const SparseDisk& old = past_[pick / 16 % past_.size()].disks[0].durable();
   bool changed = false;
   for (std::uint64_t i = 0; i < sectors; ++i) {
@@ -61,19 +69,22 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
     case Fault::damaged_log_sector: {
       const std::uint64_t sectors = std::uint64_t{geometry_.record_count} * geometry_.record_size / kSimulatedSector;
       damage(disks[0], geometry_.ring_position / kSimulatedSector + fault.ordinal % sectors);
-      expectation.damage_possible = true;
+      expectation.damage_possible = expectation.damage_expected = true;
       break;
     }
     case Fault::unreadable_log_sector:
       // The third read is that of the ring, the ones after it go record by record.
       next.faults.push_back({Fault::read_error, 0, 2});
       next.faults.push_back({Fault::read_error, 0, 3 + fault.ordinal % geometry_.record_count});
-      expectation.damage_possible = true;
+      expectation.damage_possible = expectation.damage_expected = true;
       break;
-    case Fault::stale_log_record:
-      struck = make_stale(disks, fault.ordinal);
+    case Fault::stale_log_record: {
+      bool still_counts = false;
+      struck = make_stale(disks, fault.ordinal, still_counts);
       expectation.damage_possible |= struck;
+      expectation.damage_expected |= struck && still_counts;
       break;
+    }
     case Fault::damaged_superblock_copy:
       damage(disks[0], (fault.ordinal % 2 == 0 ? 0 : 128) + fault.ordinal / 2 % 12);
       expectation.refusal_possible = true;  // the other copy may have been torn by the crash

@@ -23,7 +23,7 @@ class MediaFaults {
     bool ran = false;
   };
   void damage(VolatileDisk& disk, std::uint64_t sector) const;
-  bool make_stale(Disks& disks, unsigned pick) const;
+  bool make_stale(Disks& disks, unsigned pick, bool& still_counts) const;
   bool restore(Disks& disks, unsigned disk, unsigned pick) const;
   bool claims_in_sync(const Disks& disks, unsigned image) const;
 

@@ -21,8 +21,8 @@ constexpr Known kKnown[] = {
 };
 
 // A fixed amount of work, so that what is caught does not depend on the speed of the machine.
-constexpr std::uint64_t kHuntSeeds = 2000;
-constexpr unsigned kHuntSeconds = 120;  // where a mutation makes the engine run in circles
+constexpr std::uint64_t kHuntSeeds = 600;
+constexpr unsigned kHuntSeconds = 300;  // where a mutation makes the engine run in circles
 
 // Seeds first, since most are caught by the first few; then the small configurations, which are thorough.
 void hunt(Progress& progress) {

@@ -65,6 +65,7 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
     if (found == records_under_way_.end()) return;
     // Not made durable, it covers nothing, whatever the engine believes.
     if (error == 0 && request.durable) {
+      durable_tail_ = std::max(durable_tail_, found->second.tail);
       for (std::uint64_t block : found->second.blocks) {
         if (block >= blocks_.size()) continue;
         blocks_[block].durably_stated = std::max(blocks_[block].durably_stated, found->second.sequence);
@@ -93,9 +94,15 @@ void OrderChecker::reset(unsigned disk) {
   if (disk > 0) images_[disk - 1].lost = true;
 }
 
+std::vector<bool> OrderChecker::may_be_live() const {
+  std::vector<bool> live(blocks_.size());
+  for (std::size_t block = 0; block < live.size(); ++block)
+    live[block] = blocks_[block].stated != 0 && blocks_[block].stated >= durable_tail_;
+  return live;
+}
+
 void OrderChecker::record_submitted(const DeviceRequest& request) {
   DecodedRecord record = decode_log_record(request.memory);
-  ++records_seen_;
   if (running_ && record.sequence <= newest_record_)
     violation_("I12", "record " + std::to_string(record.sequence) + " is written a second time");
   newest_record_ = std::max(newest_record_, record.sequence);

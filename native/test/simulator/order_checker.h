@@ -43,7 +43,9 @@ class OrderChecker : public Watcher {
   // A write was acknowledged: `bytes` at `position` must be on every image that claims to be in sync.
   void acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
 
-  std::uint64_t records_seen() const { return records_seen_; }
+  // Blocks that a scan after a crash now may call live: stated since the last durable tail passed them. This is how much
+  // a recovery may copy at most.
+  std::vector<bool> may_be_live() const;
 
  private:
   struct Image {
@@ -73,8 +75,8 @@ class OrderChecker : public Watcher {
   const Disks* disks_ = nullptr;
   bool running_ = false;
   std::uint64_t clock_ = 0;
-  std::uint64_t records_seen_ = 0;
-  std::uint64_t tail_ = 0;           // largest submitted
+  std::uint64_t tail_ = 0;  // largest submitted
+  std::uint64_t durable_tail_ = 0;
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
   std::vector<Block> blocks_;

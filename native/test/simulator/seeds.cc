@@ -45,7 +45,8 @@ PlannedFault draw_fault(Random& random, const World& world) {
   PlannedFault fault;
   fault.fault = kFaultsOfDevices[random.below(std::size(kFaultsOfDevices))];
   fault.disk = static_cast<unsigned>(random.below(world.slaves + 2));
-  if (!random.one_in(4)) fault.disk = 2 + static_cast<unsigned>(random.below(world.slaves));
+  if (!random.one_in(3)) fault.disk = 2 + static_cast<unsigned>(random.below(world.slaves));
+  if (fault.fault == Fault::write_error && random.one_in(3)) fault.disk = 0;
   if (fault.fault == Fault::shared_disk && world.slaves < 2) fault.fault = Fault::device_reset;
   fault.ordinal = static_cast<unsigned>(random.below(fault.fault == Fault::flush_error ? 2 : 6));
   return fault;
@@ -53,8 +54,9 @@ PlannedFault draw_fault(Random& random, const World& world) {
 
 PlannedFault draw_media_fault(Random& random, const World& world) {
   static constexpr Fault kFaultsOfMedia[] = {
-      Fault::damaged_log_sector, Fault::unreadable_log_sector, Fault::stale_log_record, Fault::damaged_superblock_copy,
-      Fault::damaged_label_copy, Fault::restored_image,        Fault::restored_log};
+      Fault::stale_log_record,      Fault::stale_log_record, Fault::damaged_log_sector,
+      Fault::unreadable_log_sector, Fault::stale_log_record, Fault::damaged_superblock_copy,
+      Fault::damaged_label_copy,    Fault::restored_image,   Fault::restored_log};
   PlannedFault fault;
   fault.fault = kFaultsOfMedia[random.below(std::size(kFaultsOfMedia))];
   fault.disk = 1 + static_cast<unsigned>(random.below(world.slaves + 1));
@@ -91,7 +93,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
     end.after_events = random.one_in(4) ? ~0ull : 20 + random.below(160);
     end.lost = random.one_in(3) ? 0 : all_caches(plan.world);
     if (random.one_in(6)) end.lost = 1u << (1 + random.below(plan.world.slaves + 1));
-    if (random.one_in(3)) {
+    if (random.one_in(2)) {
       const PlannedFault fault = draw_media_fault(random, plan.world);
       if (is_kept()) end.media.push_back(fault);
     }
@@ -139,6 +141,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     model = life.model();
     expectation = {};
     expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+    expectation.may_be_live = life.may_be_live();
     expectation.damage_possible = life.expectation().damage_possible;
     if (i + 1 == plan.lives.size()) break;
     if (life.refused()) return;
