@@ -40,7 +40,8 @@ Status EngineThread::launch() {
     return Status::of(Code::NO_MEMORY, kNoImage, error);
   }
   std::unique_lock lock(life_mutex_);
-  while (!started_) life_changed_.wait(lock);
+  // Not wait(): it is a symbol of GCC 12's libstdc++ (GLIBCXX_3.4.30), which enterprise systems lack; this is inline.
+  while (!started_) life_changed_.wait_for(lock, std::chrono::hours(1));
   if (start_status_.ok()) return start_status_;
   lock.unlock();
   pthread_join(thread_, nullptr);
