@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runCommand } from '../support/command_line';
+import { MAIN, runCommand } from '../support/command_line';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import type { DeviceFacts } from '../../lib';
-import { describeUnless } from '../support/skip';
+import { describeUnless, notRoot, testUnless } from '../support/skip';
 import { MIB, useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';
 
 const folder = useTemporaryFolder();
@@ -84,6 +84,23 @@ test.each([
 
 test('what is neither file, device nor folder is a problem', async () => {
   expect((await doctor('/dev/null')).checks.get('kind')).toMatchObject({ verdict: 'problem' });
+});
+
+const asNobody = (...command: string[]) =>
+  spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', ...command], { encoding: 'utf8' });
+const noNobody =
+  notRoot ?? (asNobody('test', '-r', MAIN).status === 0 ? null : 'needs setpriv, and a checkout that others may read');
+
+testUnless(noNobody, 'what may not be read is a problem of permissions, and nothing else is said of it', async () => {
+  const path = writeFileInFull(join(folder(), 'image'), 4 * MIB);
+  chmodSync(folder(), 0o755);
+  const { status, stdout } = asNobody(process.execPath, MAIN, 'doctor', path, '--json');
+  const [report] = JSON.parse(stdout).paths;
+  expect(status).toBe(3);
+  expect(report.checks.map(({ name, verdict }: Check) => [name, verdict])).toEqual([
+    ['kind', 'ok'],
+    ['permissions', 'problem'],
+  ]);
 });
 
 test('in words each check is a line, with its remedy below', async () => {

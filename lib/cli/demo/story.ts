@@ -126,10 +126,11 @@ export class Story implements DemoObserver {
     const { broken, report } = rounds[rounds.length - 1] as Round;
     const luck =
       broken.bytesDiffered > 0 ? '' : ` None of ${rounds.length} kills left a difference to repair this time.`;
+    const saved = report.bytesCopied < this.size ? ` instead of ${formatSize(this.size)}` : '';
     const text =
-      `Done. Before a write touched either image, the log held where it would go. So after the kill ` +
-      `${formatSize(report.bytesCopied)} were copied instead of ${formatSize(this.size)}, in ${duration(report.durationMs)}, and the ` +
-      `images are equal again.${luck}`;
+      'Done. Before a write touched either image, the log held where it would go. So after the kill ' +
+      `${formatSize(report.bytesCopied)} were copied${saved}, in ${duration(report.durationMs)}, and the images are equal ` +
+      `again.${luck}`;
     return wrap(text, WIDTH).replace('Done.', this.output.paint('green', 'Done.'));
   }
 

@@ -36,6 +36,7 @@ async function gather(path: string, deviceFacts: (path: string) => DeviceFacts):
       checks: [problem('kind', 'neither a block device nor a file', 'Name a block device or a file')],
     };
   const checks = [ok('kind', status.isBlockDevice() ? 'block device' : 'file'), await checkPermissions(path)];
+  if (!(await mayRead(path))) return { facts: null, checks };
   const facts = addFacts(path, deviceFacts, checks);
   if (status.isFile()) checks.push(judgeAllocation(status.size, status.blocks * STAT_BLOCK));
   checks.push(...(await askAround(path)));
@@ -76,6 +77,13 @@ async function judgeMissing(path: string, error: NodeJS.ErrnoException): Promise
   if (folder?.isDirectory() === true)
     return warn('exists', 'no', 'create makes it as a file when --size is given; otherwise check the path');
   return problem('exists', 'no, nor does its folder', 'Check the path');
+}
+
+function mayRead(path: string): Promise<boolean> {
+  return access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function checkPermissions(path: string): Promise<Check> {
