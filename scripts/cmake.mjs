@@ -4,6 +4,7 @@
 //   native  the native tests as they ship, for ctest
 //   asan    the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 //   tsan    the native tests under ThreadSanitizer
+//   certify the simulator's programs, beside the native tests
 import { availableParallelism } from 'node:os';
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -17,12 +18,13 @@ const flavours = {
   native: { arguments: [], target: 'blockmirror_tests' },
   asan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=address,undefined'], target: 'blockmirror_tests' },
   tsan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=thread'], target: 'blockmirror_tests' },
+  certify: { arguments: [], target: 'certificate', folder: 'native' },
 };
 
 const flavourNames = Object.keys(flavours);
 
 export function buildFolder(flavour) {
-  return path.join(root, 'build', flavour);
+  return path.join(root, 'build', flavours[flavour].folder ?? flavour);
 }
 
 function buildFlavour(flavour) {

@@ -1,0 +1,34 @@
+// libFuzzer: two copies of a label, as a disk may return them, judged against a superblock.
+#include "../../core/block_seal.h"
+#include "fuzz.h"
+
+using namespace blockmirror;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const fuzz::Input input(data, size);
+  std::vector<std::byte> a = input.block(0, kLabelCopyLength), b = input.block(1, kLabelCopyLength);
+  if (input.flag(0)) seal_block(a);
+  if (input.flag(1)) seal_block(b);
+  const std::span<const std::byte> unreadable;
+  Label found;
+  const Status status = choose_label(input.flag(2) ? unreadable : std::span<const std::byte>(a),
+                                     input.flag(3) ? unreadable : std::span<const std::byte>(b), found);
+  Superblock superblock;
+  superblock.mirror_uuid = found.mirror_uuid;
+  superblock.log_uuid = found.log_uuid;
+  superblock.images.resize(2);
+  superblock.images[1].uuid = found.image_uuid;
+  superblock.images[1].label_position = found.label_position;
+  superblock.size = found.size;
+  superblock.open_count = found.open_count + (input.flag(4) ? 1 : 0);
+  superblock.previous_incarnation = superblock.incarnation = found.incarnation;
+  superblock.lifecycle = input.flag(5) ? Lifecycle::opening : Lifecycle::open;
+  superblock.generation = found.generation;
+  (void)judge_label(superblock, 1, status, found, found.device_size);
+  if (!status.ok()) return 0;
+  std::vector<std::byte> again(kLabelCopyLength);
+  encode_label(found, again);
+  Label second;
+  if (!decode_label(again, second).ok() || second.update != found.update || second.name != found.name) std::abort();
+  return 0;
+}
