@@ -4,6 +4,7 @@
 // and is called by the first.
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -137,7 +138,8 @@ int certify(const Options& options) {
   certificate.commit = options.commit;
   certificate.first_seed = options.seed;
   if (!options.mutated_program.empty()) try_mutations(options, certificate);
-  const double until = begun + options.seconds;
+  // The mutations are part of the time, but take no more than half of it from the exploring.
+  const double until = std::max(begun + options.seconds, wall_seconds() + options.seconds / 2);
   void* shared = mmap(nullptr, sizeof(Findings), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return 1;
   auto& findings = *new (shared) Findings;
