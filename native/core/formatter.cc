@@ -136,19 +136,26 @@ Task<Status> write_formatted(Membership& membership, Superblock& superblock) {
 
 Task<Status> rewrite_ring(Device& log, const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
-  AlignedBuffer record(ring.record_size);
+  AlignedBuffer chunk(kFormatChunk);
   const std::uint64_t last = superblock.first_sequence + ring.record_count - 1;
-  for (std::uint64_t sequence = superblock.first_sequence; sequence <= last; ++sequence) {
-    RecordHeader header;
-    header.sequence = sequence;
-    header.opening = static_cast<std::uint32_t>(superblock.open_count);
-    header.generation = superblock.generation.counter;
-    header.durable_through = sequence - 1;  // each one is durable before the next is written
-    header.tail = sequence;
-    encode_record(superblock.log_uuid, header, {}, record.span());
-    const std::uint64_t position = ring.position + sequence % ring.record_count * ring.record_size;
-    const int error = co_await log.write(position, record.span(), true);
+  for (std::uint64_t begin = superblock.first_sequence; begin <= last;) {
+    // The last record goes alone: only with all others durable before it may it say so, and only then is the ring whole.
+    const std::uint64_t end = begin == last ? begin + 1 : std::min(begin + kFormatChunk / ring.record_size, last);
+    for (std::uint64_t sequence = begin; sequence < end; ++sequence) {
+      RecordHeader header;
+      header.sequence = sequence;
+      header.opening = static_cast<std::uint32_t>(superblock.open_count);
+      header.generation = superblock.generation.counter;
+      header.durable_through = begin - 1;
+      header.tail = sequence;
+      const std::size_t offset = static_cast<std::size_t>(sequence - begin) * ring.record_size;
+      encode_record(superblock.log_uuid, header, {}, chunk.span().subspan(offset, ring.record_size));
+    }
+    // first_sequence is a multiple of the record count: no chunk wraps.
+    const std::uint64_t position = ring.position + begin % ring.record_count * ring.record_size;
+    const int error = co_await log.write(position, chunk.first((end - begin) * ring.record_size), true);
     if (error != 0) co_return Status::of(Code::LOG_FAILED, kLogDevice, error, position);
+    begin = end;
   }
   co_return Status::success();
 }
