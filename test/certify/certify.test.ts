@@ -87,6 +87,16 @@ describe('the crash certificate', () => {
     expect(replayed.output).toContain('is submitted');
   });
 
+  test('shrinks a failure to the write and the fault that it needs, in plain words', () => {
+    const program = path.join(root, 'build', 'native', 'certify_mutated');
+    const args = ['--mutation', 'retire_while_slave_missed', '--seconds', '30'];
+    const { status, stdout } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 });
+    expect(status).toBe(1);
+    const plan = /## Failures[^]*?```\n([^]*?)---\n/.exec(stdout)?.[1] ?? '';
+    expect(plan.match(/write|discard/g)?.length).toBeLessThanOrEqual(2);
+    expect(plan.match(/fault: /g)).toHaveLength(1);
+  });
+
   test('replays a case of the engine as it ships, and finds nothing', () => {
     const replayed = certify('--replay', '1');
     expect(replayed.output).toContain('nothing was found');

@@ -224,7 +224,7 @@ int run(int count, char** arguments) {
     else
       return usage();
   }
-  if (!options.only_mutation.empty() && !options.replay.empty()) activate(options.only_mutation);
+  if (!options.only_mutation.empty() && options.mutated_program.empty() && !activate(options.only_mutation)) return 2;
   if (!hunt.empty()) return hunt_mutations(hunt);
   return options.replay.empty() ? certify(options) : replay_and_print(options.replay);
 }
