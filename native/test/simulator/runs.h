@@ -29,7 +29,7 @@ struct SmallRun {
   bool every_order = false;   // and not cut off by `orders_limit` or by time
   bool every_subset = false;  // of every crash of the lives, and of the recoveries
 };
-// `go_on` is asked between two orders.
+// `go_on` is asked before every event; once it says no the run ends, unfinished.
 template <typename GoOn>
 SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, GoOn go_on);
 
@@ -73,8 +73,9 @@ SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict&
     ++run.orders;
     Life life(configuration.world, start.created.geometry, start.created.disks, start.model, configuration.plan, {}, 1,
               order, verdict);
-    while (!verdict.failed && life.step()) explorer.crash(life);
-    if (verdict.failed) return run;
+    bool on_time = true;
+    while (!verdict.failed && (on_time = go_on()) && life.step()) explorer.crash(life);
+    if (verdict.failed || !on_time) return run;
     if (!order.advance()) {
       run.every_order = true;
       break;
