@@ -47,6 +47,7 @@ std::vector<Configuration> small_configurations() {
   const Action over{Kind::write, 0, 2, 3}, dsync{Kind::durable_write, 8, 1, 4},
       over_dsync{Kind::durable_write, 0, 1, 5};
   const Action flush{Kind::flush}, retire{Kind::retire}, zeroes{Kind::discard, 0, 2, 0};
+  const auto one = one_slave("1 slave, 1 write of 1 sector", {first}, 1);
   const auto two_in_turn = one_slave("1 slave, 2 writes of 1 sector in turn", {first, second}, 1);
   const auto two_at_once = one_slave("1 slave, 2 writes of 1 sector at once", {first, second}, 2);
   const auto wide_at_once = one_slave("1 slave, writes of 1 and 2 sectors at once", {first, wide}, 2);
@@ -59,6 +60,7 @@ std::vector<Configuration> small_configurations() {
   all.push_back(cutting_one_recovery_in(64, at(two_in_turn, 6)));
   all.push_back(cutting_one_recovery_in(0, at(two_at_once, 7)));
   all.push_back(cutting_one_recovery_in(0, at(with_retire, 3)));
+  all.push_back(cutting_one_recovery_in(1, at(one, 7)));
   all.push_back(cutting_one_recovery_in(1, at(two_in_turn, 6)));
   all.push_back(cutting_one_recovery_in(64, at(overlapping, 5)));
   for (unsigned records = 0; records < 8; ++records)
