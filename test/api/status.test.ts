@@ -146,7 +146,7 @@ test('device facts of a file, and the error for one that is not there', async ()
     path: paths.master,
     size: MIRROR_SIZE + MIB,
     blockDevice: false,
-    readOnly: true,
+    readOnly: false,
   });
   await failure(
     Promise.resolve().then(() => deviceFacts('/nowhere/at/all')),
