@@ -71,12 +71,12 @@ struct DamagedMirror : RunningMirror {
     images[1]->decide = [](const DeviceRequest&) { return hold_fate(); };
     start_write(kLagging, 2, true);
     advance();
-    const Superblock& superblock = session->superblock();
-    const std::uint64_t slot = session->snapshot().sequence % superblock.ring.record_count;
+    const RingGeometry ring = session->superblock().ring;
+    const std::uint64_t slot = session->snapshot().sequence % ring.record_count;
     crash(0);
     heal();
     std::vector<std::byte> garbage(512, std::byte{0xEE});
-    overwrite(*this, *log, superblock.ring.position + slot * superblock.ring.record_size + 1024, garbage);
+    overwrite(*this, *log, ring.position + slot * ring.record_size + 1024, garbage);
     // Nothing names this difference any more; only a full compare finds it.
     overwrite(*this, *images[1], kUnlogged.position, std::vector<std::byte>(kUnlogged.length, std::byte{9}));
   }
