@@ -53,6 +53,7 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   if (is_data(disk, request)) {
     if (running_) data_submitted(disk - 1, request);
     image.under_way.push_back(blocks_of(request));
+    image.latest[{request.position, request.length}] = {clock_, false};
   }
 }
 
@@ -86,6 +87,7 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
   if (is_data(disk, request)) {
     const Extent extent = blocks_of(request);
     image.under_way.erase(std::find(image.under_way.begin(), image.under_way.end(), extent));
+    image.latest[{request.position, request.length}].succeeded = error == 0;
     for (std::uint64_t block = extent.position; block < extent.end(); ++block) image.written[block] = clock_;
   }
 }
@@ -169,16 +171,26 @@ void OrderChecker::acknowledged(std::uint64_t position, const std::vector<Sector
       const std::uint64_t at = position / kSimulatedSector + sector;
       const SectorRef holds = durable ? disk.durable().get(at) : disk.content().get(at);
       if (holds == contents[sector]) continue;
+      // Once written and then lost with a cache, it is recovered by its intent; never written, it was missed.
+      const Extent extent{position, contents.size() * kSimulatedSector};
+      if (images_[i].lost && reached(i, extent)) break;
       if (images_[i].out) {
         judge_fracture(i);
         break;
       }
-      if (images_[i].lost) break;
       violation_("I4", "sector " + std::to_string(at) + " is acknowledged" + (durable ? " as durable" : "") +
                            " but image " + std::to_string(i) + " does not hold it");
       return;
     }
   }
+}
+
+// The write that was submitted to the master last reached that image too: the images get it in one go.
+bool OrderChecker::reached(unsigned image, Extent extent) const {
+  const std::pair key{extent.position, extent.length};
+  const auto on_master = images_[0].latest.find(key), on_image = images_[image].latest.find(key);
+  if (on_master == images_[0].latest.end() || on_image == images_[image].latest.end()) return false;
+  return on_image->second.succeeded && on_image->second.submitted + images_.size() > on_master->second.submitted;
 }
 
 void OrderChecker::judge_fracture(unsigned image) {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,12 +49,17 @@ class OrderChecker : public Watcher {
   std::vector<bool> may_be_live() const;
 
  private:
+  struct Latest {
+    std::uint64_t submitted = 0;
+    bool succeeded = false;
+  };
   struct Image {
     bool out = false;   // answered with an error: no longer written to
     bool lost = false;  // its cache is gone, and nobody has noticed yet
     std::vector<Extent> under_way;
-    std::vector<std::uint64_t> written;  // by block: time of the last settlement
-    std::uint64_t flushed = 0;           // when the newest flush that succeeded was submitted
+    std::map<std::pair<std::uint64_t, std::uint64_t>, Latest> latest;  // data writes by position and length, in bytes
+    std::vector<std::uint64_t> written;                                // by block: time of the last settlement
+    std::uint64_t flushed = 0;  // when the newest flush that succeeded was submitted
     std::vector<std::pair<const DeviceRequest*, std::uint64_t>> flushes;  // under way
   };
   struct Block {
@@ -68,6 +74,7 @@ class OrderChecker : public Watcher {
   void judge_passed(std::uint64_t block, std::uint64_t tail);
   void data_submitted(unsigned image, const DeviceRequest& request);
   void judge_fracture(unsigned image);
+  bool reached(unsigned image, Extent extent) const;
   StoredState claimed_state(unsigned image) const;
 
   Geometry geometry_;
