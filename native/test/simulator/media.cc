@@ -74,8 +74,9 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
     }
     case Fault::unreadable_log_sector:
       // The third read is that of the ring, the ones after it go record by record.
-      next.faults.push_back({Fault::read_error, 0, 2});
-      next.faults.push_back({Fault::read_error, 0, 3 + fault.ordinal % geometry_.record_count});
+      // First in the list: no other fault may take their requests.
+      next.faults.insert(next.faults.begin(), {{Fault::read_error, 0, 2},
+                                               {Fault::read_error, 0, 3 + fault.ordinal % geometry_.record_count}});
       expectation.damage_possible = expectation.damage_expected = true;
       break;
     case Fault::stale_log_record: {
