@@ -19,7 +19,7 @@ class Life::Tracer : public Watcher {
       life_.note("  " + life_.words_of_request(disk, request) + (error == 0 ? " completes" : " fails"));
     life_.checker_.settled(disk, request, error);
   }
-  void reset(unsigned disk) override { life_.checker_.reset(disk); }
+  void cache_lost(unsigned disk) override { life_.checker_.cache_lost(disk); }
 
  private:
   Life& life_;

@@ -186,10 +186,14 @@ void Machine::land_some(Pending& pending) {
   }
 }
 
+void Machine::drop_cache(unsigned disk) {
+  disks_[disk].lose_cache([&](const VolatileDisk::Unflushed&) { return fault_random_.one_in(2); });
+  if (watcher_ != nullptr) watcher_->cache_lost(disk);
+}
+
 void Machine::reset_device(unsigned disk) {
   lost_[disk] = true;
-  disks_[disk].lose_cache([&](const VolatileDisk::Unflushed&) { return fault_random_.one_in(2); });
-  if (watcher_ != nullptr) watcher_->reset(disk);
+  drop_cache(disk);
 }
 
 int Machine::strike(Pending& pending, bool& again) {
@@ -214,7 +218,7 @@ int Machine::strike(Pending& pending, bool& again) {
         again = true;
         return 0;
       case Fault::flush_error:
-        disks_[pending.disk].lose_cache([&](const VolatileDisk::Unflushed&) { return fault_random_.one_in(2); });
+        drop_cache(pending.disk);
         return EIO;
       case Fault::shared_disk:
         for (unsigned disk = 2; disk < disks_.size(); ++disk) reset_device(disk);

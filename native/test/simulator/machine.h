@@ -39,7 +39,7 @@ class Watcher {
   virtual ~Watcher() = default;
   virtual void submitted(unsigned disk, const DeviceRequest& request) = 0;
   virtual void settled(unsigned disk, const DeviceRequest& request, int error) = 0;
-  virtual void reset(unsigned disk) = 0;  // it lost its cache and answers nothing but errors
+  virtual void cache_lost(unsigned disk) = 0;
 };
 
 class Machine : public Runtime {
@@ -83,6 +83,7 @@ class Machine : public Runtime {
   void land_some(Pending& pending);
   int strike(Pending& pending, bool& again);
   bool is_due(const PlannedFault& fault, const Pending& pending) const;
+  void drop_cache(unsigned disk);
   void reset_device(unsigned disk);
 
   Disks disks_;

@@ -92,7 +92,7 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
   }
 }
 
-void OrderChecker::reset(unsigned disk) {
+void OrderChecker::cache_lost(unsigned disk) {
   if (disk > 0) images_[disk - 1].lost = true;
 }
 

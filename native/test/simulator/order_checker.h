@@ -40,7 +40,7 @@ class OrderChecker : public Watcher {
 
   void submitted(unsigned disk, const DeviceRequest& request) override;
   void settled(unsigned disk, const DeviceRequest& request, int error) override;
-  void reset(unsigned disk) override;
+  void cache_lost(unsigned disk) override;
   // A write was acknowledged: `bytes` at `position` must be on every image that claims to be in sync.
   void acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
 
