@@ -60,7 +60,7 @@ struct DeviceTraits {
   std::uint32_t memory_alignment = 4096;     // bytes
   std::uint32_t offset_alignment = 512;      // bytes; of positions and lengths
   bool block_device = false;
-  bool read_only = false;                    // the device is, however it was opened
+  bool read_only = false;      // the device is, however it was opened
   bool volatile_cache = true;  // false: every completed write is durable, flush may be elided
   ForceUnitAccess force_unit_access = ForceUnitAccess::emulated;
 };
