@@ -143,6 +143,9 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
     expectation.may_be_live = life.may_be_live();
     expectation.damage_possible = life.expectation().damage_possible;
+    // A copy that was put back is still there when the opening that would have refused it was cut off.
+    expectation.refusal_expected = life.expectation().refusal_expected;
+    expectation.refusal_possible = life.expectation().refusal_possible;
     if (i + 1 == plan.lives.size()) break;
     if (life.refused()) return;
     for (const PlannedFault& fault : plan.ends[i].media)
