@@ -9,7 +9,7 @@ import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 
 const KILLS_OVER_FILES = 100; // for each device kind
 const KILLS_OVER_LOOP_DEVICES = 25;
-const KILLS_OF_A_SMALL_RING = 30;
+const KILLS_OF_A_SMALL_RING = 15;
 
 function tell(name: string, tally: KillTally): void {
   console.log(`${name}: ${JSON.stringify(tally)}`);

@@ -1,3 +1,4 @@
+// The small configurations that the explorer exhausts: few operations, few sectors, a ring that wraps.
 #include "runs.h"
 
 namespace blockmirror::simulator {
