@@ -54,7 +54,7 @@ test('an image that is not where it was: exit code 3, which one, and --image fin
   renameSync(slave, moved);
   const missing = await runCommand(['status', log]);
   expect(missing.exitCode).toBe(3);
-  expect(missing.stdout).toMatch(/slave1.*cannot be found/s);
+  expect(missing.stdout).toMatch(/slave1.*cannot\s+be\s+found/s);
   const found = await runCommand(['status', log, '--image', `slave1=${moved}`, '--json']);
   expect(found.exitCode).toBe(0);
   expect(found.json().images[1]).toMatchObject({ name: 'slave1', path: moved, error: null });
