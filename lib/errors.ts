@@ -192,6 +192,10 @@ export const ERRORS = {
     remedy: "Use device: 'auto' or 'threads'; `blockmirror doctor` says why io_uring is refused",
     syscall: 'io_uring_setup',
   },
+  BLOCK_TOO_LARGE: {
+    summary: 'The blocks of a device are larger than the format of blockmirror holds',
+    remedy: 'Use a device with smaller blocks: an image may have up to 4 KiB logical, the log up to 64 KiB physical',
+  },
   ADDON_MISSING: {
     summary: 'The native part of blockmirror is not there for this platform',
     remedy: 'Build it: `npm explore blockmirror -- npm run build:native`',

@@ -72,7 +72,7 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
     into.physical_block_size = std::max({into.physical_block_size, into.block_size, traits.physical_block_size});
     if (into.block_size > kLabelCopyLength || into.physical_block_size > kMaximumPhysicalBlockSize) {
       const std::uint32_t block = std::max(into.block_size, into.physical_block_size);
-      return Status::of(Code::UNSUPPORTED, static_cast<ImageIndex>(i), 0, block);
+      return Status::of(Code::BLOCK_TOO_LARGE, static_cast<ImageIndex>(i), 0, block);
     }
   }
   const std::uint64_t largest = largest_size(images) / into.block_size * into.block_size;
@@ -88,7 +88,7 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
   const DeviceTraits& log_traits = log.traits();
   const std::uint32_t log_block = std::max(log_traits.logical_block_size, log_traits.offset_alignment);
   if (log_block > kMinimumRecordSize || log_traits.physical_block_size > kMaximumRecordSize) {
-    return Status::of(Code::UNSUPPORTED, kLogDevice, 0, std::max(log_block, log_traits.physical_block_size));
+    return Status::of(Code::BLOCK_TOO_LARGE, kLogDevice, 0, std::max(log_block, log_traits.physical_block_size));
   }
   into.ring.position = kRingPosition;
   into.ring.record_size = std::max(kMinimumRecordSize, log_traits.physical_block_size);

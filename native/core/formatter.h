@@ -14,7 +14,7 @@
 namespace blockmirror {
 
 // Decides everything about a new mirror from its options and devices. Pure but for the random identities. TOO_SMALL
-// (image or log), MISALIGNED (size), UNSUPPORTED (blocks larger than a label or a record; position: how large).
+// (image or log), MISALIGNED (size), BLOCK_TOO_LARGE (blocks larger than a label or a record; position: how large).
 Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
                        std::span<Device* const> images, Superblock& into);
 

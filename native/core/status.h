@@ -46,7 +46,8 @@ namespace blockmirror {
   X(NO_MEMORY)         /* memory or descriptors ran out */                                            \
   X(ABORTED)           /* cancelled before it reached any image */                                    \
   X(INTERNAL)          /* an assertion about our own state failed; nothing more is written */         \
-  X(SAME_DEVICE)       /* the same file or device was named twice, as log or image */
+  X(SAME_DEVICE)       /* the same file or device was named twice, as log or image */                 \
+  X(BLOCK_TOO_LARGE)   /* a device's blocks are larger than the format holds; position: how large */
 
 enum class Code : std::uint16_t {
   ok = 0,

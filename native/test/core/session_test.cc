@@ -301,7 +301,7 @@ TEST_CASE("formatting is refused when an image, the log or its blocks do not fit
   CHECK(format(mirror, kMiB + 100).code == Code::MISALIGNED);
   mirror.images[1]->mutable_traits().offset_alignment = 16384;
   const Status wide = format(mirror, kMiB);
-  CHECK(wide.code == Code::UNSUPPORTED);
+  CHECK(wide.code == Code::BLOCK_TOO_LARGE);
   CHECK(wide.image == 1);
   CHECK(wide.position == 16384);
   mirror.images[1]->mutable_traits().offset_alignment = 512;
