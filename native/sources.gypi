@@ -46,6 +46,7 @@
       "native/addon/addon.cc",
       "native/addon/engine_object.cc",
       "native/addon/from_javascript.cc",
+      "native/addon/loop_wake.cc",
       "native/addon/to_javascript.cc",
       "native/addon/values.cc"
     ],

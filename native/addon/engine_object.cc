@@ -126,9 +126,7 @@ bool EngineObject::open(napi_value self, napi_value callback, DeviceKind kind, S
   EngineThreadOptions options;
   options.kind = kind;
   options.context = wake_up_;
-  options.notify = [](void* wake_up) {
-    napi_call_threadsafe_function(static_cast<napi_threadsafe_function>(wake_up), nullptr, napi_tsfn_nonblocking);
-  };
+  options.notify = [](void* wake_up) { static_cast<LoopWake*>(wake_up)->notify(); };
   EngineThread::Started started = EngineThread::start(options);
   status = started.status;
   if (!started.engine) return false;
@@ -136,8 +134,6 @@ bool EngineObject::open(napi_value self, napi_value callback, DeviceKind kind, S
   counted_ = true;
   open_engines.fetch_add(1, std::memory_order_relaxed);
   Napi::Env(env_).GetInstanceData<AddonState>()->engines.push_back(this);
-  // After the thread-safe function's own hook was added: hooks run last in, first out, and ours needs it alive.
-  napi_add_env_cleanup_hook(env_, environment_ends, this);
   napi_create_reference(env_, self, 1, &self_);
   const char* name = engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads";
   Napi::Object(env_, self)
@@ -160,13 +156,10 @@ bool EngineObject::open_completions(napi_value self) {
 }
 
 bool EngineObject::open_wake_up(napi_value callback) {
-  napi_value name;
-  if (napi_create_string_utf8(env_, "blockmirror", NAPI_AUTO_LENGTH, &name) != napi_ok) return false;
-  if (napi_create_threadsafe_function(env_, callback, nullptr, name, 0, 1, nullptr, nullptr, this, wake_up,
-                                      &wake_up_) != napi_ok) {
-    return false;
-  }
-  return napi_unref_threadsafe_function(env_, wake_up_) == napi_ok;
+  if (napi_create_reference(env_, callback, 1, &callback_) != napi_ok) return false;
+  auto woken = [](void* self) { static_cast<EngineObject*>(self)->deliver(); };
+  wake_up_ = LoopWake::open(env_, {woken, environment_ends, this});
+  return wake_up_ != nullptr;
 }
 
 // --- requests
@@ -350,36 +343,31 @@ napi_value EngineObject::snapshot(napi_env env, napi_callback_info info) {
 
 napi_value EngineObject::ref(napi_env env, napi_callback_info info) {
   Call<0> call(env, info);
-  if (call.self != nullptr && call.self->wake_up_ != nullptr) napi_ref_threadsafe_function(env, call.self->wake_up_);
+  if (call.self != nullptr && call.self->wake_up_ != nullptr) call.self->wake_up_->reference();
   return nullptr;
 }
 
 napi_value EngineObject::unref(napi_env env, napi_callback_info info) {
   Call<0> call(env, info);
-  if (call.self != nullptr && call.self->wake_up_ != nullptr) napi_unref_threadsafe_function(env, call.self->wake_up_);
+  if (call.self != nullptr && call.self->wake_up_ != nullptr) call.self->wake_up_->unreference();
   return nullptr;
 }
 
 // --- completions
 // --------------------------------------------------------------------------------------------------------
 
-void EngineObject::wake_up(napi_env env, napi_value callback, void* context, void*) {
-  if (env == nullptr || callback == nullptr) return;  // the environment is ending: nobody to tell
-  static_cast<EngineObject*>(context)->deliver(callback);
-}
-
-void EngineObject::deliver(napi_value callback) {
+void EngineObject::deliver() {
   if (engine_ == nullptr || delivering_) return;
   delivering_ = true;
   engine_->collecting();
   std::uint32_t count = kCompletionBatch;
   for (std::uint32_t batch = 0; batch < kBatchesPerTurn && count == kCompletionBatch; ++batch) {
     count = fill_batch();
-    if (count > 0 && !call_back(callback, count)) break;
+    if (count > 0 && !call_back(count)) break;
   }
   delivering_ = false;
   if (count == kCompletionBatch) {
-    napi_call_threadsafe_function(wake_up_, nullptr, napi_tsfn_nonblocking);  // there may be more
+    wake_up_->notify();  // there may be more
   } else if (stopped_) {
     let_go();
   }
@@ -404,10 +392,11 @@ std::uint32_t EngineObject::fill_batch() {
 
 // False when JavaScript can run no more here. What the callback throws becomes an uncaught exception, as it would from
 // an event of Node's own.
-bool EngineObject::call_back(napi_value callback, std::uint32_t count) {
+bool EngineObject::call_back(std::uint32_t count) {
   napi_handle_scope scope;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
-  napi_value receiver, argument, result;
+  napi_value receiver, callback, argument, result;
+  napi_get_reference_value(env_, callback_, &callback);
   napi_get_undefined(env_, &receiver);
   napi_create_uint32(env_, count, &argument);
   napi_status status = napi_call_function(env_, receiver, callback, 1, &argument, &result);
@@ -430,7 +419,7 @@ napi_value EngineObject::destroy(napi_env env, napi_callback_info info) {
   self.stop_engine(stop_deadline());
   self.engine_->requests().abandon_pending();
   // What was pending is answered CLOSED from the event loop, as every completion is; then the rest goes too.
-  napi_call_threadsafe_function(self.wake_up_, nullptr, napi_tsfn_nonblocking);
+  self.wake_up_->notify();
   return nullptr;
 }
 
@@ -445,13 +434,10 @@ void EngineObject::stop_engine(std::chrono::steady_clock::time_point deadline) {
 void EngineObject::let_go() {
   bool was_open = engine_ != nullptr;
   engine_.reset();
-  if (was_open) {
-    napi_remove_env_cleanup_hook(env_, environment_ends, this);
-    std::erase(Napi::Env(env_).GetInstanceData<AddonState>()->engines, this);
-  }
+  if (was_open) std::erase(Napi::Env(env_).GetInstanceData<AddonState>()->engines, this);
   while (!owned_.empty()) drop_owned(owned_.begin()->first);
-  // Aborted: a wake-up that is still queued must not find an object that was collected meanwhile.
-  if (wake_up_ != nullptr) napi_release_threadsafe_function(std::exchange(wake_up_, nullptr), napi_tsfn_abort);
+  if (wake_up_ != nullptr) std::exchange(wake_up_, nullptr)->close();
+  if (callback_ != nullptr) napi_delete_reference(env_, std::exchange(callback_, nullptr));
   if (completions_reference_ != nullptr) napi_delete_reference(env_, std::exchange(completions_reference_, nullptr));
   if (self_ != nullptr) napi_delete_reference(env_, std::exchange(self_, nullptr));
 }

@@ -1,8 +1,8 @@
 // EngineObject: the `Engine` of lib/binding.ts around one EngineThread.
 //
 // Invariants:
-//  - JavaScript thread only; the engine thread reaches it through one thread-safe function, which carries no data: it
-//    only says that there is something to collect.
+//  - JavaScript thread only; the engine thread reaches it through one LoopWake, which carries no data: it only says
+//    that there is something to collect.
 //  - From construction to destroy the object holds itself: a mirror that was forgotten is not collected while its
 //    thread runs. destroy, or the end of the environment, ends that.
 //  - The end of the environment (a worker that exits, the process at its natural end) stops the engine with a bounded
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "../host/engine_thread.h"
+#include "loop_wake.h"
 #include "values.h"
 
 namespace blockmirror::addon {
@@ -73,10 +74,9 @@ class EngineObject {
   bool open_wake_up(napi_value callback);
   napi_value answer(Code code);
   napi_value read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length);
-  static void wake_up(napi_env env, napi_value callback, void* context, void* data);
-  void deliver(napi_value callback);
+  void deliver();
   std::uint32_t fill_batch();
-  bool call_back(napi_value callback, std::uint32_t count);
+  bool call_back(std::uint32_t count);
   void stop_engine(std::chrono::steady_clock::time_point deadline);
   void let_go();
   void drop_owned(std::uint32_t slot);
@@ -86,7 +86,8 @@ class EngineObject {
   napi_env const env_;
   std::shared_ptr<EngineThread> engine_;  // null once let go
   Snapshot last_snapshot_;                // of an engine that is gone
-  napi_threadsafe_function wake_up_ = nullptr;
+  LoopWake* wake_up_ = nullptr;
+  napi_ref callback_ = nullptr;
   napi_ref self_ = nullptr;
   napi_ref completions_reference_ = nullptr;
   double* completions_ = nullptr;
