@@ -3,6 +3,7 @@
  *
  * The order matters: the log is held first (I9), so that nobody changes where the images are while they are looked for.
  */
+import { availableParallelism } from 'node:os';
 import type { NativeAssessment, NativeDeviceFacts, NativeSuperblock } from './binding';
 import { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
@@ -23,6 +24,8 @@ export interface Attached {
 
 export interface AttachOptions {
   device: 'auto' | DeviceKind;
+  /** Of a mirror that is going to be used, not only repaired or looked at. */
+  polling?: boolean;
   images: Readonly<Record<string, string>>;
   signal: AbortSignal | undefined;
 }
@@ -30,7 +33,7 @@ export interface AttachOptions {
 /** Holds log and images exclusively. On an error everything is let go. */
 export async function attach(logPath: string, options: AttachOptions): Promise<Attached> {
   options.signal?.throwIfAborted();
-  const engine = newEngine(options.device);
+  const engine = newEngine(options.device, options.polling);
   try {
     return await attachWith(engine, logPath, options);
   } catch (error) {
@@ -40,8 +43,9 @@ export async function attach(logPath: string, options: AttachOptions): Promise<A
 }
 
 /** @throws UNSUPPORTED, NO_MEMORY */
-export function newEngine(device: 'auto' | DeviceKind): Engine {
-  return new Engine(loadBinding(), device);
+export function newEngine(device: 'auto' | DeviceKind, polling = false): Engine {
+  // With a single processor whoever looks keeps from working whoever is waited for.
+  return new Engine(loadBinding(), device, polling && availableParallelism() > 1);
 }
 
 /** Closes without sealing what was not sealed, and ends the engine. Never throws: it follows an error of its own. */

@@ -242,6 +242,9 @@ export interface NativeEngine {
   result(slot: number): unknown;
 
   snapshot(): NativeSnapshot;
+  /** Delivers what has completed, as the engine's wake-up does. `more`: it is going to be called again soon, so that the
+   * engine need not wake the event loop until a call says otherwise. */
+  poll(more: boolean): void;
   /** Whether pending completions keep the process alive. A new engine does not. */
   ref(): void;
   unref(): void;
@@ -286,7 +289,8 @@ export interface NativeBinding {
   openEngines(): number;
   /** Throws a NativeStatus (a plain object) when there is no such device kind here (UNSUPPORTED) or no memory. */
   Engine: new (
-    options: { device: 'auto' | 'io_uring' | 'threads' },
+    /** polling: the engine thread looks for work for a while before it sleeps. */
+    options: { device: 'auto' | 'io_uring' | 'threads'; polling: boolean },
     onCompletions: (count: number) => void,
   ) => NativeEngine;
 }

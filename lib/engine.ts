@@ -18,6 +18,7 @@ import {
   type NativeStatus,
 } from './binding';
 import { BlockmirrorError, type ErrorContext, type StatusNames, errorOfStatus } from './errors';
+import { CompletionPoller } from './completion_poller';
 import type { Bytes, DeviceKind, ReadResult, ReadvResult, WriteResult, WritevResult } from './types';
 
 type Settler = (value: unknown) => void;
@@ -64,6 +65,7 @@ export class Engine {
   private readonly requests: Request[] = [];
   private readonly free: number[] = [];
   private readonly aborts: AbortRegistry;
+  private readonly poller: CompletionPoller | null = null;
   private pendingCount = 0;
   private writesPending = 0;
   private destroyed = false;
@@ -72,15 +74,17 @@ export class Engine {
   constructor(
     readonly binding: NativeBinding,
     device: 'auto' | DeviceKind,
+    polling: boolean,
   ) {
     this.aborts = new AbortRegistry((slot) => this.native.cancel(slot));
     try {
-      this.native = new binding.Engine({ device }, (count) => this.complete(count));
+      this.native = new binding.Engine({ device, polling }, (count) => this.complete(count));
     } catch (refusal) {
       // The addon throws a status where there is no engine that could complete with one.
       if (typeof (refusal as NativeStatus).code !== 'number') throw refusal;
       throw errorOfStatus(binding.codes, refusal as NativeStatus);
     }
+    if (polling) this.poller = new CompletionPoller(this);
   }
 
   get deviceKind(): DeviceKind {
@@ -93,6 +97,10 @@ export class Engine {
   /** Writes and discards among them. */
   get pendingWrites(): number {
     return this.writesPending;
+  }
+
+  poll(more: boolean): void {
+    if (!this.destroyed) this.native.poll(more);
   }
 
   snapshot(): NativeSnapshot {
@@ -258,6 +266,8 @@ export class Engine {
     length: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
+    // Commands take longer than a look is worth.
+    if (this.poller !== null && kind !== 'command') this.poller.submitted();
     const request = this.at(slot);
     const promise = new Promise(takeSettlers);
     request.resolve = takenResolve;
@@ -287,6 +297,7 @@ export class Engine {
   }
 
   private complete(count: number): void {
+    this.poller?.delivered();
     const completions = this.native.completions;
     for (let index = 0; index < count; index++) {
       const at = index * COMPLETION_STRIDE;

@@ -47,6 +47,7 @@ export interface CheckedCreate extends CheckedLongWork {
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
+  polling: boolean;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
 }
@@ -99,7 +100,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
 }
 
 export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
-  const reader = new OptionReader(options, ['recovery', 'images', 'recoveryBudget', ...LONG_WORK]);
+  const reader = new OptionReader(options, ['recovery', 'images', 'recoveryBudget', 'polling', ...LONG_WORK]);
   const budget = options.recoveryBudget === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
   if (budget < limits.minimumRecoveryBudget) {
     throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${limits.minimumRecoveryBudget} bytes`);
@@ -107,6 +108,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
     recoveryBudget: budget,
+    polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
     ...reader.images(),
     ...reader.longWork(),
   };

@@ -76,6 +76,7 @@ napi_value EngineObject::define(napi_env env) {
       method("command", command),
       method("result", result),
       method("snapshot", snapshot),
+      method("poll", poll),
       method("ref", ref),
       method("unref", unref),
       method("destroy", destroy),
@@ -97,20 +98,25 @@ napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
   napi_get_new_target(env, info, &target);
   Napi::Value options(env, values[0]);
   Napi::Value callback(env, values[1]);
-  DeviceKind kind;
+  EngineThreadOptions engine_options;
   bool right = target != nullptr && options.IsObject() && callback.IsFunction();
   if (right) {
     Napi::Value device = options.As<Napi::Object>().Get("device");
-    right = device.IsString() && parse_kind(device.As<Napi::String>().Utf8Value(), kind);
+    right = device.IsString() && parse_kind(device.As<Napi::String>().Utf8Value(), engine_options.kind);
+    Napi::Value polling = options.As<Napi::Object>().Get("polling");
+    right = right && polling.IsBoolean();
+    if (right) engine_options.polling = polling.As<Napi::Boolean>().Value();
   }
-  if (!right) return throw_type_error(env, "new Engine({ device: 'auto' | 'io_uring' | 'threads' }, onCompletions)");
+  if (!right)
+    return throw_type_error(env,
+                            "new Engine({ device: 'auto' | 'io_uring' | 'threads', polling: boolean }, onCompletions)");
   auto* object = new EngineObject(env);
   if (napi_wrap(env, self, object, finalize, nullptr, nullptr) != napi_ok) {
     delete object;
     return throw_type_error(env, "the engine could not be attached to its object");
   }
   Status status;
-  if (!object->open(self, values[1], kind, status)) {
+  if (!object->open(self, values[1], engine_options, status)) {
     object->let_go();
     bool pending = false;
     napi_is_exception_pending(env, &pending);
@@ -120,11 +126,9 @@ napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
   return self;
 }
 
-bool EngineObject::open(napi_value self, napi_value callback, DeviceKind kind, Status& status) {
+bool EngineObject::open(napi_value self, napi_value callback, EngineThreadOptions options, Status& status) {
   status = Status::of(Code::NO_MEMORY);
   if (!open_completions(self) || !open_wake_up(callback)) return false;
-  EngineThreadOptions options;
-  options.kind = kind;
   options.context = wake_up_;
   options.notify = [](void* wake_up) { static_cast<LoopWake*>(wake_up)->notify(); };
   EngineThread::Started started = EngineThread::start(options);
@@ -341,6 +345,16 @@ napi_value EngineObject::snapshot(napi_env env, napi_callback_info info) {
   return to_javascript(env, call.gone() ? call.self->last_snapshot_ : call.self->engine_->snapshot());
 }
 
+// (more)
+napi_value EngineObject::poll(napi_env env, napi_callback_info info) {
+  Call<1> call(env, info);
+  bool more;
+  if (call.self == nullptr || !boolean(env, call.values[0], more)) return call.wrong("poll(more)");
+  call.self->polled_ = more && !call.self->stopped_;
+  call.self->deliver();
+  return nullptr;
+}
+
 napi_value EngineObject::ref(napi_env env, napi_callback_info info) {
   Call<0> call(env, info);
   if (call.self != nullptr && call.self->wake_up_ != nullptr) call.self->wake_up_->reference();
@@ -359,7 +373,7 @@ napi_value EngineObject::unref(napi_env env, napi_callback_info info) {
 void EngineObject::deliver() {
   if (engine_ == nullptr || delivering_) return;
   delivering_ = true;
-  engine_->collecting();
+  engine_->collecting(polled_);
   std::uint32_t count = kCompletionBatch;
   for (std::uint32_t batch = 0; batch < kBatchesPerTurn && count == kCompletionBatch; ++batch) {
     count = fill_batch();

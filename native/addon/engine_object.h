@@ -62,6 +62,7 @@ class EngineObject {
   static napi_value command(napi_env env, napi_callback_info info);
   static napi_value result(napi_env env, napi_callback_info info);
   static napi_value snapshot(napi_env env, napi_callback_info info);
+  static napi_value poll(napi_env env, napi_callback_info info);
   static napi_value ref(napi_env env, napi_callback_info info);
   static napi_value unref(napi_env env, napi_callback_info info);
   static napi_value destroy(napi_env env, napi_callback_info info);
@@ -69,7 +70,7 @@ class EngineObject {
   template <std::size_t kCount>
   struct Call;
 
-  bool open(napi_value self, napi_value callback, DeviceKind kind, Status& status);
+  bool open(napi_value self, napi_value callback, EngineThreadOptions options, Status& status);
   bool open_completions(napi_value self);
   bool open_wake_up(napi_value callback);
   napi_value answer(Code code);
@@ -97,6 +98,7 @@ class EngineObject {
   bool counted_ = false;
   bool stopped_ = false;
   bool delivering_ = false;
+  bool polled_ = false;  // JavaScript is going to ask again: no need to wake it
 };
 
 }  // namespace blockmirror::addon

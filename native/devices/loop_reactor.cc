@@ -1,9 +1,11 @@
 #include "loop_reactor.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <utility>
@@ -35,7 +37,7 @@ void FileDevice::submit(DeviceRequest& request) {
   reactor_.enqueue(request);
 }
 
-LoopReactor::LoopReactor(unsigned queue_depth) : queue_depth_(queue_depth) {
+LoopReactor::LoopReactor(unsigned queue_depth, bool polling) : queue_depth_(queue_depth), polling_(polling) {
   BLOCKMIRROR_ASSERT(queue_depth > 0 && queue_depth <= kMaxQueueDepth, "the queue depth is out of bounds");
 }
 
@@ -118,6 +120,21 @@ unsigned LoopReactor::run_callbacks() {
   return count + run_ready();
 }
 
+// True: something came, or somebody called, and the caller must not sleep.
+bool LoopReactor::look_again(std::uint64_t deadline_ns) {
+  PollingWindow& window = requests_in_flight_ > 0 ? answers_window_ : requests_window_;
+  if (!polling_ || !window.opens()) return false;
+  exchange(false, deadline_ns);
+  const std::uint64_t end_ns = std::min(now_ns() + PollingWindow::kLength_ns, deadline_ns);
+  bool something_came;
+  do {
+    something_came = wake_.take() || has_answers();
+    if (!something_came) ::sched_yield();
+  } while (!something_came && now_ns() < end_ns);
+  window.closed(something_came);
+  return something_came;
+}
+
 void LoopReactor::turn(bool may_sleep) {
   BLOCKMIRROR_ASSERT(!turning_, "turn() was called from one of its callbacks");
   turning_ = true;
@@ -127,7 +144,8 @@ void LoopReactor::turn(bool may_sleep) {
   if (!postponed_) {
     worked = (start_waiting() != 0) || worked;
     const std::uint64_t deadline_ns = timers_.next_deadline();
-    const bool sleep = may_sleep && !worked && !has_ready() && wake_.begin_sleep();
+    const bool idle = may_sleep && !worked && !has_ready();
+    const bool sleep = idle && !look_again(deadline_ns) && wake_.begin_sleep();
     exchange(sleep, deadline_ns);
     if (sleep) wake_.end_sleep();
     collect();

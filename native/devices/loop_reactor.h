@@ -8,11 +8,14 @@
 //  - turn() never sleeps after a callback ran in it: its caller may have something to pass on first.
 //  - A busy loop makes one system call a turn: a turn that found work at once leaves submission to the next one, which
 //    can then submit and sleep in one call, but never twice in a row.
+//  - With polling, what was queued is handed over before it looks again, and it gives way to whatever else wants the
+//    processor, which may be what completes the requests.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
+#include "polling_window.h"
 #include "reactor.h"
 #include "timer_queue.h"
 #include "transfer.h"
@@ -65,7 +68,7 @@ class LoopReactor : public Reactor {
  protected:
   static constexpr std::uint64_t kNoDeadline = TimerQueue::kNever;
 
-  explicit LoopReactor(unsigned queue_depth);
+  LoopReactor(unsigned queue_depth, bool polling);
 
   // Sets up the rest of what belongs to the thread; the wake signal is open. 0 or an errno.
   virtual int set_up() = 0;
@@ -73,6 +76,8 @@ class LoopReactor : public Reactor {
   virtual void start(DeviceRequest& request, const Step& step) = 0;
   // Finishes what has been answered already, without a system call; returns how many answers there were.
   virtual unsigned collect() = 0;
+  // Whether collect() or exchange() would find an answer; no system call.
+  virtual bool has_answers() const = 0;
   // Hands over what was queued. `sleep`: returns after an answer, the wake signal or the deadline, else at once.
   virtual void exchange(bool sleep, std::uint64_t deadline_ns) = 0;
 
@@ -88,8 +93,12 @@ class LoopReactor : public Reactor {
   void enqueue(DeviceRequest& request);
   unsigned start_waiting();
   unsigned run_callbacks();
+  bool look_again(std::uint64_t deadline_ns);
 
   const unsigned queue_depth_;
+  const bool polling_;
+  PollingWindow answers_window_;   // while requests are in flight
+  PollingWindow requests_window_;  // while there is nothing to do: for the next request
   TimerQueue timers_;
   WakeSignal wake_;
   std::byte* zeroes_ = nullptr;

@@ -22,6 +22,7 @@ enum class DeviceKind : std::uint8_t { automatic, io_uring, threads };
 struct ReactorOptions {
   DeviceKind kind = DeviceKind::automatic;  // automatic: io_uring, else threads where it is blocked
   unsigned queue_depth = 256;               // requests in flight at the kernel; more wait in the reactor, in order
+  bool polling = false;                     // before it sleeps, look again for a while (polling_window.h)
 };
 
 class Reactor : public Runtime {

@@ -3,8 +3,8 @@
 // The waker first publishes its message, then calls notify(). The sleeper calls begin_sleep() before it sleeps and
 // end_sleep() after, and looks for messages again whenever begin_sleep() refused or end_sleep() returned.
 // Invariants (no lost wake-up):
-//  - A notification is consumed only by a refusing begin_sleep() or by end_sleep(); the owner returns to its caller
-//    after either without sleeping in between, so that the caller looks at its queues once more.
+//  - A notification is consumed only by a refusing begin_sleep(), by take() or by end_sleep(); the owner returns to its caller
+//    after any of them without sleeping in between, so that the caller looks at its queues once more.
 //  - The eventfd is written only when the state was `sleeping`; its counter persists, so that a write which comes
 //    before the sleeper arms its read, or after it has gone on, is only a spurious wake-up later.
 #pragma once
@@ -39,6 +39,13 @@ class WakeSignal {
   // Any thread.
   void notify() noexcept {
     if (state_.exchange(State::notified, std::memory_order_acq_rel) == State::sleeping) write_event();
+  }
+
+  // The sleeper, awake. Whether a notification came since it was last asked; then it is consumed.
+  bool take() {
+    if (state_.load(std::memory_order_acquire) != State::notified) return false;
+    state_.exchange(State::awake, std::memory_order_acq_rel);
+    return true;
   }
 
   // The sleeper. False: a notification came meanwhile and is consumed; do not sleep.

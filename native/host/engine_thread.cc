@@ -81,6 +81,7 @@ Status EngineThread::set_up() {
 
 Status EngineThread::set_up_reactor(DeviceKind kind) {
   ReactorOptions options;
+  options.polling = options_.polling;
   options.kind = kind;
   ReactorOrStatus made = make_reactor(options);
   if (!made.reactor) return made.status;

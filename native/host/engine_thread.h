@@ -30,6 +30,7 @@ namespace blockmirror {
 
 struct EngineThreadOptions {
   DeviceKind kind = DeviceKind::automatic;
+  bool polling = false;  // the engine thread looks again for a while before it sleeps
   // From the engine thread: there is something to collect. Must not block. Never called after stop() returned.
   void (*notify)(void* context) = nullptr;
   void* context = nullptr;
@@ -52,8 +53,9 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   void submitted() {
     if (hungry_.load(std::memory_order_seq_cst) && hungry_.exchange(false, std::memory_order_seq_cst)) reactor_->wake();
   }
-  // Before requests() is collected: completions from now on notify again.
-  void collecting() { notified_.exchange(false, std::memory_order_seq_cst); }
+  // Before requests() is collected: completions from now on notify again; or, when it is going to be collected soon
+  // without being told to, do not.
+  void collecting(bool again_soon = false) { notified_.exchange(again_soon, std::memory_order_seq_cst); }
   Snapshot snapshot() const;
 
   // Asks the engine to stop, without waiting: several can stop side by side.

@@ -49,7 +49,14 @@ test('the remainder of an address moves with the view', () => {
 test('an engine is made with an options object and a callback, and with new', () => {
   const Engine = binding.Engine as unknown as new (...values: unknown[]) => unknown;
   const plain = binding.Engine as unknown as (...values: unknown[]) => unknown;
-  for (const values of [[], [{}], [{ device: 'auto' }], [{ device: 'floppy' }, () => {}], [null, () => {}]]) {
+  for (const values of [
+    [],
+    [{}],
+    [{ device: 'auto' }],
+    [{ device: 'floppy', polling: false }, () => {}],
+    [{ device: 'auto' }, () => {}],
+    [null, () => {}],
+  ]) {
     expect(() => new Engine(...values)).toThrow('new Engine');
   }
   expect(() => plain({ device: 'auto' }, () => {})).toThrow();

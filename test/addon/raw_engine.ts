@@ -48,7 +48,7 @@ export class RawEngine {
   private readonly free: number[] = [];
 
   constructor(device: 'auto' | Device) {
-    this.native = new binding.Engine({ device }, (count) => this.complete(count));
+    this.native = new binding.Engine({ device, polling: false }, (count) => this.complete(count));
     engines.push(this.native);
   }
 

@@ -18,7 +18,7 @@ const steps = ['made', 'log', 'images', 'formatted', 'idle', 'load', 'closing', 
 
 function makeEngine() {
   const waiting = new Map();
-  const engine = new binding.Engine({ device: options.device }, (count) => {
+  const engine = new binding.Engine({ device: options.device, polling: false }, (count) => {
     for (let at = 0; at < count * 5; at += 5) {
       const slot = engine.completions[at];
       const settle = waiting.get(slot);

@@ -68,6 +68,7 @@ const wrongOpen: [string, object, string, RegExp][] = [
   ['recovery', { recovery: true }, 'ERR_INVALID_ARG_TYPE', /recovery/],
   ['recoveryBudget', { recoveryBudget: 1024 }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /at least 1048576/],
   ['recoveryBudget', { recoveryBudget: 'lots' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /binary unit/],
+  ['polling', { polling: 'always' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /polling/],
   ['recoveryBudget', { recoveryBudget: {} }, 'ERR_INVALID_ARG_TYPE', /recoveryBudget/],
   ['images', { images: ['/x'] }, 'ERR_INVALID_ARG_TYPE', /by image name/],
   ['images', { images: { master: 5 } }, 'ERR_INVALID_ARG_TYPE', /images\.master/],
@@ -110,7 +111,13 @@ test('a log that does not exist is named, with the system error as the cause', a
 });
 
 test('defaults', () => {
-  expect(checkOpen({}, limits)).toMatchObject({ recovery: 'auto', device: 'auto', recoveryBudget: 64 * 1024 ** 2 });
+  expect(checkOpen({}, limits)).toMatchObject({
+    recovery: 'auto',
+    device: 'auto',
+    recoveryBudget: 64 * 1024 ** 2,
+    polling: true,
+  });
+  expect(checkOpen({ polling: 'never' }, limits).polling).toBe(false);
   expect(checkCreate({ ...right, slaves: ['/a', '/b'] }, limits)).toMatchObject({
     size: null,
     keepData: false,

@@ -37,8 +37,8 @@ class IoUringDevice final : public FileDevice {
   const int registered_;
 };
 
-IoUringReactor::IoUringReactor(unsigned queue_depth, RingFlavour best)
-    : LoopReactor(queue_depth), best_flavour_(best) {}
+IoUringReactor::IoUringReactor(unsigned queue_depth, bool polling, RingFlavour best)
+    : LoopReactor(queue_depth, polling), best_flavour_(best) {}
 
 IoUringReactor::~IoUringReactor() = default;
 
@@ -166,6 +166,8 @@ void IoUringReactor::arm_wake_up() {
   io_uring_sqe_set_data64(entry, kWakeUp);
   wake_up_armed_ = true;
 }
+
+bool IoUringReactor::has_answers() const { return ring_.has_answers() || ring_.must_enter(); }
 
 unsigned IoUringReactor::collect() {
   BLOCKMIRROR_ASSERT(!io_uring_cq_has_overflow(ring_.get()), "the completion queue has a place for each slot");

@@ -24,7 +24,7 @@ class IoUringDevice;
 
 class IoUringReactor final : public LoopReactor {
  public:
-  explicit IoUringReactor(unsigned queue_depth, RingFlavour best = RingFlavour::deferred);
+  explicit IoUringReactor(unsigned queue_depth, bool polling = false, RingFlavour best = RingFlavour::deferred);
   ~IoUringReactor() override;
 
   // 0, or the errno that says why this process cannot have such a reactor.
@@ -58,6 +58,7 @@ class IoUringReactor final : public LoopReactor {
   int set_up() override;
   void start(DeviceRequest& request, const Step& step) override;
   unsigned collect() override;
+  bool has_answers() const override;
   void exchange(bool sleep, std::uint64_t deadline_ns) override;
 
   int register_file(int descriptor);  // index, -1: not registered

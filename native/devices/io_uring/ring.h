@@ -28,6 +28,8 @@ class Ring {
   int open(unsigned entries, RingFlavour best = RingFlavour::deferred);
   io_uring* get() { return &ring_; }
   RingFlavour flavour() const { return flavour_; }
+  // Whether completions lie in the queue.
+  bool has_answers() const { return io_uring_cq_ready(&ring_) > 0; }
   // Whether the kernel holds completions that it shows only after being entered.
   bool must_enter() const;
 

@@ -18,7 +18,7 @@ class ThreadsReactor final : public LoopReactor {
   // logged, and one image that hangs does not take every worker from the rest at low depths.
   static constexpr unsigned kWorkers = 2 * kMaxImages;
 
-  explicit ThreadsReactor(unsigned queue_depth) : LoopReactor(queue_depth) {}
+  explicit ThreadsReactor(unsigned queue_depth, bool polling = false) : LoopReactor(queue_depth, polling) {}
 
   DeviceKind kind() const override { return DeviceKind::threads; }
   std::unique_ptr<Device> make_device(OpenFile file) override;
@@ -28,6 +28,7 @@ class ThreadsReactor final : public LoopReactor {
   int set_up() override { return workers_.start(kWorkers, wake_signal(), zeroes()); }
   void start(DeviceRequest& request, const Step& step) override;
   unsigned collect() override;
+  bool has_answers() const override { return workers_.has_finished(); }
   void exchange(bool sleep, std::uint64_t deadline_ns) override;
 
   WorkerPool workers_;

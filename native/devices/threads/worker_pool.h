@@ -27,6 +27,8 @@ class WorkerPool {
 
   // The engine thread. A chain of `count` requests, linked by `next`.
   void hand_over(DeviceRequest* first, DeviceRequest* last, unsigned count);
+  // The engine thread. Whether take_finished() would find any.
+  bool has_finished() const { return finished_.load(std::memory_order_relaxed) != nullptr; }
   // The engine thread. A chain in the order of their ends, or nullptr; no system call.
   DeviceRequest* take_finished();
 

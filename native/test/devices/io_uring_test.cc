@@ -165,7 +165,7 @@ TEST_CASE("io_uring: the flavours of ring that older kernels have work as the be
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   for (const RingFlavour flavour : {RingFlavour::deferred, RingFlavour::cooperative, RingFlavour::plain}) {
-    IoUringReactor reactor(32, flavour);
+    IoUringReactor reactor(32, false, flavour);
     REQUIRE(reactor.bind_to_this_thread().ok());
     CHECK(reactor.flavour() >= flavour);
     CHECK(round_trips(reactor, directory / "image"));

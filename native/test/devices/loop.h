@@ -16,9 +16,17 @@ namespace blockmirror::test {
 
 struct OnIoUring {
   static constexpr DeviceKind kKind = DeviceKind::io_uring;
+  static constexpr bool kPolling = false;
 };
 struct OnThreads {
   static constexpr DeviceKind kKind = DeviceKind::threads;
+  static constexpr bool kPolling = false;
+};
+struct PollingIoUring : OnIoUring {
+  static constexpr bool kPolling = true;
+};
+struct PollingThreads : OnThreads {
+  static constexpr bool kPolling = true;
 };
 
 // Whether a kind can be had, for tests that fork before they make one: a child of many threads can do little.
@@ -34,8 +42,8 @@ class KindProbe {
 
 class Loop {
  public:
-  explicit Loop(DeviceKind kind, unsigned queue_depth = 64) {
-    ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = queue_depth});
+  explicit Loop(DeviceKind kind, unsigned queue_depth = 64, bool polling = false) {
+    ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = queue_depth, .polling = polling});
     if (!made.status.ok()) {
       why_not_ = std::string("io_uring is not to be had: ") + std::strerror(made.status.system_error);
       return;

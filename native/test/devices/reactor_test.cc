@@ -60,8 +60,8 @@ Task<void> wait_then_record(Condition& condition, std::vector<int>& order, int n
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("reactor: no wake-up is lost", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: no wake-up is lost", Kind, OnIoUring, OnThreads, PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   constexpr std::uint32_t kMessages = 100000;
   std::atomic<std::uint32_t> sent = 0, received = 0;
@@ -88,9 +88,9 @@ TEST_CASE_TEMPLATE("reactor: no wake-up is lost", Kind, OnIoUring, OnThreads) {
   CHECK(received == kMessages);
 }
 
-TEST_CASE_TEMPLATE("reactor: wake-ups from many threads at once all arrive while I/O runs", Kind, OnIoUring,
-                   OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: wake-ups from many threads at once all arrive while I/O runs", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   TemporaryDirectory directory;
   make_file(directory / "image", 1024 * 1024);
@@ -119,8 +119,9 @@ TEST_CASE_TEMPLATE("reactor: wake-ups from many threads at once all arrive while
   for (std::thread& sender : senders) sender.join();
 }
 
-TEST_CASE_TEMPLATE("reactor: a wake-up before the sleep ends it at once", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: a wake-up before the sleep ends it at once", Kind, OnIoUring, OnThreads, PollingIoUring,
+                   PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   Watchdog watchdog(*loop, 10000 * kMillisecond);
   loop->wake();
@@ -129,8 +130,9 @@ TEST_CASE_TEMPLATE("reactor: a wake-up before the sleep ends it at once", Kind, 
   CHECK_FALSE(watchdog.barked);
 }
 
-TEST_CASE_TEMPLATE("reactor: timers end the sleep, fire in order and never early", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: timers end the sleep, fire in order and never early", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   std::vector<int> order;
   std::array<FiredAt, 4> timers;
@@ -147,15 +149,17 @@ TEST_CASE_TEMPLATE("reactor: timers end the sleep, fire in order and never early
   for (int i = 0; i < 4; ++i) CHECK(timers[i].at >= start + after_ms[i] * kMillisecond);
 }
 
-TEST_CASE_TEMPLATE("reactor: a turn that may not sleep returns with nothing to do", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: a turn that may not sleep returns with nothing to do", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   for (int i = 0; i < 1000; ++i) loop->turn(false);
   CHECK(loop->requests_in_flight() == 0);
 }
 
-TEST_CASE_TEMPLATE("reactor: a turn that ran something returns before it sleeps", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: a turn that ran something returns before it sleeps", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   std::vector<int> order;
   FiredAt timer{.reactor = &*loop, .order = &order, .name = 1, .at = 0, .timer = {}};
@@ -164,8 +168,9 @@ TEST_CASE_TEMPLATE("reactor: a turn that ran something returns before it sleeps"
   CHECK(order == std::vector<int>{1});
 }
 
-TEST_CASE_TEMPLATE("reactor: completions are never delivered from inside submit", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: completions are never delivered from inside submit", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
@@ -183,8 +188,8 @@ TEST_CASE_TEMPLATE("reactor: completions are never delivered from inside submit"
 }
 
 TEST_CASE_TEMPLATE("reactor: with a depth of one, requests complete in the order of submission", Kind, OnIoUring,
-                   OnThreads) {
-  Loop loop(Kind::kKind, 1);
+                   OnThreads, PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 1, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   TemporaryDirectory directory;
   make_file(directory / "image", 1024 * 1024);
@@ -221,8 +226,8 @@ TEST_CASE_TEMPLATE("reactor: with a depth of one, requests complete in the order
 }
 
 TEST_CASE_TEMPLATE("reactor: requests submitted by completions go on for ever without a deep stack", Kind, OnIoUring,
-                   OnThreads) {
-  Loop loop(Kind::kKind, 4);
+                   OnThreads, PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 4, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
@@ -243,8 +248,9 @@ TEST_CASE_TEMPLATE("reactor: requests submitted by completions go on for ever wi
   CHECK(loop->requests_in_flight() == 0);
 }
 
-TEST_CASE_TEMPLATE("reactor: ready coroutines run from the turn, first in, first out", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: ready coroutines run from the turn, first in, first out", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   std::vector<int> order;
   Condition condition(*loop);
@@ -255,8 +261,9 @@ TEST_CASE_TEMPLATE("reactor: ready coroutines run from the turn, first in, first
   CHECK(order == std::vector<int>{0, 1, 2, 3, 4});
 }
 
-TEST_CASE_TEMPLATE("reactor: random bytes fill any length and differ", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: random bytes fill any length and differ", Kind, OnIoUring, OnThreads, PollingIoUring,
+                   PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   std::vector<std::byte> first(100000), second(100000);
   loop->random(first);
@@ -266,8 +273,8 @@ TEST_CASE_TEMPLATE("reactor: random bytes fill any length and differ", Kind, OnI
   loop->random({});
 }
 
-TEST_CASE_TEMPLATE("reactor: clocks run", Kind, OnIoUring, OnThreads) {
-  Loop loop(Kind::kKind);
+TEST_CASE_TEMPLATE("reactor: clocks run", Kind, OnIoUring, OnThreads, PollingIoUring, PollingThreads) {
+  Loop loop(Kind::kKind, 64, Kind::kPolling);
   BLOCKMIRROR_SKIP_UNLESS(loop);
   const std::uint64_t before = loop->now_ns();
   std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -277,7 +284,8 @@ TEST_CASE_TEMPLATE("reactor: clocks run", Kind, OnIoUring, OnThreads) {
   CHECK(std::llabs(static_cast<long long>(loop->wall_clock_ms()) - wall) < 60000);
 }
 
-TEST_CASE_TEMPLATE("reactor: goes again and again without leaving anything open", Kind, OnIoUring, OnThreads) {
+TEST_CASE_TEMPLATE("reactor: goes again and again without leaving anything open", Kind, OnIoUring, OnThreads,
+                   PollingIoUring, PollingThreads) {
   auto open_descriptors = [] {
     unsigned count = 0;
     for (int i = 0; i < 256; ++i) count += ::fcntl(i, F_GETFD) >= 0 ? 1 : 0;
@@ -287,7 +295,7 @@ TEST_CASE_TEMPLATE("reactor: goes again and again without leaving anything open"
   make_file(directory / "image", 65536);
   const unsigned before = open_descriptors();
   for (int i = 0; i < 30; ++i) {
-    Loop loop(Kind::kKind);
+    Loop loop(Kind::kKind, 64, Kind::kPolling);
     BLOCKMIRROR_SKIP_UNLESS(loop);
     auto device = loop.open(directory / "image");
     AlignedBuffer buffer(4096);
