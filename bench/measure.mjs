@@ -1,0 +1,127 @@
+// Measures one row of the table: every contestant in turn, round after round over the same images, the order swapped each
+// round; ratios are taken within a round. Disks drift; ratios less so.
+import { runJson } from './child.mjs';
+import { CONTESTANTS, missing } from './contestants.mjs';
+import { Histogram, histogramOf } from './histogram.mjs';
+import { spread } from './statistics.mjs';
+import { spanOf } from './workloads.mjs';
+
+const GRACE_MS = 120_000;
+
+/** Points of a latency curve: the share of requests that were faster. */
+export const CURVE = [
+  ...Array.from({ length: 19 }, (_, i) => (i + 1) * 0.05),
+  ...[0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999, 0.99999],
+];
+
+const MEASURES = {
+  throughput: ({ operations, seconds }) => operations / seconds,
+  p50: ({ latencies }) => histogramOf(latencies).quantile(0.5),
+  p99: ({ latencies }) => histogramOf(latencies).quantile(0.99),
+  p999: ({ latencies }) => histogramOf(latencies).quantile(0.999),
+  cpuUser: ({ cpuUser, operations }) => cpuUser / operations,
+  cpuSystem: ({ cpuSystem, operations }) => cpuSystem / operations,
+  cpu: ({ cpuUser, cpuSystem, operations }) => (cpuUser + cpuSystem) / operations,
+};
+
+export async function measureRow(row, place, settings, onRound = () => {}) {
+  const absent = {};
+  for (const name of row.contestants) {
+    const why = missing(name, place);
+    if (why) absent[name] = why;
+  }
+  const present = row.contestants.filter((name) => !(name in absent));
+  const results = Object.fromEntries(present.map((name) => [name, []]));
+  const run = {
+    load: row.load,
+    span: spanOf(row.load, { size: place.size, recoveryBudget: settings.recoveryBudget }),
+    device: row.device,
+    place,
+    settings,
+    cadenceMs: 0,
+  };
+  for (let round = 0; round < settings.rounds; ++round) {
+    onRound(round);
+    for (const name of orderOf(present, round)) {
+      const command = CONTESTANTS[name].command(run);
+      const result = await runJson(command, (settings.warmUp + settings.seconds) * 1000 + GRACE_MS);
+      if (name === 'mirror') run.cadenceMs = cadenceOf(result);
+      results[name].push(result);
+    }
+  }
+  return summarize(row, results, absent);
+}
+
+/** The mirror goes first in the first round: some of the others do at its cadence what it did. Pure. */
+export function orderOf(names, round) {
+  return round % 2 === 0 ? [...names] : [...names].reverse();
+}
+
+/** Milliseconds between the flushes of its images that the mirror's retirement made; 0 when it made none. Pure. */
+export function cadenceOf({ counters, seconds }) {
+  return counters.retirements > 0 ? (seconds * 1000) / counters.retirements : 0;
+}
+
+/** Pure. */
+export function summarize(row, results, absent) {
+  const contestants = {};
+  for (const [name, runs] of Object.entries(results)) {
+    const all = new Histogram();
+    for (const { latencies } of runs) all.add(latencies);
+    contestants[name] = {
+      ...Object.fromEntries(Object.entries(MEASURES).map(([measure, of]) => [measure, spread(runs.map(of))])),
+      curve: CURVE.map((q) => all.quantile(q)),
+      coveredShare: coveredShareOf(runs),
+      rounds: runs.map(withoutHistogram),
+    };
+  }
+  const ratio = ({ measure, of, against = row.baseline }) => {
+    const [ours, theirs] = [results[of], results[against]];
+    if (!ours || !theirs) return null;
+    return spread(ours.map((run, i) => MEASURES[measure](run) / MEASURES[measure](theirs[i])));
+  };
+  const shown = row.figures.map((figure) => ({
+    ...figure,
+    against: figure.against ?? row.baseline,
+    ratio: ratio(figure),
+  }));
+  const ratios = Object.fromEntries(
+    Object.keys(results)
+      .filter((name) => name !== row.baseline)
+      .map((name) => [name, ratio({ measure: 'throughput', of: name })]),
+  );
+  const { id, title, load, slaves, device, baseline } = row;
+  return {
+    kind: 'row',
+    id,
+    title,
+    load,
+    slaves,
+    device,
+    place: row.place,
+    baseline,
+    figures: shown,
+    ratios,
+    contestants,
+    absent,
+  };
+}
+
+function coveredShareOf(runs) {
+  if (runs.some(({ counters }) => !counters || counters.writes === 0)) return null;
+  return spread(runs.map(({ counters }) => counters.coveredWrites / counters.writes));
+}
+
+function withoutHistogram(run) {
+  const { latencies, ...rest } = run;
+  void latencies;
+  return rest;
+}
+
+/** null: there is nothing to reach. Pure. */
+export function reached({ ratio, atLeast, atMost }) {
+  if (!ratio) return null;
+  if (atLeast !== undefined) return ratio.median >= atLeast;
+  if (atMost !== undefined) return ratio.median <= atMost;
+  return null;
+}
