@@ -35,6 +35,11 @@ export function buildRawPair() {
   return build('raw_pair', sources, headersIn('bench/native'), [], ['-l:liburing.a']);
 }
 
+/** The baseline of a recovery's rate. */
+export function buildRawCopy() {
+  return build('raw_copy', [native('raw_copy.cc')], [], [], ['-l:liburing.a']);
+}
+
 /** The core's own steps, over the sources that ship. */
 export function buildCoreSteps() {
   const { core_sources, compile_flags, release_flags } = JSON.parse(

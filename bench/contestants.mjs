@@ -13,7 +13,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
 const script = (name) => path.join(here, 'contestants', name);
 
-function inNode(name, options) {
+export function nodeScript(name, options) {
   return { program: process.execPath, args: [script(name), JSON.stringify(options)] };
 }
 
@@ -35,7 +35,7 @@ function rawPair(run, images, more = []) {
 
 function nodeFiles(run, options) {
   const { load, span, settings, place } = run;
-  return inNode('node_files.mjs', {
+  return nodeScript('node_files.mjs', {
     ...load,
     span,
     seconds: settings.seconds,
@@ -72,7 +72,7 @@ export const CONTESTANTS = {
   mirror: {
     title: 'mirror',
     command: ({ load, span, device, place, settings }) =>
-      inNode('mirror.mjs', {
+      nodeScript('mirror.mjs', {
         ...load,
         span,
         seconds: settings.seconds,

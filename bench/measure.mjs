@@ -1,7 +1,7 @@
 // Measures one row of the table: every contestant in turn, round after round over the same images, the order swapped each
 // round; ratios are taken within a round. Disks drift; ratios less so.
 import { runJson } from './child.mjs';
-import { CONTESTANTS, missing } from './contestants.mjs';
+import { CONTESTANTS, missing, titleOf } from './contestants.mjs';
 import { Histogram, histogramOf } from './histogram.mjs';
 import { spread } from './statistics.mjs';
 import { spanOf } from './workloads.mjs';
@@ -23,6 +23,8 @@ const MEASURES = {
   cpuSystem: ({ cpuSystem, operations }) => cpuSystem / operations,
   cpu: ({ cpuUser, cpuSystem, operations }) => (cpuUser + cpuSystem) / operations,
 };
+
+const WORDS = { throughput: 'throughput', p50: 'median latency', p999: 'p99.9 latency' };
 
 export async function measureRow(row, place, settings, onRound = () => {}) {
   const absent = {};
@@ -80,11 +82,16 @@ export function summarize(row, results, absent) {
     if (!ours || !theirs) return null;
     return spread(ours.map((run, i) => MEASURES[measure](run) / MEASURES[measure](theirs[i])));
   };
-  const shown = row.figures.map((figure) => ({
-    ...figure,
-    against: figure.against ?? row.baseline,
-    ratio: ratio(figure),
-  }));
+  const figures = row.figures.map((figure) => {
+    const against = figure.against ?? row.baseline;
+    return {
+      what: `${WORDS[figure.measure]} of ${titleOf(against)}`,
+      unit: 'ratio',
+      ...figure,
+      against,
+      value: ratio(figure),
+    };
+  });
   const ratios = Object.fromEntries(
     Object.keys(results)
       .filter((name) => name !== row.baseline)
@@ -100,7 +107,7 @@ export function summarize(row, results, absent) {
     device,
     place: row.place,
     baseline,
-    figures: shown,
+    figures,
     ratios,
     contestants,
     absent,
@@ -119,9 +126,9 @@ function withoutHistogram(run) {
 }
 
 /** null: there is nothing to reach. Pure. */
-export function reached({ ratio, atLeast, atMost }) {
-  if (!ratio) return null;
-  if (atLeast !== undefined) return ratio.median >= atLeast;
-  if (atMost !== undefined) return ratio.median <= atMost;
+export function reached({ value, atLeast, atMost }) {
+  if (!value) return null;
+  if (atLeast !== undefined) return value.median >= atLeast;
+  if (atMost !== undefined) return value.median <= atMost;
   return null;
 }

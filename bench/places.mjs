@@ -137,11 +137,17 @@ export class Places {
 
   /** @returns {string | null} why there is no such place */
   missing({ place, slaves }) {
+    if (place === 'own') return null;
     if (place === 'zram') return zramMissing();
     const { devices } = this.#settings;
     if (devices && slaves > devices.slaves.length)
       return `it needs ${slaves} slaves, ${devices.slaves.length} are named`;
     return null;
+  }
+
+  /** For those who make their own. */
+  folder() {
+    return (this.#folder ??= makeFolder(this.#settings.directory));
   }
 
   async get({ place, slaves }) {
@@ -155,16 +161,16 @@ export class Places {
   }
 
   async #make(place, slaves) {
-    const { size, device, devices, directory } = this.#settings;
+    const { size, device, devices } = this.#settings;
     if (place === 'zram') return placeOnZram({ size: ZRAM_SIZE, device });
     if (devices) {
       const { master, log } = devices;
       this.#say(`Making a mirror of ${master} and ${slaves} slave(s)`);
       return placeOnDevices({ master, slaves: devices.slaves.slice(0, slaves), log, size: size ?? undefined, device });
     }
-    this.#folder ??= makeFolder(directory);
-    this.#say(`Making a mirror of ${formatSize(size)} with ${slaves} slave(s) in ${this.#folder}`);
-    return placeOnFiles({ folder: this.#folder, name: `${slaves}-slaves`, slaves, size, device });
+    const folder = this.folder();
+    this.#say(`Making a mirror of ${formatSize(size)} with ${slaves} slave(s) in ${folder}`);
+    return placeOnFiles({ folder, name: `${slaves}-slaves`, slaves, size, device });
   }
 
   close() {

@@ -18,7 +18,7 @@ export function fillOf(load, buffer) {
 /**
  * @param load seconds, warmUp, depth, block, span, pattern, readPercent, ...
  * @param lane makes one lane: { write(position), read(position) }, each with a buffer of its own
- * @param onCount called with 'begin' and 'end' of the counting
+ * @param onCount called with 'begin', and with 'end' and the result, when the counting begins and ends
  */
 export async function runLoad(load, lane, onCount = () => {}) {
   const next = positions(load);
@@ -30,6 +30,14 @@ export async function runLoad(load, lane, onCount = () => {}) {
   let phase = 'warm-up';
   let cpuBefore = null;
   let cpu = { user: 0, system: 0 };
+
+  const result = () => ({
+    operations,
+    seconds: load.seconds,
+    cpuUser: cpu.user,
+    cpuSystem: cpu.system,
+    latencies: latencies.pairs(),
+  });
 
   const count = (now, started) => {
     if (phase === 'warm-up' && now < end) {
@@ -43,7 +51,7 @@ export async function runLoad(load, lane, onCount = () => {}) {
     } else if (phase === 'counting') {
       phase = 'over';
       cpu = process.cpuUsage(cpuBefore);
-      onCount('end');
+      onCount('end', result());
     }
   };
 
@@ -61,11 +69,5 @@ export async function runLoad(load, lane, onCount = () => {}) {
   }
 
   await Promise.all(Array.from({ length: load.depth }, (_, index) => run(index)));
-  return {
-    operations,
-    seconds: load.seconds,
-    cpuUser: cpu.user,
-    cpuSystem: cpu.system,
-    latencies: latencies.pairs(),
-  };
+  return result();
 }

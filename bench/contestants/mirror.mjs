@@ -1,8 +1,9 @@
 // The mirror through its public API, in a process of its own: opens it, runs the load, closes it, prints one JSON object
 // of the same shape as raw_pair's, with what the mirror counted in the same time.
 //
-// Besides a load (load.mjs): log, device, recoveryBudget, durable, transfer, announce (print `running` on stderr when the
-// warm-up is over: whoever wants to kill it knows when), watchLoop, sampleMemory (samples over the time).
+// Besides a load (load.mjs): log, device, recoveryBudget, durable, transfer, watchLoop, sampleMemory (samples over the
+// time), crash (print the object when the counting ends, and die by SIGKILL with all lanes at work).
+import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
@@ -66,24 +67,29 @@ const memory = load.sampleMemory ? sampleMemory(load.sampleMemory) : () => undef
 let loop = () => undefined;
 let statusBefore = mirror.status();
 let statusAfter;
-const result = await runLoad(load, laneOf(mirror), (moment) => {
-  if (moment === 'end') {
-    statusAfter = mirror.status();
-    return;
-  }
-  statusBefore = mirror.status();
-  if (load.watchLoop) loop = watchLoop();
-  if (load.announce) process.stderr.write('running\n');
-});
-const busyLoop = loop();
-statusAfter ??= mirror.status();
-await mirror.close();
-process.stdout.write(
-  `${JSON.stringify({
+
+function document(result) {
+  return `${JSON.stringify({
     ...result,
     counters: difference(statusAfter.counters, statusBefore.counters),
     coverage: statusAfter.coverage,
-    eventLoop: load.watchLoop ? { idle: idleLoop, busy: busyLoop } : undefined,
+    eventLoop: load.watchLoop ? { idle: idleLoop, busy: loop() } : undefined,
     memory: memory(),
-  })}\n`,
-);
+  })}\n`;
+}
+
+const result = await runLoad(load, laneOf(mirror), (moment, soFar) => {
+  if (moment === 'begin') {
+    statusBefore = mirror.status();
+    if (load.watchLoop) loop = watchLoop();
+    return;
+  }
+  statusAfter = mirror.status();
+  if (!load.crash) return;
+  writeSync(1, document(soFar));
+  process.kill(process.pid, 'SIGKILL');
+});
+statusAfter ??= mirror.status();
+const text = document(result);
+await mirror.close();
+process.stdout.write(text);

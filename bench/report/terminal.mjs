@@ -1,11 +1,11 @@
 // The table on the terminal. Pure: results in, text out.
 import { createRequire } from 'node:module';
+import { inUnit, inWords } from './units.mjs';
 import { titleOf } from '../contestants.mjs';
 import { reached } from '../measure.mjs';
 
 const Table = createRequire(import.meta.url)('cli-table3');
 
-const MEASURE_WORDS = { throughput: 'throughput', p50: 'median latency', p999: 'p99.9 latency' };
 const whole = (spread) => (spread ? Math.round(spread.median).toLocaleString('en-US') : '-');
 const micro = (spread) => (spread ? spread.median.toFixed(spread.median < 100 ? 1 : 0) : '-');
 
@@ -25,15 +25,9 @@ function table(head, left = 1) {
   });
 }
 
-export function ratioInWords(ratio) {
-  if (!ratio) return '-';
-  const { minimum, median, maximum } = ratio;
-  return `${median.toFixed(2)} (${minimum.toFixed(2)}-${maximum.toFixed(2)})`;
-}
-
-export function targetInWords({ atLeast, atMost }) {
-  if (atLeast !== undefined) return `at least ${atLeast}`;
-  return atMost === undefined ? '' : `at most ${atMost}`;
+export function targetInWords({ atLeast, atMost, unit }) {
+  if (atLeast !== undefined) return `at least ${inUnit(atLeast, unit)}`;
+  return atMost === undefined ? '' : `at most ${inUnit(atMost, unit)}`;
 }
 
 export function verdict(figure) {
@@ -41,14 +35,15 @@ export function verdict(figure) {
   return good === null ? '' : good ? 'reached' : 'MISSED';
 }
 
-/** One line for each figure that a row is about. */
+/** One line for each figure that a result is about. */
 export function figuresTable(results) {
-  const shown = table(['workload', 'figure', 'median (range)', 'wanted', ''], 2);
-  for (const { title, figures } of results.filter(({ kind }) => kind === 'row')) {
-    figures.forEach((figure, i) => {
-      const what = `${MEASURE_WORDS[figure.measure]} of ${titleOf(figure.against)}`;
-      shown.push([i === 0 ? title : '', what, ratioInWords(figure.ratio), targetInWords(figure), verdict(figure)]);
-    });
+  const shown = table(['', 'median (range)', 'wanted', '']);
+  for (const { title, figures = [] } of results) {
+    if (figures.length === 0) continue;
+    shown.push([{ colSpan: 4, content: title }]);
+    for (const figure of figures) {
+      shown.push([`  ${figure.what}`, inWords(figure), targetInWords(figure), verdict(figure)]);
+    }
   }
   return shown.toString();
 }
@@ -75,4 +70,18 @@ export function contestantsTable(results) {
     for (const [name, why] of Object.entries(absent)) shown.push(across(`  ${titleOf(name)}: not here, ${why}`));
   }
   return shown.toString();
+}
+
+/** What was left out, and what the figures are. */
+function notes({ settings, results }) {
+  return [
+    ...results.filter(({ kind }) => kind === 'skipped').map(({ title, why }) => `Left out: ${title}: ${why}`),
+    `Medians of ${settings.rounds} rounds (and their range). covered: writes that needed no log write.`,
+  ].join('\n');
+}
+
+export function textReport(document) {
+  const { results } = document;
+  const rows = results.some(({ kind }) => kind === 'row') ? [contestantsTable(results)] : [];
+  return `${[...rows, figuresTable(results), notes(document)].join('\n\n')}\n`;
 }
