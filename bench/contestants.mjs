@@ -8,6 +8,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { findCommand } from '../scripts/requirements.mjs';
 import { buildRawPair } from './build.mjs';
+import { dmMissing, mdMissing, stageDm, stageMd } from './kernel_mirrors.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
@@ -44,29 +45,31 @@ function nodeFiles(run, options) {
     log: place.rawLog.path,
     logPosition: place.rawLog.position,
     direct: true,
-    library: 'node',
+    library: null,
     logging: 'region',
     ...options,
   });
 }
 
-function hasDirectIo() {
+/** In a folder of its own (`npm run bench:peers`): node_modules holds exactly what the lock file names. */
+const PEERS_FOLDER = path.join(here, '..', 'build', 'bench');
+
+function directIoPath() {
   try {
-    require.resolve('@ronomon/direct-io');
-    return true;
+    return require.resolve('@ronomon/direct-io', { paths: [PEERS_FOLDER, here] });
   } catch {
-    return false;
+    return null;
   }
 }
 
 const directIo = (options) => ({
-  missing: () =>
-    hasDirectIo() ? null : '@ronomon/direct-io is not installed (npm install --no-save @ronomon/direct-io)',
-  command: (run) => nodeFiles(run, { library: 'direct-io', ...options }),
+  missing: () => (directIoPath() ? null : '@ronomon/direct-io is not installed (`npm run bench:peers` does it)'),
+  command: (run) => nodeFiles(run, { library: directIoPath(), ...options }),
 });
 
 /**
  * missing(place): why it cannot run here, or null. command(run): run is { load, span, device, place, settings, cadenceMs }.
+ * stage(place): what has to be made before each run: { place, undo }.
  */
 export const CONTESTANTS = {
   mirror: {
@@ -119,6 +122,18 @@ export const CONTESTANTS = {
     title: 'fs.promises, page cache, a log record per MiB',
     missing: needsRawLog,
     command: (run) => nodeFiles(run, { direct: false }),
+  },
+  md_raid1: {
+    title: "the kernel's md RAID1, internal bitmap",
+    missing: mdMissing,
+    stage: stageMd,
+    command: (run) => rawPair(run, run.place.images),
+  },
+  dm_mirror: {
+    title: "the kernel's dm-mirror, disk log",
+    missing: dmMissing,
+    stage: stageDm,
+    command: (run) => rawPair(run, run.place.images),
   },
   direct_io: { title: '@ronomon/direct-io, a log record per MiB', ...directIo({}) },
   direct_io_each: { title: '@ronomon/direct-io, every write logged', ...directIo({ logging: 'each' }) },

@@ -34,24 +34,28 @@ export async function measureRow(row, place, settings, onRound = () => {}) {
   }
   const present = row.contestants.filter((name) => !(name in absent));
   const results = Object.fromEntries(present.map((name) => [name, []]));
-  const run = {
-    load: row.load,
-    span: spanOf(row.load, { size: place.size, recoveryBudget: settings.recoveryBudget }),
-    device: row.device,
-    place,
-    settings,
-    cadenceMs: 0,
-  };
+  let cadenceMs = 0;
   for (let round = 0; round < settings.rounds; ++round) {
     onRound(round);
     for (const name of orderOf(present, round)) {
-      const command = CONTESTANTS[name].command(run);
-      const result = await runJson(command, (settings.warmUp + settings.seconds) * 1000 + GRACE_MS);
-      if (name === 'mirror') run.cadenceMs = cadenceOf(result);
+      const result = await runOnce(name, { row, place, settings, cadenceMs });
+      if (name === 'mirror') cadenceMs = cadenceOf(result);
       results[name].push(result);
     }
   }
   return summarize(row, results, absent);
+}
+
+async function runOnce(name, { row, place, settings, cadenceMs }) {
+  const { stage, command } = CONTESTANTS[name];
+  const staged = stage?.(place) ?? { place, undo: () => undefined };
+  try {
+    const span = spanOf(row.load, { size: staged.place.size, recoveryBudget: settings.recoveryBudget });
+    const run = { load: row.load, span, device: row.device, place: staged.place, settings, cadenceMs };
+    return await runJson(command(run), (settings.warmUp + settings.seconds) * 1000 + GRACE_MS);
+  } finally {
+    staged.undo();
+  }
 }
 
 /** The mirror goes first in the first round: some of the others do at its cadence what it did. Pure. */

@@ -2,7 +2,7 @@
 // the write begins. One JSON object as the others.
 //
 // Besides a load: images, log, direct (O_DIRECT with aligned buffers, so that the bytes reach the device as the mirror's
-// do; else the page cache takes them), library ('node', or 'direct-io': @ronomon/direct-io over fs callbacks),
+// do; else the page cache takes them), library (null, or the path of @ronomon/direct-io, used over fs with callbacks),
 // logging: 'each' (a record before every write) or 'region' (a record before the first write of each MiB and none ever
 // after: less than any mirror could do, since such a log never forgets), records shared by all writes that wait.
 import fs from 'node:fs';
@@ -16,7 +16,7 @@ const LOG_RECORDS = 1024;
 const REGION = 1024 * 1024;
 
 function files() {
-  if (load.library === 'direct-io') return directFiles(require('@ronomon/direct-io'));
+  if (load.library) return directFiles(require(load.library));
   const direct = load.direct ? fs.constants.O_DIRECT : 0;
   const { Mirror } = require('../../dist/index.js');
   return {

@@ -1,14 +1,11 @@
 // Opening a mirror of 4 TiB, closed cleanly and crashed: how long until copying begins, and how much memory. Sparse files
 // under loop devices: a file with holes is refused as an image, since a hole would have to be allocated in the middle of
 // a write; a device over one is the same to us as a thin volume.
-import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import process from 'node:process';
-import { findCommand } from '../../scripts/requirements.mjs';
 import { runJson } from '../child.mjs';
-import { onExit, retrySync } from '../cleanup.mjs';
+import { attachLoop, loopsMissing } from '../loop.mjs';
 import { spread } from '../statistics.mjs';
 import { crashUnderLoad, opener } from './crash.mjs';
 
@@ -28,14 +25,10 @@ export const openLarge = {
   slaves: 1,
   device: 'io_uring',
   sets: ['default'],
-  missing: () => {
-    if (process.getuid?.() !== 0) return 'loop devices need root';
-    return findCommand('losetup') ? null : 'losetup is not installed (package mount)';
-  },
+  missing: loopsMissing,
   run: runOpenLarge,
 };
 
-/** @returns {{ device: string, detach: () => void }} */
 function loopOverSparse(file) {
   const descriptor = openSync(file, 'wx');
   try {
@@ -43,9 +36,7 @@ function loopOverSparse(file) {
   } finally {
     closeSync(descriptor);
   }
-  const device = execFileSync('losetup', ['--find', '--show', '--direct-io=on', file], { encoding: 'utf8' }).trim();
-  const detach = onExit(`detach ${device}`, () => retrySync(() => execFileSync('losetup', ['--detach', device])));
-  return { device, detach };
+  return attachLoop(file);
 }
 
 async function runOpenLarge({ folder, settings, device, onRound }) {
