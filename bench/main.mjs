@@ -29,12 +29,23 @@ async function measure(one, places, settings) {
   return { id, title, device, ...result, durationMs: Math.round(performance.now() - began) };
 }
 
+/** What fails is told in the report, and does not take the figures of the others with it. */
+async function measureOrTell(one, places, settings) {
+  try {
+    return await measure(one, places, settings);
+  } catch (error) {
+    say(`  failed: ${error.message}`);
+    process.exitCode = 1;
+    return { kind: 'failed', id: one.id, title: one.title, why: error.message };
+  }
+}
+
 async function measureAll(chosen, settings) {
   const places = new Places(settings, say);
   const results = [];
   for (const [index, one] of chosen.entries()) {
     say(`[${index + 1}/${chosen.length}] ${one.title}`);
-    results.push(await measure(one, places, settings));
+    results.push(await measureOrTell(one, places, settings));
   }
   places.close();
   return results;

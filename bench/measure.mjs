@@ -76,7 +76,8 @@ export function summarize(row, results, absent) {
     for (const { latencies } of runs) all.add(latencies);
     contestants[name] = {
       ...Object.fromEntries(Object.entries(MEASURES).map(([measure, of]) => [measure, spread(runs.map(of))])),
-      curve: CURVE.map((q) => all.quantile(q)),
+      counted: all.total(),
+      curve: CURVE.map((q) => ({ share: q, us: all.quantile(q) })),
       coveredShare: coveredShareOf(runs),
       rounds: runs.map(withoutHistogram),
     };

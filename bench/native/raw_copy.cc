@@ -20,6 +20,7 @@
 namespace {
 
 constexpr std::size_t kPiece = 1024 * 1024;
+constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 
 double now_seconds() {
   timespec now{};
@@ -44,9 +45,14 @@ class Copy {
     const auto images = static_cast<unsigned>(files_.size());
     int error = io_uring_queue_init(lanes * images, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
     if (error < 0) fail("io_uring_queue_init", -error);
+    // Huge pages where the system gives them, as in raw_pair.cc.
     const std::size_t length = kPiece * lanes * images;
-    void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void* memory = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail("mmap", errno);
+    memory =
+        reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(memory) + kHugePage - 1) / kHugePage * kHugePage);
+    madvise(memory, length, MADV_HUGEPAGE);
+    std::memset(memory, 0, length);
     memory_ = static_cast<std::byte*>(memory);
   }
 
