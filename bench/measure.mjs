@@ -90,7 +90,7 @@ export function summarize(row, results, absent) {
   const figures = row.figures.map((figure) => {
     const against = figure.against ?? row.baseline;
     return {
-      what: `${WORDS[figure.measure]} of ${titleOf(against)}`,
+      what: `${WORDS[figure.measure]} vs. ${titleOf(against)}`,
       unit: 'ratio',
       ...figure,
       against,

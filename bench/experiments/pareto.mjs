@@ -89,7 +89,7 @@ export function summarizePoint(recoveryBudget, speeds, raw, crashes) {
 function figuresOf({ recoveryBudget, throughput, bytes }) {
   const name = `budget ${recoveryBudget / MiB} MiB`;
   return [
-    { what: `${name}: throughput of raw pair`, unit: 'ratio', value: throughput },
+    { what: `${name}: throughput vs. raw pair`, unit: 'ratio', value: throughput },
     { what: `${name}: re-copied after a kill`, unit: 'bytes', value: bytes, atMost: recoveryBudget },
   ];
 }

@@ -64,19 +64,19 @@ export function summarize(rounds, { recoveryBudget }) {
   const figures = [
     { what: 're-copied after the kill', unit: 'bytes', value: over((r) => r.bytesCovered), atMost: recoveryBudget },
     {
-      what: 'of what md re-copies by default (1,072 MB, measured elsewhere)',
+      what: 'the same vs. md by default (1,072 MB, measured elsewhere)',
       unit: 'ratio',
       value: over((r) => r.bytesCovered / MD_RECOPIED),
       atMost: 1 / 16,
     },
     {
-      what: 'copy rate of a plain O_DIRECT copy of the same pieces',
+      what: 'copy rate vs. a plain O_DIRECT copy of the same pieces',
       unit: 'ratio',
       value: over((r) => stepRate(r, 'copy') / rawRate(r.copy)),
       atLeast: 0.9,
     },
     {
-      what: 'copy rate of an O_DIRECT copy that compares first',
+      what: 'copy rate vs. an O_DIRECT copy that compares first',
       unit: 'ratio',
       value: over((r) => stepRate(r, 'copy') / rawRate(r.compared)),
     },

@@ -69,7 +69,9 @@ function figuresTable(results) {
     figures.map((figure, i) => {
       const name = i === 0 ? element('th', { rowspan: figures.length, scope: 'rowgroup' }, text(title)) : '';
       const bar = figure.unit === 'ratio' ? ratioBar(figure) : '<td></td>';
-      const cells = [figure.what, inWords(figure), target(figure)].map((cell) => element('td', {}, text(cell)));
+      const cells = [figure.what, inWords(figure), target(figure)].map((cell, at) =>
+        element('td', at > 0 ? { class: 'words' } : {}, text(cell)),
+      );
       return element(
         'tr',
         i === 0 ? { class: 'first' } : {},

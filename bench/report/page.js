@@ -124,8 +124,8 @@
         ctx.lineTo(at, scales.y.getPixelForValue(high));
         ctx.stroke();
         if (range) {
-          ctx.textAlign = 'left';
-          ctx.fillText(label, at + 9, scales.y.getPixelForValue((low + high) / 2) + 4);
+          ctx.textAlign = 'center';
+          ctx.fillText(label, at, scales.y.getPixelForValue(low) + 18);
         } else {
           ctx.textAlign = 'right';
           ctx.fillText(label, at - 6, chartArea.bottom - 10 - 18 * i);
@@ -141,9 +141,8 @@
         ctx.lineTo(at, scales.y.getPixelForValue(high));
         ctx.stroke();
         ctx.fillStyle = INK;
-        const right = at > chartArea.right - 110;
-        ctx.textAlign = right ? 'right' : 'left';
-        ctx.fillText(label, at + (right ? -9 : 9), scales.y.getPixelForValue(y) - 9);
+        ctx.textAlign = 'center';
+        ctx.fillText(label, at, Math.min(scales.y.getPixelForValue(high) - 6, scales.y.getPixelForValue(y) - 12));
       });
       ctx.restore();
     },

@@ -15,7 +15,7 @@ function bytes(value) {
 const significant = (value) => (Math.abs(value) >= 100 ? Math.round(value).toString() : value.toPrecision(2));
 
 const UNITS = {
-  ratio: (value) => (value !== 0 && Math.abs(value) < 0.1 ? value.toFixed(4) : value.toFixed(2)),
+  ratio: (value) => (value > 0 && value < 0.0995 ? value.toPrecision(2) : value.toFixed(2)),
   ms: (value) => `${significant(value)} ms`,
   us: (value) => `${significant(value)} us`,
   s: (value) => `${significant(value)} s`,
@@ -28,10 +28,16 @@ export function inUnit(value, unit) {
   return UNITS[unit](value);
 }
 
-/** @param {{ value: { minimum: number, median: number, maximum: number } | null, unit: string }} figure */
+/**
+ * Median and range, the unit once where it is the same.
+ * @param {{ value: { minimum: number, median: number, maximum: number } | null, unit: string }} figure
+ */
 export function inWords({ value, unit }) {
   if (!value) return '-';
-  const { minimum, median, maximum } = value;
-  if (minimum === maximum) return inUnit(median, unit);
-  return `${inUnit(median, unit)} (${inUnit(minimum, unit)} to ${inUnit(maximum, unit)})`;
+  const [minimum, median, maximum] = [value.minimum, value.median, value.maximum].map((one) => inUnit(one, unit));
+  if (minimum === maximum) return median;
+  const unitOf = (text) => text.split(' ')[1];
+  const same = unitOf(minimum) === unitOf(median) && unitOf(median) === unitOf(maximum);
+  const range = (same ? [minimum, maximum].map((text) => text.split(' ')[0]) : [minimum, maximum]).join(' to ');
+  return `${median} (${range})`;
 }
