@@ -27,6 +27,7 @@ Where
 Output
   --json FILE           every figure of every round
   --out DIR             result.json and report.html, one page with charts that needs nothing else
+  --from FILE           measures nothing: reports what --json or --out wrote earlier; may be repeated
   --help
 
 Exit codes: 0 done, 1 failed, 2 an option is wrong
@@ -51,6 +52,7 @@ const OPTIONS = {
   'destroy-data': { type: 'boolean' },
   json: { type: 'string' },
   out: { type: 'string' },
+  from: { type: 'string', multiple: true },
   help: { type: 'boolean', short: 'h' },
 };
 
@@ -138,6 +140,7 @@ export function parseArguments(words, { parseSize, temporaryFolder }) {
     devices,
     json: values.json ?? null,
     out: values.out ?? null,
+    from: values.from ?? [],
   };
 }
 

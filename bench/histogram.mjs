@@ -48,6 +48,14 @@ export class Histogram {
     return this.counts.reduce((sum, count) => sum + count, 0);
   }
 
+  /** Microseconds; null when nothing was recorded. */
+  mean() {
+    const total = this.total();
+    return total === 0
+      ? null
+      : this.counts.reduce((sum, count, bucket) => sum + count * microsecondsOf(bucket), 0) / total;
+  }
+
   /** Microseconds below which a share `q` of what was recorded lies; null when nothing was. */
   quantile(q) {
     const total = this.total();

@@ -64,7 +64,7 @@ function directoryFacts(directory) {
   const disk = source?.startsWith('/dev/')
     ? diskFacts(source.replace(/\[.*$/, ''))
     : { name: source ?? null, known: false };
-  return { path: directory, fileSystem: type ?? null, mountOptions: options ?? null, disk };
+  return { fileSystem: type ?? null, mountOptions: options ?? null, disk };
 }
 
 function virtualizationOf(cpuFlags) {
@@ -98,17 +98,18 @@ const yesNo = (value, yes, no, unknown) => (value === null || value === undefine
 /** One line in plain words. Pure. */
 export function diskInWords(disk) {
   if (!disk.known) return `${disk.name ?? 'an unknown disk'} (the kernel says nothing about it)`;
-  const kind = disk.virtual
-    ? 'a virtual disk'
-    : disk.inMemory
-      ? 'memory'
-      : yesNo(disk.rotational, 'rotating', 'not rotating', 'unknown kind');
+  const kind = disk.backingFile
+    ? `a loop device over ${disk.backingFile}`
+    : disk.virtual
+      ? 'a virtual disk'
+      : disk.inMemory
+        ? 'memory'
+        : yesNo(disk.rotational, 'rotating', 'not rotating', 'unknown kind');
   return [
     `${disk.name}${disk.model ? ` (${disk.model})` : ''}: ${kind}`,
     yesNo(disk.volatileCache, 'volatile cache', 'no volatile cache', 'cache unknown'),
     yesNo(disk.forceUnitAccess, 'FUA', 'no FUA (a durable write is a write and a flush)', 'FUA unknown'),
     `${disk.physicalBlockSize}-byte blocks`,
-    ...(disk.backingFile ? [`a loop device over ${disk.backingFile}`] : []),
   ].join(', ');
 }
 
@@ -129,5 +130,5 @@ export function machineInWords(machine) {
 }
 
 export function isBlockDevice(file) {
-  return statSync(file).isBlockDevice();
+  return statSync(file, { throwIfNoEntry: false })?.isBlockDevice() === true;
 }

@@ -1,13 +1,13 @@
 // npm run bench: what the mirror costs while it runs and what it copies after a crash, against others measured in the
 // same run. `npm run bench -- --help` says what can be asked for; docs/PERFORMANCE.md how it is measured.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { USAGE, UsageError, parseArguments, select } from './arguments.mjs';
 import { CATALOG, byPlace } from './catalog.mjs';
-import { describeMachine, machineInWords } from './machine.mjs';
+import { describeMachine, isBlockDevice, machineInWords } from './machine.mjs';
 import { Places } from './places.mjs';
 import { htmlReport } from './report/html.mjs';
 import { textReport } from './report/terminal.mjs';
@@ -42,6 +42,8 @@ async function measureOrTell(one, places, settings) {
 
 async function measureAll(chosen, settings) {
   const places = new Places(settings, say);
+  // What create refuses is refused before anything else is done, and ends the run.
+  if (settings.devices) await places.get({ place: 'images', slaves: 1 });
   const results = [];
   for (const [index, one] of chosen.entries()) {
     say(`[${index + 1}/${chosen.length}] ${one.title}`);
@@ -67,15 +69,38 @@ function writeReports(settings, document) {
   for (const file of written) console.log(`Written: ${file}`);
 }
 
+function refuseFiles(devices) {
+  for (const file of devices ? [devices.master, ...devices.slaves, devices.log] : []) {
+    if (isBlockDevice(file)) continue;
+    throw new UsageError(`${file} is no block device; for files leave out --master, --slave and --log`);
+  }
+}
+
+/** What the figures depend on; paths are nobody's business. */
+function toldOf({ set, only, device, recoveryBudget, rounds, seconds, warmUp, memorySeconds, size }) {
+  return { set, only, device, recoveryBudget, rounds, seconds, warmUp, memorySeconds, size };
+}
+
+/** Of several runs on one machine; what they were run with is told as it was in the first. */
+function reportAgain(settings) {
+  const documents = settings.from.map((file) => JSON.parse(readFileSync(file, 'utf8')));
+  return { ...documents[0], results: documents.flatMap(({ results }) => results) };
+}
+
+async function measureChosen(settings) {
+  const chosen = byPlace(select(CATALOG, settings));
+  if (chosen.length === 0) throw new UsageError(`no name holds '${settings.only.join("' or '")}'; --list shows them`);
+  refuseFiles(settings.devices);
+  const machine = describeMachine(settings);
+  say(machineInWords(machine).join('\n'));
+  return { machine, settings: toldOf(settings), results: await measureAll(chosen, settings) };
+}
+
 async function main() {
   const settings = parseArguments(process.argv.slice(2), { parseSize, temporaryFolder: os.tmpdir() });
   if (settings.help) return process.stdout.write(USAGE);
   if (settings.list) return CATALOG.forEach(({ id, title }) => console.log(`${id.padEnd(24)} ${title}`));
-  const chosen = byPlace(select(CATALOG, settings));
-  if (chosen.length === 0) throw new UsageError(`no name holds '${settings.only.join("' or '")}'; --list shows them`);
-  const machine = describeMachine(settings);
-  say(machineInWords(machine).join('\n'));
-  const document = { machine, settings, results: await measureAll(chosen, settings) };
+  const document = settings.from.length > 0 ? reportAgain(settings) : await measureChosen(settings);
   process.stdout.write(textReport(document));
   writeReports(settings, document);
 }

@@ -16,6 +16,7 @@ export const CURVE = [
 
 const MEASURES = {
   throughput: ({ operations, seconds }) => operations / seconds,
+  mean: ({ latencies }) => histogramOf(latencies).mean(),
   p50: ({ latencies }) => histogramOf(latencies).quantile(0.5),
   p99: ({ latencies }) => histogramOf(latencies).quantile(0.99),
   p999: ({ latencies }) => histogramOf(latencies).quantile(0.999),
