@@ -88,40 +88,55 @@ function freeMdNode() {
 
 const single = (place, device, size) => ({ ...place, images: [device], size });
 
+/** What was made is undone last first, also when making the rest of it fails. */
+function staged(make) {
+  const steps = [];
+  const undo = () => {
+    while (steps.length > 0) steps.pop()();
+  };
+  try {
+    return { place: make((step) => steps.push(step)), undo };
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}
+
 /** @returns {{ place: object, undo: () => void }} the place with the kernel's mirror as its one image */
 export function stageMd(place) {
-  const { devices, detach } = asDevices(place.images);
-  const node = freeMdNode();
-  // Undone in this order, also when creating fails half way: mdadm refuses to stop or wipe what is not there.
-  const undo = onExit(`stop ${node}`, () => {
-    if (existsSync(`/sys/block/${node.slice(5)}/md`))
-      retrySync(() => execFileSync('mdadm', ['--quiet', '--stop', node]));
-    succeeds('mdadm', ['--quiet', '--zero-superblock', ...devices]);
+  return staged((later) => {
+    const { devices, detach } = asDevices(place.images);
+    later(detach);
+    const node = freeMdNode();
+    const stop = () => {
+      // When making it failed half way there is nothing to stop, but perhaps something to wipe.
+      if (existsSync(`/sys/block/${node.slice('/dev/'.length)}/md`)) {
+        retrySync(() => execFileSync('mdadm', ['--quiet', '--stop', node], { stdio: 'pipe' }));
+      }
+      succeeds('mdadm', ['--quiet', '--zero-superblock', ...devices]);
+    };
+    later(onExit(`stop ${node}`, stop));
+    execFileSync('mdadm', mdCreateArguments(node, devices, place.size), { stdio: 'pipe' });
+    return single(place, node, place.size - MD_RESERVED);
   });
-  execFileSync('mdadm', mdCreateArguments(node, devices, place.size), { stdio: ['ignore', 'ignore', 'inherit'] });
-  return {
-    place: single(place, node, place.size - MD_RESERVED),
-    undo: () => {
-      undo();
-      detach();
-    },
-  };
 }
 
 export function stageDm(place) {
-  const { devices, detach } = asDevices(place.images);
-  const { path, position: offset, length } = place.rawLog;
-  const log = attachLoop(path, { offset, length });
-  const undo = onExit(`remove ${DM_NAME}`, () => {
-    if (existsSync(`/dev/mapper/${DM_NAME}`)) retrySync(() => execFileSync('dmsetup', ['remove', '--retry', DM_NAME]));
+  return staged((later) => {
+    const { devices, detach } = asDevices(place.images);
+    later(detach);
+    const { path, position: offset, length } = place.rawLog;
+    const log = attachLoop(path, { offset, length });
+    later(log.detach);
+    const remove = () => {
+      if (!succeeds('dmsetup', ['info', DM_NAME])) return;
+      retrySync(() => execFileSync('dmsetup', ['remove', '--retry', DM_NAME], { stdio: 'pipe' }));
+    };
+    later(onExit(`remove ${DM_NAME}`, remove));
+    const table = dmMirrorTable(devices, log.device, place.size);
+    execFileSync('dmsetup', ['create', DM_NAME, '--table', table], { stdio: 'pipe' });
+    // Where no udev runs, nobody else makes the node.
+    execFileSync('dmsetup', ['mknodes', DM_NAME], { stdio: 'pipe' });
+    return single(place, `/dev/mapper/${DM_NAME}`, place.size);
   });
-  execFileSync('dmsetup', ['create', DM_NAME, '--table', dmMirrorTable(devices, log.device, place.size)]);
-  return {
-    place: single(place, `/dev/mapper/${DM_NAME}`, place.size),
-    undo: () => {
-      undo();
-      log.detach();
-      detach();
-    },
-  };
 }
