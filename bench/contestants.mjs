@@ -148,8 +148,16 @@ function needsRawLog(place) {
 }
 
 /** @returns {string | null} why this contestant cannot run on that place */
-export function missing(name, place) {
-  return CONTESTANTS[name].missing?.(place) ?? null;
+export function missing(name, place, how = {}) {
+  return CONTESTANTS[name].missing?.(place, how) ?? null;
+}
+
+/** Those that no row of this machine can have, for the report: { name, why }. Looks, and changes nothing. */
+export function notHere(kind) {
+  const place = { kind, images: ['master', 'slave'], rawLog: {} };
+  return Object.keys(CONTESTANTS)
+    .map((name) => ({ name, why: missing(name, place, { mayLoad: false }) }))
+    .filter(({ why }) => why !== null);
 }
 
 export const titleOf = (name) => CONTESTANTS[name].title;

@@ -36,14 +36,15 @@ function toolMissing(command, packageName, place) {
   return findCommand(command) ? null : `${command} is not installed (package ${packageName})`;
 }
 
-export function mdMissing(place) {
-  loadModules(['md_mod', 'raid1']);
+/** @param {{ mayLoad?: boolean }} how whether the kernel's modules may be loaded to find out */
+export function mdMissing(place, { mayLoad = true } = {}) {
+  if (mayLoad) loadModules(['md_mod', 'raid1']);
   if (!existsSync('/proc/mdstat')) return 'this kernel has no md';
   return toolMissing('mdadm', 'mdadm', place);
 }
 
-export function dmMissing(place) {
-  loadModules(['dm_mod', 'dm_mirror']);
+export function dmMissing(place, { mayLoad = true } = {}) {
+  if (mayLoad) loadModules(['dm_mod', 'dm_mirror']);
   if (!/device-mapper/.test(readFileSync('/proc/devices', 'utf8'))) return 'this kernel has no device mapper';
   const why = toolMissing('dmsetup', 'dmsetup', place);
   if (why) return why;

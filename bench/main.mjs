@@ -7,6 +7,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { USAGE, UsageError, parseArguments, select } from './arguments.mjs';
 import { CATALOG, byPlace } from './catalog.mjs';
+import { notHere, titleOf } from './contestants.mjs';
 import { describeMachine, isBlockDevice, machineInWords } from './machine.mjs';
 import { Places } from './places.mjs';
 import { htmlReport } from './report/html.mjs';
@@ -93,7 +94,11 @@ async function measureChosen(settings) {
   refuseFiles(settings.devices);
   const machine = describeMachine(settings);
   say(machineInWords(machine).join('\n'));
-  return { machine, settings: toldOf(settings), results: await measureAll(chosen, settings) };
+  const absent = notHere(settings.devices ? 'devices' : 'files').map(({ name, why }) => ({
+    title: titleOf(name),
+    why,
+  }));
+  return { machine, settings: toldOf(settings), absent, results: await measureAll(chosen, settings) };
 }
 
 async function main() {

@@ -86,10 +86,12 @@ export function summarizePoint(recoveryBudget, speeds, raw, crashes) {
   };
 }
 
-function figuresOf({ recoveryBudget, throughput, bytes }) {
+function figuresOf({ recoveryBudget, throughput, bytes, liveIntents, firstByteMs }) {
   const name = `budget ${recoveryBudget / MiB} MiB`;
   return [
     { what: `${name}: throughput vs. raw pair`, unit: 'ratio', value: throughput },
     { what: `${name}: re-copied after a kill`, unit: 'bytes', value: bytes, atMost: recoveryBudget },
+    { what: `${name}: live intents`, unit: 'count', value: liveIntents },
+    { what: `${name}: until the first byte was served`, unit: 'ms', value: firstByteMs },
   ];
 }

@@ -190,19 +190,14 @@ function memorySection(chart) {
   return chart ? section('Memory', paragraph(text(chart.title)), canvas('memory', 240)) : '';
 }
 
-function skippedSection(results) {
-  const skipped = results.filter(({ kind }) => kind === 'skipped' || kind === 'failed');
-  if (skipped.length === 0) return '';
-  return section(
-    'Left out',
-    element(
-      'ul',
-      {},
-      ...skipped.map(({ kind, title, why }) =>
-        element('li', {}, text(`${kind === 'failed' ? 'Failed: ' : ''}${title}: ${why}`)),
-      ),
-    ),
-  );
+function skippedSection({ results, absent = [] }) {
+  const words = { skipped: 'Left out', failed: 'Failed' };
+  const lines = [
+    ...results.filter(({ kind }) => kind in words).map(({ kind, title, why }) => `${words[kind]}: ${title}: ${why}`),
+    ...absent.map(({ title, why }) => `Not on this machine: ${title}: ${why}`),
+  ];
+  if (lines.length === 0) return '';
+  return section('What is missing', element('ul', {}, ...lines.map((line) => element('li', {}, text(line)))));
 }
 
 const WORDS = `hot: the positions fit half of the recovery budget, so that nearly every write finds its portion covered by
@@ -230,7 +225,7 @@ export function htmlReport(document) {
     latencySection(charts.latency),
     memorySection(charts.memory),
     section('Everybody', contestantsTable(results)),
-    skippedSection(results),
+    skippedSection(document),
   ];
   // `<` written otherwise: no text inside can end the script element.
   const data = JSON.stringify(charts).replaceAll('<', '\\u003c');

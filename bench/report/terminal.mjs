@@ -73,10 +73,11 @@ export function contestantsTable(results) {
 }
 
 /** What was left out, and what the figures are. */
-function notes({ settings, results }) {
+function notes({ settings, results, absent = [] }) {
   return [
     ...results.filter(({ kind }) => kind === 'failed').map(({ title, why }) => `FAILED: ${title}: ${why}`),
     ...results.filter(({ kind }) => kind === 'skipped').map(({ title, why }) => `Left out: ${title}: ${why}`),
+    ...absent.map(({ title, why }) => `Not here: ${title}: ${why}`),
     `Medians of ${settings.rounds} rounds (and their range). covered: writes that needed no log write.`,
   ].join('\n');
 }

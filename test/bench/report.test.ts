@@ -51,6 +51,7 @@ const report = {
     date: '2026-01-02T03:04:05Z',
   },
   settings: { rounds: 5, seconds: 1, warmUp: 1, recoveryBudget: 64 * 2 ** 20, device: 'io_uring' },
+  absent: [{ title: 'somebody else', why: 'not installed' }],
   results: [
     rowOf('hot-1', 'hot, depth 1 </script><b>'),
     rowOf('hot-32', 'hot, depth 32'),
@@ -79,6 +80,7 @@ describe('on the terminal', () => {
     expect(text).toMatch(/md RAID1.*not here, this kernel has no md/);
     expect(text).toMatch(/Left out: on zram: it needs root/);
     expect(text).toMatch(/FAILED: the broken one: it broke/);
+    expect(text).toMatch(/Not here: somebody else: not installed/);
   });
 });
 

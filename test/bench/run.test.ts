@@ -1,10 +1,11 @@
 // The benchmark from end to end, as short as it can be: what it measures is worth nothing, that it measures is the test.
-import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
-import { describeUnless } from '../support/skip';
+import { describeUnless, notRoot } from '../support/skip';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
+import { root } from '../structure/support';
 import { type BenchOutcome, runBench } from './support';
 
 const SHORT = ['--rounds=1', '--seconds=0.1', '--warm-up=0.1'];
@@ -89,5 +90,35 @@ describeUnless(noLoopDevices, 'on devices', () => {
     } finally {
       execFileSync('umount', [at]);
     }
+  });
+});
+
+const noZram = notRoot ?? (existsSync('/sys/class/zram-control/hot_add') ? null : 'needs zram');
+
+describeUnless(noZram, 'devices in RAM', () => {
+  const zrams = (): string[] => readdirSync('/sys/block').filter((name) => name.startsWith('zram'));
+
+  test.each(['SIGTERM', 'SIGINT'] as const)('are gone when the run is ended by %s under load', async (signal) => {
+    const before = zrams();
+    const args = [path.join(root, 'bench', 'main.mjs'), '--only=zram-64', '--seconds=60', '--warm-up=0'];
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, TMPDIR: folder() },
+    });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    let said = '';
+    await new Promise<void>((resolve) => {
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+        if (said.includes('round 1')) resolve();
+      });
+    });
+    expect(zrams().length).toBe(before.length + 3);
+    // Its writer has the devices open by now, or is about to: both have to be undone.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    child.kill(signal);
+    expect(await ended).toBe(signal === 'SIGINT' ? 130 : 143);
+    expect(zrams()).toEqual(before);
+    expect(readdirSync(folder())).toEqual([]);
   });
 });
