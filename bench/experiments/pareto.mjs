@@ -9,7 +9,7 @@ import { crashUnderLoad, opener } from './crash.mjs';
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 const TIMEOUT_MS = 600_000;
-const FEW = [MiB, 64 * MiB, GiB];
+const FEW = [MiB, 64 * MiB, 256 * MiB];
 const MANY = [MiB, 4 * MiB, 16 * MiB, 64 * MiB, 256 * MiB, GiB, 4 * GiB];
 
 /**
