@@ -26,7 +26,7 @@ Where
 
 Output
   --json FILE           every figure of every round
-  --out DIR             result.json and report.html, one page with charts that needs nothing else
+  --out DIR             result.json, report.txt and report.html, one page with charts that needs nothing else
   --from FILE           measures nothing: reports what --json or --out wrote earlier; may be repeated
   --help
 

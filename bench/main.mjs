@@ -8,7 +8,7 @@ import process from 'node:process';
 import { USAGE, UsageError, parseArguments, select } from './arguments.mjs';
 import { CATALOG, byPlace } from './catalog.mjs';
 import { notHere, titleOf } from './contestants.mjs';
-import { describeMachine, isBlockDevice, machineInWords } from './machine.mjs';
+import { describeMachine, isBlockDevice } from './machine.mjs';
 import { Places } from './places.mjs';
 import { htmlReport } from './report/html.mjs';
 import { textReport } from './report/terminal.mjs';
@@ -65,6 +65,7 @@ function writeReports(settings, document) {
   if (settings.out) {
     mkdirSync(settings.out, { recursive: true });
     write(path.join(settings.out, 'result.json'), json);
+    write(path.join(settings.out, 'report.txt'), textReport(document));
     write(path.join(settings.out, 'report.html'), htmlReport(document));
   }
   for (const file of written) console.log(`Written: ${file}`);
@@ -93,7 +94,6 @@ async function measureChosen(settings) {
   if (chosen.length === 0) throw new UsageError(`no name holds '${settings.only.join("' or '")}'; --list shows them`);
   refuseFiles(settings.devices);
   const machine = describeMachine(settings);
-  say(machineInWords(machine).join('\n'));
   const absent = notHere(settings.devices ? 'devices' : 'files').map(({ name, why }) => ({
     title: titleOf(name),
     why,

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { inUnit, inWords } from './units.mjs';
 import { titleOf } from '../contestants.mjs';
+import { machineInWords } from '../machine.mjs';
 import { reached } from '../measure.mjs';
 
 const Table = createRequire(import.meta.url)('cli-table3');
@@ -85,5 +86,7 @@ function notes({ settings, results, absent = [] }) {
 export function textReport(document) {
   const { results } = document;
   const rows = results.some(({ kind }) => kind === 'row') ? [contestantsTable(results)] : [];
-  return `${[...rows, figuresTable(results), notes(document)].join('\n\n')}\n`;
+  const machine = machineInWords(document.machine).join('\n');
+  const plain = (text) => text.replace(/ +$/gm, '');
+  return `${[machine, ...rows, figuresTable(results), notes(document)].map(plain).join('\n\n')}\n`;
 }

@@ -76,6 +76,11 @@ describe('on the terminal', () => {
     expect(text).toMatch(/median latency vs\. raw pair +1\.10 \(1\.00 to 1\.20\) +at most 1\.18 +reached/);
   });
 
+  test('the machine stands first, and that its disk is virtual', () => {
+    expect(text).toMatch(/^A processor, 2 cores, 8 GiB, virtual machine \(kvm\)\n/);
+    expect(text).toMatch(/^The disk is virtual/m);
+  });
+
   test('who was not there, what was left out and what failed is said', () => {
     expect(text).toMatch(/md RAID1.*not here, this kernel has no md/);
     expect(text).toMatch(/Left out: on zram: it needs root/);
