@@ -12,7 +12,7 @@ void Explorer::crash(const Life& life, unsigned depth) {
 }
 
 void Explorer::crash_point(const Life& life, LostCaches lost, unsigned depth) {
-  if (verdict_.failed) return;
+  if (ends()) return;
   const CrashPoint point(life.machine(), lost);
   const Promise promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
   const std::uint64_t model = life.model().hash(promise);
@@ -22,15 +22,14 @@ void Explorer::crash_point(const Life& life, LostCaches lost, unsigned depth) {
     CrashPoint::Choice choice = point.nothing();
     do {
       try_state(life, point, choice, lost, depth);
-    } while (!verdict_.failed && point.advance(choice));
+    } while (!ends() && point.advance(choice));
     return;
   }
   sampled_ = true;
   Random random(point.signature());
   try_state(life, point, point.nothing(), lost, depth);
   try_state(life, point, point.everything(), lost, depth);
-  for (std::uint64_t i = 2; i < limit && !verdict_.failed; ++i)
-    try_state(life, point, point.drawn(random), lost, depth);
+  for (std::uint64_t i = 2; i < limit && !ends(); ++i) try_state(life, point, point.drawn(random), lost, depth);
 }
 
 void Explorer::crash_once(const Life& life, LostCaches lost, Random& random) {
@@ -40,7 +39,8 @@ void Explorer::crash_once(const Life& life, LostCaches lost, Random& random) {
 
 void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost,
                          unsigned depth) {
-  if (verdict_.failed) return;
+  if (go_on_ && !go_on_()) cut_off_ = true;
+  if (ends()) return;
   Expectation expectation = life.expectation();
   expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
   expectation.may_be_live = life.may_be_live();
@@ -75,7 +75,7 @@ void Explorer::recover(const Life& before, Disks disks, const Expectation& expec
   const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;
   Life life(world_, geometry_, std::move(disks), before.model(), plan, expectation, before.number() + 1, oldest_first,
             verdict_);
-  while (!verdict_.failed && life.step()) {
+  while (!ends() && life.step()) {
     if (cut) crash(life, depth - 1);
   }
 }
