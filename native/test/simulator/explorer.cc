@@ -72,6 +72,7 @@ void Explorer::recover(const Life& before, Disks disks, const Expectation& expec
   OldestFirst oldest_first;
   LifePlan plan;
   plan.verify = state % 16 == 0;
+  plan.impatient = state % 16 == 1;
   const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;
   Life life(world_, geometry_, std::move(disks), before.model(), plan, expectation, before.number() + 1, oldest_first,
             verdict_);
