@@ -3,7 +3,7 @@
  * here depends on the speed of the machine but how long it takes.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -101,6 +101,13 @@ describe('the crash certificate', () => {
       expect.stringContaining('2 slaves, 3 writes'),
     ]);
     for (const small of certificate.exhausted) expect(small).toMatchObject({ everyOrder: true, everySubset: true });
+  });
+
+  test('no header asks for a mutation: the two builds share all objects but those of the core', () => {
+    const core = path.join(root, 'native', 'core');
+    const headers = readdirSync(core).filter((file) => file.endsWith('.h') && file !== 'mutation.h');
+    expect(headers.length).toBeGreaterThan(10);
+    expect(headers.filter((file) => readFileSync(path.join(core, file), 'utf8').includes('mutat'))).toEqual([]);
   });
 
   test('is told to people with the same figures', () => {

@@ -89,14 +89,12 @@ std::string small_of(const Certificate& certificate) {
   const std::string head =
       row({"configuration", "recoveries cut", "orders", "new crash states"}) + "| --- | --- | ---: | ---: |\n";
   std::string text =
-      "\n## Exhausted\n\nOf these configurations everything was tried: every order in which requests may complete; at "
-      "every event a loss of power and a death of the process; at each of them every subset of the sectors that were "
-      "in "
-      "flight or unflushed; and from each state the recovery to its end. Where recoveries were cut, the same was done "
-      "at "
-      "every event of the recovery, and the recovery after that ran to its end. States that an earlier line had met "
-      "are "
-      "not counted again.\n\n";
+      "\n## Exhausted\n\n"
+      "Of these configurations everything was tried: every order in which the requests of the running mirror may "
+      "complete; at every event, those of the opening and the closing included, a loss of power and a death of the "
+      "process; at each of them every subset of the sectors that were in flight or unflushed; and from each state the "
+      "recovery to its end. Where recoveries were cut, the same was done at every event of the recovery, and the "
+      "recovery after that ran to its end. States that an earlier line had met are not counted again.\n\n";
   text += exhausted.empty() ? "None.\n" : head + exhausted;
   if (!begun.empty()) text += "\nBegun, and not exhausted when the time was up:\n\n" + head + begun;
   return text;

@@ -46,8 +46,13 @@ class Explorer {
   bool ends() const { return verdict_.failed || cut_off_; }
   void crash(const Life& life, unsigned depth);
   void crash_point(const Life& life, LostCaches lost, unsigned depth);
-  void try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost,
-                 unsigned depth);
+  struct Promises {
+    Expectation expectation;
+    std::uint64_t hash;
+  };
+  Promises promises_after(const Life& life, LostCaches lost) const;
+  void try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, const Promises& promises,
+                 LostCaches lost, unsigned depth);
   void recover(const Life& before, Disks disks, const Expectation& expectation, std::uint64_t state, unsigned depth);
   void count_cases(const Model& model, const Disks& disks);
   void note(const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost);
