@@ -108,8 +108,7 @@ CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a,
   if (a_whole) check_block(seal, copy_a, &a);
   if (b_whole) check_block(seal, copy_b, &b);
   if (a_whole && b_whole) {
-    const bool equal =
-        copy_a.size() == copy_b.size() && std::memcmp(copy_a.data(), copy_b.data(), copy_a.size()) == 0;
+    const bool equal = copy_a.size() == copy_b.size() && std::memcmp(copy_a.data(), copy_b.data(), copy_a.size()) == 0;
     if (a.update == b.update && !equal) {
       why = seal.damaged;
       return CopyChoice::neither;
