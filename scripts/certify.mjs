@@ -1,5 +1,6 @@
 // `npm run certify [-- --seconds N --seed S --out DIR]`: builds the simulator twice, as the core ships and with its
-// mutations, and writes the certificate. `-- --replay CASE [--mutation NAME]` does one case again, with its history.
+// mutations, and writes the certificate. `-- --share` is a fixed piece of it, the same on a slow machine as on a fast one.
+// `-- --replay CASE [--mutation NAME]` does one case again, with its history.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { buildFolder } from './cmake.mjs';
 import { root, run as runOrExit } from './support.mjs';
 
-const usage = `usage: npm run certify [-- --seconds N] [--seed S] [--out DIR] [--no-mutations]
+const usage = `usage: npm run certify [-- --seconds N] [--seed S] [--out DIR] [--share] [--no-mutations]
        npm run certify -- --replay CASE [--mutation NAME]`;
 
 function parse() {
@@ -16,6 +17,7 @@ function parse() {
     seconds: { type: 'string', default: '600' },
     seed: { type: 'string', default: '1' },
     out: { type: 'string', default: path.join(root, 'build', 'certificate') },
+    share: { type: 'boolean', default: false },
     'no-mutations': { type: 'boolean', default: false },
     replay: { type: 'string' },
     mutation: { type: 'string' },
@@ -66,6 +68,8 @@ const args = [
   '--commit',
   commit(),
 ];
+// The small configurations and seeds of a share: seconds, on any machine of today.
+if (values.share) args.push('--small', '4', '--seeds', '300');
 if (!values['no-mutations']) args.push('--mutated-program', program('certify_mutated'));
 console.log(`the certificate goes to ${out}`);
 run('certify', args);

@@ -5,6 +5,7 @@
 //   asan    the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 //   tsan    the native tests under ThreadSanitizer
 //   certify the simulator's programs, beside the native tests
+//   replay  what records the writes of a real mirror, beside them too
 import { availableParallelism } from 'node:os';
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -19,6 +20,7 @@ const flavours = {
   asan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=address,undefined'], target: 'blockmirror_tests' },
   tsan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=thread'], target: 'blockmirror_tests' },
   certify: { arguments: [], target: 'certificate', folder: 'native' },
+  replay: { arguments: [], target: 'record_writes', folder: 'native' },
 };
 
 const flavourNames = Object.keys(flavours);

@@ -1,6 +1,6 @@
 // What has to be on the machine, for what, and how it is recognised. By files and commands, not by a package manager's
 // word: the same list serves machines without apt. Node builtins only.
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 
@@ -30,6 +30,18 @@ const staticLibrary = (name) => () =>
     ['/usr/lib', '/usr/local/lib'].some((folder) => existsSync(path.join(folder + suffix, name))),
   );
 
+const entries = (folder) => (existsSync(folder) ? readdirSync(folder).map((name) => path.join(folder, name)) : []);
+// Debian has one folder of LLVM a version, others have clang's own.
+const libFuzzer = () =>
+  entries('/usr/lib')
+    .filter((folder) => path.basename(folder).startsWith('llvm-'))
+    .map((folder) => path.join(folder, 'lib', 'clang'))
+    .concat('/usr/lib/clang', '/usr/lib64/clang')
+    .flatMap(entries)
+    .flatMap((version) => entries(path.join(version, 'lib')))
+    .flatMap(entries)
+    .some((file) => /^libclang_rt\.fuzzer(-\w+)?\.a$/.test(path.basename(file)));
+
 /** package: Debian's name. what: for those who have to find it elsewhere. */
 const requirements = {
   build: [
@@ -49,14 +61,19 @@ const requirements = {
     { package: 'binutils', what: 'objdump and strip (binutils)', present: command('objdump') },
     { package: 'git', what: 'git', present: command('git') },
   ],
+  fuzz: [
+    { package: 'clang', what: 'clang 14 or newer', present: command('clang++', 'clang++-14') },
+    { package: 'libclang-rt-14-dev', what: "clang's runtime with libFuzzer", present: libFuzzer },
+  ],
   lint: [{ package: 'clang-format', what: 'clang-format 14', present: command('clang-format-14', 'clang-format') }],
 };
 
 const purposes = {
   build: ['build'],
   test: ['build', 'test'],
+  fuzz: ['build', 'test', 'fuzz'],
   lint: ['lint'],
-  all: ['build', 'test', 'lint'],
+  all: ['build', 'test', 'fuzz', 'lint'],
 };
 
 export const purposeNames = Object.keys(purposes);

@@ -1,7 +1,7 @@
 // Makes a checkout ready, and does nothing when it is: Debian packages, node_modules, the addon, dist/.
 // `npm run demo`, `npm test` and the others run it first, so that nothing has to be installed or built before them.
 //
-//   node scripts/setup.mjs build | test | lint | all
+//   node scripts/setup.mjs build | test | fuzz | lint | all
 //
 // Every step is skipped by content: the packages by the files they bring, node_modules by the lock file, the builds by
 // a hash over their inputs. Node builtins only; node_modules may not exist yet.

@@ -1,6 +1,6 @@
 #include "block_seal.h"
 
-#include <algorithm>
+#include <cstring>
 
 namespace blockmirror {
 namespace {
@@ -108,7 +108,8 @@ CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a,
   if (a_whole) check_block(seal, copy_a, &a);
   if (b_whole) check_block(seal, copy_b, &b);
   if (a_whole && b_whole) {
-    if (a.update == b.update && !std::equal(copy_a.begin(), copy_a.end(), copy_b.begin(), copy_b.end())) {
+    const bool equal = copy_a.size() == copy_b.size() && std::memcmp(copy_a.data(), copy_b.data(), copy_a.size()) == 0;
+    if (a.update == b.update && !equal) {
       why = seal.damaged;
       return CopyChoice::neither;
     }

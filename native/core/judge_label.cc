@@ -81,11 +81,13 @@ Code judge_generation(const Superblock& superblock, const Label& label) {
   const Generation &of_log = superblock.generation, &of_label = label.generation;
   if (of_label.counter == of_log.counter) return of_label.id == of_log.id ? Code::ok : Code::DIVERGED;
   if (of_label.counter > of_log.counter) {
+    if (mutated(Mutation::accept_older_log_generation)) return Code::ok;
     const bool descends = is_known(of_label, label.history, of_log) || precedes_full_history(label.history, of_log);
     return descends ? Code::STALE_LOG : Code::DIVERGED;
   }
   const bool is_parent = of_label.id == of_log.parent && of_label.counter + 1 == of_log.counter;
   if (is_parent && superblock.lifecycle != Lifecycle::sealed) return Code::ok;
+  if (mutated(Mutation::accept_older_generation)) return Code::ok;
   const bool left_behind =
       is_known(of_log, superblock.history, of_label) || precedes_full_history(superblock.history, of_label);
   return left_behind ? Code::STALE_IMAGE : Code::DIVERGED;

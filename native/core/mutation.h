@@ -23,13 +23,15 @@ namespace blockmirror {
   X(acknowledge_after_log_failure, "a write is acknowledged although the log failed")                         \
   X(recover_wrong_direction, "recovery copies from the slave to the master")                                  \
   X(drop_last_sector, "recovery leaves out the last sector of an extent")                                     \
-  X(skip_recovery, "an unclean mirror is opened without recovery")                                            \
+  X(skip_recovery, "an unclean mirror is opened without recovery: the next write's record retires its debt")  \
+  X(debt_retired_uncopied, "recovery's debt is retired although it was not copied")                           \
   X(debt_retired_early, "recovery's debt is retired before the slaves are flushed")                           \
   X(read_before_master_flush, "the master is not flushed before it is read")                                  \
   X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
   X(skip_torn_check, "a torn record is taken for a whole one")                                                \
   X(overlook_damage, "a record that cannot be read is overlooked")                                            \
   X(trust_retired_record, "retired records count as live")                                                    \
+  X(trust_stale_record, "a record of the last lap counts as the one that its slot owes")                      \
   X(forget_live_record, "the oldest live record is overlooked")                                               \
   X(unlock_early, "overlapping writes do not exclude each other")                                             \
   X(carry_nothing, "a slot of the ring is reused without carrying forward what is live in it")                \
@@ -40,6 +42,8 @@ namespace blockmirror {
   X(labels_not_opened, "the labels do not get the new incarnation")                                           \
   X(accept_older_opening, "an image that missed an opening is accepted")                                      \
   X(accept_older_log, "a log that is behind its images is accepted")                                          \
+  X(accept_older_generation, "an image that missed generations is accepted")                                  \
+  X(accept_older_log_generation, "a log that missed a generation is accepted")                                \
   X(labels_share_number, "two contents of a label carry the same update number")                              \
   X(label_numbers_forgotten, "an opening numbers labels without having looked at theirs")
 

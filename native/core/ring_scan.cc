@@ -168,6 +168,7 @@ Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const
   }
   if (found.newest > owed)
     return {Verdict::damage, "overwritten while it still counted, or from beyond the window in flight"};
+  if (complete && found.newest < owed && mutated(Mutation::trust_stale_record)) return {Verdict::live, ""};
   if (complete && found.newest == owed && (!retired || mutated(Mutation::trust_retired_record)))
     return {Verdict::live, ""};
   if (retired) return {Verdict::retired, ""};

@@ -352,7 +352,8 @@ Task<Status> Session::recover_retire(RecoverySummary summary) {
   const Status refused = s.may_step({Phase::recovering, Phase::formatting});
   if (!refused.ok()) co_return refused;
   // A copy under way would still write when ordinary writes do, and hold no range.
-  if (s.steps_in_flight > 0 || !s.recovery->may_retire()) co_return wrong_phase();
+  const bool paid = s.recovery->may_retire() || mutated(Mutation::debt_retired_uncopied);
+  if (s.steps_in_flight > 0 || !paid) co_return wrong_phase();
   Step step(s.steps_in_flight, s.steps_ended);
   s.retiring_debt = true;
   const Status status = co_await s.pay_debt(std::move(summary));

@@ -61,7 +61,7 @@ describeUnless(noLoopDevices, 'the write stream of a real mirror, replayed to it
     const devices = [log, master, slave].map((device) => device.path);
     blockmirror('create', '--log', log.path, '--master', master.path, '--slave', slave.path, '--overwrite-signature');
     const states = devices.map((device) => readFileSync(device));
-    spawnSync(process.execPath, ['scripts/cmake.mjs', 'certify'], { cwd: root, stdio: 'inherit' });
+    spawnSync(process.execPath, ['scripts/cmake.mjs', 'replay'], { cwd: root, stdio: 'inherit' });
     const file = path.join(folder(), 'recording');
     execFileSync(path.join(root, 'build', 'native', 'record_writes'), [file, String(seed), ...devices]);
     const entries = parse(readFileSync(file));

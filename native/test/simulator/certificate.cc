@@ -1,3 +1,4 @@
+// The certificate as JSON, for programs; certificate_markdown.cc is for people.
 #include "certificate.h"
 
 #include <algorithm>
@@ -99,33 +100,23 @@ std::string json_of_mutations(const Certificate& certificate) {
   return list.end();
 }
 
-std::string json_of(const Exhausted& exhausted) {
+std::string json_of(const SmallResult& small) {
   List list('{', '}', "    ");
-  list.add("configuration", quoted(exhausted.name));
-  list.add("orders", exhausted.orders);
-  list.add("newCrashStates", exhausted.crash_states);
-  list.add("everyOrder", exhausted.every_order ? "true" : "false");
-  list.add("everySubset", exhausted.every_subset ? "true" : "false");
+  list.add("configuration", quoted(small.name));
+  list.add("recoveriesCut", quoted(small.recoveries_cut));
+  list.add("orders", small.orders);
+  list.add("newCrashStates", small.crash_states);
+  list.add("everyOrder", small.every_order ? "true" : "false");
+  list.add("everySubset", small.every_subset ? "true" : "false");
   return list.end();
 }
 
-std::string row(const std::string& name, std::uint64_t value) {
-  return "| " + name + " | " + std::to_string(value) + " |\n";
-}
-
-std::string markdown_of_failures(const Certificate& certificate) {
-  if (certificate.failures.empty()) return "## Failures\n\nNone.\n";
-  std::string text = "## Failures\n";
-  for (const FailedCase& failed : certificate.failures) {
-    const std::string again = failed.shrunk.empty() ? failed.test_case : failed.shrunk;
-    text += "\n### " + failed.failure.oracle + ": " + failed.failure.words +
-            "\n\nAgain: `npm run certify -- --replay " + again + "` (found as " + failed.test_case + ")\n\n```\n";
-    for (const std::string& line : failed.plan) text += line + "\n";
-    text += "---\n";
-    for (const std::string& line : failed.failure.history) text += line + "\n";
-    text += "```\n";
+std::string json_of_small(const Certificate& certificate, bool exhausted) {
+  List list('[', ']', "  ");
+  for (const SmallResult& small : certificate.small) {
+    if (small.exhausted() == exhausted) list.add(json_of(small));
   }
-  return text;
+  return list.end();
 }
 
 }  // namespace
@@ -139,8 +130,6 @@ std::string to_json(const Certificate& certificate) {
   const Counts& counts = certificate.counts;
   List faults('{', '}', "  ");
   for (std::size_t i = 0; i < kFaults; ++i) faults.add(camel(kFaultNames[i]), counts.faults[i]);
-  List exhausted('[', ']', "  ");
-  for (const Exhausted& one : certificate.exhausted) exhausted.add(json_of(one));
   List failures('[', ']', "  ");
   for (const FailedCase& failed : certificate.failures) failures.add(json_of(failed));
   List list('{', '}', "");
@@ -162,54 +151,11 @@ std::string to_json(const Certificate& certificate) {
   list.add("exploringProcessorSeconds", number(certificate.exploring_processor_seconds));
   list.add("cases", json_of(counts.cases));
   list.add("faults", faults.end());
-  list.add("exhausted", exhausted.end());
+  list.add("exhausted", json_of_small(certificate, true));
+  list.add("begun", json_of_small(certificate, false));
   if (certificate.mutations_tried) list.add("mutations", json_of_mutations(certificate));
   list.add("failures", failures.end());
   return list.end() + "\n";
-}
-
-std::string to_markdown(const Certificate& certificate) {
-  const Counts& counts = certificate.counts;
-  std::string text = "# Crash certificate of blockmirror " + certificate.version + "\n\nCommit " + certificate.commit +
-                     ". " + (certificate.good() ? "Nothing was found." : "**Not good: see the end.**") +
-                     " How to read it: docs/TESTING.md.\n\n| what | how often |\n|---|---:|\n";
-  text += row("distinct crash states", counts.crash_states);
-  text += row("of them from a crash in a recovery", counts.recovery_crash_states);
-  text += row("recoveries", counts.recoveries);
-  text += row("full compares after damage", counts.full_compares);
-  text += row("older copies refused", counts.refused);
-  text += row("openings", counts.lives);
-  text += row("events", counts.events);
-  text += "| seeds | " + std::to_string(certificate.seeds) + " from " + std::to_string(certificate.first_seed) + " |\n";
-  text += "| seconds | " + number(certificate.seconds) + " (processor: " + number(certificate.processor_seconds) +
-          ", exploring alone: " + number(certificate.exploring_processor_seconds) + ") |\n";
-  text +=
-      "\n## The four cases of claim 1\n\nBy write that a crash interrupted, and slave.\n\n| case | how often "
-      "|\n|---|---:|\n";
-  text += row("slave updated, master not", counts.cases.slave_ahead);
-  text += row("neither", counts.cases.neither);
-  text += row("both", counts.cases.both);
-  text += row("master updated, slave not", counts.cases.master_ahead);
-  text += row("one of them in part", counts.cases.torn);
-  text += "\n## Faults\n\n| fault | how often |\n|---|---:|\n";
-  for (std::size_t i = 0; i < kFaults; ++i) text += row(std::string(kFaultWords[i]), counts.faults[i]);
-  text +=
-      "\n## Exhausted\n\n| configuration | orders | new crash states | every order | every subset "
-      "|\n|---|---:|---:|---|---|\n";
-  for (const Exhausted& one : certificate.exhausted) {
-    text += "| " + one.name + " | " + std::to_string(one.orders) + " | " + std::to_string(one.crash_states) + " | " +
-            (one.every_order ? "yes" : "no") + " | " + (one.every_subset ? "yes" : "no") + " |\n";
-  }
-  if (certificate.mutations_tried) {
-    text += "\n## Mutations\n\n" + std::to_string(certificate.caught()) + " of " +
-            std::to_string(certificate.mutations.size()) +
-            " caught.\n\n| mutation | caught by | case | what was seen |\n|---|---|---|---|\n";
-    for (const CaughtMutation& mutation : certificate.mutations) {
-      text += "| " + mutation.words + " | " + (mutation.caught ? mutation.oracle : "**not caught**") + " | " +
-              mutation.test_case + " | " + mutation.reason + " |\n";
-    }
-  }
-  return text + "\n" + markdown_of_failures(certificate);
 }
 
 }  // namespace blockmirror::simulator

@@ -25,12 +25,15 @@ struct CaughtMutation {
   double seconds = 0;
 };
 
-struct Exhausted {
+// What was tried of a small configuration. Exhausted: every order of completions, and at every crash every subset.
+struct SmallResult {
   std::string name;
+  std::string recoveries_cut;
   std::uint64_t orders = 0;
   std::uint64_t crash_states = 0;
   bool every_order = false;
   bool every_subset = false;
+  bool exhausted() const { return every_order && every_subset; }
 };
 
 struct Certificate {
@@ -42,7 +45,7 @@ struct Certificate {
   double processor_seconds = 0;
   double exploring_processor_seconds = 0;  // without the mutations
   Counts counts;
-  std::vector<Exhausted> exhausted;
+  std::vector<SmallResult> small;
   bool mutations_tried = false;
   std::vector<CaughtMutation> mutations;
   std::vector<FailedCase> failures;

@@ -5,11 +5,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <optional>
 
 #include "certificate.h"
 #include "mutation_hunt.h"
@@ -21,7 +23,8 @@ namespace {
 struct Options {
   double seconds = 60;
   std::uint64_t seed = 1;
-  std::uint64_t seeds = 0;  // 0: as many as the time allows
+  std::optional<std::size_t> small;    // configurations; none: as many as half of the time allows
+  std::optional<std::uint64_t> seeds;  // none: as many as the time allows
   std::string out;
   std::string replay;
   std::string version = "unknown";
@@ -47,6 +50,7 @@ double wall_seconds() {
 
 // What the exploring child tells its parent even when it dies.
 struct Findings {
+  std::atomic<std::uint64_t> crash_states_now{0};
   Counts counts;
   std::uint64_t seeds = 0;
   struct Small {
@@ -56,31 +60,40 @@ struct Findings {
   unsigned small_done = 0;
 };
 
-// Small configurations first, up to a third of the time; seeds for the rest.
+constexpr unsigned kFixedWorkSeconds = 4 * 3600;  // where a number was asked for: only what hangs takes longer
+constexpr double kSecondsBetweenLines = 60;
+
+// Small configurations first, up to half of the time; seeds for the rest. What was asked for by number is done whatever
+// the machine is busy with; so is the first small configuration: a certificate without it says little.
 void explore(const Options& options, double until, Findings& findings, Progress& progress) {
   static Verdict verdict;
   HashSet states;
   const double begun = wall_seconds();
-  const double small_until = begun + (until - begun) / 3;
+  const double small_until = begun + (until - begun) / 2;
   const std::vector<Configuration> configurations = small_configurations();
-  for (std::size_t i = 0; i < configurations.size() && (i == 0 || wall_seconds() < small_until); ++i) {
+  const std::size_t count = std::min(options.small.value_or(configurations.size()), configurations.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto go_on = [&] {
+      findings.crash_states_now = verdict.counts.crash_states;
+      return i == 0 || options.small.has_value() || wall_seconds() < small_until;
+    };
+    if (!go_on()) break;
     progress.begin("small:" + std::to_string(i), verdict);
     const std::uint64_t before = verdict.counts.crash_states;
-    // The first takes seconds and is exhausted whatever the machine is busy with: a certificate without it says little.
-    const auto go_on = [&] { return i == 0 || wall_seconds() < small_until; };
     const SmallRun run = run_small(configurations[i], states, verdict, go_on);
     findings.small[i] = {run, verdict.counts.crash_states - before};
     findings.small_done = static_cast<unsigned>(i + 1);
     findings.counts = verdict.counts;
     if (verdict.failed) return;
   }
-  for (std::uint64_t seed = options.seed; wall_seconds() < until; ++seed) {
-    if (options.seeds != 0 && findings.seeds == options.seeds) break;
+  const auto more_seeds = [&] { return options.seeds ? findings.seeds < *options.seeds : wall_seconds() < until; };
+  for (std::uint64_t seed = options.seed; more_seeds(); ++seed) {
     const SeedCase seed_case{seed, {}};
     progress.begin(text_of(seed_case), verdict);
     run_seed(seed_case, states, verdict);
     ++findings.seeds;
     findings.counts = verdict.counts;
+    findings.crash_states_now = verdict.counts.crash_states;
     if (verdict.failed) return;
   }
 }
@@ -145,15 +158,26 @@ int certify(const Options& options) {
   if (shared == MAP_FAILED) return 1;
   auto& findings = *new (shared) Findings;
   const double before = processor_seconds(RUSAGE_CHILDREN);
-  const unsigned limit = static_cast<unsigned>(options.seconds) * 2 + 600;
-  const Outcome outcome = run_isolated([&](Progress& progress) { explore(options, until, findings, progress); }, limit);
+  const unsigned limit =
+      options.small || options.seeds ? kFixedWorkSeconds : static_cast<unsigned>(options.seconds) * 2 + 600;
+  double next_line = wall_seconds() + kSecondsBetweenLines;
+  const auto tell = [&] {
+    if (wall_seconds() < next_line) return;
+    next_line += kSecondsBetweenLines;
+    std::printf("after %3.0f s: %llu distinct crash states\n", wall_seconds() - begun,
+                static_cast<unsigned long long>(findings.crash_states_now));
+    std::fflush(stdout);
+  };
+  const auto work = [&](Progress& progress) { explore(options, until, findings, progress); };
+  const Outcome outcome = run_isolated(work, limit, tell);
   certificate.exploring_processor_seconds = processor_seconds(RUSAGE_CHILDREN) - before;
   certificate.counts = findings.counts;
   certificate.seeds = findings.seeds;
   const std::vector<Configuration> configurations = small_configurations();
   for (unsigned i = 0; i < findings.small_done; ++i) {
     const auto& [run, states] = findings.small[i];
-    certificate.exhausted.push_back({configurations[i].name, run.orders, states, run.every_order, run.every_subset});
+    certificate.small.push_back({configurations[i].name, configurations[i].recoveries_cut(), run.orders, states,
+                                 run.every_order, run.every_subset});
   }
   if (outcome.timed_out)
     certificate.failures.push_back({outcome.where, "", {"progress", "the run does not end", {}}, {}});
@@ -188,8 +212,10 @@ int replay_and_print(const std::string& test_case) {
 int usage() {
   std::fprintf(
       stderr,
-      "usage: certify [--seconds N] [--seed S] [--seeds N] [--out DIR] [--replay CASE] [--version V] [--commit C]\n"
-      "               [--mutated-program PATH [--mutation NAME]]\n");
+      "usage: certify [--seconds N] [--seed S] [--small N] [--seeds N] [--out DIR] [--version V] [--commit C]\n"
+      "               [--mutated-program PATH [--mutation NAME]]\n"
+      "       certify --replay CASE [--mutation NAME]\n"
+      "       certify --hunt NAME|all\n");
   return 2;
 }
 
@@ -206,6 +232,8 @@ int run(int count, char** arguments) {
       options.seconds = std::atof(value.c_str());
     else if (name == "--seed")
       options.seed = std::strtoull(value.c_str(), nullptr, 10);
+    else if (name == "--small")
+      options.small = std::strtoull(value.c_str(), nullptr, 10);
     else if (name == "--seeds")
       options.seeds = std::strtoull(value.c_str(), nullptr, 10);
     else if (name == "--out")

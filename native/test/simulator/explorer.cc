@@ -11,40 +11,53 @@ void Explorer::crash(const Life& life, unsigned depth) {
     crash_point(life, 1u << disk, depth);
 }
 
+// What a recovery after that crash will be held to. Equal disks are recovered again under other promises.
+Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) const {
+  Promises promises{life.expectation(), 0};
+  Expectation& expectation = promises.expectation;
+  expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+  expectation.may_be_live = life.may_be_live();
+  expectation.damage_expected = false;
+  std::uint64_t hash = life.model().hash(expectation.promise);
+  for (std::size_t block = 0; block < expectation.may_be_live.size(); ++block) {
+    if (expectation.may_be_live[block]) hash ^= mix_hash(block + 1);
+  }
+  const unsigned flags = (expectation.damage_possible ? 1u : 0u) | (expectation.refusal_expected ? 2u : 0u) |
+                         (expectation.refusal_possible ? 4u : 0u);
+  promises.hash = mix_hash(hash + flags);
+  return promises;
+}
+
 void Explorer::crash_point(const Life& life, LostCaches lost, unsigned depth) {
-  if (verdict_.failed) return;
+  if (ends()) return;
   const CrashPoint point(life.machine(), lost);
-  const Promise promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
-  const std::uint64_t model = life.model().hash(promise);
-  if (!explored_.insert(mix_hash(point.signature() + model) + depth)) return;
+  const Promises promises = promises_after(life, lost);
+  if (!explored_.insert(mix_hash(point.signature() + promises.hash) + depth)) return;
   const std::uint64_t limit = depth == effort_.depth ? effort_.states : effort_.recovery_states;
   if (point.states(limit) <= limit) {
     CrashPoint::Choice choice = point.nothing();
     do {
-      try_state(life, point, choice, lost, depth);
-    } while (!verdict_.failed && point.advance(choice));
+      try_state(life, point, choice, promises, lost, depth);
+    } while (!ends() && point.advance(choice));
     return;
   }
   sampled_ = true;
   Random random(point.signature());
-  try_state(life, point, point.nothing(), lost, depth);
-  try_state(life, point, point.everything(), lost, depth);
-  for (std::uint64_t i = 2; i < limit && !verdict_.failed; ++i)
-    try_state(life, point, point.drawn(random), lost, depth);
+  try_state(life, point, point.nothing(), promises, lost, depth);
+  try_state(life, point, point.everything(), promises, lost, depth);
+  for (std::uint64_t i = 2; i < limit && !ends(); ++i)
+    try_state(life, point, point.drawn(random), promises, lost, depth);
 }
 
 void Explorer::crash_once(const Life& life, LostCaches lost, Random& random) {
   const CrashPoint point(life.machine(), lost);
-  try_state(life, point, point.drawn(random), lost, effort_.depth);
+  try_state(life, point, point.drawn(random), promises_after(life, lost), lost, effort_.depth);
 }
 
-void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost,
-                         unsigned depth) {
-  if (verdict_.failed) return;
-  Expectation expectation = life.expectation();
-  expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
-  expectation.may_be_live = life.may_be_live();
-  expectation.damage_expected = false;
+void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice,
+                         const Promises& promises, LostCaches lost, unsigned depth) {
+  if (go_on_ && !go_on_()) cut_off_ = true;
+  if (ends()) return;
   Counts& counts = verdict_.counts;
   const std::uint64_t state = point.hash(choice);
   ++counts.states_met;
@@ -58,12 +71,12 @@ void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashP
     if (point.tears(choice)) verdict_.count(Fault::torn_write);
     if (lost == 0 && point.lands(choice)) verdict_.count(Fault::late_landing);
   }
-  if (!explored_.insert(mix_hash(state ^ life.model().hash(expectation.promise)) + depth)) return;
+  if (!explored_.insert(mix_hash(state ^ promises.hash) + depth)) return;
   Disks disks = point.build(choice);
   if (is_new && depth == effort_.depth) count_cases(life.model(), disks);
   const std::size_t trace = verdict_.trace.size();
   note(point, choice, lost);
-  recover(life, std::move(disks), expectation, state, depth);
+  recover(life, std::move(disks), promises.expectation, state, depth);
   verdict_.trace.resize(trace);
 }
 
@@ -72,10 +85,11 @@ void Explorer::recover(const Life& before, Disks disks, const Expectation& expec
   OldestFirst oldest_first;
   LifePlan plan;
   plan.verify = state % 16 == 0;
+  plan.impatient = state % 16 == 1;
   const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;
   Life life(world_, geometry_, std::move(disks), before.model(), plan, expectation, before.number() + 1, oldest_first,
             verdict_);
-  while (!verdict_.failed && life.step()) {
+  while (!ends() && life.step()) {
     if (cut) crash(life, depth - 1);
   }
 }

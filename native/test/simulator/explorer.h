@@ -2,8 +2,9 @@
 // after that.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "crash_point.h"
 #include "hash_set.h"
@@ -22,21 +23,36 @@ struct Effort {
 
 class Explorer {
  public:
+  // `go_on` is asked before every state; once it says no nothing more is tried.
+  using GoOn = std::function<bool()>;
   Explorer(const World& world, const Geometry& geometry, const Effort& effort, HashSet& states, HashSet& explored,
-           Verdict& verdict)
-      : world_(world), geometry_(geometry), effort_(effort), states_(states), explored_(explored), verdict_(verdict) {}
+           Verdict& verdict, GoOn go_on = {})
+      : world_(world),
+        geometry_(geometry),
+        effort_(effort),
+        states_(states),
+        explored_(explored),
+        verdict_(verdict),
+        go_on_(std::move(go_on)) {}
 
   // Every crash that may come now.
   void crash(const Life& life) { crash(life, effort_.depth); }
   // One drawn crash of that kind.
   void crash_once(const Life& life, LostCaches lost, Random& random);
   bool sampled() const { return sampled_; }  // some point had more states than the effort allows
+  bool cut_off() const { return cut_off_; }  // `go_on` said no
 
  private:
+  bool ends() const { return verdict_.failed || cut_off_; }
   void crash(const Life& life, unsigned depth);
   void crash_point(const Life& life, LostCaches lost, unsigned depth);
-  void try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost,
-                 unsigned depth);
+  struct Promises {
+    Expectation expectation;
+    std::uint64_t hash;
+  };
+  Promises promises_after(const Life& life, LostCaches lost) const;
+  void try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, const Promises& promises,
+                 LostCaches lost, unsigned depth);
   void recover(const Life& before, Disks disks, const Expectation& expectation, std::uint64_t state, unsigned depth);
   void count_cases(const Model& model, const Disks& disks);
   void note(const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost);
@@ -47,7 +63,9 @@ class Explorer {
   HashSet& states_;
   HashSet& explored_;
   Verdict& verdict_;
+  GoOn go_on_;
   bool sampled_ = false;
+  bool cut_off_ = false;
 };
 
 LostCaches all_caches(const World& world);

@@ -1,5 +1,6 @@
 #include "isolated.h"
 
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -41,12 +42,18 @@ void assertion_broken(int) {
   _exit(kFailed);
 }
 
-std::string read_all(int from) {
+std::string read_all(int from, const std::function<void()>& tell) {
   std::string text;
   char buffer[65536];
-  for (ssize_t count; (count = read(from, buffer, sizeof(buffer))) > 0;)
+  while (true) {
+    pollfd wanted{from, POLLIN, 0};
+    const int ready = poll(&wanted, 1, 1000);
+    tell();
+    if (ready == 0) continue;
+    const ssize_t count = read(from, buffer, sizeof(buffer));
+    if (count <= 0) return text;
     text.append(buffer, static_cast<std::size_t>(count));
-  return text;
+  }
 }
 
 void parse(const std::string& text, Outcome& into) {
@@ -73,7 +80,7 @@ void Progress::begin(const std::string& where, Verdict& verdict) {
   verdict_ = &verdict;
 }
 
-Outcome run_isolated(const std::function<void(Progress&)>& work, unsigned seconds) {
+Outcome run_isolated(const std::function<void(Progress&)>& work, unsigned seconds, const std::function<void()>& tell) {
   int ends[2];
   Outcome outcome;
   if (pipe(ends) != 0) return outcome;
@@ -84,7 +91,7 @@ Outcome run_isolated(const std::function<void(Progress&)>& work, unsigned second
     child(ends[1], work, seconds);
   }
   close(ends[1]);
-  const std::string text = read_all(ends[0]);
+  const std::string text = read_all(ends[0], tell);
   close(ends[0]);
   int status = 0;
   waitpid(process, &status, 0);

@@ -19,7 +19,10 @@ class Life::Tracer : public Watcher {
       life_.note("  " + life_.words_of_request(disk, request) + (error == 0 ? " completes" : " fails"));
     life_.checker_.settled(disk, request, error);
   }
-  void cache_lost(unsigned disk) override { life_.checker_.cache_lost(disk); }
+  void cache_lost(unsigned disk) override {
+    life_.checker_.cache_lost(disk);
+    if (disk == 1) life_.model_.lose_cache();
+  }
 
  private:
   Life& life_;
@@ -46,9 +49,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
   machine_.plan_faults(plan_.faults, number * 31 + 7);
   machine_.on_fault = [this](Fault fault, unsigned disk) {
     verdict_.count(fault);
-    const bool loses_cache = fault == Fault::flush_error || fault == Fault::device_reset;
-    if (disk == 1 && loses_cache) model_.lose_cache();
-    note(std::string("  fault: ") + std::string(kFaultWords[static_cast<std::size_t>(fault)]));
+    note("  fault of disk " + std::to_string(disk) + ": " + std::string(kFaultWords[static_cast<std::size_t>(fault)]));
   };
   session_->set_log(machine_.device(0));
   std::vector<Device*> images;
@@ -149,7 +150,7 @@ Task<void> Life::open_steps() {
   if (status.ok()) status = co_await session_->assess(assessment_);
   for (std::size_t i = 0; status.ok() && i < assessment_.images.size(); ++i) status = assessment_.images[i];
   if (status.ok()) {
-    judge_debt();
+    if (!expectation_.refusal_expected) judge_debt();  // of an older log nothing can be said
     ActivateOptions options;
     options.recovery_budget = world_.recovery_budget;
     status = co_await session_->activate(options);
@@ -174,6 +175,7 @@ Task<void> Life::open_steps() {
 // The steps of lib/recovery.ts, in their order.
 Task<Status> Life::recover() {
   Status status = co_await session_->recover_flush_master();
+  if (plan_.impatient && !assessment_.debt.empty()) co_await ask_too_early();
   const bool only_differing = assessment_.damaged;
   for (const Extent& extent : assessment_.debt.extents()) {
     for (std::uint64_t at = extent.position; status.ok() && at < extent.end(); at += kCopyLength) {
@@ -197,6 +199,16 @@ Task<Status> Life::recover() {
   summary.full_compare = assessment_.damaged;
   if (status.ok()) status = co_await session_->recover_retire(summary);
   co_return status;
+}
+
+// I3: before its debt is paid a mirror takes no write, and does not let the debt go.
+Task<void> Life::ask_too_early() {
+  const AlignedBuffer bytes(kSimulatedSector);
+  const Status written = co_await session_->write({0, kSimulatedSector}, bytes.span(), false, nullptr);
+  RecoverySummary summary;
+  const Status retired = co_await session_->recover_retire(summary);
+  if (written.ok()) verdict_.fail("I3", "a write is taken before the debt of recovery is paid");
+  if (retired.ok()) verdict_.fail("I3", "the debt of recovery is retired, and nothing was copied");
 }
 
 void Life::judge_debt() {
@@ -224,6 +236,8 @@ void Life::judge_debt() {
 void Life::judge_refusal(const Status& status) {
   const bool lost_a_device = std::any_of(plan_.faults.begin(), plan_.faults.end(),
                                          [](const PlannedFault& fault) { return fault.fault == Fault::read_error; });
+  note("the opening is refused: code " + std::to_string(static_cast<int>(status.code)) + ", image " +
+       std::to_string(status.image));
   if (expectation_.refusal_expected) {
     ++verdict_.counts.refused;
     return;

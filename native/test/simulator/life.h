@@ -53,6 +53,7 @@ class Life {
  private:
   Task<void> open_steps();
   Task<Status> recover();
+  Task<void> ask_too_early();
   Task<void> close_steps();
   Task<void> act(const Action& action);
   Task<void> write(const Action& action);
@@ -62,7 +63,6 @@ class Life {
   void judge_opening();
   void judge_refusal(const Status& status);
   void judge_debt();
-  void refuse_writes_after_stop();
   void note(const std::string& words);
   std::string words_of_request(unsigned disk, const DeviceRequest& request) const;
   class Tracer;

@@ -61,6 +61,8 @@ inline std::uint64_t stored_update(const std::byte* superblock) { return number_
 inline std::uint64_t stored_generation(const std::byte* superblock) {
   return number_at<std::uint64_t>(superblock, 128);
 }
+inline std::uint64_t stored_openings(const std::byte* superblock) { return number_at<std::uint64_t>(superblock, 168); }
+inline std::uint64_t label_openings(const std::byte* label) { return number_at<std::uint64_t>(label, 160); }
 inline std::uint64_t label_generation(const std::byte* label) { return number_at<std::uint64_t>(label, 120); }
 
 }  // namespace blockmirror::simulator

@@ -151,6 +151,12 @@ void Machine::plan_faults(std::vector<PlannedFault> faults, std::uint64_t seed) 
   fault_random_ = Random(seed);
 }
 
+// The two images that lie on one disk: the named one and the next, after the last slave the first.
+std::array<unsigned, 2> Machine::sharing(const PlannedFault& fault) const {
+  const unsigned first = std::max(1u, fault.disk);
+  return {first, first + 1 < disks_.size() ? first + 1 : 2};
+}
+
 bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
   const Operation operation = pending.request->operation;
   const bool writes = operation == Operation::write || operation == Operation::write_zeroes;
@@ -158,13 +164,16 @@ bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
   const unsigned count =
       writes ? seen[static_cast<unsigned>(Operation::write)] + seen[static_cast<unsigned>(Operation::write_zeroes)]
              : seen[static_cast<unsigned>(operation)];
-  const bool disk_fits = fault.disk == pending.disk || (fault.fault == Fault::shared_disk && pending.disk >= 2);
+  const auto [one, other] = sharing(fault);
+  const bool shared = fault.fault == Fault::shared_disk;
+  const bool disk_fits = shared ? pending.disk == one || pending.disk == other : pending.disk == fault.disk;
   if (!disk_fits || count != fault.ordinal + 1) return false;
   switch (fault.fault) {
     case Fault::write_error:
     case Fault::short_transfer:
     case Fault::stops_answering:
     case Fault::device_reset:
+    case Fault::device_returns:
     case Fault::shared_disk:
       return writes;
     case Fault::flush_error:
@@ -221,7 +230,11 @@ int Machine::strike(Pending& pending, bool& again) {
         drop_cache(pending.disk);
         return EIO;
       case Fault::shared_disk:
-        for (unsigned disk = 2; disk < disks_.size(); ++disk) reset_device(disk);
+        for (unsigned disk : sharing(fault)) reset_device(disk);
+        return EIO;
+      case Fault::device_returns:
+        land_some(pending);
+        drop_cache(pending.disk);
         return EIO;
       case Fault::device_reset:
         land_some(pending);

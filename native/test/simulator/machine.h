@@ -81,6 +81,7 @@ class Machine : public Runtime {
   void submit(unsigned disk, DeviceRequest& request);
   void carry_out(Pending& pending);
   void land_some(Pending& pending);
+  std::array<unsigned, 2> sharing(const PlannedFault& fault) const;
   int strike(Pending& pending, bool& again);
   bool is_due(const PlannedFault& fault, const Pending& pending) const;
   void drop_cache(unsigned disk);

@@ -62,6 +62,62 @@ bool MediaFaults::restore(Disks& disks, unsigned disk, unsigned pick) const {
   return true;
 }
 
+namespace {
+
+struct Marks {
+  std::uint64_t openings = 0;
+  std::uint64_t lowest = ~0ull;  // generation, of the two copies
+  std::uint64_t highest = 0;
+  bool one_opening = true;  // both copies are of the same
+  void add(std::uint64_t of_openings, std::uint64_t generation) {
+    one_opening &= openings == 0 || openings == of_openings;
+    openings = of_openings;
+    lowest = std::min(lowest, generation);
+    highest = std::max(highest, generation);
+  }
+};
+
+Marks marks_of_log(const VolatileDisk& log) {
+  Marks marks;
+  for (std::uint64_t sector : {0, 128}) {
+    const SectorRef header = log.durable().get(sector);
+    marks.add(stored_openings(header.bytes()), stored_generation(header.bytes()));
+  }
+  return marks;
+}
+
+Marks marks_of_label(const VolatileDisk& image, std::uint64_t position) {
+  Marks marks;
+  for (std::uint64_t sector : {position / kSimulatedSector, position / kSimulatedSector + 1024}) {
+    const SectorRef header = image.durable().get(sector);
+    marks.add(label_openings(header.bytes()), label_generation(header.bytes()));
+  }
+  return marks;
+}
+
+}  // namespace
+
+void MediaFaults::watch_generation(const Disks& disks) {
+  if (!before_.empty() && marks_of_log(disks[0]).highest > marks_of_log(before_[0]).highest)
+    generations_.push_back(before_);
+  before_ = disks;
+}
+
+// A copy of the opening that was cut off. Of an image: two fractures older than the log, since one alone may be a crash
+// between the log and the labels. Of the log: older than the label of the master.
+bool MediaFaults::restore_generation(Disks& disks, unsigned disk, unsigned pick) const {
+  if (generations_.empty() || (disk > 0 && !claims_in_sync(disks, disk - 1))) return false;
+  const VolatileDisk& old = generations_[pick % generations_.size()][disk];
+  const unsigned judge = std::max(disk, 1u);
+  const Marks log = marks_of_log(disk == 0 ? old : disks[0]);
+  const Marks label = marks_of_label(disk == 0 ? disks[1] : old, geometry_.label_positions[judge - 1]);
+  const bool one_opening = log.one_opening && label.one_opening && log.openings == label.openings;
+  const bool older = disk == 0 ? log.highest < label.lowest : label.highest + 2 <= log.lowest;
+  if (!one_opening || !older) return false;
+  disks[disk] = VolatileDisk(old.durable());
+  return true;
+}
+
 void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next, Expectation& expectation,
                          Verdict& verdict) const {
   bool struck = true;
@@ -101,6 +157,14 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
       break;
     case Fault::restored_log:
       struck = restore(disks, 0, fault.ordinal);
+      expectation.refusal_expected |= struck;
+      break;
+    case Fault::restored_image_generation:
+      struck = restore_generation(disks, fault.disk, fault.ordinal);
+      expectation.refusal_expected |= struck;
+      break;
+    case Fault::restored_log_generation:
+      struck = restore_generation(disks, 0, fault.ordinal);
       expectation.refusal_expected |= struck;
       break;
     default:

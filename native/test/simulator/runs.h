@@ -20,18 +20,18 @@ struct Configuration {
   unsigned records_before = 0;  // records that the ring went through already: where in it the run starts
   LifePlan plan;
   Effort effort;
+  std::string recoveries_cut() const;  // in words
 };
 // Growing; the first ones are the share of a quick run.
 std::vector<Configuration> small_configurations();
 
 struct SmallRun {
   std::uint64_t orders = 0;
-  bool every_order = false;   // and not cut off by `orders_limit` or by time
-  bool every_subset = false;  // of every crash of the lives, and of the recoveries
+  bool every_order = false;   // of requests completing; false when it was cut off
+  bool every_subset = false;  // of every crash of the lives, and of the recoveries that were cut
 };
-// `go_on` is asked before every event; once it says no the run ends, unfinished.
-template <typename GoOn>
-SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, GoOn go_on);
+// `go_on` is asked before every state; once it says no the run ends, unfinished.
+SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, const Explorer::GoOn& go_on);
 
 // Items of the plan that a seed draws, in order: what may be taken out when a failure is shrunk.
 struct SeedPlan {
@@ -61,28 +61,5 @@ struct Start {
   Model model;
 };
 Start start_of(const World& world, unsigned records_before);
-
-template <typename GoOn>
-SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, GoOn go_on) {
-  const Start start = start_of(configuration.world, configuration.records_before);
-  HashSet explored;
-  EveryOrder order;
-  SmallRun run;
-  Explorer explorer(configuration.world, start.created.geometry, configuration.effort, states, explored, verdict);
-  do {
-    ++run.orders;
-    Life life(configuration.world, start.created.geometry, start.created.disks, start.model, configuration.plan, {}, 1,
-              order, verdict);
-    bool on_time = true;
-    while (!verdict.failed && (on_time = go_on()) && life.step()) explorer.crash(life);
-    if (verdict.failed || !on_time) return run;
-    if (!order.advance()) {
-      run.every_order = true;
-      break;
-    }
-  } while (go_on());
-  run.every_subset = !explorer.sampled();
-  return run;
-}
 
 }  // namespace blockmirror::simulator

@@ -64,17 +64,49 @@ PlannedFault draw_media_fault(Random& random, const World& world) {
   return fault;
 }
 
+// What was added later is drawn apart, by a generator of its own, so that other seeds keep their meaning.
+struct Additions {
+  bool returning_device = false;
+  bool older_generation = false;  // three slaves of which two fail, then a copy of before
+  bool of_log = false;
+  explicit Additions(Random& random)
+      : returning_device(random.one_in(8)), older_generation(random.one_in(12)), of_log(random.one_in(3)) {}
+};
+
+template <typename IsKept>
+void draw_additions(Random& random, const Additions& additions, SeedPlan& plan, IsKept is_kept) {
+  const auto ordinal = [&] { return static_cast<unsigned>(random.below(4)); };
+  for (LifePlan& life : plan.lives) life.impatient = random.one_in(4);
+  if (additions.returning_device) {
+    const unsigned disk = static_cast<unsigned>(random.below(plan.world.slaves + 2));
+    LifePlan& life = plan.lives[random.below(plan.lives.size())];
+    if (is_kept()) life.faults.push_back({Fault::device_returns, disk, ordinal()});
+  }
+  if (!additions.older_generation) return;
+  for (unsigned slave : {2, 3}) {
+    const PlannedFault fault{Fault::write_error, slave, ordinal()};
+    if (is_kept()) plan.lives.front().faults.push_back(fault);
+  }
+  plan.lives.front().close = false;  // a sealed log tells by that alone
+  plan.ends.front().after_events = 100 + random.below(100);
+  const unsigned survivor = random.one_in(2) ? 1 : 4;
+  const Fault kind = additions.of_log ? Fault::restored_log_generation : Fault::restored_image_generation;
+  if (is_kept()) plan.ends.front().media = {{kind, survivor, ordinal()}};
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
-  Random random(seed_case.seed);
+  Random random(seed_case.seed), later(seed_case.seed * 5 + 2);
+  const Additions additions(later);
   unsigned item = 0;
   const auto is_kept = [&] {
     return std::find(seed_case.without.begin(), seed_case.without.end(), item++) == seed_case.without.end();
   };
   SeedPlan plan;
   plan.world = draw_world(random);
-  const std::uint64_t lives = 1 + random.below(3);
+  if (additions.older_generation) plan.world.slaves = 3;
+  const std::uint64_t lives = std::max<std::uint64_t>(1 + random.below(3), additions.older_generation ? 2 : 1);
   for (std::uint64_t i = 0; i < lives; ++i) {
     LifePlan life;
     life.concurrency = 1 + static_cast<unsigned>(random.below(6));
@@ -100,6 +132,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
     plan.lives.push_back(std::move(life));
     plan.ends.push_back(std::move(end));
   }
+  draw_additions(later, additions, plan, is_kept);
   if (items != nullptr) *items = item;
   return plan;
 }
@@ -126,12 +159,19 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
   for (std::size_t i = 0; i < plan.lives.size() && !verdict.failed; ++i) {
     RandomOrder order(seed_case.seed * 7 + i);
     Life life(world, created.geometry, disks, model, plan.lives[i], expectation, i + 1, order, verdict);
+    media.next_life();
+    const auto of_generation = [](const PlannedFault& fault) {
+      return fault.fault == Fault::restored_image_generation || fault.fault == Fault::restored_log_generation;
+    };
+    const std::vector<PlannedFault>& after = plan.ends[i].media;
+    const bool watches = std::any_of(after.begin(), after.end(), of_generation);
     for (std::uint64_t event = 0; event < plan.ends[i].after_events && !verdict.failed && life.step(); ++event) {
       if (random.one_in(3)) continue;
       const LostCaches lost = random.one_in(4)   ? 0
                               : random.one_in(6) ? 1u << (1 + random.below(world.slaves + 1))
                                                  : all_caches(world);
       explorer.crash_once(life, lost, random);
+      if (watches) media.watch_generation(life.machine().disks());
     }
     if (verdict.failed) return;
     media.remember(disks, life.ran());

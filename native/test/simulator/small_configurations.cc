@@ -6,78 +6,126 @@ namespace {
 
 using Kind = Action::Kind;
 
-constexpr std::uint64_t kTwelveSectors = 1u << 12;
+// With two records in flight at once there are subsets of sixteen sectors and more.
 constexpr std::uint64_t kTwentySectors = 1u << 20;
+constexpr std::uint32_t kRingRecords = 8;
 
-Configuration one_slave(std::string name, std::vector<Action> actions, unsigned concurrency) {
+// What is done: a world, and what its user asks for.
+struct Scenario {
+  unsigned slaves;
+  std::string words;
+  std::vector<Action> actions;
+  unsigned concurrency;
+};
+
+enum class Cut : unsigned { none = 0, every = 1, one_in_64 = 64 };
+
+// `records_before`: where in the ring it begins; from 8 - n on it wraps with the n-th record.
+Configuration configuration_of(const Scenario& scenario, unsigned records_before, Cut cut) {
   Configuration configuration;
-  configuration.name = std::move(name);
-  configuration.plan.actions = std::move(actions);
-  configuration.plan.concurrency = concurrency;
-  // With two records in flight at once there are subsets of sixteen sectors and more; see in_full below.
-  configuration.effort.states = kTwelveSectors;
-  configuration.effort.recovery_states = kTwelveSectors;
-  return configuration;
-}
-
-Configuration at(Configuration configuration, unsigned records_before) {
-  configuration.name += ", ring at record " + std::to_string(8 + records_before);
+  configuration.world.slaves = scenario.slaves;
+  configuration.world.ring_records = kRingRecords;
+  configuration.name = (scenario.slaves == 1 ? "1 slave, " : std::to_string(scenario.slaves) + " slaves, ") +
+                       scenario.words + ", ring at record " + std::to_string(kRingRecords + records_before);
   configuration.records_before = records_before;
-  return configuration;
-}
-
-Configuration cutting_one_recovery_in(unsigned count, Configuration configuration) {
-  if (count == 0) {
-    configuration.effort.depth = 1;
-  } else {
-    configuration.effort.cut_one_in = count;
-    configuration.name += count == 1 ? ", every recovery cut" : ", one recovery in " + std::to_string(count) + " cut";
-  }
-  return configuration;
-}
-
-Configuration in_full(Configuration configuration) {
+  configuration.plan.actions = scenario.actions;
+  configuration.plan.concurrency = scenario.concurrency;
   configuration.effort.states = kTwentySectors;
+  configuration.effort.recovery_states = kTwentySectors;
+  configuration.effort.depth = cut == Cut::none ? 1 : 2;
+  configuration.effort.cut_one_in = cut == Cut::none ? 1 : static_cast<unsigned>(cut);
+  return configuration;
+}
+
+Configuration each_cache(Configuration configuration) {
+  configuration.effort.every_cache = true;
+  configuration.name += ", besides each disk's cache lost alone";
   return configuration;
 }
 
 }  // namespace
+
+std::string Configuration::recoveries_cut() const {
+  if (effort.depth == 1) return "none";
+  return effort.cut_one_in == 1 ? "every" : "one in " + std::to_string(effort.cut_one_in);
+}
 
 std::vector<Configuration> small_configurations() {
   const Action first{Kind::write, 0, 1, 1}, second{Kind::write, 8, 1, 2}, wide{Kind::write, 8, 2, 2};
   const Action over{Kind::write, 0, 2, 3}, dsync{Kind::durable_write, 8, 1, 4},
       over_dsync{Kind::durable_write, 0, 1, 5};
   const Action flush{Kind::flush}, retire{Kind::retire}, zeroes{Kind::discard, 0, 2, 0};
-  const auto one = one_slave("1 slave, 1 write of 1 sector", {first}, 1);
-  const auto two_in_turn = one_slave("1 slave, 2 writes of 1 sector in turn", {first, second}, 1);
-  const auto two_at_once = one_slave("1 slave, 2 writes of 1 sector at once", {first, second}, 2);
-  const auto wide_at_once = one_slave("1 slave, writes of 1 and 2 sectors at once", {first, wide}, 2);
-  const auto overlapping = one_slave("1 slave, 2 overlapping writes at once", {first, over}, 2);
-  const auto with_dsync = one_slave("1 slave, a write and one with dsync at once", {first, dsync}, 2);
-  const auto with_flush = one_slave("1 slave, a write and a datasync at once", {first, flush}, 2);
-  const auto with_retire = one_slave("1 slave, a write while everything is retired", {first, retire, over_dsync}, 2);
-  const auto with_discard = one_slave("1 slave, a write and a discard that overlap", {over_dsync, zeroes}, 2);
+  const Scenario one{1, "1 write of 1 sector", {first}, 1};
+  const Scenario two_in_turn{1, "2 writes of 1 sector in turn", {first, second}, 1};
+  const Scenario two_at_once{1, "2 writes of 1 sector at once", {first, second}, 2};
+  const Scenario wide_at_once{1, "writes of 1 and 2 sectors at once", {first, wide}, 2};
+  const Scenario overlapping{1, "2 overlapping writes at once", {first, over}, 2};
+  const Scenario with_dsync{1, "a write and one with dsync at once", {first, dsync}, 2};
+  const Scenario with_flush{1, "a write and a datasync at once", {first, flush}, 2};
+  const Scenario with_retire{1, "a write while everything is retired", {first, retire, over_dsync}, 2};
+  const Scenario with_discard{1, "a write and a discard that overlap", {over_dsync, zeroes}, 2};
+  const Scenario three_in_turn{1, "3 writes in turn, two of them overlapping", {first, second, over}, 1};
+  const Scenario three_at_once{1, "3 writes at once, two of them overlapping", {first, second, over}, 3};
+  const Scenario three_kinds{1, "a write, one with dsync and a datasync at once", {first, dsync, flush}, 3};
+  const auto with_two_slaves = [](Scenario scenario) {
+    scenario.slaves = 2;
+    return scenario;
+  };
   std::vector<Configuration> all;
-  all.push_back(cutting_one_recovery_in(64, at(two_in_turn, 6)));
-  all.push_back(cutting_one_recovery_in(0, at(two_at_once, 7)));
-  all.push_back(cutting_one_recovery_in(0, at(with_retire, 3)));
-  all.push_back(cutting_one_recovery_in(1, at(one, 7)));
-  all.push_back(cutting_one_recovery_in(1, at(two_in_turn, 6)));
-  all.push_back(cutting_one_recovery_in(64, at(overlapping, 5)));
-  for (unsigned records = 0; records < 8; ++records)
-    all.push_back(cutting_one_recovery_in(0, at(two_in_turn, records)));
-  for (const Configuration& configuration : {wide_at_once, with_dsync, with_flush, with_discard})
-    all.push_back(cutting_one_recovery_in(128, at(configuration, 7)));
-  Configuration two_slaves = one_slave("2 slaves, 2 writes of 1 sector in turn", {first, second}, 1);
-  two_slaves.world.slaves = 2;
-  all.push_back(cutting_one_recovery_in(0, at(two_slaves, 6)));
-  Configuration three =
-      one_slave("1 slave, 3 writes of 1 sector in turn, two of them overlapping", {first, second, over}, 1);
-  all.push_back(cutting_one_recovery_in(128, at(three, 5)));
-  all.push_back(cutting_one_recovery_in(0, in_full(at(two_at_once, 7))));
-  for (unsigned records = 0; records < 8; ++records)
-    all.push_back(cutting_one_recovery_in(0, at(two_at_once, records)));
+  const auto add = [&](const Scenario& scenario, unsigned records_before, Cut cut) {
+    all.push_back(configuration_of(scenario, records_before, cut));
+  };
+  // Cheap ones first, of every kind; each takes seconds at most.
+  add(two_in_turn, 6, Cut::one_in_64);
+  add(with_two_slaves(two_in_turn), 6, Cut::one_in_64);
+  add(three_in_turn, 5, Cut::one_in_64);
+  add(with_two_slaves(three_in_turn), 5, Cut::none);
+  add(overlapping, 5, Cut::one_in_64);
+  add(with_flush, 7, Cut::one_in_64);
+  add(with_discard, 7, Cut::one_in_64);
+  all.push_back(each_cache(configuration_of(two_in_turn, 6, Cut::none)));
+  all.push_back(each_cache(configuration_of(with_two_slaves(two_in_turn), 6, Cut::none)));
+  for (unsigned records = 0; records < kRingRecords; ++records) add(two_in_turn, records, Cut::none);
+  // Every crash of every recovery.
+  add(two_in_turn, 6, Cut::every);
+  // Several records in flight at once, or several orders.
+  add(two_at_once, 7, Cut::none);
+  add(with_retire, 3, Cut::none);
+  add(with_dsync, 7, Cut::none);
+  add(wide_at_once, 7, Cut::none);
+  add(three_kinds, 5, Cut::none);
+  add(with_two_slaves(three_in_turn), 5, Cut::one_in_64);
+  add(with_two_slaves(two_at_once), 6, Cut::none);
+  add(with_two_slaves(one), 6, Cut::every);
+  add(one, 7, Cut::every);
+  add(three_at_once, 5, Cut::none);
+  add(with_two_slaves(three_at_once), 5, Cut::none);
+  add(overlapping, 5, Cut::every);
+  add(two_at_once, 7, Cut::one_in_64);
+  for (unsigned records = 0; records < kRingRecords; ++records) add(two_at_once, records, Cut::none);
+  add(with_two_slaves(two_in_turn), 6, Cut::every);
+  add(three_in_turn, 5, Cut::every);
+  add(two_at_once, 7, Cut::every);
   return all;
+}
+
+SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, const Explorer::GoOn& go_on) {
+  const Start start = start_of(configuration.world, configuration.records_before);
+  HashSet explored;
+  EveryOrder order;
+  SmallRun run;
+  Explorer explorer(configuration.world, start.created.geometry, configuration.effort, states, explored, verdict,
+                    go_on);
+  do {
+    ++run.orders;
+    Life life(configuration.world, start.created.geometry, start.created.disks, start.model, configuration.plan, {}, 1,
+              order, verdict);
+    while (!verdict.failed && !explorer.cut_off() && life.step()) explorer.crash(life);
+    if (verdict.failed || explorer.cut_off() || !go_on()) return run;
+  } while (order.advance());
+  run.every_order = true;
+  run.every_subset = !explorer.sampled();
+  return run;
 }
 
 Start start_of(const World& world, unsigned records_before) {

@@ -35,7 +35,8 @@ struct LifePlan {
   std::vector<Action> actions;
   unsigned concurrency = 2;
   bool close = true;
-  bool verify = false;  // recovery reads back what it copied
+  bool verify = false;     // recovery reads back what it copied
+  bool impatient = false;  // asks of recovery what has to wait until its debt is paid
   std::vector<PlannedFault> faults;
 };
 
