@@ -48,3 +48,54 @@ export async function forEachPiece<Piece>(
   const failed = ends.find((end) => end.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
 }
+
+/**
+ * As forEachPiece, of extents: at most `lanes` and at most `bytes` of them at once, one always. Small pieces need more
+ * company than large ones to keep a disk busy; memory is bounded by the bytes.
+ */
+export async function forEachExtent(
+  pieces: Iterable<Extent>,
+  limits: { lanes: number; bytes: number },
+  checkpoint: () => void,
+  work: (piece: Extent) => Promise<void>,
+): Promise<void> {
+  const room = new Room(limits.bytes);
+  let failed = false; // whoever waited for room meanwhile must not start
+  await forEachPiece(pieces, limits.lanes, checkpoint, async (piece) => {
+    await room.take(piece.length);
+    try {
+      if (!failed) await work(piece);
+    } catch (error) {
+      failed = true;
+      throw error;
+    } finally {
+      room.giveBack(piece.length);
+    }
+  });
+}
+
+/** Bytes, first come first served. */
+class Room {
+  private taken = 0;
+  private readonly waiting: { bytes: number; enter: () => void }[] = [];
+
+  constructor(private readonly bytes: number) {}
+
+  private fits(bytes: number): boolean {
+    return this.taken === 0 || this.taken + bytes <= this.bytes;
+  }
+
+  async take(bytes: number): Promise<void> {
+    if (this.waiting.length === 0 && this.fits(bytes)) this.taken += bytes;
+    else await new Promise<void>((enter) => this.waiting.push({ bytes, enter }));
+  }
+
+  giveBack(bytes: number): void {
+    this.taken -= bytes;
+    for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes); next = this.waiting[0]) {
+      this.waiting.shift();
+      this.taken += next.bytes;
+      next.enter();
+    }
+  }
+}

@@ -11,12 +11,12 @@
 import type { NativeAssessment, NativeSuperblock } from './binding';
 import type { Engine } from './engine';
 import { BlockmirrorError } from './errors';
-import { cutExtents, forEachPiece, totalLength } from './pieces';
+import { cutExtents, forEachExtent, totalLength } from './pieces';
 import { shownState } from './status';
 import type { Extent, ProgressListener, ProgressStep, RecoveryReport, RecoverySlave } from './types';
 
-/** Pieces copied at once: enough to keep a fast disk busy, few enough not to drown a slow one. */
-export const COPY_LANES = 8;
+/** Copied or compared at once: enough to keep a fast disk busy, also with pieces of 4 KiB; few enough to stay small. */
+export const COPY_LIMITS = { lanes: 32, bytes: 8 * 1024 * 1024 };
 
 export interface LongWork {
   engine: Engine;
@@ -159,7 +159,7 @@ export async function copyExtents(
   const copied: Copied = { bytesDiffered: [], bytesCopied: [] };
   const advance = progressOf(work, 'copy', extents);
   const pieces = cutExtents(extents, engine.binding.limits.copyLength);
-  await forEachPiece(pieces, COPY_LANES, work.checkpoint, async (piece) => {
+  await forEachExtent(pieces, COPY_LIMITS, work.checkpoint, async (piece) => {
     const result = await engine.command('recoverCopy', { ...piece, ...how });
     addTo(copied.bytesDiffered, result.bytesDiffered);
     addTo(copied.bytesCopied, result.bytesCopied);
@@ -179,7 +179,7 @@ export async function verifyCopy(work: LongWork, extents: readonly Extent[]): Pr
   const { engine } = work;
   const advance = progressOf(work, 'verify', extents);
   const pieces = cutExtents(extents, engine.binding.limits.copyLength);
-  await forEachPiece(pieces, COPY_LANES, work.checkpoint, async (piece) => {
+  await forEachExtent(pieces, COPY_LIMITS, work.checkpoint, async (piece) => {
     const result = await engine.command('recoverVerify', piece);
     const slave = result.bytesDiffered.findIndex((bytes) => bytes > 0);
     if (slave >= 0) {

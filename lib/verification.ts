@@ -1,7 +1,7 @@
 /** Comparing the slaves with the master, all of it. Writes nothing but the word that assumed slaves are proven. */
 import type { NativeAssessment, NativeSuperblock } from './binding';
-import { cutExtents, forEachPiece } from './pieces';
-import { COPY_LANES, type LongWork, addTo, progressOf, sum } from './recovery';
+import { cutExtents, forEachExtent } from './pieces';
+import { COPY_LIMITS, type LongWork, addTo, progressOf, sum } from './recovery';
 import { shownState } from './status';
 import type { VerifyReport } from './types';
 
@@ -25,7 +25,7 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   const differences: VerifyReport['differences'] = [];
   const advance = progressOf(context, 'compare', whole);
   const pieces = cutExtents(whole, engine.binding.limits.copyLength);
-  await forEachPiece(pieces, COPY_LANES, context.checkpoint, async (piece) => {
+  await forEachExtent(pieces, COPY_LIMITS, context.checkpoint, async (piece) => {
     const result = await engine.command('compare', piece);
     addTo(bytesDiffered, result.bytesDiffered);
     for (const { slave, position, length } of result.differences) {

@@ -21,6 +21,8 @@ class Granularity {
   explicit Granularity(std::uint64_t budget_bytes) : budget_blocks_(budget_bytes / kIntentBlockLength) {
     std::uint64_t blocks = std::clamp<std::uint64_t>(budget_bytes / 64 / kIntentBlockLength, 1, kIntentBitmapBlocks);
     coarse_blocks_ = static_cast<unsigned>(std::bit_floor(blocks));
+    regions_ahead_ = static_cast<unsigned>(
+        std::min<std::uint64_t>(budget_blocks_ / kShareAhead / kIntentBitmapBlocks, kMostRegionsAhead));
   }
 
   // The blocks to cover for a write that needs `needed`, in a region that holds `have` after `touches` writes since it
@@ -37,12 +39,17 @@ class Granularity {
     return wide - have;
   }
   unsigned coarse_blocks() const { return coarse_blocks_; }
+  // How many whole regions to cover ahead of a sequential stream; 0 with a small budget.
+  unsigned regions_ahead() const { return regions_ahead_; }
 
  private:
   static constexpr std::uint32_t kAgain = 1;  // writes of the region since it was last retired
   static constexpr std::uint32_t kHot = 8;
+  static constexpr std::uint64_t kShareAhead = 8;  // of the budget, at most, ahead of one stream
+  static constexpr std::uint64_t kMostRegionsAhead = 8;
   std::uint64_t budget_blocks_;
   unsigned coarse_blocks_;
+  unsigned regions_ahead_;
 };
 
 }  // namespace blockmirror

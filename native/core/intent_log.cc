@@ -16,6 +16,7 @@ IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& sta
       opening_(start.opening),
       budget_(start.recovery_budget),
       capacity_units_(record_capacity(start.ring.record_size)),
+      mirror_regions_(start.regions),
       granularity_(start.recovery_budget),
       next_sequence_(start.next_sequence),
       durable_through_(start.next_sequence - 1),
@@ -73,6 +74,7 @@ Task<Status> IntentLog::cover(Extent extent, Lease& lease) {
     ++counters_.coveredWrites;
     region.referenced = true;
   }
+  if (region.touches == 0) cover_ahead(region, needed);
   ++region.touches;
   ++region.leases;
   lease.region = &region;
@@ -120,6 +122,27 @@ bool IntentLog::reserve_blocks(Region& region, const BlockSet& needed) {
   }
   if (wants_retirement()) want_retirement();
   return fits;
+}
+
+// A sequential stream pays one record for many regions, and waits for none: when it enters a region from the one before,
+// and less than half of what is covered ahead of it is left, the next ones are asked for. The last eighth of the budget
+// is left to writes that are here already, while retirement makes room.
+void IntentLog::cover_ahead(const Region& region, const BlockSet& needed) {
+  const unsigned ahead = granularity_.regions_ahead();
+  if (ahead == 0 || region.index == 0 || !needed.test(0)) return;
+  const Region* before = coverage_.find(region.index - 1);
+  if (before == nullptr || before->touches == 0 || !before->covered.test(kIntentBitmapBlocks - 1)) return;
+  const Region* half_way = coverage_.find(region.index + ahead / 2);
+  if (half_way != nullptr && is_asked_for(*half_way, BlockSet::all())) return;
+  for (std::uint64_t index = region.index + 1; index <= region.index + ahead && index < mirror_regions_; ++index) {
+    if ((coverage_.live_blocks() + kIntentBitmapBlocks) * kIntentBlockLength > ahead_mark()) return;
+    Region& next = coverage_.find_or_add(index);
+    const BlockSet wanted = BlockSet::all() - (next.covered | next.pending);
+    if (next.barred || wanted.empty()) continue;
+    coverage_.add_live(wanted.count());
+    next.pending = next.pending | wanted;
+    enqueue(next);
+  }
 }
 
 void IntentLog::enqueue(Region& region) {
@@ -344,7 +367,7 @@ void IntentLog::advance_durable_through() { durable_through_ = std::max(durable_
 void IntentLog::flush_succeeded(std::uint64_t mark) { safe_mark_ = std::max(safe_mark_, mark); }
 
 bool IntentLog::wants_retirement() const {
-  const bool budget_low = coverage_.live_blocks() * kIntentBlockLength > budget_ - budget_ / 4;
+  const bool budget_low = coverage_.live_blocks() * kIntentBlockLength > pressure_mark();
   const bool ring_low = free_slots() < ring_.record_count / 4 + kReservedSlots;
   return budget_low || ring_low || starves();
 }

@@ -39,6 +39,7 @@ struct IntentLogStart {
   std::uint64_t next_sequence = 0;  // first record to write
   std::uint64_t tail = 0;           // durable tail of the ring as it was scanned
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+  std::uint64_t regions = UINT64_MAX;  // of the mirror: nothing behind them is covered ahead of a stream
 };
 
 class IntentLog {
@@ -129,9 +130,13 @@ class IntentLog {
   void settle_record(RecordInFlight& record, int error);
   void advance_durable_through();
   std::uint64_t oldest_in_flight() const;
+  // Live bytes at which retirement begins, and up to which regions are covered ahead of a stream.
+  std::uint64_t pressure_mark() const { return budget_ - budget_ / 4; }
+  std::uint64_t ahead_mark() const { return budget_ - budget_ / 8; }
   std::uint64_t free_slots() const { return durable_tail_ + ring_.record_count - next_sequence_; }
   std::uint64_t tail_if_composed_now() const;
   bool reserve_blocks(Region& region, const BlockSet& needed);
+  void cover_ahead(const Region& region, const BlockSet& needed);
   Task<void> wait_for_budget(Region& region, const BlockSet& needed);
   bool is_asked_for(const Region& region, const BlockSet& needed) const {
     return (region.covered | region.pending).contains(needed);
@@ -153,6 +158,7 @@ class IntentLog {
   std::uint64_t generation_ = 0;
   std::uint64_t budget_;
   unsigned capacity_units_;
+  const std::uint64_t mirror_regions_;
   Granularity granularity_;
   Coverage coverage_;
 

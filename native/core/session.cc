@@ -273,6 +273,7 @@ void Session::State::start_mirror(std::uint64_t tail) {
   start.next_sequence = next_sequence;
   start.tail = tail;
   start.recovery_budget = recovery_budget;
+  start.regions = (superblock.size + kRegionLength - 1) / kRegionLength;
   mirror.emplace(runtime, membership, superblock, start, counters);
   phase = Phase::running;
 }

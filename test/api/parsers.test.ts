@@ -2,7 +2,7 @@
 import { BlockmirrorError, formatSize, parseSize } from '../../lib/index';
 import { chooseRing } from '../../lib/create';
 import { parseLabelHead } from '../../lib/find_images';
-import { cutExtents, forEachPiece } from '../../lib/pieces';
+import { cutExtents, forEachExtent, forEachPiece } from '../../lib/pieces';
 import { type Surroundings, labelPosition, refuseOverlaps, refuseSignatures, usesOf } from '../../lib/safety';
 import { parseExport, parseExtSize, parsePartitionsEnd, signatureOf } from '../../lib/system/blkid';
 import { deviceNumber, overlap } from '../../lib/system/block_devices';
@@ -145,6 +145,43 @@ describe('pieces', () => {
     await expect(forEachPiece(pieces, 3, () => undefined, work)).rejects.toThrow('piece 2');
     expect(running).toBe(0);
     expect(started).toBe(3);
+  });
+
+  const extents = (...lengths: number[]) => lengths.map((length, index) => ({ position: index * 100, length }));
+  const soon = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
+
+  test('of extents no more bytes are under way than the limit, but one always, and every one has its turn in order', async () => {
+    let bytes = 0;
+    let most = 0;
+    const order: number[] = [];
+    await forEachExtent(
+      extents(4, 4, 4, 50, 1, 1, 8, 2),
+      { lanes: 8, bytes: 10 },
+      () => undefined,
+      async ({ position, length }) => {
+        bytes += length;
+        if (length <= 10) most = Math.max(most, bytes);
+        else expect(bytes).toBe(length); // larger than the limit: alone
+        order.push(position / 100);
+        await soon();
+        bytes -= length;
+      },
+    );
+    expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(most).toBeLessThanOrEqual(10);
+    expect(most).toBeGreaterThan(4);
+  });
+
+  test('of extents those that wait for room are not started after an error', async () => {
+    let started = 0;
+    const work = async (): Promise<void> => {
+      started += 1;
+      await soon();
+      throw new Error('broken');
+    };
+    const limits = { lanes: 8, bytes: 10 };
+    await expect(forEachExtent(extents(10, 10, 10, 10), limits, () => undefined, work)).rejects.toThrow('broken');
+    expect(started).toBe(1);
   });
 
   test('the checkpoint stops before the next piece', async () => {

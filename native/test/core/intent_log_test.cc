@@ -383,6 +383,48 @@ TEST_CASE("bars are lifted when nobody waits for room any more") {
   rig.log->settle(old.lease);
 }
 
+TEST_CASE("a sequential stream pays a record for several regions, and after its start waits for none") {
+  IntentLogRig rig;
+  constexpr std::uint64_t kPart = 32;  // blocks of one write
+  constexpr std::uint64_t kStart = 2;  // regions until it is known for a stream
+  std::uint64_t records_at_start = 0;
+  for (std::uint64_t region = 0; region < 20; ++region) {
+    for (std::uint64_t block = 0; block < kIntentBitmapBlocks; block += kPart) {
+      IntentLogRig::Cover& cover = rig.cover(block_of(region, block, kPart));
+      if (region >= kStart) REQUIRE(cover.status.has_value());
+      rig.settle_all_devices();
+      rig.log->settle(cover.lease);
+    }
+    if (region == kStart) records_at_start = rig.counters.logRecords;
+  }
+  CHECK(rig.counters.logRecords - records_at_start <= 5);
+  CHECK(rig.scan().covered.contains({0, 20 * kRegionLength}));
+}
+
+TEST_CASE("what is covered ahead of a stream ends with the mirror, and leaves the last eighth of the budget") {
+  IntentLogRig rig;
+  const auto stream_through = [&](std::uint64_t region) {
+    REQUIRE(rig.touch(block_of(region, 0, kIntentBitmapBlocks)).ok());
+  };
+  const std::uint64_t last = IntentLogRig::kRegions - 1;
+  for (std::uint64_t region = last - 2; region <= last; ++region) stream_through(region);
+  CHECK(rig.scan().covered.extents().back().end() == IntentLogRig::kRegions * kRegionLength);
+  const std::uint64_t mark = rig.log->budget() - rig.log->budget() / 8;
+  for (std::uint64_t region = 0; rig.log->live_bytes() < mark; ++region) stream_through(region);
+  CHECK(rig.log->live_bytes() == mark);
+}
+
+TEST_CASE("a small budget covers nothing ahead, and neither does a scattered load") {
+  IntentLogRig small(64, 4 * kMiB);
+  for (std::uint64_t region = 0; region < 3; ++region) {
+    REQUIRE(small.touch(block_of(region, 0, kIntentBitmapBlocks)).ok());
+  }
+  CHECK(small.log->live_bytes() == 3 * kRegionLength);
+  IntentLogRig scattered;
+  for (std::uint64_t region = 0; region < 120; region += 3) REQUIRE(scattered.touch(block_of(region, 0)).ok());
+  CHECK(scattered.log->live_bytes() == 40 * kBlock);
+}
+
 TEST_CASE("I12: a record that failed fails its whole group, everybody later, covered or not, and the log for good") {
   IntentLogRig rig;
   REQUIRE(rig.touch(block_of(0, 0)).ok());

@@ -16,6 +16,8 @@ namespace blockmirror::test {
 
 class IntentLogRig {
  public:
+  static constexpr std::uint64_t kRegions = 1000;  // of the mirror
+
   explicit IntentLogRig(std::uint32_t ring_records = 64, std::uint64_t budget = kDefaultRecoveryBudget)
       : runtime(1), device(runtime, log_length(ring_records, kMinimumRecordSize)), wanted(runtime) {
     superblock = sample_superblock();
@@ -42,6 +44,7 @@ class IntentLogRig {
     start.next_sequence = superblock.first_sequence;
     start.tail = superblock.first_sequence;
     start.recovery_budget = budget;
+    start.regions = kRegions;
     log = std::make_unique<IntentLog>(runtime, device, start, counters);
     log->on_retirement_wanted(wanted);
   }
