@@ -8,7 +8,7 @@ alternate. With no option: files in a temporary folder, the rows of docs/PERFORM
 
 What is measured
   --quick               four rows and a crash, short rounds; a minute
-  --all                 everything there is; about an hour
+  --all                 everything there is; about half an hour
   --only WORD           rows and experiments whose name is or holds WORD; may be repeated
   --list                prints their names and ends
   --device KIND         io_uring (default) or threads: what the mirror uses
