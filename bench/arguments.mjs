@@ -4,17 +4,17 @@ import { parseArgs } from 'node:util';
 export const USAGE = `Usage: npm run bench -- [options]
 
 Measures the mirror against the same images written without it (the raw pair) and against others, in rounds that
-alternate. With no option: files in a temporary folder, the rows of docs/PERFORMANCE.md, three to five minutes.
+alternate. With no option: files in a temporary folder, the rows of docs/PERFORMANCE.md, about five minutes.
 
 What is measured
   --quick               four rows and a crash, short rounds; a minute
-  --all                 everything there is; about an hour
+  --all                 everything there is; about half an hour
   --only WORD           rows and experiments whose name is or holds WORD; may be repeated
   --list                prints their names and ends
   --device KIND         io_uring (default) or threads: what the mirror uses
   --recovery-budget N   of the mirror; default 64MiB
   --rounds N            default 5, at least 1; the report's medians are over these
-  --seconds N           counted in each round and for each contestant; default 1
+  --seconds N           counted in each round and for each contestant; default 0.8
   --warm-up N           seconds before that, not counted, for all alike; default 1
   --memory-seconds N    how long the experiment \`memory\` runs; default 60
 
@@ -132,7 +132,7 @@ export function parseArguments(words, { parseSize, temporaryFolder }) {
     device: values.device,
     recoveryBudget: sizeOf(values, 'recovery-budget', LEAST_BUDGET, parseSize),
     rounds: numberOf(values, 'rounds', 5, 1, true),
-    seconds: numberOf(values, 'seconds', quick ? 0.5 : 1, 0.1, false),
+    seconds: numberOf(values, 'seconds', quick ? 0.5 : 0.8, 0.1, false),
     warmUp: numberOf(values, 'warm-up', quick ? 0.5 : 1, 0, false),
     memorySeconds: numberOf(values, 'memory-seconds', 60, 1, false),
     directory: values.directory ?? temporaryFolder,

@@ -122,7 +122,8 @@ export function summarize(row, results, absent) {
 
 function coveredShareOf(runs) {
   if (runs.some(({ counters }) => !counters || counters.writes === 0)) return null;
-  return spread(runs.map(({ counters }) => counters.coveredWrites / counters.writes));
+  // The one is counted when a write begins, the other when it ends: at the edges a few more can have begun.
+  return spread(runs.map(({ counters }) => Math.min(1, counters.coveredWrites / counters.writes)));
 }
 
 function withoutHistogram(run) {

@@ -32,7 +32,7 @@ export function depthCharts(results) {
         series.set(label, points);
       }
     }
-    const lines = [...series.values()].filter(({ points }) => points.length > 1);
+    const lines = [...series.values()].filter(({ points }) => points.length > 0);
     return [{ title: `Random write 4 KiB, ${name}: writes per second over depth`, depths, series: lines }];
   });
 }

@@ -132,6 +132,7 @@
         }
       });
       ctx.setLineDash([]);
+      const written = [];
       points.forEach(({ x, y, low, high, label }) => {
         const at = scales.x.getPixelForValue(x);
         ctx.strokeStyle = COLORS.mirror;
@@ -142,7 +143,11 @@
         ctx.stroke();
         ctx.fillStyle = INK;
         ctx.textAlign = 'center';
-        ctx.fillText(label, at, Math.min(scales.y.getPixelForValue(high) - 6, scales.y.getPixelForValue(y) - 12));
+        // Points that stand close to each other have their labels one above the other.
+        let above = Math.min(scales.y.getPixelForValue(high) - 6, scales.y.getPixelForValue(y) - 12);
+        while (written.some((one) => Math.abs(one.at - at) < 90 && Math.abs(one.above - above) < 14)) above -= 14;
+        written.push({ at, above });
+        ctx.fillText(label, at, above);
       });
       ctx.restore();
     },
