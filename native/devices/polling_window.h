@@ -1,7 +1,7 @@
 // PollingWindow: whether a wait is worth looking again for a while before it sleeps. Pure: outcomes in, decisions out.
 //
-// To be woken on an idle processor costs 5 us on bare metal and 35 us in a virtual machine, about as much as a fast
-// device takes for the write itself; to look again costs processor time. So it is done while it pays: a window in which
+// To be woken on an idle processor took 30 to 50 us on a virtual machine, where it is an exit to the host: about as much
+// as a fast device takes for the write itself; to look again costs processor time. So it is done while it pays: a window in which
 // nothing came makes the next waits sleep at once, one, three, seven ... up to kMostSkipped of them, and the first window
 // in which something came starts afresh. A quiet mirror, and one over slow disks, spend next to nothing on it.
 // The kernel's halt polling (Documentation/virt/guest-halt-polling.rst) decides in the same way.
