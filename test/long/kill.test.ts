@@ -7,9 +7,9 @@ import { mirrorFiles } from '../support/mirror_files';
 import { describeUnless } from '../support/skip';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 
-const KILLS_OVER_FILES = 80; // for each device kind
+const KILLS_OVER_FILES = 100; // for each device kind
 const KILLS_OVER_LOOP_DEVICES = 25;
-const KILLS_OF_A_SMALL_RING = 12;
+const KILLS_OF_A_SMALL_RING = 15;
 
 function tell(name: string, tally: KillTally): void {
   console.log(`${name}: ${JSON.stringify(tally)}`);
