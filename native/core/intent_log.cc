@@ -129,7 +129,7 @@ bool IntentLog::reserve_blocks(Region& region, const BlockSet& needed) {
 // is left to writes that are here already, while retirement makes room.
 void IntentLog::cover_ahead(const Region& region, const BlockSet& needed) {
   const unsigned ahead = granularity_.regions_ahead();
-  if (ahead == 0 || region.index == 0 || !needed.test(0)) return;
+  if (ahead == 0 || region.index == 0 || !needed.test(0) || starves()) return;
   const Region* before = coverage_.find(region.index - 1);
   if (before == nullptr || before->touches == 0 || !before->covered.test(kIntentBitmapBlocks - 1)) return;
   const Region* half_way = coverage_.find(region.index + ahead / 2);
@@ -451,6 +451,10 @@ void IntentLog::fail(Status status) {
   record_settled_.wake_all();
   work_.wake_all();
   want_retirement();
+}
+
+Task<void> IntentLog::records_landed() {
+  while (failure_.ok() && in_flight_ > 0) co_await record_settled_.wait();
 }
 
 Task<void> IntentLog::shut_down() {

@@ -83,6 +83,8 @@ class IntentLog {
   // Fails everybody who waits and whoever comes later with `status`.
   void fail(Status status);
   const Status& failure() const { return failure_; }
+  // Until no record is in flight, or the log failed. What is queued may follow.
+  Task<void> records_landed();
   // Ends the background work; the log accepts nothing afterwards.
   Task<void> shut_down();
 

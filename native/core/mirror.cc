@@ -237,6 +237,10 @@ void Mirror::stop(Status status) {
 
 void Mirror::note_activity() {
   ++writes_seen_;
+  wait_for_quiet();
+}
+
+void Mirror::wait_for_quiet() {
   if (!quiet_timer_.armed) runtime_.arm(quiet_timer_, runtime_.now_ns() + kQuietPeriod_ns);
 }
 
@@ -279,6 +283,8 @@ Task<void> Mirror::retirement_loop() {
     const bool pressed = intents_.wants_retirement();
     if (stopped_.ok() && intents_.failure().ok() && (pressed || (quiet && intents_.live_bytes() > 0))) {
       (void)co_await retirement_pass(quiet);  // a failure has stopped the mirror; there is nobody else to tell
+      // Left by a pass of everything: what was still on its way to the log.
+      if (quiet && !closing_ && intents_.live_bytes() > 0) wait_for_quiet();
     }
     // Whatever can make another pass worthwhile raises it: a lease or a record that settled, somebody who needs room.
     while (!retirement_wanted_.take()) co_await retirement_wanted_.wait();
@@ -300,6 +306,11 @@ Task<Status> Mirror::close() {
   while (requests_in_flight_ > 0 || !loop_ended_) co_await drained_.wait();
   Status status = stopped_.ok() ? intents_.failure() : stopped_;
   if (status.ok()) status = co_await retirement_pass(true);
+  // No request is left, but what was covered ahead of a stream may still be on its way to the log.
+  while (status.ok() && intents_.live_bytes() > 0) {
+    co_await intents_.records_landed();
+    status = co_await retirement_pass(true);
+  }
   BLOCKMIRROR_ASSERT(!status.ok() || intents_.live_bytes() == 0, "a drained mirror kept live intents");
   co_await intents_.shut_down();
   runtime_.disarm(quiet_timer_);

@@ -62,6 +62,7 @@ class Mirror {
   Task<Status> retirement_pass(bool everything);
   Task<void> retirement_loop();
   void note_activity();
+  void wait_for_quiet();
   static void quiet_timer_fired(void* mirror);
 
   static constexpr unsigned kAdmitted = 1024;
