@@ -1,5 +1,7 @@
 #include "engine_object.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -351,6 +353,8 @@ napi_value EngineObject::poll(napi_env env, napi_callback_info info) {
   bool more;
   if (call.self == nullptr || !boolean(env, call.values[0], more)) return call.wrong("poll(more)");
   call.self->polled_ = more && !call.self->stopped_;
+  // The engine may have been put on this very processor: whoever looks for its answers must not keep it from them.
+  if (more) sched_yield();
   call.self->deliver();
   return nullptr;
 }
