@@ -37,6 +37,7 @@
     ],
     "host_sources": [
       "native/host/buffer_pool.cc",
+      "native/host/copy_out.cc",
       "native/host/engine_thread.cc",
       "native/host/request_table.cc",
       "native/host/session_commands.cc",

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../core/assert.h"
+#include "copy_out.h"
 
 namespace blockmirror {
 
@@ -21,7 +22,7 @@ class Gather {
     while (!into.empty()) {
       std::span<const std::byte> rest = parts_.front().subspan(used_);
       std::size_t length = std::min(rest.size(), into.size());
-      if (length > 0) std::memcpy(into.data(), rest.data(), length);
+      copy_out(into.data(), rest.data(), length);
       into = into.subspan(length);
       used_ += length;
       if (used_ < parts_.front().size()) continue;
@@ -91,7 +92,7 @@ Code RequestTable::submit_write_owned(std::uint32_t slot, std::span<std::byte> o
   for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) {
     piece(i).durable = durable;
     if (!piece(i).pooled) continue;
-    std::memcpy(piece(i).memory, owned.data() + (piece(i).extent.position - position), piece(i).extent.length);
+    copy_out(piece(i).memory, owned.data() + (piece(i).extent.position - position), piece(i).extent.length);
   }
   submit(slot, request);
   return Code::ok;
