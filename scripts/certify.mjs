@@ -69,7 +69,7 @@ const args = [
   commit(),
 ];
 // The small configurations and seeds of a share: seconds, on any machine of today.
-if (values.share) args.push('--small', '4', '--seeds', '300');
+if (values.share) args.push('--small', '5', '--seeds', '300');
 if (!values['no-mutations']) args.push('--mutated-program', program('certify_mutated'));
 console.log(`the certificate goes to ${out}`);
 run('certify', args);

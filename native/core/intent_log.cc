@@ -135,12 +135,14 @@ void IntentLog::cover_ahead(const Region& region, const BlockSet& needed) {
   const Region* half_way = coverage_.find(region.index + ahead / 2);
   if (half_way != nullptr && is_asked_for(*half_way, BlockSet::all())) return;
   for (std::uint64_t index = region.index + 1; index <= region.index + ahead && index < mirror_regions_; ++index) {
-    if ((coverage_.live_blocks() + kIntentBitmapBlocks) * kIntentBlockLength > ahead_mark()) return;
+    const std::uint64_t live_then = (coverage_.live_blocks() + kIntentBitmapBlocks) * kIntentBlockLength;
+    if (live_then > ahead_mark() && !mutated(Mutation::ahead_over_budget)) return;
     Region& next = coverage_.find_or_add(index);
     const BlockSet wanted = BlockSet::all() - (next.covered | next.pending);
     if (next.barred || wanted.empty()) continue;
     coverage_.add_live(wanted.count());
     next.pending = next.pending | wanted;
+    if (mutated(Mutation::ahead_before_durable)) next.covered = next.covered | wanted;
     enqueue(next);
   }
 }

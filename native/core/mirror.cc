@@ -307,7 +307,7 @@ Task<Status> Mirror::close() {
   Status status = stopped_.ok() ? intents_.failure() : stopped_;
   if (status.ok()) status = co_await retirement_pass(true);
   // No request is left, but what was covered ahead of a stream may still be on its way to the log.
-  while (status.ok() && intents_.live_bytes() > 0) {
+  while (status.ok() && intents_.live_bytes() > 0 && !mutated(Mutation::ahead_left_by_close)) {
     co_await intents_.records_landed();
     status = co_await retirement_pass(true);
   }

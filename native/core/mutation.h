@@ -33,6 +33,9 @@ namespace blockmirror {
   X(trust_retired_record, "retired records count as live")                                                    \
   X(trust_stale_record, "a record of the last lap counts as the one that its slot owes")                      \
   X(forget_live_record, "the oldest live record is overlooked")                                               \
+  X(ahead_before_durable, "what is covered ahead of a stream counts before its record is durable")            \
+  X(ahead_over_budget, "a stream is covered ahead without regard to the budget")                              \
+  X(ahead_left_by_close, "a close ends while what was covered ahead is on its way to the log")                \
   X(unlock_early, "overlapping writes do not exclude each other")                                             \
   X(carry_nothing, "a slot of the ring is reused without carrying forward what is live in it")                \
   X(tail_past_flight, "the tail passes a record that is still being written")                                 \

@@ -24,6 +24,9 @@ interface Certificate {
   crashStatesInRecovery: number;
   recoveries: number;
   seeds: number;
+  livesCoveredAhead: number;
+  regionsCoveredAhead: number;
+  writesCoveredAhead: number;
   cases: Record<string, number>;
   faults: Record<string, number>;
   mutations: {
@@ -74,7 +77,7 @@ describe('the crash certificate', () => {
   test('catches every mutation of the engine, and says by which oracle and how to replay it', () => {
     const missed = certificate.mutations.each.filter((mutation) => !mutation.caught).map((mutation) => mutation.name);
     expect(missed).toEqual([]);
-    expect(certificate.mutations.tried).toBeGreaterThanOrEqual(36);
+    expect(certificate.mutations.tried).toBeGreaterThanOrEqual(39);
     expect(certificate.mutations.caught).toBe(certificate.mutations.tried);
     for (const mutation of certificate.mutations.each) {
       expect(mutation.oracle).not.toBe('');
@@ -92,6 +95,12 @@ describe('the crash certificate', () => {
     expect(Object.keys(certificate.faults).filter((name) => certificate.faults[name] === 0)).toEqual([]);
   });
 
+  test('has streams that the log covers ahead, and writes that find themselves covered', () => {
+    expect(certificate.livesCoveredAhead).toBeGreaterThan(25);
+    expect(certificate.regionsCoveredAhead).toBeGreaterThan(certificate.livesCoveredAhead);
+    expect(certificate.writesCoveredAhead).toBeGreaterThan(25);
+  });
+
   test('exhausts the smallest configurations, in every order and with every subset of sectors', () => {
     expect(certificate.begun).toEqual([]);
     expect(certificate.exhausted.map(({ configuration }) => configuration)).toEqual([
@@ -99,6 +108,7 @@ describe('the crash certificate', () => {
       expect.stringContaining('2 slaves, 2 writes'),
       expect.stringContaining('1 slave, 3 writes'),
       expect.stringContaining('2 slaves, 3 writes'),
+      expect.stringContaining('1 slave, a stream that is covered ahead'),
     ]);
     for (const small of certificate.exhausted) expect(small).toMatchObject({ everyOrder: true, everySubset: true });
   });

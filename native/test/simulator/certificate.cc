@@ -144,6 +144,10 @@ std::string to_json(const Certificate& certificate) {
   list.add("refused", counts.refused);
   list.add("lives", counts.lives);
   list.add("events", counts.events);
+  list.add("timersFired", counts.timers);
+  list.add("livesCoveredAhead", counts.lives_ahead);
+  list.add("regionsCoveredAhead", counts.regions_ahead);
+  list.add("writesCoveredAhead", counts.writes_ahead);
   list.add("firstSeed", certificate.first_seed);
   list.add("seeds", certificate.seeds);
   list.add("seconds", number(certificate.seconds));

@@ -56,6 +56,10 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("openings refused because an older copy was put back", counts.refused);
   text += counted("openings in all", counts.lives);
   text += counted("events (requests, completions, timers)", counts.events);
+  text += counted("lives in which the log covered ahead of a sequential stream", counts.lives_ahead);
+  text += counted("regions that it covered before a write asked for them", counts.regions_ahead);
+  text += counted("of them written later in the same life", counts.writes_ahead);
+  text += counted("short timers that fired beside requests under way", counts.timers);
   text += row({"seeds", grouped(certificate.seeds) + ", from " + std::to_string(certificate.first_seed)});
   return text;
 }

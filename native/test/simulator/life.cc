@@ -6,6 +6,12 @@
 
 namespace blockmirror::simulator {
 
+namespace {
+
+constexpr unsigned kTimesSlower = 8;  // what else may happen before a slow disk answers
+
+}  // namespace
+
 // Passes everything on to the checker, and writes it down when somebody wants to read it.
 class Life::Tracer : public Watcher {
  public:
@@ -13,6 +19,7 @@ class Life::Tracer : public Watcher {
   void submitted(unsigned disk, const DeviceRequest& request) override {
     if (life_.verdict_.tracing) life_.note("  " + life_.words_of_request(disk, request) + " is submitted");
     life_.checker_.submitted(disk, request);
+    life_.count_ahead();
   }
   void settled(unsigned disk, const DeviceRequest& request, int error) override {
     if (life_.verdict_.tracing)
@@ -39,7 +46,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
       number_(number),
       model_(std::move(model)),
       trace_begin_(verdict.trace.size()),
-      checker_(geometry,
+      checker_(geometry, world.recovery_budget,
                [this](const char* invariant, std::string words) { verdict_.fail(invariant, std::move(words)); }),
       tracer_(std::make_unique<Tracer>(*this)),
       machine_(std::move(disks), number, tracer_.get()),
@@ -101,6 +108,16 @@ std::string Life::words_of_request(unsigned disk, const DeviceRequest& request) 
   return who + ": " + what + " of " + where;
 }
 
+// What the log covered ahead of a stream since the last look.
+void Life::count_ahead() {
+  const std::uint64_t regions = checker_.regions_ahead();
+  if (regions == regions_ahead_) return;
+  Counts& counts = verdict_.counts;
+  if (regions_ahead_ == 0) ++counts.lives_ahead;
+  counts.regions_ahead += regions - regions_ahead_;
+  regions_ahead_ = regions;
+}
+
 // --- what happens next -----------------------------------------------------------------------------------------------
 
 bool Life::may_issue() const {
@@ -110,20 +127,51 @@ bool Life::may_issue() const {
   return actions_running_ < plan_.concurrency;
 }
 
+// Instead of a slow disk's answer whatever comes next in the order of choices.
+unsigned Life::spare_slow(unsigned chosen, unsigned completable, unsigned options) {
+  const auto slow = [&](unsigned option) {
+    return option < completable && machine_.disk_of(option) == plan_.slow_disk;
+  };
+  if (plan_.slow_disk == LifePlan::kNoDisk || !slow(chosen)) return chosen;
+  for (unsigned i = 1; put_off_ < kTimesSlower && i < options; ++i) {
+    const unsigned other = (chosen + i) % options;
+    if (slow(other)) continue;
+    ++put_off_;
+    return other;
+  }
+  put_off_ = 0;
+  return chosen;
+}
+
+// While something is under way; a life that waits for it closes in any case.
+bool Life::may_close() const {
+  const bool asked_for_all = running_ && !closing_ && next_action_ == plan_.actions.size();
+  return asked_for_all && plan_.close && plan_.hasty && !machine_.pending().empty();
+}
+
 bool Life::step() {
   if (ended_) return false;
   ++verdict_.counts.events;
   machine_.settle_ready();
   const unsigned completable = machine_.completable();
   const bool issue_possible = may_issue();
-  const unsigned options = completable + (issue_possible ? 1 : 0);
+  const unsigned requests = completable + (issue_possible ? 1 : 0);
+  const unsigned timers = machine_.timer_competes() ? 1 : 0;
+  const unsigned options = requests + timers + (may_close() ? 1 : 0);
   if (options > 0) {
-    const bool free = running_ && !closing_;
-    const unsigned chosen = free && options > 1 ? chooser_.choose(options) : 0;
+    const bool free = running_ && (!closing_ || machine_.any_under_way(closing_since_));
+    unsigned chosen = free && options > 1 ? chooser_.choose(options) : 0;
+    if (issue_possible && plan_.eager) chosen = completable;
+    if (free) chosen = spare_slow(chosen, completable, options);
     if (chosen < completable) {
       machine_.complete(chosen);
-    } else {
+    } else if (chosen < requests) {
       issue();
+    } else if (chosen < requests + timers) {
+      ++verdict_.counts.timers;
+      (void)machine_.fire_timer();
+    } else {
+      spawn(close_steps());
     }
     machine_.settle_ready();
     return true;
@@ -277,6 +325,7 @@ void Life::issue() {
   const Action& action = plan_.actions[next_action_++];
   note(words_of(action));
   if (action.kind == Action::Kind::quiet) {
+    while (machine_.timer_competes()) (void)machine_.fire_timer();
     machine_.fire_timer();
     machine_.fire_timer();
     return;
@@ -315,6 +364,7 @@ Task<void> Life::write(const Action& action) {
   const Extent extent{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
   const std::vector<SectorRef> contents = contents_of(action);
   const std::uint32_t number = model_.write_asked(action.sector, contents);
+  if (checker_.asked(extent)) ++verdict_.counts.writes_ahead;
   const bool durable = action.kind == Action::Kind::durable_write;
   Status status;
   if (action.kind == Action::Kind::discard) {
@@ -347,6 +397,7 @@ Task<void> Life::read(const Action& action) {
 
 Task<void> Life::close_steps() {
   closing_ = true;
+  closing_since_ = machine_.submissions();
   note("close");
   (void)co_await session_->close();
   closed_ = true;

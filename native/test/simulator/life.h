@@ -60,9 +60,12 @@ class Life {
   Task<void> read(const Action& action);
   void issue();
   bool may_issue() const;
+  bool may_close() const;
+  unsigned spare_slow(unsigned chosen, unsigned completable, unsigned options);
   void judge_opening();
   void judge_refusal(const Status& status);
   void judge_debt();
+  void count_ahead();
   void note(const std::string& words);
   std::string words_of_request(unsigned disk, const DeviceRequest& request) const;
   class Tracer;
@@ -83,11 +86,14 @@ class Life {
   Assessment assessment_;
   std::size_t next_action_ = 0;
   unsigned actions_running_ = 0;
+  unsigned put_off_ = 0;             // answers of the slow disk
+  std::uint64_t regions_ahead_ = 0;  // covered ahead of a stream, as far as they are counted
   bool opened_ = false;  // the opening ended, well or not
   bool running_ = false;
   bool ran_ = false;
   bool recovered_ = false;
   bool closing_ = false;
+  std::uint64_t closing_since_ = 0;  // submissions before it
   bool closed_ = false;
   bool ended_ = false;
 };

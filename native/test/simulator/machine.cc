@@ -57,11 +57,19 @@ void Machine::disarm(Timer& timer) {
   std::erase(timers_, &timer);
 }
 
-bool Machine::fire_timer() {
-  if (timers_.empty()) return false;
-  Timer& timer = **std::min_element(timers_.begin(), timers_.end(), [](const Timer* one, const Timer* other) {
+Timer& Machine::next_timer() const {
+  return **std::min_element(timers_.begin(), timers_.end(), [](const Timer* one, const Timer* other) {
     return one->deadline_ns < other->deadline_ns;
   });
+}
+
+bool Machine::timer_competes() const {
+  return !timers_.empty() && next_timer().deadline_ns <= now_ns_ + kSlowRequest_ns;
+}
+
+bool Machine::fire_timer() {
+  if (timers_.empty()) return false;
+  Timer& timer = next_timer();
   now_ns_ = std::max(now_ns_, timer.deadline_ns);
   disarm(timer);
   timer.fire(timer.context);
@@ -75,6 +83,7 @@ void Machine::submit(unsigned disk, DeviceRequest& request) {
   Pending pending;
   pending.request = &request;
   pending.disk = disk;
+  pending.number = submissions_++;
   if (!dead_) {
     if (watcher_ != nullptr) watcher_->submitted(disk, request);
     if (request.operation == Operation::flush) pending.flush_mark = disks_[disk].flush_mark();
@@ -96,13 +105,20 @@ unsigned Machine::completable() const {
       std::count_if(pending_.begin(), pending_.end(), [&](const Pending& pending) { return !silent_[pending.disk]; }));
 }
 
-void Machine::complete(unsigned index) {
-  auto found = pending_.begin();
-  for (;; ++found) {
-    BLOCKMIRROR_ASSERT(found != pending_.end(), "a completion that is not there was chosen");
-    if (!dead_ && silent_[found->disk]) continue;
-    if (index-- == 0) break;
+bool Machine::any_under_way(std::uint64_t number) const {
+  return std::any_of(pending_.begin(), pending_.end(), [&](const Pending& pending) { return pending.number < number; });
+}
+
+std::size_t Machine::place_of(unsigned index) const {
+  for (std::size_t place = 0;; ++place) {
+    BLOCKMIRROR_ASSERT(place < pending_.size(), "a completion that is not there was chosen");
+    if (!dead_ && silent_[pending_[place].disk]) continue;
+    if (index-- == 0) return place;
   }
+}
+
+void Machine::complete(unsigned index) {
+  const auto found = pending_.begin() + static_cast<std::ptrdiff_t>(place_of(index));
   now_ns_ += 1000;
   Pending pending = std::move(*found);
   pending_.erase(found);

@@ -28,6 +28,7 @@ struct PendingWrite {
 struct Pending {
   DeviceRequest* request = nullptr;
   unsigned disk = 0;
+  std::uint64_t number = 0;  // in the order of submission
   std::uint64_t flush_mark = 0;
   PendingWrite write;
   std::uint32_t put_back = 0;  // how often it was answered in part or not at all
@@ -61,8 +62,15 @@ class Machine : public Runtime {
   // Requests that may complete next, oldest first; those of a device that stopped answering are not among them.
   unsigned completable() const;
   void complete(unsigned index);
+  unsigned disk_of(unsigned index) const { return pending_[place_of(index)].disk; }
   const std::vector<Pending>& pending() const { return pending_; }
+  // Requests submitted so far, and whether one of the first `number` is still under way.
+  std::uint64_t submissions() const { return submissions_; }
+  bool any_under_way(std::uint64_t number) const;
   bool fire_timer();  // the next one; false when none is armed
+  // Whether one is armed that may well be due before a request under way completes: its firing is one more thing that
+  // may happen next. Later ones fire when nothing else can.
+  bool timer_competes() const;
   void settle_ready() {
     while (has_ready()) run_ready();
   }
@@ -77,7 +85,10 @@ class Machine : public Runtime {
   void die();
 
  private:
+  static constexpr std::uint64_t kSlowRequest_ns = 20'000'000;  // what a request may take, for timer_competes()
   class Port;
+  Timer& next_timer() const;
+  std::size_t place_of(unsigned index) const;
   void submit(unsigned disk, DeviceRequest& request);
   void carry_out(Pending& pending);
   void land_some(Pending& pending);
@@ -93,6 +104,7 @@ class Machine : public Runtime {
   Random random_;
   std::uint64_t now_ns_ = 0;
   std::vector<Pending> pending_;
+  std::uint64_t submissions_ = 0;
   std::vector<Timer*> timers_;
   bool dead_ = false;
   bool counting_ = false;

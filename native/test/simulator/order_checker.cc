@@ -1,6 +1,7 @@
 #include "order_checker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace blockmirror::simulator {
 namespace {
@@ -9,14 +10,18 @@ bool writes(const DeviceRequest& request) {
   return request.operation == Operation::write || request.operation == Operation::write_zeroes;
 }
 
+constexpr std::size_t kRegionBlocks = 256;  // a request crosses no multiple of them
+
 std::string words_of(std::uint64_t block) { return "block " + std::to_string(block); }
 
 }  // namespace
 
-OrderChecker::OrderChecker(const Geometry& geometry, Violation violation)
+OrderChecker::OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, Violation violation)
     : geometry_(geometry),
+      recovery_budget_(recovery_budget),
       violation_(std::move(violation)),
       blocks_((geometry.mirror_size + kBlock - 1) / kBlock),
+      regions_((blocks_.size() + kRegionBlocks - 1) / kRegionBlocks),
       images_(geometry.label_positions.size()) {
   for (Image& image : images_) image.written.resize(blocks_.size());
 }
@@ -108,19 +113,47 @@ void OrderChecker::record_submitted(const DeviceRequest& request) {
   if (running_ && record.sequence <= newest_record_)
     violation_("I12", "record " + std::to_string(record.sequence) + " is written a second time");
   newest_record_ = std::max(newest_record_, record.sequence);
-  const auto carries = [&](std::uint64_t block) {
-    return std::find(record.blocks.begin(), record.blocks.end(), block) != record.blocks.end();
-  };
+  std::vector<bool> states(blocks_.size());
+  for (std::uint64_t block : record.blocks) {
+    if (block < blocks_.size()) states[block] = true;  // what lies behind the end of the mirror is nobody's
+  }
   for (std::uint64_t block = 0; running_ && record.tail > tail_ && block < blocks_.size(); ++block) {
-    if (!blocks_[block].covered || blocks_[block].durably_stated >= record.tail || carries(block)) continue;
+    if (!blocks_[block].covered || blocks_[block].durably_stated >= record.tail || states[block]) continue;
     blocks_[block].covered = false;
     judge_passed(block, record.tail);
   }
   tail_ = std::max(tail_, record.tail);
-  for (std::uint64_t block : record.blocks) {
-    if (block < blocks_.size()) blocks_[block].stated = std::max(blocks_[block].stated, record.sequence);
+  for (std::uint64_t block = 0; block < blocks_.size(); ++block) {
+    if (states[block]) blocks_[block].stated = std::max(blocks_[block].stated, record.sequence);
   }
   records_under_way_.push_back({&request, std::move(record)});
+  if (!running_) return;
+  judge_budget();
+  find_ahead(states);
+}
+
+void OrderChecker::judge_budget() {
+  const std::vector<bool> live = may_be_live();
+  const std::uint64_t bytes = static_cast<std::uint64_t>(std::count(live.begin(), live.end(), true)) * kBlock;
+  if (bytes > recovery_budget_)
+    violation_("budget", "after a crash " + std::to_string(bytes) + " bytes could be live, more than the budget");
+}
+
+void OrderChecker::find_ahead(const std::vector<bool>& stated) {
+  for (std::size_t region = 0; region < regions_.size(); ++region) {
+    if (regions_[region] != Wish::none) continue;
+    const auto first = stated.begin() + static_cast<std::ptrdiff_t>(region * kRegionBlocks);
+    const auto last = stated.begin() +
+                      static_cast<std::ptrdiff_t>(std::min(blocks_.size(), (region + 1) * kRegionBlocks));
+    if (std::find(first, last, false) != last) continue;
+    regions_[region] = Wish::ahead;
+    ++regions_ahead_;
+  }
+}
+
+bool OrderChecker::asked(Extent extent) {
+  const Wish before = std::exchange(regions_[extent.position / kBlock / kRegionBlocks], Wish::asked);
+  return before == Wish::ahead;
 }
 
 // A tail passes the newest durable statement of the block, and does not carry it.

@@ -7,6 +7,7 @@
 //   I5   what is acknowledged is on every image that claims to be in sync, and a missed slave stands as failed in both
 //        copies of the superblock, with the new generation in the labels of the others
 //   I6   overlapping data writes are never under way together
+//   budget  no crash from now on could leave more to copy than the recovery budget
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
 
@@ -32,7 +33,7 @@ struct Geometry {
 class OrderChecker : public Watcher {
  public:
   using Violation = std::function<void(const char* invariant, std::string words)>;
-  OrderChecker(const Geometry& geometry, Violation violation);
+  OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, Violation violation);
 
   void attach(const Disks& disks) { disks_ = &disks; }
   // The mirror takes requests from here on; what recovery wrote before is judged by its outcome.
@@ -41,6 +42,10 @@ class OrderChecker : public Watcher {
   void submitted(unsigned disk, const DeviceRequest& request) override;
   void settled(unsigned disk, const DeviceRequest& request, int error) override;
   void cache_lost(unsigned disk) override;
+  // A write is asked for. True when it is the first of a region that was covered ahead of it.
+  bool asked(Extent extent);
+  // Regions that records stated in whole before a write asked for any of it.
+  std::uint64_t regions_ahead() const { return regions_ahead_; }
   // A write was acknowledged: `bytes` at `position` must be on every image that claims to be in sync.
   void acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
 
@@ -67,10 +72,13 @@ class OrderChecker : public Watcher {
     std::uint64_t durably_stated = 0;  // newest durable one
     bool covered = false;              // by a durable statement that every tail so far spares or carries itself
   };
+  enum class Wish : std::uint8_t { none, ahead, asked };  // of a region: what was made of it so far
   bool is_data(unsigned disk, const DeviceRequest& request) const;
   bool is_record(unsigned disk, const DeviceRequest& request) const;
   Extent blocks_of(const DeviceRequest& request) const;
   void record_submitted(const DeviceRequest& request);
+  void judge_budget();
+  void find_ahead(const std::vector<bool>& stated);
   void judge_passed(std::uint64_t block, std::uint64_t tail);
   void data_submitted(unsigned image, const DeviceRequest& request);
   void judge_fracture(unsigned image);
@@ -78,6 +86,7 @@ class OrderChecker : public Watcher {
   StoredState claimed_state(unsigned image) const;
 
   Geometry geometry_;
+  std::uint64_t recovery_budget_;
   Violation violation_;
   const Disks* disks_ = nullptr;
   bool running_ = false;
@@ -87,6 +96,8 @@ class OrderChecker : public Watcher {
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
   std::vector<Block> blocks_;
+  std::vector<Wish> regions_;
+  std::uint64_t regions_ahead_ = 0;
   std::vector<Image> images_;
   std::vector<std::pair<const DeviceRequest*, DecodedRecord>> records_under_way_;
 };

@@ -43,6 +43,7 @@ struct SeedPlan {
     std::vector<PlannedFault> media;  // what happens to the disks before the next opening
   };
   std::vector<End> ends;  // by life
+  bool streams = false;   // several regions, and sequential streams through them
 };
 struct SeedCase {
   std::uint64_t seed = 0;

@@ -59,6 +59,57 @@ TEST_CASE(
   check_seeds(36, 36);
 }
 
+TEST_CASE("drawn streams are covered ahead, found covered, and closed on, and the ordinary fill of small mirrors is not") {
+  HashSet states;
+  Verdict verdict;
+  unsigned with_streams = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    const SeedCase seed_case{seed, {}};
+    const Counts before = verdict.counts;
+    run_seed(seed_case, states, verdict);
+    REQUIRE_FALSE(verdict.failed);
+    if (draw_plan(seed_case).streams) {
+      ++with_streams;
+    } else {
+      CHECK(verdict.counts.regions_ahead == before.regions_ahead);
+    }
+  }
+  CHECK(with_streams >= 8);
+  CHECK(verdict.counts.lives_ahead >= with_streams / 2);
+  CHECK(verdict.counts.regions_ahead > verdict.counts.lives_ahead);
+  CHECK(verdict.counts.writes_ahead > 0);
+}
+
+namespace {
+
+struct Fires {
+  bool fired = false;
+  Timer timer;
+  Fires() {
+    timer.context = this;
+    timer.fire = [](void* context) { static_cast<Fires*>(context)->fired = true; };
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a timer competes with requests when it is due before a slow one could complete, a distant one does not") {
+  Machine machine({VolatileDisk(kMiB)}, 1, nullptr);
+  Fires soon, distant;
+  CHECK_FALSE(machine.timer_competes());
+  machine.arm(distant.timer, 250'000'000);
+  CHECK_FALSE(machine.timer_competes());
+  machine.arm(soon.timer, 1'000'000);
+  CHECK(machine.timer_competes());
+  REQUIRE(machine.fire_timer());
+  CHECK(soon.fired);
+  CHECK_FALSE(distant.fired);
+  CHECK(machine.now_ns() == 1'000'000);
+  CHECK_FALSE(machine.timer_competes());
+  machine.disarm(distant.timer);
+  CHECK_FALSE(machine.fire_timer());
+}
+
 TEST_CASE("a case is named by its text") {
   SeedCase found;
   REQUIRE(parse_case("12-3.40", found));

@@ -16,7 +16,15 @@ struct Scenario {
   std::string words;
   std::vector<Action> actions;
   unsigned concurrency;
+  std::uint64_t mirror_size = World{}.mirror_size;
+  std::uint64_t recovery_budget = World{}.recovery_budget;
 };
+
+// A stream through three regions, the last of them short so that its recovery is, and the least budget that covers one
+// ahead: what the first two writes have asked for lets the third go without a log write, once it is durable.
+Scenario stream_of(std::string words, std::vector<Action> actions, unsigned concurrency) {
+  return {1, std::move(words), std::move(actions), concurrency, (2 * 1024 + 32) * 1024, 8 * 1024 * 1024};
+}
 
 enum class Cut : unsigned { none = 0, every = 1, one_in_64 = 64 };
 
@@ -24,6 +32,8 @@ enum class Cut : unsigned { none = 0, every = 1, one_in_64 = 64 };
 Configuration configuration_of(const Scenario& scenario, unsigned records_before, Cut cut) {
   Configuration configuration;
   configuration.world.slaves = scenario.slaves;
+  configuration.world.mirror_size = scenario.mirror_size;
+  configuration.world.recovery_budget = scenario.recovery_budget;
   configuration.world.ring_records = kRingRecords;
   configuration.name = (scenario.slaves == 1 ? "1 slave, " : std::to_string(scenario.slaves) + " slaves, ") +
                        scenario.words + ", ring at record " + std::to_string(kRingRecords + records_before);
@@ -67,6 +77,16 @@ std::vector<Configuration> small_configurations() {
   const Scenario three_in_turn{1, "3 writes in turn, two of them overlapping", {first, second, over}, 1};
   const Scenario three_at_once{1, "3 writes at once, two of them overlapping", {first, second, over}, 3};
   const Scenario three_kinds{1, "a write, one with dsync and a datasync at once", {first, dsync, flush}, 3};
+  const Action region_end{Kind::write, 2047, 1, 1}, region_begin{Kind::write, 2048, 1, 2},
+      next_begin{Kind::write, 4096, 1, 3};
+  const Scenario stream_in_turn = stream_of("a stream that is covered ahead, 3 writes in turn",
+                                            {region_end, region_begin, next_begin}, 1);
+  const Scenario stream_at_once = stream_of("a stream that is covered ahead, 3 writes at once",
+                                            {region_end, region_begin, next_begin}, 3);
+  const Scenario stream_and_retire = stream_of("a stream that is covered ahead while everything is retired",
+                                               {region_end, region_begin, retire}, 2);
+  const Scenario stream_and_close = stream_of("a stream that is covered ahead, and a close at any time",
+                                              {region_end, region_begin}, 1);
   const auto with_two_slaves = [](Scenario scenario) {
     scenario.slaves = 2;
     return scenario;
@@ -80,6 +100,7 @@ std::vector<Configuration> small_configurations() {
   add(with_two_slaves(two_in_turn), 6, Cut::one_in_64);
   add(three_in_turn, 5, Cut::one_in_64);
   add(with_two_slaves(three_in_turn), 5, Cut::none);
+  add(stream_in_turn, 5, Cut::none);
   add(overlapping, 5, Cut::one_in_64);
   add(with_flush, 7, Cut::one_in_64);
   add(with_discard, 7, Cut::one_in_64);
@@ -90,6 +111,8 @@ std::vector<Configuration> small_configurations() {
   add(two_in_turn, 6, Cut::every);
   // Several records in flight at once, or several orders.
   add(two_at_once, 7, Cut::none);
+  add(stream_and_close, 5, Cut::none);
+  all.back().plan.hasty = true;
   add(with_retire, 3, Cut::none);
   add(with_dsync, 7, Cut::none);
   add(wide_at_once, 7, Cut::none);
@@ -98,7 +121,10 @@ std::vector<Configuration> small_configurations() {
   add(with_two_slaves(two_at_once), 6, Cut::none);
   add(with_two_slaves(one), 6, Cut::every);
   add(one, 7, Cut::every);
+  add(with_two_slaves(stream_in_turn), 5, Cut::one_in_64);
   add(three_at_once, 5, Cut::none);
+  add(stream_and_retire, 5, Cut::none);
+  add(stream_at_once, 5, Cut::none);
   add(with_two_slaves(three_at_once), 5, Cut::none);
   add(overlapping, 5, Cut::every);
   add(two_at_once, 7, Cut::one_in_64);

@@ -33,7 +33,11 @@ struct Counts {
   std::uint64_t lives = 0;
   std::uint64_t events = 0;
   std::uint64_t full_compares = 0;
-  std::uint64_t refused = 0;  // restored copies that were refused
+  std::uint64_t refused = 0;        // restored copies that were refused
+  std::uint64_t timers = 0;         // that fired while requests were under way or might have been issued
+  std::uint64_t lives_ahead = 0;    // in which something was covered ahead of a sequential stream
+  std::uint64_t regions_ahead = 0;  // covered before any write asked for them
+  std::uint64_t writes_ahead = 0;   // the first writes of such regions
   Cases cases;
   std::array<std::uint64_t, kFaults> faults{};
 };
