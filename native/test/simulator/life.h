@@ -88,7 +88,7 @@ class Life {
   unsigned actions_running_ = 0;
   unsigned put_off_ = 0;             // answers of the slow disk
   std::uint64_t regions_ahead_ = 0;  // covered ahead of a stream, as far as they are counted
-  bool opened_ = false;  // the opening ended, well or not
+  bool opened_ = false;              // the opening ended, well or not
   bool running_ = false;
   bool ran_ = false;
   bool recovered_ = false;

@@ -58,9 +58,8 @@ void Machine::disarm(Timer& timer) {
 }
 
 Timer& Machine::next_timer() const {
-  return **std::min_element(timers_.begin(), timers_.end(), [](const Timer* one, const Timer* other) {
-    return one->deadline_ns < other->deadline_ns;
-  });
+  return **std::min_element(timers_.begin(), timers_.end(),
+                            [](const Timer* one, const Timer* other) { return one->deadline_ns < other->deadline_ns; });
 }
 
 bool Machine::timer_competes() const {

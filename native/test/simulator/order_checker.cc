@@ -143,8 +143,8 @@ void OrderChecker::find_ahead(const std::vector<bool>& stated) {
   for (std::size_t region = 0; region < regions_.size(); ++region) {
     if (regions_[region] != Wish::none) continue;
     const auto first = stated.begin() + static_cast<std::ptrdiff_t>(region * kRegionBlocks);
-    const auto last = stated.begin() +
-                      static_cast<std::ptrdiff_t>(std::min(blocks_.size(), (region + 1) * kRegionBlocks));
+    const auto last =
+        stated.begin() + static_cast<std::ptrdiff_t>(std::min(blocks_.size(), (region + 1) * kRegionBlocks));
     if (std::find(first, last, false) != last) continue;
     regions_[region] = Wish::ahead;
     ++regions_ahead_;

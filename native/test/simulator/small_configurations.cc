@@ -79,14 +79,14 @@ std::vector<Configuration> small_configurations() {
   const Scenario three_kinds{1, "a write, one with dsync and a datasync at once", {first, dsync, flush}, 3};
   const Action region_end{Kind::write, 2047, 1, 1}, region_begin{Kind::write, 2048, 1, 2},
       next_begin{Kind::write, 4096, 1, 3};
-  const Scenario stream_in_turn = stream_of("a stream that is covered ahead, 3 writes in turn",
-                                            {region_end, region_begin, next_begin}, 1);
-  const Scenario stream_at_once = stream_of("a stream that is covered ahead, 3 writes at once",
-                                            {region_end, region_begin, next_begin}, 3);
-  const Scenario stream_and_retire = stream_of("a stream that is covered ahead while everything is retired",
-                                               {region_end, region_begin, retire}, 2);
-  const Scenario stream_and_close = stream_of("a stream that is covered ahead, and a close at any time",
-                                              {region_end, region_begin}, 1);
+  const Scenario stream_in_turn =
+      stream_of("a stream that is covered ahead, 3 writes in turn", {region_end, region_begin, next_begin}, 1);
+  const Scenario stream_at_once =
+      stream_of("a stream that is covered ahead, 3 writes at once", {region_end, region_begin, next_begin}, 3);
+  const Scenario stream_and_retire =
+      stream_of("a stream that is covered ahead while everything is retired", {region_end, region_begin, retire}, 2);
+  const Scenario stream_and_close =
+      stream_of("a stream that is covered ahead, and a close at any time", {region_end, region_begin}, 1);
   const auto with_two_slaves = [](Scenario scenario) {
     scenario.slaves = 2;
     return scenario;
