@@ -132,7 +132,7 @@ void IntentLog::cover_ahead(const Region& region, const BlockSet& needed) {
   if (ahead == 0 || region.index == 0 || !needed.test(0) || starves()) return;
   const Region* before = coverage_.find(region.index - 1);
   if (before == nullptr || before->touches == 0 || !before->covered.test(kIntentBitmapBlocks - 1)) return;
-  const Region* half_way = coverage_.find(region.index + ahead / 2);
+  const Region* half_way = coverage_.find(region.index + (ahead + 1) / 2);
   if (half_way != nullptr && is_asked_for(*half_way, BlockSet::all())) return;
   for (std::uint64_t index = region.index + 1; index <= region.index + ahead && index < mirror_regions_; ++index) {
     const std::uint64_t live_then = (coverage_.live_blocks() + kIntentBitmapBlocks) * kIntentBlockLength;
