@@ -179,14 +179,14 @@ export async function copyExtents(
   return copied;
 }
 
-/** In commands of at most half of what the engine has under way, so that the next one is there before it runs dry. */
+/** In commands of no more bytes than the engine has under way. */
 export function forEachBatch(
   work: Pick<LongWork, 'engine' | 'checkpoint'>,
   extents: readonly Extent[],
   each: (batch: Batch) => Promise<void>,
 ): Promise<void> {
   const { copyLength, copyExtents, copyBytes } = work.engine.binding.limits;
-  const batches = batchesOf(cutExtents(extents, copyLength), { extents: copyExtents, bytes: copyBytes / 2 });
+  const batches = batchesOf(cutExtents(extents, copyLength), { extents: copyExtents, bytes: copyBytes });
   return forEachPiece(batches, COMMANDS, work.checkpoint, each);
 }
 

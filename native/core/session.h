@@ -33,8 +33,8 @@ inline constexpr std::uint64_t kRegionLength = kMiB;  // bytes; requests are spl
 // Of copying, verifying and comparing: a step's extents, and what is under way at once over all steps.
 inline constexpr std::uint64_t kCopyLength = kMiB;     // bytes of an extent
 inline constexpr std::size_t kCopyExtents = 64;        // of a step
-inline constexpr unsigned kCopyLanes = 32;             // pieces at once
-inline constexpr std::uint64_t kCopyBytes = 8 * kMiB;  // bytes at once, of each image
+inline constexpr unsigned kCopyLanes = 64;             // pieces at once
+inline constexpr std::uint64_t kCopyBytes = 4 * kMiB;  // bytes at once, of each image
 inline constexpr std::uint64_t kMinimumRecoveryBudget = kMiB;
 inline constexpr std::uint64_t kDefaultRecoveryBudget = 64 * kMiB;
 inline constexpr std::uint32_t kDefaultRingRecords = 4096;

@@ -137,16 +137,16 @@ TEST_CASE("small pieces run as many at once as there are lanes, large ones as th
 TEST_CASE("a large piece waits for room, and none behind it overtakes it") {
   Runs runs;
   std::vector<Extent> extents;
-  for (std::uint64_t i = 0; i < 8; ++i) extents.push_back({i * kMiB, kMiB});
-  extents.push_back({8 * kMiB, kMiB});
-  extents.push_back({9 * kMiB, 4096});
+  const std::uint64_t fitting = kCopyBytes / kMiB;
+  for (std::uint64_t i = 0; i <= fitting; ++i) extents.push_back({i * kMiB, kMiB});
+  extents.push_back({extents.size() * kMiB, 4096});
   runs.start(extents);
-  CHECK(runs.work.started.size() == 8);
-  runs.end(extents[3]);
-  CHECK(runs.work.started.size() == 9);
-  CHECK(runs.work.started.back() == extents[8]);
+  CHECK(runs.work.started.size() == fitting);
+  runs.end(extents[1]);
+  CHECK(runs.work.started.size() == fitting + 1);
+  CHECK(runs.work.started.back() == extents[fitting]);
   runs.end(extents[0]);
-  CHECK(runs.work.started.back() == extents[9]);
+  CHECK(runs.work.started.back() == extents[fitting + 1]);
   runs.end_all();
 }
 

@@ -14,7 +14,7 @@ inline std::vector<std::vector<Extent>> copy_steps(const ExtentSet& plan) {
   for (const Extent& extent : plan.extents()) {
     for (std::uint64_t at = extent.position; at < extent.end();) {
       const Extent piece{at, std::min(extent.end(), (at / kCopyLength + 1) * kCopyLength) - at};
-      if (steps.empty() || steps.back().size() == kCopyExtents || bytes + piece.length > kCopyBytes / 2) {
+      if (steps.empty() || steps.back().size() == kCopyExtents || bytes + piece.length > kCopyBytes) {
         steps.emplace_back();
         bytes = 0;
       }
