@@ -81,6 +81,12 @@ export interface NativeExtent {
   length: number;
 }
 
+/** Positions and lengths in turn: 1 to limits.copyExtents extents of at most limits.copyLength each. The engine works
+ * on as many at once as limits.copyLanes and limits.copyBytes allow, over all commands together, in their order. */
+export interface NativeExtents {
+  extents: Float64Array;
+}
+
 /** What the log and the labels say; written nothing. */
 export interface NativeAssessment {
   clean: boolean;
@@ -101,6 +107,7 @@ export interface NativeAssessment {
 
 /** Per slave, index 0 is the first slave; a slave that takes no part has 0. */
 export interface NativeCopyResult {
+  /** 0 where nothing was compared. */
   bytesDiffered: number[];
   bytesCopied: number[];
 }
@@ -166,11 +173,11 @@ export interface NativeCommands {
   };
   /** recovering, formatting: the steps of recovery after assess and plan. */
   recoverFlushMaster: { arguments: Record<string, never>; result: null };
-  /** At most limits.copyLength at once. compare: read the slaves too and count the differing bytes. onlyDiffering: write only blocks that differ. */
-  recoverCopy: { arguments: NativeExtent & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
+  /** compare: read the slaves too and count the differing bytes. onlyDiffering: and write only blocks that differ. */
+  recoverCopy: { arguments: NativeExtents & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
   recoverFlushSlaves: { arguments: Record<string, never>; result: null };
   /** Reads master and slaves back and compares. */
-  recoverVerify: { arguments: NativeExtent; result: NativeCompareResult };
+  recoverVerify: { arguments: NativeExtents; result: NativeCompareResult };
   /** Drops the debt; refused (WRONG_PHASE) while any of it was not copied and flushed -> running. */
   recoverRetire: {
     arguments: {
@@ -184,7 +191,7 @@ export interface NativeCommands {
     result: null;
   };
   /** running, recovering: compares master and slaves under the range lock, writes nothing. */
-  compare: { arguments: NativeExtent; result: NativeCompareResult };
+  compare: { arguments: NativeExtents; result: NativeCompareResult };
   /** running: every 'assumed' slave was compared in full and found equal. */
   markVerified: { arguments: Record<string, never>; result: null };
   /** running -> running: retires everything now. */
@@ -266,8 +273,12 @@ export interface NativeBinding {
     pendingBytes: number;
     /** Largest single read or write, bytes. */
     requestLength: number;
-    /** Largest extent of one recoverCopy, recoverVerify, compare. */
+    /** Of recoverCopy, recoverVerify, compare: the largest extent, and how many of them one command takes. */
     copyLength: number;
+    copyExtents: number;
+    /** Of the same: pieces at once, and bytes of them (of each image), over all commands under way. */
+    copyLanes: number;
+    copyBytes: number;
     minimumRecoveryBudget: number;
     defaultRecoveryBudget: number;
     defaultRingRecords: number;

@@ -115,7 +115,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const checked = checkOpen(options, loadBinding().limits);
     const mirror = await Mirror.fromAttached(await attach(log, checked), checked.recoveryBudget);
     try {
-      if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, true);
+      if (mirror.recovering && checked.recovery === 'auto')
+        await mirror.startRecovery(checked, { compare: checked.compare, verify: true });
       return mirror;
     } catch (error) {
       await mirror.close().catch(() => undefined);
@@ -316,9 +317,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   /** Of a mirror opened with recovery 'manual'; of one that needs none, a report that says so. */
   recover(
-    options: { verify?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
+    options: { compare?: boolean; verify?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
   ): Promise<RecoveryReport> {
-    return this.startRecovery(options, options.verify ?? true);
+    return this.startRecovery(options, { compare: options.compare ?? true, verify: options.verify ?? true });
   }
 
   /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */
@@ -347,14 +348,17 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     }
   }
 
-  private startRecovery(options: LongWorkOptions, verify: boolean): Promise<RecoveryReport> {
+  private startRecovery(
+    options: LongWorkOptions,
+    how: Pick<RecoveryContext, 'compare' | 'verify'>,
+  ): Promise<RecoveryReport> {
     if (this.closing !== null) return Promise.reject(new BlockmirrorError('CLOSED'));
     if (!this.recovering) {
       const { superblock, assessment } = this.attached;
       const nothing = { ...assessment, clean: true, damaged: false, damage: [], liveIntents: [], extents: [] };
       return Promise.resolve(cleanReport({ log: this.log, superblock, paths: this.paths, assessment: nothing }));
     }
-    this.recoveryUnderWay ??= this.track(this.recoverOnce({ ...this.longWork(options), verify })).finally(() => {
+    this.recoveryUnderWay ??= this.track(this.recoverOnce({ ...this.longWork(options), ...how })).finally(() => {
       this.recoveryUnderWay = null;
     });
     return this.recoveryUnderWay;
@@ -369,7 +373,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return report;
   }
 
-  private longWork(options: LongWorkOptions): Omit<RecoveryContext, 'verify'> {
+  private longWork(options: LongWorkOptions): Omit<RecoveryContext, 'compare' | 'verify'> {
     const signal = checkSignal(options.signal, 'options.signal');
     return {
       engine: this.engine,

@@ -47,6 +47,7 @@ export interface CheckedCreate extends CheckedLongWork {
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
+  compare: boolean;
   polling: boolean;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
@@ -54,6 +55,7 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages {
 
 export interface CheckedRecover extends CheckedLongWork, CheckedImages {
   dryRun: boolean;
+  compare: boolean;
   verify: boolean;
 }
 
@@ -100,13 +102,21 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
 }
 
 export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
-  const reader = new OptionReader(options, ['recovery', 'images', 'recoveryBudget', 'polling', ...LONG_WORK]);
+  const reader = new OptionReader(options, [
+    'recovery',
+    'compare',
+    'images',
+    'recoveryBudget',
+    'polling',
+    ...LONG_WORK,
+  ]);
   const budget = options.recoveryBudget === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
   if (budget < limits.minimumRecoveryBudget) {
     throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${limits.minimumRecoveryBudget} bytes`);
   }
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
+    compare: reader.flag('compare', true),
     recoveryBudget: budget,
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
     ...reader.images(),
@@ -119,9 +129,10 @@ export function checkInspect(options: InspectOptions): CheckedImages {
 }
 
 export function checkRecover(options: RecoverOptions): CheckedRecover {
-  const reader = new OptionReader(options, ['dryRun', 'verify', 'images', ...LONG_WORK]);
+  const reader = new OptionReader(options, ['dryRun', 'compare', 'verify', 'images', ...LONG_WORK]);
   return {
     dryRun: reader.flag('dryRun', false),
+    compare: reader.flag('compare', true),
     verify: reader.flag('verify', true),
     ...reader.images(),
     ...reader.longWork(),

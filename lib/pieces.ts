@@ -1,8 +1,8 @@
 /**
  * Long work cut into bounded pieces, a few at a time.
  *
- * Invariants: pieces never reach over a multiple of the piece length, so that each is one region of the engine; after
- * an error nothing more is started, and everything started has ended before the error is thrown.
+ * Invariants: pieces never reach over a multiple of the piece length, so that each is one region of the engine; none is
+ * empty; after an error nothing more is started, and everything started has ended before the error is thrown.
  */
 import type { Extent } from './types';
 
@@ -15,6 +15,35 @@ export function* cutExtents(extents: readonly Extent[], length: number): Generat
       position = next;
     }
   }
+}
+
+/** Extents of one command of the engine, which works on them at once: few calls, however small the extents are. */
+export interface Batch {
+  first: Extent;
+  /** Positions and lengths in turn. */
+  extents: Float64Array;
+  bytes: number;
+}
+
+/** Pieces in their order, as many to a batch as `limits` allow; one always. */
+export function* batchesOf(pieces: Iterable<Extent>, limits: { extents: number; bytes: number }): Generator<Batch> {
+  let batch: Extent[] = [];
+  let bytes = 0;
+  for (const piece of pieces) {
+    if (batch.length === limits.extents || (batch.length > 0 && bytes + piece.length > limits.bytes)) {
+      yield batchOf(batch, bytes);
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(piece);
+    bytes += piece.length;
+  }
+  if (batch.length > 0) yield batchOf(batch, bytes);
+}
+
+function batchOf(pieces: readonly Extent[], bytes: number): Batch {
+  const extents = Float64Array.from(pieces.flatMap(({ position, length }) => [position, length]));
+  return { first: pieces[0] as Extent, extents, bytes };
 }
 
 export function totalLength(extents: readonly Extent[]): number {
@@ -47,55 +76,4 @@ export async function forEachPiece<Piece>(
   const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
   const failed = ends.find((end) => end.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
-}
-
-/**
- * As forEachPiece, of extents: at most `lanes` and at most `bytes` of them at once, one always. Small pieces need more
- * company than large ones to keep a disk busy; memory is bounded by the bytes.
- */
-export async function forEachExtent(
-  pieces: Iterable<Extent>,
-  limits: { lanes: number; bytes: number },
-  checkpoint: () => void,
-  work: (piece: Extent) => Promise<void>,
-): Promise<void> {
-  const room = new Room(limits.bytes);
-  let failed = false; // whoever waited for room meanwhile must not start
-  await forEachPiece(pieces, limits.lanes, checkpoint, async (piece) => {
-    await room.take(piece.length);
-    try {
-      if (!failed) await work(piece);
-    } catch (error) {
-      failed = true;
-      throw error;
-    } finally {
-      room.giveBack(piece.length);
-    }
-  });
-}
-
-/** Bytes, first come first served. */
-class Room {
-  private taken = 0;
-  private readonly waiting: { bytes: number; enter: () => void }[] = [];
-
-  constructor(private readonly bytes: number) {}
-
-  private fits(bytes: number): boolean {
-    return this.taken === 0 || this.taken + bytes <= this.bytes;
-  }
-
-  async take(bytes: number): Promise<void> {
-    if (this.waiting.length === 0 && this.fits(bytes)) this.taken += bytes;
-    else await new Promise<void>((enter) => this.waiting.push({ bytes, enter }));
-  }
-
-  giveBack(bytes: number): void {
-    this.taken -= bytes;
-    for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes); next = this.waiting[0]) {
-      this.waiting.shift();
-      this.taken += next.bytes;
-      next.enter();
-    }
-  }
 }

@@ -11,17 +11,20 @@
 import type { NativeAssessment, NativeSuperblock } from './binding';
 import type { Engine } from './engine';
 import { BlockmirrorError } from './errors';
-import { cutExtents, forEachExtent, totalLength } from './pieces';
+import { type Batch, batchesOf, cutExtents, forEachPiece, totalLength } from './pieces';
 import { shownState } from './status';
 import type { Extent, ProgressListener, ProgressStep, RecoveryReport, RecoverySlave } from './types';
 
-/** Copied or compared at once: enough to keep a fast disk busy, also with pieces of 4 KiB; few enough to stay small. */
-export const COPY_LIMITS = { lanes: 32, bytes: 8 * 1024 * 1024 };
+/**
+ * Commands given to the engine at once: one that it works on, and others of which it takes pieces as soon as that one
+ * has none left to start, so that it never waits for us.
+ */
+const COMMANDS = 3;
 
 export interface LongWork {
   engine: Engine;
   onProgress: ProgressListener | undefined;
-  /** Called between pieces; throws to stop. */
+  /** Called between commands, which are of a few MiB; throws to stop. */
   checkpoint: () => void;
 }
 
@@ -30,6 +33,9 @@ export interface RecoveryContext extends LongWork {
   superblock: NativeSuperblock;
   paths: readonly string[];
   assessment: NativeAssessment;
+  /** Count what differed. */
+  compare: boolean;
+  /** Read back what was copied. */
   verify: boolean;
 }
 
@@ -74,7 +80,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
     slaves: slavesOf(context).map((slave, index) => ({
       ...slave,
       state: shownState(images[index + 1]?.state ?? 'failed', true),
-      bytesDiffered: copied.bytesDiffered[index] ?? 0,
+      bytesDiffered: comparesIn(context, planned) ? (copied.bytesDiffered[index] ?? 0) : null,
       bytesCopied: copied.bytesCopied[index] ?? 0,
     })),
     durationMs,
@@ -128,7 +134,7 @@ function slavesOf(context: Pick<RecoveryContext, 'superblock' | 'paths' | 'asses
     name: image.name,
     path: context.paths[index + 1] || image.path,
     state: shownState(image.state, context.assessment.clean),
-    bytesDiffered: 0,
+    bytesDiffered: null,
     bytesCopied: 0,
   }));
 }
@@ -146,7 +152,13 @@ export async function flushMaster(work: LongWork): Promise<void> {
 }
 
 async function copy(context: RecoveryContext, planned: Plan): Promise<Copied> {
-  return copyExtents(context, planned.extents, { compare: true, onlyDiffering: planned.fullCompare });
+  const compare = comparesIn(context, planned);
+  return copyExtents(context, planned.extents, { compare, onlyDiffering: planned.fullCompare });
+}
+
+/** What is written only where it differs has to be compared. */
+function comparesIn(context: RecoveryContext, planned: Plan): boolean {
+  return context.compare || planned.fullCompare;
 }
 
 /** @param how compare: count what differed; onlyDiffering: and leave alone what did not */
@@ -158,14 +170,24 @@ export async function copyExtents(
   const { engine } = work;
   const copied: Copied = { bytesDiffered: [], bytesCopied: [] };
   const advance = progressOf(work, 'copy', extents);
-  const pieces = cutExtents(extents, engine.binding.limits.copyLength);
-  await forEachExtent(pieces, COPY_LIMITS, work.checkpoint, async (piece) => {
-    const result = await engine.command('recoverCopy', { ...piece, ...how });
+  await forEachBatch(work, extents, async (batch) => {
+    const result = await engine.command('recoverCopy', { extents: batch.extents, ...how });
     addTo(copied.bytesDiffered, result.bytesDiffered);
     addTo(copied.bytesCopied, result.bytesCopied);
-    advance(piece.length);
+    advance(batch.bytes);
   });
   return copied;
+}
+
+/** In commands of no more bytes than the engine has under way. */
+export function forEachBatch(
+  work: Pick<LongWork, 'engine' | 'checkpoint'>,
+  extents: readonly Extent[],
+  each: (batch: Batch) => Promise<void>,
+): Promise<void> {
+  const { copyLength, copyExtents, copyBytes } = work.engine.binding.limits;
+  const batches = batchesOf(cutExtents(extents, copyLength), { extents: copyExtents, bytes: copyBytes });
+  return forEachPiece(batches, COMMANDS, work.checkpoint, each);
 }
 
 export async function flushSlaves(work: LongWork): Promise<void> {
@@ -178,9 +200,8 @@ export async function flushSlaves(work: LongWork): Promise<void> {
 export async function verifyCopy(work: LongWork, extents: readonly Extent[]): Promise<void> {
   const { engine } = work;
   const advance = progressOf(work, 'verify', extents);
-  const pieces = cutExtents(extents, engine.binding.limits.copyLength);
-  await forEachExtent(pieces, COPY_LIMITS, work.checkpoint, async (piece) => {
-    const result = await engine.command('recoverVerify', piece);
+  await forEachBatch(work, extents, async ({ extents, first, bytes }) => {
+    const result = await engine.command('recoverVerify', { extents });
     const slave = result.bytesDiffered.findIndex((bytes) => bytes > 0);
     if (slave >= 0) {
       const image = engine.names.images[slave + 1];
@@ -188,10 +209,10 @@ export async function verifyCopy(work: LongWork, extents: readonly Extent[]): Pr
       throw new BlockmirrorError('VERIFY_DIFFERS', {
         image: image?.name ?? `slave${slave + 1}`,
         ...(image === undefined || image.path === '' ? {} : { path: image.path }),
-        position: at?.position ?? piece.position,
+        position: at?.position ?? first.position,
       });
     }
-    advance(piece.length);
+    advance(bytes);
   });
 }
 
@@ -211,7 +232,7 @@ export async function retire(
   await work.engine.command('recoverRetire', summary);
 }
 
-/** Tells the listener at the start and after each piece. */
+/** Tells the listener at the start and after each command. */
 export function progressOf(work: LongWork, step: ProgressStep, extents: readonly Extent[]): (bytes: number) => void {
   const bytesTotal = totalLength(extents);
   let bytesDone = 0;

@@ -24,8 +24,8 @@ export function recoveryReportToText(report: RecoveryReport): string {
     return lines.join('\n');
   }
   for (const slave of report.slaves) {
-    const differed = slave.bytesDiffered === 0 ? 'none differed' : `${slave.bytesDiffered} bytes differed`;
-    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${formatSize(slave.bytesCopied)} copied, ${differed}`);
+    const copied = `${formatSize(slave.bytesCopied)} copied, ${differedInWords(slave.bytesDiffered)}`;
+    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${copied}`);
   }
   const proof = report.verified ? 'read back and found equal' : 'not read back';
   lines.push(`copied: ${formatSize(report.bytesCopied)} in ${duration(report.durationMs)}, ${proof}`);
@@ -49,6 +49,11 @@ export function verifyReportToText(report: VerifyReport): string {
   lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
   lines.push(report.identical ? 'all images are identical' : 'the images differ');
   return lines.join('\n');
+}
+
+function differedInWords(bytes: number | null): string {
+  if (bytes === null) return 'not compared before';
+  return bytes === 0 ? 'none differed' : `${bytes} bytes differed`;
 }
 
 function extentsToText(extents: readonly Extent[]): string[] {

@@ -103,6 +103,8 @@ export interface OpenOptions extends DeviceOption {
   recovery?: 'auto' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
   images?: Readonly<Record<string, string>>;
+  /** Of the recovery: as in RecoverOptions. */
+  compare?: boolean;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
   /**
@@ -122,6 +124,11 @@ export interface InspectOptions {
 export interface RecoverOptions extends DeviceOption {
   /** Writes nothing: the report says what would be copied. */
   dryRun?: boolean;
+  /**
+   * Read the slaves before they are overwritten, to count the bytes that differ; default true. What is copied is the
+   * same without, and copied faster. A full compare compares in any case.
+   */
+  compare?: boolean;
   /** Read the copy back and compare; default true. */
   verify?: boolean;
   images?: Readonly<Record<string, string>>;
@@ -340,7 +347,8 @@ export interface RecoverySlave {
   name: string;
   path: string;
   state: ImageState;
-  bytesDiffered: number;
+  /** Before the copy; null: not known, since nothing was compared (compare: false, a dry run, nothing to recover). */
+  bytesDiffered: number | null;
   bytesCopied: number;
 }
 

@@ -1,7 +1,6 @@
 /** Comparing the slaves with the master, all of it. Writes nothing but the word that assumed slaves are proven. */
 import type { NativeAssessment, NativeSuperblock } from './binding';
-import { cutExtents, forEachExtent } from './pieces';
-import { COPY_LIMITS, type LongWork, addTo, progressOf, sum } from './recovery';
+import { type LongWork, addTo, forEachBatch, progressOf, sum } from './recovery';
 import { shownState } from './status';
 import type { VerifyReport } from './types';
 
@@ -24,15 +23,14 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   const bytesDiffered: number[] = superblock.images.slice(1).map(() => 0);
   const differences: VerifyReport['differences'] = [];
   const advance = progressOf(context, 'compare', whole);
-  const pieces = cutExtents(whole, engine.binding.limits.copyLength);
-  await forEachExtent(pieces, COPY_LIMITS, context.checkpoint, async (piece) => {
-    const result = await engine.command('compare', piece);
+  await forEachBatch(context, whole, async ({ extents, bytes }) => {
+    const result = await engine.command('compare', { extents });
     addTo(bytesDiffered, result.bytesDiffered);
     for (const { slave, position, length } of result.differences) {
       if (differences.length >= DIFFERENCES_LIMIT) break;
       differences.push({ slave: superblock.images[slave + 1]?.name ?? `slave${slave + 1}`, position, length });
     }
-    advance(piece.length);
+    advance(bytes);
   });
   const identical = sum(bytesDiffered) === 0;
   const states = engine.snapshot().images.map((image) => image.state);

@@ -12,6 +12,7 @@
       "native/core/log_reader.cc",
       "native/core/membership.cc",
       "native/core/mirror.cc",
+      "native/core/piece_runner.cc",
       "native/core/record.cc",
       "native/core/recovery.cc",
       "native/core/ring_scan.cc",

@@ -1,14 +1,14 @@
 // Opens a mirror as an application would and says how long everything took: until copying began, each step of the
 // recovery, the first byte served; and what it cost in memory. One JSON object.
 //
-// Told: log, device, recoveryBudget.
+// Told: log, device, recoveryBudget, compare.
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { loadFromArguments } from './load.mjs';
 
 const { Mirror } = createRequire(import.meta.url)('../../dist/index.js');
-const { log, device, recoveryBudget } = loadFromArguments();
+const { log, device, recoveryBudget, compare } = loadFromArguments();
 
 const steps = [];
 const block = Mirror.alignedBuffer(4096);
@@ -29,7 +29,7 @@ function onProgress({ step, bytesDone, bytesTotal }) {
   steps.push({ step, beginMs: now, endMs: null, bytes: bytesDone, bytesTotal });
 }
 
-const mirror = await Mirror.open(log, { device, recoveryBudget, onProgress });
+const mirror = await Mirror.open(log, { device, recoveryBudget, compare, onProgress });
 const openMs = sinceBegin();
 const residentOpen = process.memoryUsage.rss();
 if (steps.length > 0) steps.at(-1).endMs = openMs;

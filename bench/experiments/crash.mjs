@@ -49,5 +49,6 @@ export function piecesOf(extents) {
   return pieces;
 }
 
-export const opener = ({ place, settings, device }) =>
-  nodeScript('opener.mjs', { log: place.log, device, recoveryBudget: settings.recoveryBudget });
+/** @param compare as in the options of open */
+export const opener = ({ place, settings, device }, compare = true) =>
+  nodeScript('opener.mjs', { log: place.log, device, recoveryBudget: settings.recoveryBudget, compare });

@@ -2,7 +2,8 @@
 // recovery is measured against. With --compare each piece is read from the slaves too and compared before it is written,
 // as a recovery that reports differences does.
 //
-// raw_copy [--compare] LANES MASTER SLAVE [SLAVE...] < pieces ("position length" lines, each at most 1 MiB)
+// raw_copy [--compare] LANES BYTES MASTER SLAVE [SLAVE...] < pieces ("position length" lines, each at most 1 MiB)
+// At most LANES pieces are under way, and at most BYTES of them (of each image), as in the mirror.
 // Prints one JSON object: { bytes, pieces, copySeconds, flushSeconds, differed }; bytes are those read from the master.
 #include <fcntl.h>
 #include <liburing.h>
@@ -40,8 +41,9 @@ struct Piece {
 
 class Copy {
  public:
-  Copy(std::vector<int> files, unsigned lanes, bool compare, std::vector<Piece> pieces)
-      : files_(std::move(files)), compare_(compare), pieces_(std::move(pieces)), lanes_(lanes) {
+  Copy(std::vector<int> files, unsigned lanes, std::uint64_t bytes, bool compare, std::vector<Piece> pieces)
+      : files_(std::move(files)), compare_(compare), most_(bytes), pieces_(std::move(pieces)), lanes_(lanes) {
+    for (unsigned lane = lanes; lane > 0; --lane) idle_.push_back(lane - 1);
     const auto images = static_cast<unsigned>(files_.size());
     int error = io_uring_queue_init(lanes * images, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
     if (error < 0) fail("io_uring_queue_init", -error);
@@ -58,10 +60,11 @@ class Copy {
 
   void run() {
     const double begin = now_seconds();
-    for (unsigned lane = 0; lane < lanes_.size(); ++lane) start(lane);
-    while (busy_ > 0) {
+    start();
+    while (idle_.size() < lanes_.size()) {
       io_uring_submit_and_wait(&ring_, 1);
       reap();
+      start();
     }
     const double copied = now_seconds();
     for (std::size_t i = 1; i < files_.size(); ++i) {
@@ -93,11 +96,15 @@ class Copy {
     ++lanes_[lane].pending;
   }
 
-  void start(unsigned lane) {
-    if (next_ == pieces_.size()) return;
-    ++busy_;
-    lanes_[lane] = {pieces_[next_++], 0, false};
-    for (unsigned image = 0; image < (compare_ ? files_.size() : 1); ++image) queue(lane, image, false);
+  // The last lane that ended first: its memory is the warmest.
+  void start() {
+    for (; next_ < pieces_.size() && !idle_.empty() && under_way_ + pieces_[next_].length <= most_; ++next_) {
+      const unsigned lane = idle_.back();
+      idle_.pop_back();
+      lanes_[lane] = {pieces_[next_], 0, false};
+      under_way_ += pieces_[next_].length;
+      for (unsigned image = 0; image < (compare_ ? files_.size() : 1); ++image) queue(lane, image, false);
+    }
   }
 
   void write_slaves(unsigned lane) {
@@ -126,20 +133,22 @@ class Copy {
         continue;
       }
       bytes_ += lanes_[lane].piece.length;
-      --busy_;
-      start(lane);
+      under_way_ -= lanes_[lane].piece.length;
+      idle_.push_back(lane);
     }
   }
 
   std::vector<int> files_;
   bool compare_;
+  std::uint64_t most_;
   std::vector<Piece> pieces_;
   std::vector<Lane> lanes_;
+  std::vector<unsigned> idle_;
   std::vector<unsigned> ready_;
   io_uring ring_{};
   std::byte* memory_ = nullptr;
   std::size_t next_ = 0;
-  unsigned busy_ = 0;
+  std::uint64_t under_way_ = 0;
   std::uint64_t bytes_ = 0;
   std::uint64_t differed_ = 0;
 };
@@ -150,12 +159,13 @@ int main(int count, char** arguments) {
   const bool compare = count > 1 && std::strcmp(arguments[1], "--compare") == 0;
   const int first = compare ? 2 : 1;
   const unsigned lanes = count > first ? static_cast<unsigned>(std::strtoul(arguments[first], nullptr, 10)) : 0;
-  if (count < first + 3 || lanes == 0 || lanes > 256) {
-    std::fprintf(stderr, "usage: raw_copy [--compare] LANES MASTER SLAVE [SLAVE...] < pieces\n");
+  const std::uint64_t most = count > first + 1 ? std::strtoull(arguments[first + 1], nullptr, 10) : 0;
+  if (count < first + 4 || lanes == 0 || lanes > 256 || most < kPiece) {
+    std::fprintf(stderr, "usage: raw_copy [--compare] LANES BYTES MASTER SLAVE [SLAVE...] < pieces\n");
     return 2;
   }
   std::vector<int> files;
-  for (int i = first + 1; i < count; ++i) {
+  for (int i = first + 2; i < count; ++i) {
     const int file = open(arguments[i], O_RDWR | O_DIRECT | O_CLOEXEC);
     if (file < 0) fail(arguments[i], errno);
     files.push_back(file);
@@ -169,6 +179,6 @@ int main(int count, char** arguments) {
     }
     pieces.push_back({position, static_cast<unsigned>(length)});
   }
-  Copy(std::move(files), lanes, compare, std::move(pieces)).run();
+  Copy(std::move(files), lanes, most, compare, std::move(pieces)).run();
   return 0;
 }

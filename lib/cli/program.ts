@@ -111,6 +111,7 @@ function addRecover(program: Command, perform: Perform): void {
     .command('recover <log>')
     .description('Make the images equal after a crash: copy what the log names from the master to the slaves')
     .option('--dry-run', 'write nothing, only say what would be copied')
+    .option('--no-compare', 'do not count what differs before it is overwritten: faster')
     .option('--no-verify', 'do not read the copy back')
     .addOption(deviceOption())
     .addOption(imageOption())

@@ -35,6 +35,9 @@ Napi::Object limits(Napi::Env env) {
   object.Set("pendingBytes", number(kPendingBytes));
   object.Set("requestLength", number(kRequestLength));
   object.Set("copyLength", number(kCopyLength));
+  object.Set("copyExtents", number(kCopyExtents));
+  object.Set("copyLanes", number(kCopyLanes));
+  object.Set("copyBytes", number(kCopyBytes));
   object.Set("minimumRecoveryBudget", number(kMinimumRecoveryBudget));
   object.Set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));
   object.Set("defaultRingRecords", number(kDefaultRingRecords));

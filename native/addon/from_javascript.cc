@@ -63,10 +63,25 @@ class Fields {
     if (value > UINT32_MAX) reject(name);
     return static_cast<std::uint32_t>(value);
   }
-  Extent extent() {
-    Extent extent{number("position"), number("length")};
-    if (extent.length > kCopyLength) reject("length");
-    return extent;
+  // A Float64Array of positions and lengths in turn.
+  std::vector<Extent> extents() {
+    std::vector<Extent> extents;
+    const Napi::Value value = get("extents");
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+      reject("extents");
+      return extents;
+    }
+    const auto numbers = value.As<Napi::Float64Array>();
+    const std::size_t count = numbers.ElementLength();
+    if (count == 0 || count % 2 != 0 || count > 2 * kCopyExtents) reject("extents");
+    for (std::size_t i = 0; wrong_ == nullptr && i < count; i += 2) {
+      if (!is_whole(numbers[i]) || !is_whole(numbers[i + 1]) || numbers[i + 1] > kCopyLength) {
+        reject("extents");
+      } else {
+        extents.push_back({static_cast<std::uint64_t>(numbers[i]), static_cast<std::uint64_t>(numbers[i + 1])});
+      }
+    }
+    return extents;
   }
   Uuid uuid(const char* name) {
     Uuid uuid;
@@ -157,7 +172,7 @@ Command::Body activate(Napi::Env env, Fields& fields) {
 
 Command::Body recover_copy(Napi::Env, Fields& fields) {
   RecoverCopy command;
-  command.extent = fields.extent();
+  command.extents = fields.extents();
   command.compare = fields.flag("compare");
   command.only_differing = fields.flag("onlyDiffering");
   return command;
@@ -180,9 +195,9 @@ Command::Body plain(Napi::Env, Fields&) {
 }
 
 template <typename Step>
-Command::Body with_extent(Napi::Env, Fields& fields) {
+Command::Body with_extents(Napi::Env, Fields& fields) {
   Step command;
-  command.extent = fields.extent();
+  command.extents = fields.extents();
   return command;
 }
 
@@ -200,9 +215,9 @@ constexpr Parser kParsers[] = {
     {"recoverFlushMaster", plain<RecoverFlushMaster>},
     {"recoverCopy", recover_copy},
     {"recoverFlushSlaves", plain<RecoverFlushSlaves>},
-    {"recoverVerify", with_extent<RecoverVerify>},
+    {"recoverVerify", with_extents<RecoverVerify>},
     {"recoverRetire", recover_retire},
-    {"compare", with_extent<Compare>},
+    {"compare", with_extents<Compare>},
     {"markVerified", plain<MarkVerified>},
     {"retireAll", plain<RetireAll>},
     {"close", plain<Close>},

@@ -69,10 +69,12 @@ bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<By
   return true;
 }
 
+bool is_whole(double number) { return number >= 0 && number < kSafeIntegers && std::trunc(number) == number; }
+
 bool whole_number(napi_env env, napi_value value, std::uint64_t& into) {
   double number;
   if (napi_get_value_double(env, value, &number) != napi_ok) return false;
-  if (!(number >= 0 && number < kSafeIntegers) || std::trunc(number) != number) return false;
+  if (!is_whole(number)) return false;
   into = static_cast<std::uint64_t>(number);
   return true;
 }

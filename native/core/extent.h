@@ -41,24 +41,28 @@ class ExtentSet {
     for (; last != extents_.end() && last->position <= end; ++last) {
       start = std::min(start, last->position);
       end = std::max(end, last->end());
+      bytes_ -= last->length;
     }
     first = extents_.erase(first, last);
     extents_.insert(first, Extent{start, end - start});
+    bytes_ += end - start;
   }
 
   void remove(Extent extent) {
     if (extent.empty()) return;
-    std::vector<Extent> kept;
-    kept.reserve(extents_.size() + 1);
-    for (const Extent& have : extents_) {
-      if (!have.overlaps(extent)) {
-        kept.push_back(have);
-        continue;
-      }
-      if (have.position < extent.position) kept.push_back({have.position, extent.position - have.position});
-      if (have.end() > extent.end()) kept.push_back({extent.end(), have.end() - extent.end()});
+    auto first = std::lower_bound(extents_.begin(), extents_.end(), extent.position,
+                                  [](const Extent& have, std::uint64_t position) { return have.end() <= position; });
+    auto last = first;
+    Extent before, after;  // what stays of the first and of the last one
+    for (; last != extents_.end() && last->position < extent.end(); ++last) {
+      if (last->position < extent.position) before = {last->position, extent.position - last->position};
+      if (last->end() > extent.end()) after = {extent.end(), last->end() - extent.end()};
+      bytes_ -= last->length;
     }
-    extents_ = std::move(kept);
+    bytes_ += before.length + after.length;
+    first = extents_.erase(first, last);
+    if (!after.empty()) first = extents_.insert(first, after);
+    if (!before.empty()) extents_.insert(first, before);
   }
 
   bool contains(Extent extent) const {
@@ -67,18 +71,18 @@ class ExtentSet {
     return found != extents_.begin() && std::prev(found)->contains(extent);
   }
 
-  std::uint64_t bytes() const {
-    std::uint64_t total = 0;
-    for (const Extent& extent : extents_) total += extent.length;
-    return total;
-  }
+  std::uint64_t bytes() const { return bytes_; }
 
   bool empty() const { return extents_.empty(); }
-  void clear() { extents_.clear(); }
+  void clear() {
+    extents_.clear();
+    bytes_ = 0;
+  }
   const std::vector<Extent>& extents() const { return extents_; }
 
  private:
   std::vector<Extent> extents_;
+  std::uint64_t bytes_ = 0;  // of all of them
 };
 
 }  // namespace blockmirror

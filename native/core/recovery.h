@@ -11,9 +11,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned_buffer.h"
 #include "extent.h"
 #include "membership.h"
+#include "piece_runner.h"
 #include "session.h"
 #include "task.h"
 
@@ -23,7 +23,7 @@ class Recovery {
  public:
   // `needs_slave`: whether to go on is pointless with no slave left. It is for a mirror that is being made; the debt of
   // an existing one then means nothing any more, every slave being failed, durably, as a whole.
-  Recovery(Membership& membership, const Superblock& superblock, ExtentSet debt, bool needs_slave);
+  Recovery(Membership& membership, PieceRunner& pieces, const Superblock& superblock, ExtentSet debt, bool needs_slave);
 
   const ExtentSet& debt() const { return debt_; }
   // Not yet copied. Bytes of it are uncertain: the images may really differ there.
@@ -32,7 +32,7 @@ class Recovery {
   // I4: what a read returned once, from the master's volatile cache, must not be rolled back by a later power loss that
   // finds the slaves newer. Before anything is copied or read.
   Task<Status> flush_master();
-  Task<Status> copy(Extent extent, bool compare, bool only_differing, CopyResult& into);
+  Task<Status> copy(std::span<const Extent> extents, bool compare, bool only_differing, CopyResult& into);
   Task<Status> flush_slaves();
   bool may_retire() const {
     return uncopied_.empty() && copies_begun_ == copies_ended_ && copies_flushed_ == copies_ended_ &&
@@ -40,10 +40,11 @@ class Recovery {
   }
 
  private:
-  Task<Status> copy_piece(Extent piece, bool compare, bool only_differing, CopyResult& into);
+  class Copying;
   Task<Status> write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into);
 
   Membership& membership_;
+  PieceRunner& pieces_;
   const std::uint64_t mirror_size_;
   const std::uint64_t compare_block_;
   const bool needs_slave_;
@@ -58,18 +59,20 @@ class Recovery {
 // What is counted and rewritten as one: 4 KiB, or the largest block if that is larger.
 std::uint64_t compare_block_of(const Superblock& superblock);
 
-// Reads master and slaves of a piece and reports where they differ. Shared by verify (recovery) and compare (running).
-// `read` gets the buffers filled: under the range lock when the mirror runs.
-struct ImageBuffers {
-  explicit ImageBuffers(ImageSet images, std::size_t length);
-  std::vector<AlignedBuffer> buffers;  // by image; empty when not of the set
-  std::vector<std::byte*> pointers;
+// Blocks side by side that differ: where in the piece they begin and end, and how many of their bytes do.
+struct DifferingRun {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;  // of the piece, when there is no further run: then it is empty
+  std::uint64_t bytes = 0;
 };
-void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const ImageBuffers& images,
+// The first run at or after `from`. Pure.
+DifferingRun next_differing_run(const std::byte* a, const std::byte* b, std::uint64_t from, std::uint64_t length,
+                                std::uint64_t block);
+
+// Adds what differs in a piece that was read of master and slaves. Shared by verify (recovery) and compare (running).
+void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const PieceMemory& memory,
                        CompareResult& into);
-// A copy rewrites just what it finds here, so that it must hold the worst case: every other block, on every slave.
 inline constexpr std::uint64_t kSmallestCompareBlock = 4096;
-inline constexpr std::size_t kReportedDifferences =
-    kCopyLength / kSmallestCompareBlock / 2 * (kMaxImages - 1) + kMaxImages;
+inline constexpr std::size_t kReportedDifferences = 1000;  // of one step; all are counted
 
 }  // namespace blockmirror

@@ -9,6 +9,7 @@
 #include "membership.h"
 #include "mirror.h"
 #include "mutation.h"
+#include "piece_runner.h"
 #include "recovery.h"
 
 namespace blockmirror {
@@ -58,6 +59,7 @@ struct Session::State {
   std::vector<Status> verdicts;
 
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+  PieceRunner pieces{runtime};
   std::optional<Recovery> recovery;
   std::optional<Mirror> mirror;
   // Steps under way; close() waits for them, and refuses those that come later.
@@ -71,11 +73,19 @@ struct Session::State {
 
   std::uint64_t next_sequence = 0;  // of the incarnation that activate or format began
 
+  class Comparing;
   Extent whole() const { return {0, superblock.size}; }
   Status may_step(std::initializer_list<Phase> allowed) {
     note_stop();
     if (closing) return Status::of(Code::CLOSED);
     return one_of(phase, allowed) && !retiring_debt ? Status::success() : wrong_phase();
+  }
+  Status check_extents(const std::vector<Extent>& extents) const {
+    for (const Extent& extent : extents) {
+      const bool fits = !extent.empty() && extent.length <= kCopyLength && extent.end() <= superblock.size;
+      if (!fits) return Status::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
+    }
+    return extents.size() <= kCopyExtents ? Status::success() : Status::of(Code::OUT_OF_RANGE);
   }
   Task<Status> pay_debt(RecoverySummary summary);
   Task<Status> write_new_ring();
@@ -253,7 +263,7 @@ Task<Status> Session::activate(ActivateOptions options) {
   s.recovery_budget = options.recovery_budget;
   const Status status = co_await s.begin_incarnation(options);
   if (!status.ok()) co_return status;
-  s.recovery.emplace(s.membership, s.superblock, s.debt, false);
+  s.recovery.emplace(s.membership, s.pieces, s.superblock, s.debt, false);
   s.broken = co_await s.recovery->flush_master();  // I4: before the first read
   if (!s.broken.ok()) co_return s.broken;
   if (!s.clean && !mutated(Mutation::skip_recovery)) {
@@ -299,7 +309,7 @@ Task<Status> Session::format(FormatOptions options) {
   } else {
     debt.add(s.whole());
   }
-  s.recovery.emplace(s.membership, s.superblock, std::move(debt), true);
+  s.recovery.emplace(s.membership, s.pieces, s.superblock, std::move(debt), true);
   s.phase = Phase::formatting;
   co_return Status::success();
 }
@@ -325,14 +335,12 @@ Task<Status> Session::recover_flush_master() {
   co_return co_await s.recovery->flush_master();
 }
 
-Task<Status> Session::recover_copy(Extent extent, bool compare, bool only_differing, CopyResult& into) {
+Task<Status> Session::recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  if (extent.empty() || extent.end() > s.superblock.size || extent.length > kCopyLength) {
-    co_return Status::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
-  }
-  co_return co_await s.recovery->copy(extent, compare, only_differing, into);
+  if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
+  co_return co_await s.recovery->copy(extents, compare, only_differing, into);
 }
 
 Task<Status> Session::recover_flush_slaves() {
@@ -342,10 +350,10 @@ Task<Status> Session::recover_flush_slaves() {
   co_return co_await s.recovery->flush_slaves();
 }
 
-Task<Status> Session::recover_verify(Extent extent, CompareResult& into) {
+Task<Status> Session::recover_verify(std::vector<Extent> extents, CompareResult& into) {
   const Status refused = state_->may_step({Phase::recovering, Phase::formatting});
   if (!refused.ok()) co_return refused;
-  co_return co_await compare(extent, into);
+  co_return co_await compare(std::move(extents), into);
 }
 
 Task<Status> Session::recover_retire(RecoverySummary summary) {
@@ -408,40 +416,49 @@ Task<Status> Session::State::write_new_ring() {
 // --- comparing
 // ----------------------------------------------------------------------------------------------------------
 
-Task<Status> Session::compare(Extent extent, CompareResult& into) {
+class Session::State::Comparing final : public PieceWork {
+ public:
+  Comparing(State& state, ImageSet images, CompareResult& into) : state_(state), images_(images), into_(into) {}
+
+  Task<Status> work_on(Extent piece, const PieceMemory& memory) override {
+    ParallelOperation::Results results;
+    if (state_.mirror) {
+      results = co_await state_.mirror->read_images(piece, images_, memory);
+    } else {
+      DeviceRequest model;
+      model.operation = Operation::read;
+      model.position = piece.position;
+      model.length = piece.length;
+      ParallelOperation everywhere(state_.membership.images(), images_, model);
+      for (unsigned i = 0; i < kMaxImages; ++i) everywhere.set_memory(i, memory[i]);
+      results = co_await everywhere;
+    }
+    for (unsigned i = 0; i < state_.superblock.images.size(); ++i) {
+      if ((results.failed & image_bit(i)) == 0) continue;
+      co_return Status::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
+    }
+    const ImageSet slaves = images_ & static_cast<ImageSet>(~1u);
+    count_differences(piece, compare_block_of(state_.superblock), slaves, memory, into_);
+    co_return Status::success();
+  }
+
+ private:
+  State& state_;
+  const ImageSet images_;
+  CompareResult& into_;
+};
+
+Task<Status> Session::compare(std::vector<Extent> extents, CompareResult& into) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   const Status refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
   if (!refused.ok()) co_return refused;
   into = CompareResult{};
   into.bytes_differed.assign(s.superblock.images.size() - 1, 0);
-  if (extent.empty() || extent.end() > s.superblock.size || extent.length > kCopyLength) {
-    co_return Status::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
-  }
+  if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
   const ImageSet images = s.membership.receiving();
-  for (std::uint64_t at = extent.position; at < extent.end();) {
-    const Extent piece{at, std::min(extent.end(), (at / kRegionLength + 1) * kRegionLength) - at};
-    ImageBuffers buffers(images, piece.length);
-    ParallelOperation::Results results;
-    if (s.mirror) {
-      results = co_await s.mirror->read_images(piece, images, buffers.pointers);
-    } else {
-      DeviceRequest model;
-      model.operation = Operation::read;
-      model.position = piece.position;
-      model.length = piece.length;
-      ParallelOperation everywhere(s.membership.images(), images, model);
-      for (unsigned i = 0; i < kMaxImages; ++i) everywhere.set_memory(i, buffers.pointers[i]);
-      results = co_await everywhere;
-    }
-    for (unsigned i = 0; i < s.superblock.images.size(); ++i) {
-      if ((results.failed & image_bit(i)) == 0) continue;
-      co_return Status::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
-    }
-    count_differences(piece, compare_block_of(s.superblock), images & static_cast<ImageSet>(~1u), buffers, into);
-    at = piece.end();
-  }
-  co_return Status::success();
+  State::Comparing comparing(s, images, into);
+  co_return co_await s.pieces.run(extents, images, comparing);
 }
 
 Task<Status> Session::mark_verified() {

@@ -30,7 +30,11 @@ namespace blockmirror {
 
 inline constexpr std::uint64_t kMiB = 1024 * 1024;
 inline constexpr std::uint64_t kRegionLength = kMiB;  // bytes; requests are split at its multiples
-inline constexpr std::uint64_t kCopyLength = kMiB;    // largest extent of one copy, verify or compare
+// Of copying, verifying and comparing: a step's extents, and what is under way at once over all steps.
+inline constexpr std::uint64_t kCopyLength = kMiB;     // bytes of an extent
+inline constexpr std::size_t kCopyExtents = 64;        // of a step
+inline constexpr unsigned kCopyLanes = 64;             // pieces at once
+inline constexpr std::uint64_t kCopyBytes = 4 * kMiB;  // bytes at once, of each image
 inline constexpr std::uint64_t kMinimumRecoveryBudget = kMiB;
 inline constexpr std::uint64_t kDefaultRecoveryBudget = 64 * kMiB;
 inline constexpr std::uint32_t kDefaultRingRecords = 4096;
@@ -81,7 +85,7 @@ struct Difference {
 };
 
 struct CopyResult {
-  std::vector<std::uint64_t> bytes_differed;  // per slave
+  std::vector<std::uint64_t> bytes_differed;  // per slave; of those that were compared
   std::vector<std::uint64_t> bytes_copied;
 };
 struct CompareResult {
@@ -158,12 +162,13 @@ class Session {
   const Superblock& superblock() const;  // loaded or later
 
   Task<Status> recover_flush_master();
-  Task<Status> recover_copy(Extent extent, bool compare, bool only_differing, CopyResult& into);
+  // compare: the slaves are read too, to count the bytes that differ. only_differing: and only those blocks written.
+  Task<Status> recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into);
   Task<Status> recover_flush_slaves();
-  Task<Status> recover_verify(Extent extent, CompareResult& into);
+  Task<Status> recover_verify(std::vector<Extent> extents, CompareResult& into);
   Task<Status> recover_retire(RecoverySummary summary);
 
-  Task<Status> compare(Extent extent, CompareResult& into);  // running or recovering
+  Task<Status> compare(std::vector<Extent> extents, CompareResult& into);  // running or recovering
   Task<Status> mark_verified();
   Task<Status> retire_all();
   // Waits for every request accepted before it, seals when running, and ends the background work.

@@ -54,7 +54,7 @@ struct Activate {
 struct RecoverFlushMaster {};
 
 struct RecoverCopy {
-  Extent extent;
+  std::vector<Extent> extents;
   bool compare = false;
   bool only_differing = false;
   CopyResult result;
@@ -63,7 +63,7 @@ struct RecoverCopy {
 struct RecoverFlushSlaves {};
 
 struct RecoverVerify {
-  Extent extent;
+  std::vector<Extent> extents;
   CompareResult result;
 };
 
@@ -72,7 +72,7 @@ struct RecoverRetire {
 };
 
 struct Compare {
-  Extent extent;
+  std::vector<Extent> extents;
   CompareResult result;
 };
 

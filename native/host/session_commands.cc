@@ -131,13 +131,13 @@ Task<Status> SessionHost::execute(Activate& command) {
 Task<Status> SessionHost::execute(RecoverFlushMaster&) { return session_->recover_flush_master(); }
 
 Task<Status> SessionHost::execute(RecoverCopy& command) {
-  return session_->recover_copy(command.extent, command.compare, command.only_differing, command.result);
+  return session_->recover_copy(std::move(command.extents), command.compare, command.only_differing, command.result);
 }
 
 Task<Status> SessionHost::execute(RecoverFlushSlaves&) { return session_->recover_flush_slaves(); }
 
 Task<Status> SessionHost::execute(RecoverVerify& command) {
-  return session_->recover_verify(command.extent, command.result);
+  return session_->recover_verify(std::move(command.extents), command.result);
 }
 
 Task<Status> SessionHost::execute(RecoverRetire& command) {
@@ -145,7 +145,9 @@ Task<Status> SessionHost::execute(RecoverRetire& command) {
   return session_->recover_retire(command.summary);
 }
 
-Task<Status> SessionHost::execute(Compare& command) { return session_->compare(command.extent, command.result); }
+Task<Status> SessionHost::execute(Compare& command) {
+  return session_->compare(std::move(command.extents), command.result);
+}
 
 Task<Status> SessionHost::execute(MarkVerified&) { return session_->mark_verified(); }
 

@@ -89,7 +89,14 @@ test('arguments of a wrong type are thrown, and take nothing', async () => {
     () => native.finishRead(slot, null as never, 0, 0),
     () => native.command(slot, 'explode' as never, {}),
     () => native.command(slot, 'openLog', {}),
-    () => native.command(slot, 'compare', { position: 0, length: binding.limits.copyLength + 1 }),
+    () => native.command(slot, 'compare', { extents: Float64Array.of(0, binding.limits.copyLength + 1) }),
+    () => native.command(slot, 'compare', { extents: Float64Array.of(0, 512, 512) }),
+    () => native.command(slot, 'compare', { extents: Float64Array.of(0, 0.5) }),
+    () => native.command(slot, 'compare', { extents: Float64Array.of(-512, 512) }),
+    () => native.command(slot, 'compare', { extents: Float64Array.of(NaN, 512) }),
+    () => native.command(slot, 'compare', { extents: new Float64Array() }),
+    () => native.command(slot, 'compare', { extents: [0, 512] as never }),
+    () => native.command(slot, 'compare', { extents: new Float64Array(2 * binding.limits.copyExtents + 2).fill(512) }),
     () => native.submitWrite.call({} as never, slot, bytes, 0, 512, 0, false),
   ];
   for (const call of wrong) {

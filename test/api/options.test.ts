@@ -1,6 +1,6 @@
 /** Every option wrong in turn. No device is touched: options are checked first. */
 import { Mirror, inspect, recover, verify } from '../../lib/index';
-import { checkCreate, checkOpen } from '../../lib/options';
+import { checkCreate, checkOpen, checkRecover } from '../../lib/options';
 import { loadBinding } from '../../lib/load';
 import { failure } from './support';
 
@@ -113,11 +113,15 @@ test('a log that does not exist is named, with the system error as the cause', a
 test('defaults', () => {
   expect(checkOpen({}, limits)).toMatchObject({
     recovery: 'auto',
+    compare: true,
     device: 'auto',
     recoveryBudget: 64 * 1024 ** 2,
     polling: true,
   });
   expect(checkOpen({ polling: 'never' }, limits).polling).toBe(false);
+  expect(checkRecover({})).toMatchObject({ dryRun: false, compare: true, verify: true });
+  expect(() => checkRecover({ compare: 1 as never })).toThrow(/options\.compare/);
+  expect(() => checkOpen({ compare: 'no' as never }, limits)).toThrow(/options\.compare/);
   expect(checkCreate({ ...right, slaves: ['/a', '/b'] }, limits)).toMatchObject({
     size: null,
     keepData: false,

@@ -2,7 +2,7 @@
 import { BlockmirrorError, formatSize, parseSize } from '../../lib/index';
 import { chooseRing } from '../../lib/create';
 import { parseLabelHead } from '../../lib/find_images';
-import { cutExtents, forEachExtent, forEachPiece } from '../../lib/pieces';
+import { batchesOf, cutExtents, forEachPiece } from '../../lib/pieces';
 import { type Surroundings, labelPosition, refuseOverlaps, refuseSignatures, usesOf } from '../../lib/safety';
 import { parseExport, parseExtSize, parsePartitionsEnd, signatureOf } from '../../lib/system/blkid';
 import { deviceNumber, overlap } from '../../lib/system/block_devices';
@@ -147,41 +147,19 @@ describe('pieces', () => {
     expect(started).toBe(3);
   });
 
-  const extents = (...lengths: number[]) => lengths.map((length, index) => ({ position: index * 100, length }));
-  const soon = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
-
-  test('of extents no more bytes are under way than the limit, but one always, and every one has its turn in order', async () => {
-    let bytes = 0;
-    let most = 0;
-    const order: number[] = [];
-    await forEachExtent(
-      extents(4, 4, 4, 50, 1, 1, 8, 2),
-      { lanes: 8, bytes: 10 },
-      () => undefined,
-      async ({ position, length }) => {
-        bytes += length;
-        if (length <= 10) most = Math.max(most, bytes);
-        else expect(bytes).toBe(length); // larger than the limit: alone
-        order.push(position / 100);
-        await soon();
-        bytes -= length;
-      },
-    );
-    expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-    expect(most).toBeLessThanOrEqual(10);
-    expect(most).toBeGreaterThan(4);
-  });
-
-  test('of extents those that wait for room are not started after an error', async () => {
-    let started = 0;
-    const work = async (): Promise<void> => {
-      started += 1;
-      await soon();
-      throw new Error('broken');
-    };
-    const limits = { lanes: 8, bytes: 10 };
-    await expect(forEachExtent(extents(10, 10, 10, 10), limits, () => undefined, work)).rejects.toThrow('broken');
-    expect(started).toBe(1);
+  test('are given out in batches, in their order: as many as the limits allow, one always', () => {
+    const extents = [4, 4, 4, 50, 1, 1, 1, 1].map((length, index) => ({ position: index * 100, length }));
+    const batches = [...batchesOf(extents, { extents: 3, bytes: 10 })];
+    expect(batches.map(({ extents: numbers }) => [...numbers])).toEqual([
+      [0, 4, 100, 4],
+      [200, 4],
+      [300, 50],
+      [400, 1, 500, 1, 600, 1],
+      [700, 1],
+    ]);
+    expect(batches.map(({ bytes }) => bytes)).toEqual([8, 4, 50, 3, 1]);
+    expect(batches[3]?.first).toEqual({ position: 400, length: 1 });
+    expect([...batchesOf([], { extents: 3, bytes: 10 })]).toEqual([]);
   });
 
   test('the checkpoint stops before the next piece', async () => {

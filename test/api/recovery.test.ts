@@ -191,6 +191,46 @@ test('without reading back the report does not claim to have verified', async ()
   expect(recoveryReportToText(report)).toMatch(/not read back/);
 });
 
+describe('compare: false', () => {
+  test('copies the same, and does not say how much differed', async () => {
+    const paths = await crashed(2);
+    const report = await recover(paths.log, { compare: false });
+    expect(report).toMatchObject({ fullCompare: false, verified: true, bytesCopied: 2 * report.bytesCovered });
+    expect(report.slaves.map(({ bytesDiffered }) => bytesDiffered)).toEqual([null, null]);
+    expect(recoveryReportToText(report)).toMatch(/copied, not compared before/);
+    expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('holds for the recovery of open', async () => {
+    const paths = await crashed();
+    await mirrors.open(paths, { compare: false });
+    expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('holds for a mirror that is recovered by hand', async () => {
+    const paths = await crashed();
+    const mirror = await mirrors.open(paths, { recovery: 'manual' });
+    expect((await mirror.recover({ compare: false })).slaves[0]?.bytesDiffered).toBeNull();
+    expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('a full compare compares all the same, and says what differed', async () => {
+    const paths = await crashed();
+    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    const report = await recover(paths.log, { compare: false });
+    expect(report.fullCompare).toBe(true);
+    expect(report.slaves[0]?.bytesDiffered).toBeGreaterThan(400);
+    expect(imagesEqual(paths)).toBe(true);
+  });
+});
+
+test('what was not compared is not said to be equal', async () => {
+  const paths = await crashed();
+  expect((await recover(paths.log, { dryRun: true })).slaves[0]?.bytesDiffered).toBeNull();
+  await recover(paths.log);
+  expect((await recover(paths.log)).slaves[0]?.bytesDiffered).toBeNull();
+});
+
 test('the report as text names every slave and what was copied', async () => {
   const paths = await crashed(2);
   const text = recoveryReportToText(await recover(paths.log));

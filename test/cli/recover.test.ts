@@ -38,6 +38,15 @@ test('after a kill the images are equal and hold every acknowledged write', asyn
   expect(await checkAcknowledged(files.slave, ledger, signal)).toMatchObject({ unitsLost: 0 });
 });
 
+test('--no-compare copies the same, and says that it does not know what differed', async () => {
+  const files = await createMirrorFiles(folder());
+  await breakMirror(files);
+  const report = (await runCommand(['recover', files.log, '--no-compare', '--json'])).json();
+  expect(report).toMatchObject({ verified: true, slaves: [{ state: 'synchronized', bytesDiffered: null }] });
+  expect(report.bytesCopied).toBe(report.bytesCovered);
+  expect(imagesEqual(files, SIZE)).toBe(true);
+});
+
 test('run again it has nothing to do', async () => {
   const files = await createMirrorFiles(folder());
   await breakMirror(files);

@@ -23,7 +23,10 @@ const core: Layer = {
   folder: 'native/core',
   below: [],
   mayInclude: (header, file) =>
-    isStandardCpp(header) || (file === 'native/core/crc32c.cc' && processorHeaders.includes(header)),
+    isStandardCpp(header) ||
+    (file === 'native/core/crc32c.cc' && processorHeaders.includes(header)) ||
+    // Nor can huge pages be had of the standard library.
+    (file === 'native/core/huge_buffer.h' && header === 'sys/mman.h'),
 };
 const devices: Layer = {
   folder: 'native/devices',

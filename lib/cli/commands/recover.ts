@@ -7,6 +7,7 @@ import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths } f
 
 interface RecoverArguments extends DeviceChoice, ImagePaths {
   dryRun?: boolean;
+  compare: boolean;
   verify: boolean;
 }
 
@@ -18,6 +19,7 @@ export async function recoverCommand(output: Output, log: string, options: Recov
   const report = await interruptible(STOPPED, output, (signal) =>
     recover(log, {
       dryRun,
+      compare: options.compare,
       verify: options.verify,
       device: options.device,
       ...imagesOf(options),

@@ -183,6 +183,63 @@ TEST_CASE("only what differs is rewritten when asked so, whatever the block size
   }
 }
 
+TEST_CASE("without comparing the slaves are not read, and each becomes what the master is") {
+  for (ImageSet updated = 0; updated < 8; ++updated) {
+    CAPTURE(updated);
+    CutOff mirror(2, updated);
+    begin_recovery(mirror);
+    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
+    unsigned read = 0;
+    for (unsigned i : {1u, 2u}) {
+      mirror.images[i]->on_submit = [&](const DeviceRequest& request) {
+        read += request.operation == Operation::read ? 1 : 0;
+      };
+    }
+    RecoverySteps steps;
+    steps.compare = false;
+    steps.assessment = mirror.assessment;
+    REQUIRE(mirror.run(steps.copy(*mirror.session)).ok());
+    REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
+    CHECK(read == 0);
+    CHECK(steps.bytes_differed == 0);
+    CHECK(steps.bytes_copied == 2 * mirror.assessment.debt.bytes());
+    for (auto& image : mirror.images) CHECK(holds(*image, (updated & 1u) != 0 ? kNew : kOld));
+    for (auto& image : mirror.images) image->on_submit = nullptr;
+  }
+}
+
+TEST_CASE("a step takes a bounded number of extents, each inside the mirror and of bounded length") {
+  CutOff mirror(1, 0b01);
+  begin_recovery(mirror);
+  CopyResult copied;
+  const std::vector<Extent> most(kCopyExtents, kPortion);
+  const std::vector<Extent> too_many(kCopyExtents + 1, kPortion);
+  REQUIRE(mirror.run(mirror.session->recover_copy(most, false, false, copied)).ok());
+  CHECK(copied.bytes_copied == std::vector<std::uint64_t>{kCopyExtents * kPortion.length});
+  auto refused = [&](std::vector<Extent> extents) {
+    return mirror.run(mirror.session->recover_copy(std::move(extents), false, false, copied)).code;
+  };
+  CHECK(refused(too_many) == Code::OUT_OF_RANGE);
+  CHECK(refused({kPortion, {0, 0}}) == Code::OUT_OF_RANGE);
+  CHECK(refused({kPortion, {0, kCopyLength + 4096}}) == Code::OUT_OF_RANGE);
+  CHECK(refused({kPortion, {mirror.session->superblock().size, 4096}}) == Code::OUT_OF_RANGE);
+}
+
+TEST_CASE("runs of blocks that differ are found one after the other, with the bytes that do") {
+  std::vector<std::byte> a(5 * 4096), b(5 * 4096);
+  b[0] = b[4095] = b[4096] = std::byte{1};
+  b[3 * 4096 + 7] = std::byte{1};
+  auto run = [&](std::uint64_t from) { return next_differing_run(a.data(), b.data(), from, a.size(), 4096); };
+  CHECK(run(0).begin == 0);
+  CHECK(run(0).end == 8192);
+  CHECK(run(0).bytes == 3);
+  CHECK(run(8192).begin == 3 * 4096);
+  CHECK(run(8192).end == 4 * 4096);
+  CHECK(run(8192).bytes == 1);
+  CHECK(run(4 * 4096).bytes == 0);
+  CHECK(run(4 * 4096).end == a.size());
+}
+
 TEST_CASE("the debt is not retired before all of it was copied, and all copies were flushed") {
   CutOff mirror(1, 0b01);
   begin_recovery(mirror);
@@ -190,7 +247,7 @@ TEST_CASE("the debt is not retired before all of it was copied, and all copies w
   CHECK(retire() == Code::WRONG_PHASE);
   CopyResult copied;
   REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
-  REQUIRE(mirror.run(mirror.session->recover_copy({kPortion.position, 4096}, false, false, copied)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_copy({{kPortion.position, 4096}}, false, false, copied)).ok());
   REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
   CHECK(mirror.session->snapshot().uncertain_bytes == kPortion.length - 4096);
   CHECK(retire() == Code::WRONG_PHASE);
@@ -226,7 +283,7 @@ TEST_CASE("the debt is not retired while a copy runs, nor twice, and nothing els
   REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
   mirror.images[1]->decide = [](const DeviceRequest&) { return hold_fate(); };
   CopyResult copied;
-  Pending& copy = mirror.start_task(mirror.session->recover_copy(kPortion, false, false, copied));
+  Pending& copy = mirror.start_task(mirror.session->recover_copy({kPortion}, false, false, copied));
   mirror.advance();
   CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
   mirror.heal();
@@ -237,7 +294,7 @@ TEST_CASE("the debt is not retired while a copy runs, nor twice, and nothing els
   Pending& first = mirror.start_task(mirror.session->recover_retire({}));
   mirror.advance();
   CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
-  CHECK(mirror.run(mirror.session->recover_copy(kPortion, false, false, copied)).code == Code::WRONG_PHASE);
+  CHECK(mirror.run(mirror.session->recover_copy({kPortion}, false, false, copied)).code == Code::WRONG_PHASE);
   mirror.log->decide = nullptr;
   mirror.heal();
   mirror.advance();
@@ -409,13 +466,13 @@ TEST_CASE("verification counts the bytes that differ and names where, per slave"
   CutOff mirror(2, 0b011);
   begin_recovery(mirror);
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->recover_verify({0, kMiB}, result)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_verify({{0, kMiB}}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, kPortion.length});
   REQUIRE(result.differences.size() == 1);
   CHECK(result.differences[0].slave == 1);
   CHECK(result.differences[0].extent == kPortion);
   REQUIRE(copy_debt(mirror).ok());
-  REQUIRE(mirror.run(mirror.session->recover_verify({0, kMiB}, result)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_verify({{0, kMiB}}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0});
   CHECK(result.differences.empty());
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "../../core/aligned_buffer.h"
+#include "../support/copy_steps.h"
 
 namespace blockmirror::simulator {
 
@@ -225,19 +226,19 @@ Task<Status> Life::recover() {
   Status status = co_await session_->recover_flush_master();
   if (plan_.impatient && !assessment_.debt.empty()) co_await ask_too_early();
   const bool only_differing = assessment_.damaged;
-  for (const Extent& extent : assessment_.debt.extents()) {
-    for (std::uint64_t at = extent.position; status.ok() && at < extent.end(); at += kCopyLength) {
-      const Extent piece{at, std::min(kCopyLength, extent.end() - at)};
-      CopyResult copied;
-      status = co_await session_->recover_copy(piece, true, only_differing, copied);
-    }
+  const bool compare = !plan_.verify;  // both ways of copying are lived through
+  std::vector<std::vector<Extent>> copies = test::copy_steps(assessment_.debt);
+  for (std::vector<Extent>& extents : copies) {
+    if (!status.ok()) break;
+    CopyResult copied;
+    status = co_await session_->recover_copy(std::move(extents), compare, only_differing, copied);
   }
   if (status.ok()) status = co_await session_->recover_flush_slaves();
-  for (const Extent& extent : assessment_.debt.extents()) {
+  std::vector<std::vector<Extent>> readings = test::copy_steps(assessment_.debt);
+  for (std::vector<Extent>& extents : readings) {
     if (!plan_.verify || !status.ok()) break;
-    const Extent piece{extent.position, std::min(kCopyLength, extent.length)};
     CompareResult compared;
-    status = co_await session_->recover_verify(piece, compared);
+    status = co_await session_->recover_verify(std::move(extents), compared);
     for (std::uint64_t bytes : compared.bytes_differed) {
       if (bytes > 0 && status.ok() && !ended_)
         verdict_.fail("verify", "what recovery copied differs when it is read back");

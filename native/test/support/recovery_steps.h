@@ -4,11 +4,13 @@
 #include <functional>
 #include <optional>
 
+#include "copy_steps.h"
 #include "running_mirror.h"
 
 namespace blockmirror::test {
 
 struct RecoverySteps {
+  bool compare = true;
   bool only_differing = false;
   Assessment assessment;
   std::uint64_t bytes_differed = 0;
@@ -33,15 +35,13 @@ struct RecoverySteps {
     co_return status;
   }
   Task<Status> copy(Session& session) {
-    for (const Extent& extent : assessment.debt.extents()) {
-      for (std::uint64_t at = extent.position; at < extent.end(); at += kCopyLength) {
-        CopyResult copied;
-        const Extent piece{at, std::min(kCopyLength, extent.end() - at)};
-        const Status status = co_await session.recover_copy(piece, true, only_differing, copied);
-        if (!status.ok()) co_return status;
-        for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
-        for (std::uint64_t bytes : copied.bytes_copied) bytes_copied += bytes;
-      }
+    std::vector<std::vector<Extent>> steps = copy_steps(assessment.debt);
+    for (std::vector<Extent>& extents : steps) {
+      CopyResult copied;
+      const Status status = co_await session.recover_copy(std::move(extents), compare, only_differing, copied);
+      if (!status.ok()) co_return status;
+      for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
+      for (std::uint64_t bytes : copied.bytes_copied) bytes_copied += bytes;
     }
     co_return Status::success();
   }

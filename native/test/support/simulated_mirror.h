@@ -93,7 +93,7 @@ class SimulatedMirror {
     for (const Extent& extent : plan.extents()) {
       for (std::uint64_t at = extent.position; status.ok() && at < extent.end(); at += kCopyLength) {
         CopyResult copied;
-        status = run(session->recover_copy({at, std::min(kCopyLength, extent.end() - at)}, true, false, copied));
+        status = run(session->recover_copy({{at, std::min(kCopyLength, extent.end() - at)}}, true, false, copied));
         for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
       }
     }
