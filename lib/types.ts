@@ -103,8 +103,6 @@ export interface OpenOptions extends DeviceOption {
   recovery?: 'auto' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
   images?: Readonly<Record<string, string>>;
-  /** Of the recovery: as in RecoverOptions. */
-  compare?: boolean;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
   /**

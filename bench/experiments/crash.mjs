@@ -49,6 +49,6 @@ export function piecesOf(extents) {
   return pieces;
 }
 
-/** @param compare as in the options of open */
-export const opener = ({ place, settings, device }, compare = true) =>
+/** @param compare count what differed */
+export const opener = ({ place, settings, device }, compare = false) =>
   nodeScript('opener.mjs', { log: place.log, device, recoveryBudget: settings.recoveryBudget, compare });

@@ -1,6 +1,6 @@
 // Kill -9 under load, then open as an application would: bytes covered, bytes copied, the first byte served, the rate of
 // the copy beside a plain O_DIRECT copy of the same pieces, with as many under way. Twice each round: a recovery that only
-// copies beside a copy that does, and one that compares first (the default) beside one that does.
+// copies beside a copy that does, and one that compares first (as `recover` does by default) beside one that does.
 import { createRequire } from 'node:module';
 import { runJson } from '../child.mjs';
 import { buildRawCopy } from '../build.mjs';

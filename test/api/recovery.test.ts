@@ -201,12 +201,6 @@ describe('compare: false', () => {
     expect(imagesEqual(paths)).toBe(true);
   });
 
-  test('holds for the recovery of open', async () => {
-    const paths = await crashed();
-    await mirrors.open(paths, { compare: false });
-    expect(imagesEqual(paths)).toBe(true);
-  });
-
   test('holds for a mirror that is recovered by hand', async () => {
     const paths = await crashed();
     const mirror = await mirrors.open(paths, { recovery: 'manual' });
