@@ -238,7 +238,12 @@ export interface NativeEngine {
   submitRead(slot: number, length: number, position: number): number;
   /** Copies a completed read out and frees the slot: `length` bytes into the buffers, one after the other, from byte
    * `offset` of their sum. False: they are detached or too short now. `buffers` empty: drop it. */
-  finishRead(slot: number, buffers: readonly ArrayBufferView[], offset: number, length: number): boolean;
+  finishRead(
+    slot: number,
+    target: ArrayBufferView | readonly ArrayBufferView[],
+    offset: number,
+    length: number,
+  ): boolean;
   submitFlush(slot: number): number;
   submitDiscard(slot: number, position: number, length: number): number;
   /** Best effort: a request that has not begun, and a write of one region not yet submitted to any image, completes

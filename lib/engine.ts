@@ -43,10 +43,8 @@ class Request {
   reject: Settler = unused;
   /** What the result hands back: the caller's buffer, or the view over the memory that was handed over. */
   buffer: Bytes | null = null;
-  /** Targets of a read, sources of a writev. */
+  /** Targets of a readv, sources of a writev. */
   buffers: readonly Bytes[] = NO_BUFFERS;
-  /** `[buffer]`, kept so that a read needs no new array. */
-  readonly single: Bytes[] = [];
   offset = 0;
   length = 0;
   signal: AbortSignal | undefined = undefined;
@@ -170,10 +168,7 @@ export class Engine {
     const code = this.native.submitRead(slot, length, position);
     if (code !== 0) return this.refuse(slot, code, null);
     const promise = this.enter(slot, 'read', buffer, length, signal);
-    const request = this.at(slot);
-    request.single[0] = buffer;
-    request.buffers = request.single;
-    request.offset = offset;
+    this.at(slot).offset = offset;
     return promise as Promise<ReadResult<B>>;
   }
 
@@ -356,7 +351,7 @@ export class Engine {
 
   private finishRead(slot: number, request: Request): void {
     const { resolve, reject, length, buffer, buffers, kind } = request;
-    const finished = this.native.finishRead(slot, buffers, request.offset, length);
+    const finished = this.native.finishRead(slot, buffer ?? buffers, request.offset, length);
     this.leave(slot, request);
     if (!finished) reject(new BlockmirrorError('BUFFER_DETACHED'));
     else resolve(kind === 'read' ? { bytesRead: length, buffer } : { bytesRead: length, buffers });
@@ -380,7 +375,6 @@ export class Engine {
     request.reject = unused;
     request.buffer = null;
     request.buffers = NO_BUFFERS;
-    request.single.length = 0;
     request.signal = undefined;
     this.release(slot);
   }

@@ -106,7 +106,7 @@ export interface OpenOptions extends DeviceOption {
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
   /**
-   * 'auto' (default): while requests follow one another within 0.2 ms, both the engine's thread and the event loop look
+   * 'auto' (default): while requests follow one another within 0.4 ms, both the engine's thread and the event loop look
    * for what comes next instead of sleeping, which on fast devices takes much off every request and costs processor
    * time; it stops by itself where that does not pay, and is off with a single processor. 'never': sleep at once.
    */

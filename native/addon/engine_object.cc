@@ -255,14 +255,14 @@ napi_value EngineObject::submit_read(napi_env env, napi_callback_info info) {
   return call.self->answer(call.requests().submit_read(call.slot_number(), length, position));
 }
 
-// (slot, buffers, offset, length). The buffers are looked at only now: meanwhile they may have been detached or
-// resized.
+// (slot, target, offset, length). A view, or an array of them. They are looked at only now: meanwhile they may have been
+// detached or resized.
 napi_value EngineObject::finish_read(napi_env env, napi_callback_info info) {
   Call<4> call(env, info);
   std::uint64_t offset, length;
-  if (!call.has_slot() || !view_list(env, call.values[1], kVectorLength, call.self->views_) ||
+  if (!call.has_slot() || !views(env, call.values[1], kVectorLength, call.self->views_) ||
       !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length)) {
-    return call.wrong("finishRead(slot, buffers, offset, length)");
+    return call.wrong("finishRead(slot, target, offset, length)");
   }
   return call.self->read_into(call.slot_number(), offset, length);
 }

@@ -69,6 +69,13 @@ bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<By
   return true;
 }
 
+bool views(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into) {
+  Bytes single;
+  if (!view_bytes(env, value, single)) return view_list(env, value, limit, into);
+  into.assign(1, single);
+  return true;
+}
+
 bool is_whole(double number) { return number >= 0 && number < kSafeIntegers && std::trunc(number) == number; }
 
 bool whole_number(napi_env env, napi_value value, std::uint64_t& into) {

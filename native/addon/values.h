@@ -23,6 +23,8 @@ bool view_bytes(napi_env env, napi_value value, Bytes& into);
 bool buffer_bytes(napi_env env, napi_value value, Bytes& into);
 // An array of views, at most `limit`; `into` is emptied first.
 bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into);
+// The same, or a single view: the most frequent case, for which no array has to be read.
+bool views(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into);
 // An integer in [0, 2^53).
 bool is_whole(double number);
 bool whole_number(napi_env env, napi_value value, std::uint64_t& into);
