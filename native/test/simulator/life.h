@@ -45,8 +45,9 @@ class Life {
   const Machine& machine() const { return machine_; }
   const Model& model() const { return model_; }
   const Expectation& expectation() const { return expectation_; }
-  // What earlier crashes spared, as long as this life has not opened; afterwards all that it found is certain.
-  Promise promise() const { return opened_ ? Promise::acknowledged : expectation_.promise; }
+  // What earlier crashes spared, unless this life opened: then all that it found is certain. One whose opening was refused
+  // in the middle of its recovery has shown nothing to anybody.
+  Promise promise() const { return ran_ ? Promise::acknowledged : expectation_.promise; }
   std::vector<bool> may_be_live() const { return ran_ ? checker_.may_be_live() : expectation_.may_be_live; }
   std::uint64_t number() const { return number_; }
 
