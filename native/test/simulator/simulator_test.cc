@@ -59,6 +59,11 @@ TEST_CASE(
   check_seeds(36, 36);
 }
 
+// Found in the simulator itself.
+TEST_CASE("seed 526: an opening that is refused in the middle of its recovery makes nothing certain") {
+  check_seeds(526, 526);
+}
+
 TEST_CASE("drawn streams are covered ahead, and find themselves covered") {
   HashSet states;
   Verdict verdict;
