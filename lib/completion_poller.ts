@@ -7,8 +7,8 @@
  *    loop as it does without polling. Nothing depends on polling but time.
  *  - The event loop goes on: every look is a turn of its own (setImmediate), timers and sockets have theirs.
  *  - With more than `FEW` requests pending, completions come in batches that share the cost of one wake-up: not polled.
- *  - What does not pay stops: after a window in which nothing came, the next 1, 3, up to `MOST_SKIPPED` bursts of requests are
- *    left to the engine's wake-up (the same rule as native/devices/polling_window.h).
+ *  - What does not pay stops: after a window in which nothing came, the next 1, 3, up to `MOST_SKIPPED` bursts of requests
+ *    are left to the engine's wake-up (the same rule as native/devices/polling_window.h).
  */
 import { setImmediate } from 'node:timers';
 

@@ -317,10 +317,12 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** Of a mirror opened with recovery 'manual'; of one that needs none, a report that says so. */
-  recover(
+  async recover(
     options: { compare?: boolean; verify?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
   ): Promise<RecoveryReport> {
-    return this.startRecovery(options, { compare: options.compare ?? true, verify: options.verify ?? true });
+    const compare = checkFlag(options.compare ?? true, 'options.compare');
+    const verify = checkFlag(options.verify ?? true, 'options.verify');
+    return this.startRecovery(options, { compare, verify });
   }
 
   /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */

@@ -208,6 +208,12 @@ describe('compare: false', () => {
     expect(imagesEqual(paths)).toBe(true);
   });
 
+  test('is refused, for a mirror that is recovered by hand too, when it is no boolean', async () => {
+    const mirror = await mirrors.open(await crashed(), { recovery: 'manual' });
+    await expect(mirror.recover({ compare: 'no' as never })).rejects.toThrow(/options\.compare/);
+    await expect(mirror.recover({ verify: 0 as never })).rejects.toThrow(/options\.verify/);
+  });
+
   test('a full compare compares all the same, and says what differed', async () => {
     const paths = await crashed();
     overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
