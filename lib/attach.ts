@@ -10,7 +10,7 @@ import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { type FoundImage, findImages } from './find_images';
 import { describeOwner, explainBusy } from './holders';
 import { loadBinding } from './load';
-import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './safety';
+import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { findPlace, folderOfLog } from './system/places';
 import type { DeviceKind } from './types';
 

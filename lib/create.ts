@@ -17,19 +17,12 @@ import { loadBinding } from './load';
 import { type CheckedCreate, checkCreate } from './options';
 import { writeZeroFile } from './preallocate';
 import { type Copied, type LongWork, copyExtents, flushMaster, flushSlaves, retire, sum, verifyCopy } from './recovery';
-import {
-  type NamedPlace,
-  labelPosition,
-  readSurroundings,
-  refuseOverlaps,
-  refuseSignatures,
-  refuseUsed,
-  signaturesOf,
-} from './safety';
+import { labelPosition, refuseSignatures, signaturesOf } from './signatures';
 import { formatSize } from './size';
 import { shownState } from './status';
 import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';
 import type { CreateOptions, CreateReport } from './types';
+import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 
 const MIB = 1024 * 1024;
 

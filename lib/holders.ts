@@ -5,7 +5,7 @@ import type { NativeSuperblock } from './binding';
 import { findPlace, type Place } from './system/places';
 import { parseLocks } from './system/locks';
 import { processName, processesHolding, thisHost } from './system/processes';
-import { findUses } from './safety';
+import { findUses } from './uses';
 import { shownOwner } from './status';
 import type { Owner } from './types';
 

@@ -11,7 +11,8 @@ export { Mirror } from './mirror';
 export type { LongWorkOptions, MirrorEvents } from './mirror';
 export { recover, verify } from './offline';
 export { recoveryReportToText, verifyReportToText } from './report';
-export { findSignatures, findUses } from './safety';
+export { findSignatures } from './signatures';
+export { findUses } from './uses';
 export { formatSize, parseSize } from './size';
 export type * from './types';
 

@@ -13,8 +13,8 @@
  *   recoveryReportToText(report: RecoveryReport): string                          lib/report.ts
  *   verifyReportToText(report: VerifyReport): string
  *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/size.ts; '4GiB', '512KiB', '4096'
- *   findUses(path: string): Promise<DeviceUse[]>                                  lib/safety.ts; mounted, swap, holders
- *   findSignatures(path: string): Promise<Signatures>                             lib/safety.ts; asks blkid
+ *   findUses(path: string): Promise<DeviceUse[]>                                  lib/uses.ts; mounted, swap, holders
+ *   findSignatures(path: string): Promise<Signatures>                             lib/signatures.ts; asks blkid
  */
 import type { Readable, Writable } from 'node:stream';
 import type { ErrorCode } from './errors';

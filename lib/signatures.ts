@@ -1,124 +1,17 @@
 /**
- * What must not be written to, and why: devices the system uses, one device under two names, data that is there.
+ * Data that is there already, and who may say that it may go.
  *
  * Invariants:
- *  - I9: a mounted device, swap, and a device with holders are refused; there is no option to override that.
  *  - Data that is found is refused unless the caller said which it means: keepData or overwriteSignature.
  *  - What cannot be found out (blkid is missing, nobody knows how far a file system reaches) counts as found.
  *  - An error names what was found and where.
  */
-import { open, readFile, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
 import { probe } from './system/blkid';
-import {
-  type BlockDevice,
-  type Ground,
-  deviceNumber,
-  fileGround,
-  overlap,
-  readBlockDevices,
-} from './system/block_devices';
-import { parseMountInfo } from './system/mounts';
 import { type Place, findPlace } from './system/places';
-import { parseSwaps } from './system/swaps';
-import type { DeviceUse, Signature, Signatures } from './types';
-
-/** A place with the name by which errors speak of it: 'master', 'slave1', 'log'. */
-export interface NamedPlace {
-  name: string;
-  place: Place;
-}
-
-/** One picture of what the system uses, for all checks of one opening. */
-export interface Surroundings {
-  devices: BlockDevice[];
-  /** By device number; several mounts of one device are one entry each. */
-  mounts: { number: string; mountPoint: string; source: string }[];
-  swaps: { path: string; ground: Ground }[];
-}
-
-export async function readSurroundings(): Promise<Surroundings> {
-  const [devices, mountText, swapText] = await Promise.all([
-    readBlockDevices(),
-    readFile('/proc/self/mountinfo', 'utf8').catch(() => ''),
-    readFile('/proc/swaps', 'utf8').catch(() => ''),
-  ]);
-  const mounts = [];
-  for (const mount of parseMountInfo(mountText)) {
-    let number = mount.device;
-    if (number.startsWith('0:') && mount.source.startsWith('/dev/')) {
-      // btrfs mounts under an anonymous number; the source names a device of it.
-      const status = await stat(mount.source, { bigint: true }).catch(() => null);
-      if (status?.isBlockDevice()) number = deviceNumber(status.rdev);
-    }
-    if (!number.startsWith('0:')) mounts.push({ number, mountPoint: mount.mountPoint, source: mount.source });
-  }
-  const swaps = [];
-  for (const swap of parseSwaps(swapText)) {
-    const status = await stat(swap.path, { bigint: true }).catch(() => null);
-    if (status === null) continue;
-    const number = status.isBlockDevice() ? deviceNumber(status.rdev) : null;
-    const device = devices.find((candidate) => candidate.number === number);
-    if (number !== null && device === undefined) continue;
-    swaps.push({ path: swap.path, ground: device?.ground ?? fileGround(status.dev, status.ino) });
-  }
-  return { devices, mounts, swaps };
-}
-
-/** Everything that shares bytes with the place and is in use. Pure. */
-export function usesOf(place: Place, surroundings: Surroundings): DeviceUse[] {
-  const uses: DeviceUse[] = [];
-  const related = surroundings.devices.filter((device) => overlap(device.ground, place.ground));
-  const naming = (device: BlockDevice): string => (device.number === place.number ? 'it' : device.path);
-  for (const device of related) {
-    for (const mount of surroundings.mounts.filter((candidate) => candidate.number === device.number)) {
-      uses.push({ kind: 'mounted', detail: `${naming(device)} is mounted on ${mount.mountPoint}` });
-    }
-    if (device.holders.length > 0) {
-      uses.push({ kind: 'holder', detail: `${naming(device)} is part of ${device.holders.join(', ')}` });
-    }
-  }
-  for (const swap of surroundings.swaps.filter((candidate) => overlap(candidate.ground, place.ground))) {
-    uses.push({ kind: 'swap', detail: `${swap.path} is in use as swap` });
-  }
-  return uses;
-}
-
-export async function findUses(path: string): Promise<DeviceUse[]> {
-  const place = await findPlace(path, path);
-  return place === null ? [] : usesOf(place, await readSurroundings());
-}
-
-/** @throws MOUNTED, IN_USE */
-export function refuseUsed(places: readonly NamedPlace[], surroundings: Surroundings): void {
-  for (const { name, place } of places) {
-    const uses = usesOf(place, surroundings);
-    if (uses.length === 0) continue;
-    const mounted = uses.some((use) => use.kind === 'mounted');
-    throw new BlockmirrorError(mounted ? 'MOUNTED' : 'IN_USE', {
-      image: name,
-      path: place.path,
-      detail: uses.map((use) => use.detail).join('; '),
-    });
-  }
-}
-
-/** Every place needs bytes of its own. @throws SAME_DEVICE, OVERLAPPING */
-export function refuseOverlaps(places: readonly NamedPlace[]): void {
-  for (const [index, one] of places.entries()) {
-    for (const other of places.slice(index + 1)) {
-      const a = one.place.ground;
-      const b = other.place.ground;
-      if (!overlap(a, b)) continue;
-      const same = a.start === b.start && a.end === b.end;
-      const viaLoop = one.place.kind !== other.place.kind;
-      const what = same || viaLoop ? 'are the same' : 'share bytes';
-      throw new BlockmirrorError(same || viaLoop ? 'SAME_DEVICE' : 'OVERLAPPING', {
-        detail: `${one.name} (${one.place.path}) and ${other.name} (${other.place.path}) ${what}`,
-      });
-    }
-  }
-}
+import type { Signature, Signatures } from './types';
+import type { NamedPlace } from './uses';
 
 const MIB = 1024 * 1024;
 const LABEL_COPY_DISTANCE = MIB / 2;
