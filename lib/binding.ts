@@ -48,6 +48,12 @@ export interface NativeImageRecord {
   pathKind: NativePathKind;
   deviceSize: number;
   labelPosition: number;
+  /** errno that failed it; 0: none, or none is known. */
+  error: number;
+  /** When its state changed last, ms since 1970; 0: not since the mirror was made. */
+  changedAtMs: number;
+  /** Bytes that a verify found different, and that were neither mended nor verified equal since. */
+  bytesDiffered: number;
 }
 
 export interface NativeRecoverySummary {
@@ -60,6 +66,25 @@ export interface NativeRecoverySummary {
   fullCompare: boolean;
 }
 
+export interface NativeVerifySummary {
+  finishedAtMs: number;
+  bytesCompared: number;
+  /** Over all slaves. */
+  bytesDiffered: number;
+}
+
+/** Who opened the mirror last. */
+export interface NativeOwner {
+  host: string;
+  bootId: string;
+  process: number;
+  startedAtMs: number;
+  /** When that process began, in ticks since boot (proc(5), field 22 of stat); 0: not known. */
+  processStarted: number;
+  /** Inode of its pid namespace; 0: not known. */
+  pidNamespace: number;
+}
+
 export interface NativeSuperblock {
   version: number;
   mirrorUuid: string;
@@ -70,10 +95,11 @@ export interface NativeSuperblock {
   generation: NativeGeneration;
   openCount: number;
   lifecycle: 'creating' | 'opening' | 'open' | 'sealed';
-  owner: { host: string; bootId: string; process: number; startedAtMs: number };
+  owner: NativeOwner;
   ring: { position: number; recordSize: number; recordCount: number; inFlightLimit: number };
   images: NativeImageRecord[];
   lastRecovery: NativeRecoverySummary | null;
+  lastVerify: NativeVerifySummary | null;
 }
 
 export interface NativeExtent {

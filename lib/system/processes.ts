@@ -5,6 +5,10 @@ import { hostname } from 'node:os';
 export interface Host {
   host: string;
   bootId: string;
+  /** When this process began, in ticks since boot (proc(5), field 22 of stat); 0: not known. */
+  processStarted: number;
+  /** Inode of our pid namespace; 0: not known. */
+  pidNamespace: number;
 }
 
 const NO_BOOT_ID = '00000000-0000-0000-0000-000000000000';
@@ -13,7 +17,21 @@ const PROCESS_LIMIT = 20_000;
 
 export async function thisHost(): Promise<Host> {
   const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => NO_BOOT_ID);
-  return { host: hostname().slice(0, 63), bootId: bootId.trim() };
+  const stat = await readFile('/proc/self/stat', 'utf8').catch(() => '');
+  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
+  return {
+    host: hostname().slice(0, 63),
+    bootId: bootId.trim(),
+    processStarted: parseProcessStarted(stat),
+    pidNamespace: Number(/^pid:\[(\d+)\]$/.exec(namespace)?.[1] ?? 0),
+  };
+}
+
+/** Field 22 of /proc/PID/stat; 0 where there is none. The name before it may hold spaces and brackets. Pure. */
+export function parseProcessStarted(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number(fields[19] ?? 0);
+  return Number.isSafeInteger(ticks) && ticks > 0 ? ticks : 0;
 }
 
 /** null when there is no such process. */

@@ -163,6 +163,8 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.host = fields.text("host");
   if (command.options.owner.host.size() > kHostNameLength) command.options.owner.host.resize(kHostNameLength);
   command.options.owner.boot_id = fields.uuid("bootId");
+  command.options.owner.process_started = fields.number("processStarted");
+  command.options.owner.pid_namespace = fields.number("pidNamespace");
   if (fields.has("paths")) {
     fields.list("paths",
                 [&](Napi::Value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });

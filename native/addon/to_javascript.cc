@@ -99,6 +99,18 @@ Napi::Object image_object(Napi::Env env, const ImageRecord& image) {
   object.Set("pathKind", image.path_kind == PathKind::absolute ? "absolute" : "relative");
   object.Set("deviceSize", number(image.device_size));
   object.Set("labelPosition", number(image.label_position));
+  object.Set("error", number(static_cast<std::uint64_t>(image.error)));
+  object.Set("changedAtMs", number(image.changed_at_ms));
+  object.Set("bytesDiffered", number(image.bytes_differed));
+  return object;
+}
+
+Napi::Value verify_object(Napi::Env env, const VerifySummary& summary) {
+  if (summary.finished_at_ms == 0) return env.Null();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("finishedAtMs", number(summary.finished_at_ms));
+  object.Set("bytesCompared", number(summary.bytes_compared));
+  object.Set("bytesDiffered", number(summary.bytes_differed));
   return object;
 }
 
@@ -121,6 +133,8 @@ Napi::Object superblock_object(Napi::Env env, const Superblock& superblock) {
   owner.Set("bootId", to_string(superblock.owner.boot_id));
   owner.Set("process", number(superblock.owner.process));
   owner.Set("startedAtMs", number(superblock.owner.started_at_ms));
+  owner.Set("processStarted", number(superblock.owner.process_started));
+  owner.Set("pidNamespace", number(superblock.owner.pid_namespace));
   Napi::Object ring = Napi::Object::New(env);
   ring.Set("position", number(superblock.ring.position));
   ring.Set("recordSize", number(superblock.ring.record_size));
@@ -140,6 +154,7 @@ Napi::Object superblock_object(Napi::Env env, const Superblock& superblock) {
   object.Set("ring", ring);
   object.Set("images", array_of(env, superblock.images, [env](const auto& image) { return image_object(env, image); }));
   object.Set("lastRecovery", recovery_object(env, superblock.last_recovery));
+  object.Set("lastVerify", verify_object(env, superblock.last_verify));
   return object;
 }
 

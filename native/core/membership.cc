@@ -23,6 +23,8 @@ void Membership::fail(unsigned slave, int error) {
   BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be failed");
   if (superblock_.images[slave].state == ImageState::failed) return;
   superblock_.images[slave].state = ImageState::failed;
+  superblock_.images[slave].error = error;
+  superblock_.images[slave].changed_at_ms = runtime_.wall_clock_ms();
   errors_[slave] = error;
   ++changes_;
   ++counters_.fractures;

@@ -18,11 +18,13 @@ constexpr BlockSeal kSeal{"BLKMIRLG", Code::NOT_A_LOG, Code::LOG_DAMAGED, kLogDe
 constexpr std::size_t kHistoryOffset = 256;
 constexpr std::size_t kOwnerOffset = 640;
 constexpr std::size_t kRecoveryOffset = 736;
+constexpr std::size_t kVerifyOffset = 784;
 constexpr std::size_t kHeaderLength = 4096;
 constexpr std::size_t kImageEntryLength = 1024;
 constexpr std::size_t kImageNameOffset = 64;
 constexpr std::size_t kImagePathOffset = 128;
 constexpr std::uint64_t kMapAlignment = 4096;
+constexpr std::int32_t kLargestErrno = 4095;  // of Linux (MAX_ERRNO)
 
 static_assert(kHeaderLength + kMaxImages * kImageEntryLength == kSuperblockLength);
 static_assert(kHistoryOffset + kGenerationHistory * 24 == kOwnerOffset);
@@ -42,8 +44,11 @@ void encode_image(const ImageRecord& image, std::span<std::byte> entry) {
   writer.u64(image.label_position);
   writer.u64(image.map_position);
   writer.u64(image.map_length);
+  writer.u32(static_cast<std::uint32_t>(image.error));
   writer.zeroes_until(kImageNameOffset);
   writer.text(image.name, kImageNameLength + 1);
+  writer.u64(image.changed_at_ms);
+  writer.u64(image.bytes_differed);
   writer.zeroes_until(kImagePathOffset);
   writer.text(image.path, kImagePathLength + 1);
   writer.zeroes_until(entry.size());
@@ -60,8 +65,11 @@ bool decode_image(std::span<const std::byte> entry, ImageRecord& into) {
   into.label_position = reader.u64();
   into.map_position = reader.u64();
   into.map_length = reader.u64();
+  into.error = static_cast<std::int32_t>(reader.u32());
   reader.zeroes_until(kImageNameOffset);
   into.name = reader.text(kImageNameLength + 1);
+  into.changed_at_ms = reader.u64();
+  into.bytes_differed = reader.u64();
   reader.zeroes_until(kImagePathOffset);
   into.path = reader.text(kImagePathLength + 1);
   reader.zeroes_until(entry.size());
@@ -104,6 +112,23 @@ void decode_recovery(ByteReader& reader, RecoverySummary& into) {
   into.full_compare = reader.flag();
 }
 
+// Who the owner's process is beyond its number, and what the last verify found.
+void encode_verify(const Superblock& superblock, ByteWriter& writer) {
+  writer.u64(superblock.owner.process_started);
+  writer.u64(superblock.owner.pid_namespace);
+  writer.u64(superblock.last_verify.finished_at_ms);
+  writer.u64(superblock.last_verify.bytes_compared);
+  writer.u64(superblock.last_verify.bytes_differed);
+}
+
+void decode_verify(ByteReader& reader, Superblock& into) {
+  into.owner.process_started = reader.u64();
+  into.owner.pid_namespace = reader.u64();
+  into.last_verify.finished_at_ms = reader.u64();
+  into.last_verify.bytes_compared = reader.u64();
+  into.last_verify.bytes_differed = reader.u64();
+}
+
 std::uint32_t decode_header(ByteReader& reader, Superblock& into) {
   decode_preamble(reader, into.compatible_features, into.incompatible_features, into.update);
   into.created_at_ms = reader.u64();
@@ -129,6 +154,8 @@ std::uint32_t decode_header(ByteReader& reader, Superblock& into) {
   decode_generation_history(reader, into.history);
   decode_owner(reader, into.owner);
   decode_recovery(reader, into.last_recovery);
+  reader.zeroes_until(kVerifyOffset);
+  decode_verify(reader, into);
   reader.zeroes_until(kHeaderLength);
   return image_count;
 }
@@ -174,6 +201,7 @@ bool text_is_valid(const std::string& text, std::size_t longest) {
 bool image_is_valid(const Superblock& superblock, unsigned index) {
   const ImageRecord& image = superblock.images[index];
   if (image.uuid.is_zero() || (image.role == Role::master) != (index == 0)) return false;
+  if (image.error < 0 || image.error > kLargestErrno || image.changed_at_ms >= kPositionLimit) return false;
   if (!text_is_valid(image.name, kImageNameLength) || !text_is_valid(image.path, kImagePathLength)) return false;
   if (image.device_size >= kPositionLimit || image.label_position % kLabelAreaLength != 0 ||
       !lies_within({image.label_position, kLabelAreaLength}, superblock.size, image.device_size)) {
@@ -242,6 +270,8 @@ void encode_superblock(const Superblock& superblock, std::span<std::byte> into) 
   encode_owner(superblock.owner, writer);
   BLOCKMIRROR_ASSERT(writer.position() == kRecoveryOffset, "the owner ends where the last recovery starts");
   encode_recovery(superblock.last_recovery, writer);
+  writer.zeroes_until(kVerifyOffset);
+  encode_verify(superblock, writer);
   writer.zeroes_until(into.size());
   for (std::size_t i = 0; i < superblock.images.size(); ++i) {
     encode_image(superblock.images[i], into.subspan(kHeaderLength + i * kImageEntryLength, kImageEntryLength));

@@ -63,6 +63,9 @@ struct ImageRecord {
   std::uint64_t label_position = 0;  // absolute, bytes: an image that grew keeps its label
   std::uint64_t map_position = 0;    // absolute in the log, bytes
   std::uint64_t map_length = 0;
+  std::int32_t error = 0;            // errno that failed it; 0: none, or none is known
+  std::uint64_t changed_at_ms = 0;   // when its state changed last; 0: not since the mirror was made
+  std::uint64_t bytes_differed = 0;  // found by a verify, and neither mended nor verified equal since
 };
 
 struct Owner {
@@ -70,6 +73,9 @@ struct Owner {
   Uuid boot_id;
   std::uint32_t process = 0;
   std::uint64_t started_at_ms = 0;
+  // A process number alone may be another process by now, or one of another namespace.
+  std::uint64_t process_started = 0;  // ticks since boot, as in /proc/PID/stat (proc(5), field 22); 0: not known
+  std::uint64_t pid_namespace = 0;    // inode of /proc/self/ns/pid; 0: not known
 };
 
 struct RecoverySummary {
@@ -80,6 +86,12 @@ struct RecoverySummary {
   std::uint64_t duration_ms = 0;
   bool verified = false;
   bool full_compare = false;
+};
+
+struct VerifySummary {
+  std::uint64_t finished_at_ms = 0;  // 0: never verified
+  std::uint64_t bytes_compared = 0;
+  std::uint64_t bytes_differed = 0;  // over all slaves
 };
 
 struct RingGeometry {
@@ -112,6 +124,7 @@ struct Superblock {
   Owner owner;
   std::uint64_t created_at_ms = 0;
   RecoverySummary last_recovery;
+  VerifySummary last_verify;
   std::vector<ImageRecord> images;  // [0] is the master
 };
 

@@ -204,4 +204,6 @@ export const activation = {
   recoveryBudget: binding.limits.defaultRecoveryBudget,
   host: 'test',
   bootId: '00000000-0000-4000-8000-000000000001',
+  processStarted: 4711,
+  pidNamespace: 4026531836,
 };

@@ -151,12 +151,26 @@ export function readSuperblock(bytes: Buffer) {
     verified: f.flag(),
     fullCompare: f.flag(),
   };
+  Object.assign(owner, { processStarted: f.from(784).u64(), pidNamespace: f.u64() });
+  const lastVerify = { finishedAtMs: f.u64(), bytesCompared: f.u64(), bytesDiffered: f.u64() };
   f.from(4096);
   const images = Array.from({ length: imageCount }, (_, index) =>
     readImage(bytes.subarray(4096 + index * 1024).subarray(0, 1024)),
   );
   must(isZero(bytes.subarray(4096 + imageCount * 1024)), 'an unused image entry is not zero');
-  return { ...preamble, createdAtMs, ...uuids, ...sizes, ring, ...opening, history, owner, lastRecovery, images };
+  return {
+    ...preamble,
+    createdAtMs,
+    ...uuids,
+    ...sizes,
+    ring,
+    ...opening,
+    history,
+    owner,
+    lastRecovery,
+    lastVerify,
+    images,
+  };
 }
 
 function readImage(bytes: Buffer) {
@@ -164,9 +178,12 @@ function readImage(bytes: Buffer) {
   const who = { uuid: f.uuid(), role: f.role(), state: f.state(), pathKind: f.oneOf('absolute', 'relative') };
   f.from(24);
   const where = { deviceSize: f.u64(), labelPosition: f.u64(), mapPosition: f.u64(), mapLength: f.u64() };
-  const texts = { name: f.from(64).text(32), path: f.from(128).text(768) };
+  const error = f.u32();
+  const name = f.from(64).text(32);
+  const history = { error, changedAtMs: f.u64(), bytesDiffered: f.u64() };
+  const texts = { name, path: f.from(128).text(768) };
   f.from(1024);
-  return { ...who, ...where, ...texts };
+  return { ...who, ...where, ...texts, ...history };
 }
 
 export function readLabel(bytes: Buffer) {

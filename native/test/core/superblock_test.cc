@@ -74,6 +74,8 @@ TEST_CASE("a superblock is read back as it was written, byte for byte when writt
   CHECK(found.owner.boot_id == sample.owner.boot_id);
   CHECK(found.owner.process == 4321);
   CHECK(found.owner.started_at_ms == 1700000001234);
+  CHECK(found.owner.process_started == 123456);
+  CHECK(found.owner.pid_namespace == 4026531836);
   CHECK(found.created_at_ms == 1690000000123);
   CHECK(found.last_recovery.finished_at_ms == 1700000000999);
   CHECK(found.last_recovery.live_intents == 7);
@@ -82,6 +84,12 @@ TEST_CASE("a superblock is read back as it was written, byte for byte when writt
   CHECK(found.last_recovery.duration_ms == 1500);
   CHECK(found.last_recovery.verified);
   CHECK_FALSE(found.last_recovery.full_compare);
+  CHECK(found.last_verify.finished_at_ms == 1700000002000);
+  CHECK(found.last_verify.bytes_compared == 134217728);
+  CHECK(found.last_verify.bytes_differed == 4096);
+  CHECK(found.images[2].error == 5);
+  CHECK(found.images[2].changed_at_ms == 1700000001500);
+  CHECK(found.images[1].bytes_differed == 4096);
   REQUIRE(found.images.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(found.images[i].uuid == sample.images[i].uuid);
@@ -199,7 +207,8 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"padding in the owner", 660, 1, 4},
       {"a host without an end", 735, 'x', 1},
       {"a flag that is neither", 776, 2, 1},
-      {"padding behind the recovery", 784, 1, 8},
+      {"padding behind the recovery", 778, 1, 1},
+      {"padding behind the last verify", 824, 1, 8},
       {"padding at the end of the header", 4095, 1, 1},
       {"a slave as image 0", kImage0 + 16, 1, 1},
       {"two masters", kImage1 + 16, 0, 1},
@@ -218,7 +227,10 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"no name", kImage1 + 64, 0, 8},
       {"a name without an end", kImage1 + 95, 'x', 1},
       {"bytes behind the end of a name", kImage1 + 94, 'x', 1},
-      {"padding behind the name", kImage1 + 96, 1, 8},
+      {"an errno beyond any", kImage1 + 56, 4096, 4},
+      {"padding behind the errno", kImage1 + 60, 1, 4},
+      {"a change beyond any date", kImage1 + 96, 1ull << 63, 8},
+      {"padding behind the name", kImage1 + 112, 1, 8},
       {"bytes behind the end of a path", kImage1 + 128 + 766, 'x', 1},
       {"padding behind the path", kImage1 + 896, 1, 8},
       {"an unused image that is not zero", kUnusedImage + 512, 1, 1},

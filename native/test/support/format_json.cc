@@ -103,13 +103,18 @@ Json to_json(const Superblock& superblock) {
                    .set("deviceSize", Json::number(image.device_size))
                    .set("labelPosition", Json::number(image.label_position))
                    .set("mapPosition", Json::number(image.map_position))
-                   .set("mapLength", Json::number(image.map_length)));
+                   .set("mapLength", Json::number(image.map_length))
+                   .set("error", Json::number(static_cast<std::uint64_t>(image.error)))
+                   .set("changedAtMs", Json::number(image.changed_at_ms))
+                   .set("bytesDiffered", Json::number(image.bytes_differed)));
   }
   Json owner = Json::object();
   owner.set("host", Json::text(superblock.owner.host))
       .set("bootId", uuid(superblock.owner.boot_id))
       .set("process", Json::number(superblock.owner.process))
-      .set("startedAtMs", Json::number(superblock.owner.started_at_ms));
+      .set("startedAtMs", Json::number(superblock.owner.started_at_ms))
+      .set("processStarted", Json::number(superblock.owner.process_started))
+      .set("pidNamespace", Json::number(superblock.owner.pid_namespace));
   const RecoverySummary& last = superblock.last_recovery;
   Json recovery = Json::object();
   recovery.set("finishedAtMs", Json::number(last.finished_at_ms))
@@ -119,6 +124,10 @@ Json to_json(const Superblock& superblock) {
       .set("durationMs", Json::number(last.duration_ms))
       .set("verified", Json::boolean(last.verified))
       .set("fullCompare", Json::boolean(last.full_compare));
+  Json verify = Json::object();
+  verify.set("finishedAtMs", Json::number(superblock.last_verify.finished_at_ms))
+      .set("bytesCompared", Json::number(superblock.last_verify.bytes_compared))
+      .set("bytesDiffered", Json::number(superblock.last_verify.bytes_differed));
   Json json = Json::object();
   json.set("compatibleFeatures", features(superblock.compatible_features))
       .set("incompatibleFeatures", features(superblock.incompatible_features))
@@ -141,6 +150,7 @@ Json to_json(const Superblock& superblock) {
       .set("history", history(superblock.history))
       .set("owner", owner)
       .set("lastRecovery", recovery)
+      .set("lastVerify", verify)
       .set("images", images);
   return json;
 }

@@ -43,9 +43,10 @@ inline Superblock sample_superblock() {
   sample.lifecycle = Lifecycle::open;
   sample.first_sequence = 20;
   sample.sealed_sequence = 19;
-  sample.owner = {"host.example", uuid_of(0x50), 4321, 1700000001234};
+  sample.owner = {"host.example", uuid_of(0x50), 4321, 1700000001234, 123456, 4026531836};
   sample.created_at_ms = 1690000000123;
   sample.last_recovery = {1700000000999, 7, 1048576, 524288, 1500, true, false};
+  sample.last_verify = {1700000002000, 134217728, 4096};
   const char* const paths[] = {"/dev/disk/by-id/master", "/dev/disk/by-id/slave-1", "images/slave-2.img"};
   const char* const names[] = {"master", "slave-1", "slave-2"};
   for (unsigned i = 0; i < 3; ++i) {
@@ -54,6 +55,9 @@ inline Superblock sample_superblock() {
     image.role = i == 0 ? Role::master : Role::slave;
     image.state = i == 2 ? ImageState::failed : ImageState::in_sync;
     image.path_kind = i == 2 ? PathKind::relative : PathKind::absolute;
+    image.error = i == 2 ? 5 : 0;
+    image.changed_at_ms = i == 2 ? 1700000001500 : 0;
+    image.bytes_differed = i == 1 ? 4096 : 0;
     image.name = names[i];
     image.path = paths[i];
     image.device_size = (66 + i) * kTestMiB + 512 * i;
