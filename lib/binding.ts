@@ -102,6 +102,23 @@ export interface NativeSuperblock {
   lastVerify: NativeVerifySummary | null;
 }
 
+/** Label of an image, as it stands on it. */
+export interface NativeLabel {
+  mirrorUuid: string;
+  logUuid: string;
+  imageUuid: string;
+  name: string;
+  role: NativeRole;
+  state: NativeImageState;
+  /** A clean close of its opening wrote it. */
+  sealed: boolean;
+  size: number;
+  deviceSize: number;
+  labelPosition: number;
+  generation: NativeGeneration;
+  openCount: number;
+}
+
 export interface NativeExtent {
   position: number;
   length: number;
@@ -323,6 +340,10 @@ export interface NativeBinding {
   probeIoUring(): number;
   /** Opens read-only, not exclusive, asks, closes. */
   deviceFacts(path: string): NativeDeviceFacts | NativeStatus;
+  /** Pure: what the two copies of a superblock (20480 bytes each) say; null for one that cannot be read. */
+  readonly superblockOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeSuperblock | NativeStatus;
+  /** Pure: the same of a label (4096 bytes each). */
+  readonly labelOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeLabel | NativeStatus;
   /** Size in bytes a log of that many ring records needs. */
   logLength(ringRecords: number): number;
   /** The view's address modulo the alignment. */

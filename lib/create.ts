@@ -13,11 +13,12 @@ import type { NativeBinding, NativeDeviceFacts, NativeSuperblock } from './bindi
 import type { Engine } from './engine';
 import { BlockmirrorError, isBlockmirrorError } from './errors';
 import { readLabelHeads } from './find_images';
+import { labelPosition } from './layout';
 import { loadBinding } from './load';
 import { type CheckedCreate, checkCreate } from './options';
 import { writeZeroFile } from './preallocate';
 import { type Copied, type LongWork, copyExtents, flushMaster, flushSlaves, retire, sum, verifyCopy } from './recovery';
-import { labelPosition, refuseSignatures, signaturesOf } from './signatures';
+import { refuseSignatures, signaturesOf } from './signatures';
 import { formatSize } from './size';
 import { shownState } from './status';
 import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';

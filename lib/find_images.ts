@@ -8,7 +8,7 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeImageRecord, NativeSuperblock } from './binding';
 import { BlockmirrorError } from './errors';
-import { LABEL_MAGIC, labelPosition } from './signatures';
+import { LABEL_MAGIC, labelPosition } from './layout';
 import { imageNames } from './status';
 import { readBlockDevices } from './system/block_devices';
 import { type Place, type StoredPath, findPlace, pathToStore, storedPathToPath } from './system/places';

@@ -8,20 +8,11 @@
  */
 import { open } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
+import { LABEL_COPY_DISTANCE, LABEL_MAGIC, LOG_MAGIC, SUPERBLOCK_POSITIONS, labelPosition } from './layout';
 import { probe } from './system/blkid';
 import { type Place, findPlace } from './system/places';
 import type { Signature, Signatures } from './types';
 import type { NamedPlace } from './uses';
-
-const MIB = 1024 * 1024;
-const LABEL_COPY_DISTANCE = MIB / 2;
-export const LOG_MAGIC = 'BLKMIRLG';
-export const LABEL_MAGIC = 'BLKMIRIM';
-
-/** Where the label of an image of that size stands: its last whole MiB; 0 when it has no room for one. */
-export function labelPosition(deviceSize: number): number {
-  return Math.max(0, (Math.floor(deviceSize / MIB) - 1) * MIB);
-}
 
 export async function findSignatures(path: string): Promise<Signatures> {
   const place = await findPlace(path, path);
@@ -55,7 +46,8 @@ async function ownMarks(place: Place): Promise<Signature[]> {
     const mark = (type: string, reaches: number): void => {
       marks.push({ type, kind: 'blockmirror', label: null, reaches });
     };
-    if ((await at(0)) === LOG_MAGIC || (await at(64 * 1024)) === LOG_MAGIC) mark('blockmirror log', place.size);
+    const logs = [await at(SUPERBLOCK_POSITIONS[0]), await at(SUPERBLOCK_POSITIONS[1])];
+    if (logs.includes(LOG_MAGIC)) mark('blockmirror log', place.size);
     const labels = label === 0 ? [] : [await at(label), await at(label + LABEL_COPY_DISTANCE)];
     if (labels.includes(LABEL_MAGIC)) mark('blockmirror image', label);
   } catch (error) {

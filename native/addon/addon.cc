@@ -63,6 +63,31 @@ Napi::Value device_facts(const Napi::CallbackInfo& info) {
   return to_javascript(info.Env(), facts);
 }
 
+// Two copies of a block, as lib/ read them, to what the core makes of them. Null stands for one that cannot be read.
+template <typename Block>
+Napi::Value choose(const Napi::CallbackInfo& info, const char* usage, std::size_t length,
+                   Status (*choose_block)(ConstBytes, ConstBytes, Block&)) {
+  ConstBytes copies[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (info[i].IsNull()) continue;
+    Bytes bytes;
+    if (!view_bytes(info.Env(), info[i], bytes) || bytes.size() != length)
+      return Napi::Value(info.Env(), throw_type_error(info.Env(), usage));
+    copies[i] = bytes;
+  }
+  Block block;
+  const Status status = choose_block(copies[0], copies[1], block);
+  return status.ok() ? to_javascript(info.Env(), block) : to_javascript(info.Env(), status);
+}
+
+Napi::Value superblock_of(const Napi::CallbackInfo& info) {
+  return choose<Superblock>(info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_superblock);
+}
+
+Napi::Value label_of(const Napi::CallbackInfo& info) {
+  return choose<Label>(info, "labelOf(copyA, copyB)", kLabelCopyLength, choose_label);
+}
+
 Napi::Value length_of_log(const Napi::CallbackInfo& info) {
   std::uint64_t records;
   if (!whole_number(info.Env(), info[0], records) || records > UINT32_MAX) {
@@ -93,6 +118,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("limits", limits(env));
   exports.Set("probeIoUring", Napi::Function::New(env, probe, "probeIoUring"));
   exports.Set("deviceFacts", Napi::Function::New(env, device_facts, "deviceFacts"));
+  exports.Set("superblockOf", Napi::Function::New(env, superblock_of, "superblockOf"));
+  exports.Set("labelOf", Napi::Function::New(env, label_of, "labelOf"));
   exports.Set("logLength", Napi::Function::New(env, length_of_log, "logLength"));
   exports.Set("addressRemainder", Napi::Function::New(env, address_remainder, "addressRemainder"));
   exports.Set("openEngines", Napi::Function::New(env, open_engines, "openEngines"));

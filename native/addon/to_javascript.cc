@@ -158,6 +158,23 @@ Napi::Object superblock_object(Napi::Env env, const Superblock& superblock) {
   return object;
 }
 
+Napi::Object label_object(Napi::Env env, const Label& label) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("mirrorUuid", to_string(label.mirror_uuid));
+  object.Set("logUuid", to_string(label.log_uuid));
+  object.Set("imageUuid", to_string(label.image_uuid));
+  object.Set("name", label.name);
+  object.Set("role", label.role == Role::master ? "master" : "slave");
+  object.Set("state", name_of(label.state));
+  object.Set("sealed", label.sealed);
+  object.Set("size", number(label.size));
+  object.Set("deviceSize", number(label.device_size));
+  object.Set("labelPosition", number(label.label_position));
+  object.Set("generation", generation_object(env, label.generation));
+  object.Set("openCount", number(label.open_count));
+  return object;
+}
+
 Napi::Object assessment_object(Napi::Env env, const Assessment& found) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("clean", found.clean);
@@ -234,6 +251,10 @@ Napi::Object to_javascript(Napi::Env env, const Status& status) {
   object.Set("position", number(status.position));
   return object;
 }
+
+Napi::Object to_javascript(Napi::Env env, const Superblock& superblock) { return superblock_object(env, superblock); }
+
+Napi::Object to_javascript(Napi::Env env, const Label& label) { return label_object(env, label); }
 
 Napi::Object to_javascript(Napi::Env env, const DeviceFacts& facts) {
   const DeviceTraits& traits = facts.traits;

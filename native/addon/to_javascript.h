@@ -3,6 +3,8 @@
 
 #include <napi.h>
 
+#include "../core/label.h"
+#include "../core/superblock.h"
 #include "../host/commands.h"
 
 namespace blockmirror::addon {
@@ -10,6 +12,8 @@ namespace blockmirror::addon {
 Napi::Object to_javascript(Napi::Env env, const Status& status);
 Napi::Object to_javascript(Napi::Env env, const DeviceFacts& facts);
 Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot);
+Napi::Object to_javascript(Napi::Env env, const Superblock& superblock);
+Napi::Object to_javascript(Napi::Env env, const Label& label);
 // The result object of a completed command; null for those that have none.
 Napi::Value result_of(Napi::Env env, const Command& command);
 

@@ -39,6 +39,18 @@ test('facts of a file, and the status of a path that is not there', () => {
   expect(missing.systemError).toBe(2);
 });
 
+test('copies of superblock and label are judged by the core, whatever they hold', () => {
+  const { superblockOf, labelOf, codes } = binding;
+  const codeOf = (found: object) => codes[(found as NativeStatus).code];
+  expect(codeOf(superblockOf(Buffer.alloc(20_480), Buffer.alloc(20_480)))).toBe('NOT_A_LOG');
+  expect(codeOf(superblockOf(null, null))).toBe('READ_FAILED');
+  expect(codeOf(labelOf(Buffer.alloc(4096), Buffer.alloc(4096)))).toBe('NO_LABEL');
+  for (const wrong of [undefined, Buffer.alloc(4095), Buffer.alloc(0), 'text', 5]) {
+    expect(() => superblockOf(wrong as never, null)).toThrow('superblockOf(copyA, copyB)');
+    expect(() => labelOf(null, wrong as never)).toThrow('labelOf(copyA, copyB)');
+  }
+});
+
 test('the remainder of an address moves with the view', () => {
   const store = new ArrayBuffer(16 * KIB);
   const first = binding.addressRemainder(new Uint8Array(store), 4096);

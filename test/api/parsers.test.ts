@@ -2,8 +2,9 @@
 import { BlockmirrorError, formatSize, parseSize } from '../../lib/index';
 import { chooseRing } from '../../lib/create';
 import { parseLabelHead } from '../../lib/find_images';
+import { labelPosition } from '../../lib/layout';
 import { batchesOf, cutExtents, forEachPiece } from '../../lib/pieces';
-import { labelPosition, refuseSignatures } from '../../lib/signatures';
+import { refuseSignatures } from '../../lib/signatures';
 import { type Surroundings, refuseOverlaps, usesOf } from '../../lib/uses';
 import { parseExport, parseExtSize, parsePartitionsEnd, signatureOf } from '../../lib/system/blkid';
 import { deviceNumber, overlap } from '../../lib/system/block_devices';
