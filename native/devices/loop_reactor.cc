@@ -1,9 +1,11 @@
 #include "loop_reactor.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -44,6 +46,7 @@ LoopReactor::LoopReactor(unsigned queue_depth, bool polling) : queue_depth_(queu
 LoopReactor::~LoopReactor() {
   BLOCKMIRROR_ASSERT(requests_in_flight_ == 0, "a reactor was destroyed with requests in flight");
   if (zeroes_ != nullptr) ::munmap(zeroes_, kZeroBufferLength);
+  if (random_device_ >= 0) ::close(random_device_);
 }
 
 std::uint64_t LoopReactor::now_ns() const {
@@ -60,10 +63,23 @@ std::uint64_t LoopReactor::wall_clock_ms() const {
 
 void LoopReactor::random(std::span<std::byte> into) {
   while (!into.empty()) {
-    const ssize_t filled = ::getrandom(into.data(), into.size(), 0);
+    const ssize_t filled = random_device_ >= 0 ? ::read(random_device_, into.data(), into.size())
+                                               : ::getrandom(into.data(), into.size(), 0);
     BLOCKMIRROR_ASSERT(filled >= 0 || errno == EINTR, "the kernel has no random bytes");
     if (filled > 0) into = into.subspan(static_cast<std::size_t>(filled));
   }
+}
+
+// Proven once, so that random() cannot be refused: seccomp profiles of old container engines do not know getrandom(2).
+int LoopReactor::find_random_bytes() {
+  std::byte sample;
+  ssize_t filled;
+  do {
+    filled = ::getrandom(&sample, 1, 0);
+  } while (filled < 0 && errno == EINTR);
+  if (filled == 1) return 0;
+  random_device_ = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  return random_device_ >= 0 ? 0 : errno;
 }
 
 Status LoopReactor::bind_to_this_thread() {
@@ -73,6 +89,7 @@ Status LoopReactor::bind_to_this_thread() {
     return Status::of(scarce ? Code::NO_MEMORY : Code::UNSUPPORTED, kNoImage, error);
   };
   if (const int error = wake_.open(); error != 0) return failure(error);
+  if (const int error = find_random_bytes(); error != 0) return failure(error);
   // Read-only, so that the zeroes stay zeroes; untouched, so that they cost no memory of their own.
   void* zeroes = ::mmap(nullptr, kZeroBufferLength, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (zeroes == MAP_FAILED) return failure(errno);

@@ -94,6 +94,7 @@ class LoopReactor : public Reactor {
   unsigned start_waiting();
   unsigned run_callbacks();
   bool look_again(std::uint64_t deadline_ns);
+  int find_random_bytes();
 
   const unsigned queue_depth_;
   const bool polling_;
@@ -102,6 +103,7 @@ class LoopReactor : public Reactor {
   TimerQueue timers_;
   WakeSignal wake_;
   std::byte* zeroes_ = nullptr;
+  int random_device_ = -1;  // only where getrandom(2) is refused
   DeviceRequest* first_waiting_ = nullptr;
   DeviceRequest* last_waiting_ = nullptr;
   unsigned requests_in_flight_ = 0;  // submitted, not completed

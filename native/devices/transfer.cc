@@ -13,12 +13,12 @@ Step finished(int error) {
   return step;
 }
 
-Step data_step(Step::Kind kind, const DeviceRequest& request, std::uint64_t longest) {
+Step data_step(Step::Kind kind, const DeviceRequest& request, std::uint64_t longest, bool durable = false) {
   Step step;
   step.kind = kind;
   step.position = request.position + request.transferred;
   step.length = std::min(request.length - request.transferred, longest);
-  step.durable = request.durable && kind == Step::Kind::write;
+  step.durable = durable;
   if (request.memory != nullptr) step.memory = request.memory + request.transferred;
   return step;
 }
@@ -34,7 +34,8 @@ Step remainder(const DeviceRequest& request, const TransferPolicy& policy) {
     case Operation::read:
       return data_step(Step::Kind::read, request, kMaxStepLength);
     case Operation::write:
-      return data_step(Step::Kind::write, request, kMaxStepLength);
+      return data_step(Step::Kind::write, request, kMaxStepLength,
+                       request.durable && policy.durable_writes.load(std::memory_order_relaxed));
     case Operation::write_zeroes:
       if (policy.zero_range.load(std::memory_order_relaxed)) {
         return data_step(Step::Kind::zero_range, request, kMaxStepLength);
@@ -50,6 +51,11 @@ bool refuses_zero_range(std::int64_t result) {
   return result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS || result == -ENOTTY;
 }
 
+// EPERM may have another reason; then the write without the flag is refused too, and that is the answer.
+bool refuses_durable_write(std::int64_t result) {
+  return result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
+}
+
 Step again(DeviceRequest& request, const Step& done, int error_at_last) {
   if (++request.attempts >= kMaxAttempts) return finished(error_at_last);
   return done;
@@ -63,7 +69,9 @@ Step after_bytes(DeviceRequest& request, const Step& done, std::uint64_t bytes, 
   request.attempts = 0;
   request.transferred += bytes;
   if (request.transferred < request.length) return remainder(request, policy);
-  return request.operation == Operation::write_zeroes && request.durable ? data_sync() : finished(0);
+  // The policy only ever loses RWF_DSYNC: where the last write had it, all had.
+  const bool writes = request.operation == Operation::write_zeroes || request.operation == Operation::write;
+  return writes && request.durable && !done.durable ? data_sync() : finished(0);
 }
 
 }  // namespace
@@ -80,6 +88,10 @@ Step next_step(DeviceRequest& request, const Step& done, std::int64_t result, Tr
   if (result == -EINTR || result == -EAGAIN) return again(request, done, static_cast<int>(-result));
   if (done.kind == Step::Kind::zero_range && refuses_zero_range(result)) {
     policy.zero_range.store(false, std::memory_order_relaxed);
+    return remainder(request, policy);
+  }
+  if (done.durable && refuses_durable_write(result)) {
+    policy.durable_writes.store(false, std::memory_order_relaxed);
     return remainder(request, policy);
   }
   if (result < 0) return finished(static_cast<int>(-result));

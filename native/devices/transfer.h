@@ -11,6 +11,7 @@
 //   0 bytes read                          finished, EIO: the end of the file
 //   0 bytes written, EAGAIN, EINTR        the same again, at most kMaxAttempts times without progress
 //   zero_range refused                    zeroes written from memory, for this request and all later ones
+//   a durable write refused               written without, then a sync; for this request and all later ones
 //   any other error                       finished with it
 //
 // Invariants: a request finishes with 0 only after every byte was transferred, and synced if it is durable;
@@ -35,12 +36,15 @@ struct TransferPolicy {
   // at the end of the device). Files: never, since it would turn allocated blocks into unwritten extents, and the next
   // write in the hot path would pay for the conversion. Cleared at the first refusal.
   std::atomic<bool> zero_range = false;
+  // Whether a write takes RWF_DSYNC. Some seccomp profiles deny pwritev2(2), some file systems the flag; then the bytes
+  // are written and synced, which is more than was asked. Cleared at the first refusal, never set again.
+  std::atomic<bool> durable_writes = true;
 };
 
 struct Step {
   enum class Kind : std::uint8_t { finished, read, write, write_zero_buffer, zero_range, data_sync };
   Kind kind = Kind::finished;
-  // write: RWF_DSYNC. Durable zeroes are synced once at their end instead, since the kernel may refuse zero_range
+  // write: RWF_DSYNC, where the policy has it. Durable zeroes are synced once at their end instead, since the kernel may refuse zero_range
   // half way, and what it had zeroed until then is not covered by a later write's RWF_DSYNC.
   bool durable = false;
   int error = 0;                // finished: 0 or a positive errno

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +16,8 @@ namespace {
 
 // How long to leave the kernel alone after it had no memory for a request.
 constexpr timespec kScarcityPause{.tv_sec = 0, .tv_nsec = 1000000};
+// How often the completion queue is looked at when the kernel may not be entered any more.
+constexpr std::uint64_t kRefusedLook_ns = 20'000'000;
 constexpr unsigned kAnswersAtOnce = 64;
 
 // Where the kernel puts the count of an eventfd, which nobody wants. Static, since the read that is armed when a
@@ -52,6 +56,7 @@ int IoUringReactor::set_up() {
   BLOCKMIRROR_ASSERT(ring_.get()->cq.ring_entries > queue_depth(), "the completion queue could overflow");
   slots_.resize(queue_depth());
   free_slots_.reserve(queue_depth());
+  refused_slots_.reserve(queue_depth());
   for (unsigned i = queue_depth(); i > 0; --i) free_slots_.push_back(i - 1);
   files_registered_ = io_uring_register_files_sparse(ring_.get(), kRegisteredFiles) == 0;
   buffers_registered_ = io_uring_register_buffers_sparse(ring_.get(), kRegisteredBuffers) == 0;
@@ -120,6 +125,7 @@ void IoUringReactor::start(DeviceRequest& request, const Step& step) {
 }
 
 void IoUringReactor::queue_step(std::uint32_t slot) {
+  if (refused_ != 0) return refused_slots_.push_back(slot);
   const Step& step = slots_[slot].step;
   const auto& device = static_cast<const IoUringDevice&>(device_of(*slots_[slot].request));
   const int file = device.registered() >= 0 ? device.registered() : device.descriptor();
@@ -167,11 +173,19 @@ void IoUringReactor::arm_wake_up() {
   wake_up_armed_ = true;
 }
 
-bool IoUringReactor::has_answers() const { return ring_.has_answers() || ring_.must_enter(); }
+bool IoUringReactor::has_answers() const {
+  if (refused_ != 0) return ring_.has_answers() || !refused_slots_.empty();
+  return ring_.has_answers() || ring_.must_enter();
+}
 
 unsigned IoUringReactor::collect() {
   BLOCKMIRROR_ASSERT(!io_uring_cq_has_overflow(ring_.get()), "the completion queue has a place for each slot");
   unsigned total = 0;
+  for (; !refused_slots_.empty(); ++total) {
+    const std::uint32_t slot = refused_slots_.back();
+    refused_slots_.pop_back();
+    end_step(slot, -refused_);
+  }
   std::array<Answer, kAnswersAtOnce> answers;
   for (unsigned left = io_uring_cq_ready(ring_.get()); left > 0;) {
     // Copied out first: an answer's callback may take long, and its place is free for the kernel meanwhile.
@@ -191,17 +205,18 @@ unsigned IoUringReactor::collect() {
 
 void IoUringReactor::handle(const Answer& answer) {
   if (answer.slot == kWakeUp) {
-    wake_up_armed_ = false;
-    BLOCKMIRROR_ASSERT(answer.result == sizeof unwanted_count || answer.result == -EINTR || answer.result == -EAGAIN ||
-                           answer.result == -ECANCELED,
-                       "the eventfd of the wake-up cannot be read");
+    wake_up_armed_ = false;  // read or not: it is armed anew before the next sleep
+    BLOCKMIRROR_ASSERT(answer.result != -EBADF && answer.result != -EINVAL, "the eventfd of the wake-up is not ours");
     return;
   }
   BLOCKMIRROR_ASSERT(answer.slot < slots_.size() && slots_[answer.slot].request != nullptr,
                      "the kernel answered a request that was never made");
-  const auto index = static_cast<std::uint32_t>(answer.slot);
+  end_step(static_cast<std::uint32_t>(answer.slot), answer.result);
+}
+
+void IoUringReactor::end_step(std::uint32_t index, std::int64_t result) {
   Slot& slot = slots_[index];
-  slot.step = next_step(*slot.request, slot.step, answer.result, device_of(*slot.request).policy());
+  slot.step = next_step(*slot.request, slot.step, result, device_of(*slot.request).policy());
   if (slot.step.kind != Step::Kind::finished) return queue_step(index);
   DeviceRequest& request = *std::exchange(slot.request, nullptr);
   free_slots_.push_back(index);
@@ -209,6 +224,7 @@ void IoUringReactor::handle(const Answer& answer) {
 }
 
 void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
+  if (refused_ != 0) return exchange_without_kernel(sleep, deadline_ns);
   int outcome = 0;
   if (sleep) {
     arm_wake_up();
@@ -227,8 +243,30 @@ void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
   }
   if (outcome >= 0 || outcome == -EINTR || outcome == -ETIME) return;
   // Nothing is lost: what was not taken stays in the submission queue for the next turn.
-  BLOCKMIRROR_ASSERT(outcome == -EAGAIN || outcome == -EBUSY || outcome == -ENOMEM, "the kernel refused the ring");
+  const bool scarce = outcome == -EAGAIN || outcome == -EBUSY || outcome == -ENOMEM;
+  if (!scarce) return refuse(-outcome);
   ::nanosleep(&kScarcityPause, nullptr);
+}
+
+// What lies in the submission queue still was never seen by the kernel, and never will be.
+void IoUringReactor::refuse(int error) {
+  refused_ = error;
+  const auto& queue = ring_.get()->sq;
+  for (unsigned at = __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE); at != queue.sqe_tail; ++at) {
+    const std::uint64_t slot = queue.sqes[at & queue.ring_mask].user_data;
+    if (slot != kWakeUp) refused_slots_.push_back(static_cast<std::uint32_t>(slot));
+  }
+}
+
+void IoUringReactor::exchange_without_kernel(bool sleep, std::uint64_t deadline_ns) {
+  if (!sleep || has_answers()) return;
+  const std::uint64_t now = now_ns();
+  const std::uint64_t left = std::min(deadline_ns > now ? deadline_ns - now : 0, kRefusedLook_ns);
+  const timespec timeout{.tv_sec = 0, .tv_nsec = static_cast<long>(left)};
+  pollfd event{.fd = wake_signal().descriptor(), .events = POLLIN, .revents = 0};
+  if (::ppoll(&event, 1, &timeout, nullptr) <= 0 || (event.revents & POLLIN) == 0) return;
+  std::uint64_t count = 0;
+  (void)!::read(event.fd, &count, sizeof count);
 }
 
 }  // namespace blockmirror

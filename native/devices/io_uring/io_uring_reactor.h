@@ -5,6 +5,8 @@
 //    slot and one for the wake-up, so that neither of its queues can overflow.
 //  - The ring is touched by the thread that bound the reactor alone (SINGLE_ISSUER).
 //  - The read of the wake-up's eventfd is armed before every sleep, and never twice.
+//  - Once the kernel refused to be entered (a seccomp profile that came later), what it had not taken and all that is
+//    started later ends with its errno. What it had taken keeps its memory until it answers (I7).
 // A flush is asked of the kernel even where traits().volatile_cache is false: there it costs next to nothing, sysfs
 // may be out of date (a cache can be switched on under us), and of a file it also commits the metadata.
 #pragma once
@@ -68,6 +70,9 @@ class IoUringReactor final : public LoopReactor {
   void queue_step(std::uint32_t slot);
   void arm_wake_up();
   void handle(const Answer& answer);
+  void end_step(std::uint32_t slot, std::int64_t result);
+  void refuse(int error);
+  void exchange_without_kernel(bool sleep, std::uint64_t deadline_ns);
 
   const RingFlavour best_flavour_;
   Ring ring_;
@@ -79,6 +84,8 @@ class IoUringReactor final : public LoopReactor {
   std::array<std::span<std::byte>, kRegisteredBuffers> buffers_;
   unsigned buffer_count_ = 0;
   bool wake_up_armed_ = false;
+  int refused_ = 0;                           // errno of the kernel's refusal to be entered
+  std::vector<std::uint32_t> refused_slots_;  // to be ended with it by collect()
 };
 
 }  // namespace blockmirror

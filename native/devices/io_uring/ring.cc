@@ -1,6 +1,7 @@
 #include "ring.h"
 
 #include <cerrno>
+#include <cstddef>
 #include <iterator>
 
 namespace blockmirror {
@@ -24,14 +25,14 @@ constexpr unsigned kSetupFlags[] = {
 constexpr int kOperations[] = {IORING_OP_READ,        IORING_OP_WRITE, IORING_OP_READ_FIXED,
                                IORING_OP_WRITE_FIXED, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 
-bool knows_all_operations(io_uring* ring) {
-  io_uring_probe* probe = io_uring_get_probe_ring(ring);
-  if (probe == nullptr) return false;
-  bool all = true;
-  for (const int operation : kOperations) all = all && io_uring_opcode_supported(probe, operation) != 0;
-  io_uring_free_probe(probe);
-  return all;
-}
+constexpr unsigned kProbedOperations = 256;
+constexpr unsigned kMostInterruptions = 64;
+
+struct Probe {
+  alignas(io_uring_probe) std::byte bytes[sizeof(io_uring_probe) + kProbedOperations * sizeof(io_uring_probe_op)] = {};
+
+  io_uring_probe* get() { return reinterpret_cast<io_uring_probe*>(bytes); }
+};
 
 }  // namespace
 
@@ -49,10 +50,43 @@ int Ring::open(unsigned entries, RingFlavour best) {
   open_ = true;
   // NODROP: a completion is never lost. EXT_ARG: a wait with a timeout needs no request of its own.
   constexpr unsigned kFeatures = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
-  if ((ring_.features & kFeatures) != kFeatures || !knows_all_operations(&ring_)) return ENOSYS;
+  if ((ring_.features & kFeatures) != kFeatures) return ENOSYS;
+  if (const int error = ask_for_operations(); error != 0) return error;
   // Saves the kernel a lookup each time it is entered; older kernels do without.
   (void)io_uring_register_ring_fd(&ring_);
+  return do_one_operation();
+}
+
+int Ring::ask_for_operations() {
+  Probe probe;
+  if (const int error = io_uring_register_probe(&ring_, probe.get(), kProbedOperations); error < 0) return -error;
+  for (const int operation : kOperations) {
+    if (io_uring_opcode_supported(probe.get(), operation) == 0) return ENOSYS;
+  }
   return 0;
+}
+
+// Setting up is allowed by some profiles that forbid to enter.
+int Ring::do_one_operation() {
+  io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+  if (entry == nullptr) return ENOSYS;
+  io_uring_prep_nop(entry);
+  int outcome = -EINTR;
+  for (unsigned i = 0; outcome == -EINTR && i < kMostInterruptions; ++i) {
+    outcome = io_uring_submit_and_get_events(&ring_);
+  }
+  if (outcome < 0) return -outcome;
+  io_uring_cqe* answer = nullptr;
+  outcome = -EINTR;
+  for (unsigned i = 0; outcome == -EINTR && i < kMostInterruptions; ++i) {
+    __kernel_timespec patience{.tv_sec = 1, .tv_nsec = 0};
+    outcome = io_uring_submit_and_wait_timeout(&ring_, &answer, 1, &patience, nullptr);
+  }
+  if (outcome < 0) return -outcome;
+  if (answer == nullptr) return ETIME;
+  const int result = answer->res;
+  io_uring_cqe_seen(&ring_, answer);
+  return result < 0 ? -result : 0;
 }
 
 bool Ring::must_enter() const {

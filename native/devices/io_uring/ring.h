@@ -1,7 +1,8 @@
 // Ring: one io_uring, set up with the best flags this kernel knows and checked for what we need of it.
 //
-// What a kernel can do is asked of the kernel (setup flags by trying, operations by IORING_REGISTER_PROBE), never
-// concluded from its version: distributions port features back, and seccomp takes them away.
+// What a kernel can do is asked of the kernel (setup flags by trying, operations by IORING_REGISTER_PROBE, entering by
+// doing one operation), never concluded from its version: distributions port features back, and seccomp profiles take
+// them away, also a part of them: io_uring_setup allowed and io_uring_enter not.
 #pragma once
 
 #include <liburing.h>
@@ -24,7 +25,8 @@ class Ring {
   Ring& operator=(const Ring&) = delete;
   ~Ring();
 
-  // 0 or an errno; ENOSYS when the kernel has an io_uring that lacks what we need. By the thread that will use it.
+  // 0 or an errno; ENOSYS when the kernel has an io_uring that lacks what we need. By the thread that will use it. A
+  // ring that was opened has done an operation to its end, by each of the ways to enter that are used later.
   int open(unsigned entries, RingFlavour best = RingFlavour::deferred);
   io_uring* get() { return &ring_; }
   RingFlavour flavour() const { return flavour_; }
@@ -34,6 +36,9 @@ class Ring {
   bool must_enter() const;
 
  private:
+  int ask_for_operations();
+  int do_one_operation();
+
   io_uring ring_{};
   RingFlavour flavour_ = RingFlavour::plain;
   bool open_ = false;

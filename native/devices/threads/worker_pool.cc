@@ -40,7 +40,8 @@ std::int64_t perform(const Step& step, int descriptor, std::byte* zeroes) {
       break;
     case Step::Kind::write: {
       const iovec vector{.iov_base = step.memory, .iov_len = step.length};
-      result = ::pwritev2(descriptor, &vector, 1, position, step.durable ? RWF_DSYNC : 0);
+      result = step.durable ? ::pwritev2(descriptor, &vector, 1, position, RWF_DSYNC)
+                            : ::pwrite(descriptor, step.memory, step.length, position);
       break;
     }
     case Step::Kind::write_zero_buffer:

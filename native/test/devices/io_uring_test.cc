@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <thread>
@@ -20,19 +21,22 @@ using namespace blockmirror::test;
 
 namespace {
 
-// From here on this process gets `error` from io_uring_setup(2), as under Docker's default profile.
-bool forbid_io_uring(int error) {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{.len = std::size(program), .filter = program};
+// From here on this process gets `error` from those system calls, as under a container's profile.
+bool forbid(const std::vector<long>& calls, int error) {
+  std::vector<sock_filter> program{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  for (const long call : calls) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1));
+    program.push_back(
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)));
+  }
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
-bool round_trips(Reactor& reactor, const std::string& path) {
+bool forbid_io_uring(int error) { return forbid({SYS_io_uring_setup}, error); }
+
+bool round_trips(Reactor& reactor, const std::string& path, bool durable = false) {
   OpenFile file;
   if (!OpenFile::open(path, {}, file).ok()) return false;
   auto device = reactor.make_device(std::move(file));
@@ -42,6 +46,7 @@ bool round_trips(Reactor& reactor, const std::string& path) {
     bool done = false;
     DeviceRequest request;
     request.operation = writing ? Operation::write : Operation::read;
+    request.durable = durable && writing;
     request.length = 8192;
     request.memory = (writing ? written : read).span().data();
     request.context = &done;
@@ -79,6 +84,96 @@ TEST_CASE("io_uring: where it is forbidden, asking for it by name is answered wi
     return made.status.system_error == EPERM ? 0 : 3;
   });
   CHECK(outcome == 0);
+}
+
+TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, and its name is answered with the errno") {
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  const std::vector<std::vector<long>> parts{
+      {SYS_io_uring_enter}, {SYS_io_uring_register}, {SYS_io_uring_enter, SYS_io_uring_register}};
+  for (const std::vector<long>& part : parts) {
+    for (const int error : {EPERM, ENOSYS, EACCES}) {
+      const int outcome = exit_code_of([&] {
+        if (!forbid(part, error)) return 1;
+        if (probe_io_uring() != error) return 2;
+        const ReactorOrStatus asked = make_reactor({.kind = DeviceKind::io_uring});
+        if (asked.status.code != Code::UNSUPPORTED || asked.status.system_error != error) return 3;
+        ReactorOrStatus made = make_reactor({});
+        if (!made.status.ok() || made.reactor->kind() != DeviceKind::threads) return 4;
+        if (!made.reactor->bind_to_this_thread().ok()) return 5;
+        return round_trips(*made.reactor, directory / "image") ? 0 : 6;
+      });
+      CHECK(outcome == 0);
+    }
+  }
+}
+
+TEST_CASE("threads: where pwritev2 is forbidden, a durable write is written and synced") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  for (const int error : {EPERM, ENOSYS}) {
+    const int outcome = exit_code_of([&] {
+      if (!forbid({SYS_io_uring_setup, SYS_pwritev2, SYS_preadv2}, error)) return 1;
+      ReactorOrStatus made = make_reactor({});
+      if (!made.status.ok() || !made.reactor->bind_to_this_thread().ok()) return 2;
+      return round_trips(*made.reactor, directory / "image", true) ? 0 : 3;
+    });
+    CHECK(outcome == 0);
+  }
+}
+
+TEST_CASE("io_uring: where entering is forbidden later, requests end with the errno, and the loop still sleeps and wakes") {
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  const int outcome = exit_code_of([&] {
+    IoUringReactor reactor(16);
+    if (!reactor.bind_to_this_thread().ok()) return 1;
+    OpenFile file;
+    if (!OpenFile::open(directory / "image", {}, file).ok()) return 2;
+    auto device = reactor.make_device(std::move(file));
+    if (!forbid({SYS_io_uring_enter}, EPERM)) return 3;
+    AlignedBuffer memory(4096);
+    unsigned done = 0;
+    std::array<DeviceRequest, 40> requests;  // more than are started at once
+    for (DeviceRequest& request : requests) {
+      request.operation = Operation::write;
+      request.durable = true;
+      request.length = 4096;
+      request.memory = memory.span().data();
+      request.context = &done;
+      request.on_complete = [](DeviceRequest& completed) { ++*static_cast<unsigned*>(completed.context); };
+      device->submit(request);
+    }
+    for (unsigned turns = 0; done < requests.size() && turns < 1000; ++turns) reactor.turn(true);
+    if (done != requests.size()) return 4;
+    for (const DeviceRequest& request : requests) {
+      if (request.error != EPERM) return 5;
+    }
+    std::thread waker([&] { reactor.wake(); });
+    for (unsigned i = 0; i < 5; ++i) reactor.turn(true);
+    waker.join();
+    return reactor.requests_in_flight() == 0 ? 0 : 6;
+  });
+  CHECK(outcome == 0);
+}
+
+TEST_CASE("reactor: where getrandom is forbidden there are random bytes all the same") {
+  for (const DeviceKind kind : {DeviceKind::automatic, DeviceKind::threads}) {
+    const int outcome = exit_code_of([&] {
+      if (!forbid({SYS_getrandom}, ENOSYS)) return 1;
+      ReactorOrStatus made = make_reactor({.kind = kind});
+      if (!made.status.ok() || !made.reactor->bind_to_this_thread().ok()) return 2;
+      std::array<std::byte, 64> one{}, other{};
+      made.reactor->random(one);
+      made.reactor->random(other);
+      return one != other ? 0 : 3;
+    });
+    CHECK(outcome == 0);
+  }
 }
 
 TEST_CASE("io_uring: where it is allowed, automatic takes it") {

@@ -288,3 +288,36 @@ TEST_CASE("transfer: under any sequence of answers every byte is asked for once 
     REQUIRE(synced == (operation == Operation::write_zeroes && request.durable));
   }
 }
+
+TEST_CASE("transfer: where RWF_DSYNC is refused the bytes are written without it and then synced, later ones at once") {
+  for (const int refusal : {EOPNOTSUPP, ENOSYS, EPERM}) {
+    TransferPolicy policy;
+    DeviceRequest request = request_for(Operation::write, 16384, true);
+    Step step = first_step(request, policy);
+    CHECK(step.durable);
+    step = next_step(request, step, 8192, policy);
+    CHECK(step.durable);
+    step = next_step(request, step, -refusal, policy);
+    CHECK(step.kind == Step::Kind::write);
+    CHECK_FALSE(step.durable);
+    CHECK(step.position == 8192 + 8192);
+    step = next_step(request, step, 8192, policy);
+    CHECK(step.kind == Step::Kind::data_sync);
+    CHECK(finished_with(next_step(request, step, 0, policy), 0));
+
+    DeviceRequest later = request_for(Operation::write, 4096, true);
+    step = first_step(later, policy);
+    CHECK_FALSE(step.durable);
+    step = next_step(later, step, 4096, policy);
+    CHECK(step.kind == Step::Kind::data_sync);
+    CHECK(finished_with(next_step(later, step, -EIO, policy), EIO));
+  }
+}
+
+TEST_CASE("transfer: a write that is refused without RWF_DSYNC too ends with its error") {
+  TransferPolicy policy;
+  DeviceRequest request = request_for(Operation::write, 4096, true);
+  Step step = next_step(request, first_step(request, policy), -EPERM, policy);
+  CHECK_FALSE(step.durable);
+  CHECK(finished_with(next_step(request, step, -EPERM, policy), EPERM));
+}
