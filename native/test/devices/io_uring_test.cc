@@ -26,8 +26,7 @@ bool forbid(const std::vector<long>& calls, int error) {
   std::vector<sock_filter> program{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
   for (const long call : calls) {
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1));
-    program.push_back(
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)));
   }
   program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
@@ -86,7 +85,7 @@ TEST_CASE("io_uring: where it is forbidden, asking for it by name is answered wi
   CHECK(outcome == 0);
 }
 
-TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, and its name is answered with the errno") {
+TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, and its name gets the errno") {
   const KindProbe probe(DeviceKind::io_uring);
   BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
@@ -124,7 +123,7 @@ TEST_CASE("threads: where pwritev2 is forbidden, a durable write is written and 
   }
 }
 
-TEST_CASE("io_uring: where entering is forbidden later, requests end with the errno, and the loop still sleeps and wakes") {
+TEST_CASE("io_uring: where entering is forbidden later, requests end with the errno and the loop still sleeps") {
   const KindProbe probe(DeviceKind::io_uring);
   BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
