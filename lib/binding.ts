@@ -165,7 +165,8 @@ export interface NativeSnapshot {
   /** The reason of phase 'stopped'. */
   stopped: NativeStatus | null;
   inFlight: number;
-  images: { state: NativeImageState; error: number }[];
+  images: { state: NativeImageState; error: number; bytesDiffered: number }[];
+  lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
   coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };

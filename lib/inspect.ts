@@ -11,7 +11,7 @@ import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { findImage, refuseUnknownNames } from './find_images';
 import { describeOwner, lockHolder } from './holders';
 import { checkInspect, checkPath } from './options';
-import { failure, shownRecovery, shownState } from './status';
+import { failure, shownRecovery, shownState, shownVerify } from './status';
 import { findPlace, folderOfLog } from './system/places';
 import type { ImageStatus, InspectOptions, Inspection, Owner, Phase, Problem } from './types';
 
@@ -156,6 +156,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
           path: path === '' ? image.path : path,
           state: problem === null ? shownState(image.state, provable) : 'failed',
           error: problem,
+          bytesDiffered: image.bytesDiffered,
         };
       }),
       logUse: {
@@ -174,6 +175,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       counters: {},
       pendingRequests: 0,
       lastRecovery: shownRecovery(superblock.lastRecovery),
+      lastVerify: shownVerify(superblock.lastVerify),
       device: null,
       owner: held ? lastOwner : null,
     },

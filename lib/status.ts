@@ -10,9 +10,20 @@ import type {
   NativeRecoverySummary,
   NativeSnapshot,
   NativeSuperblock,
+  NativeVerifySummary,
 } from './binding';
 import { BlockmirrorError, systemErrorName } from './errors';
-import type { DeviceKind, ImageState, ImageStatus, Owner, Phase, Problem, RecoverySummary, Status } from './types';
+import type {
+  DeviceKind,
+  ImageState,
+  ImageStatus,
+  Owner,
+  Phase,
+  Problem,
+  RecoverySummary,
+  Status,
+  VerifySummary,
+} from './types';
 
 /** What a mirror that is open here adds to the superblock. */
 export interface LiveFacts {
@@ -53,15 +64,17 @@ export function liveStatus(facts: LiveFacts): Status {
     counters: { ...snapshot.counters },
     pendingRequests: facts.pendingRequests,
     lastRecovery: facts.lastRecovery,
+    lastVerify: shownVerify(snapshot.lastVerify),
     device: facts.device,
     owner: facts.owner,
   };
 }
 
 function liveImage(facts: LiveFacts, image: NativeImageRecord, index: number, provable: boolean): ImageStatus {
-  const seen = facts.snapshot.images[index] ?? { state: image.state, error: 0 };
+  const seen = facts.snapshot.images[index] ?? image;
   const path = facts.paths[index] ?? '';
-  const common = { name: image.name, role: image.role, path: path === '' ? image.path : path };
+  const { name, role } = image;
+  const common = { name, role, path: path === '' ? image.path : path, bytesDiffered: seen.bytesDiffered };
   // The log cannot call the master failed: without a master there is no mirror. The status can.
   if (index === 0 && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
     return { ...common, state: 'failed', error: facts.stopped };
@@ -86,6 +99,12 @@ export function failure(name: string, path: string, errno: number): Problem {
 }
 
 export function shownRecovery(summary: NativeRecoverySummary | null): RecoverySummary | null {
+  if (summary === null) return null;
+  const { finishedAtMs, ...rest } = summary;
+  return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };
+}
+
+export function shownVerify(summary: NativeVerifySummary | null): VerifySummary | null {
   if (summary === null) return null;
   const { finishedAtMs, ...rest } = summary;
   return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };

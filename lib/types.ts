@@ -237,6 +237,8 @@ export interface ImageStatus {
   path: string;
   state: ImageState;
   error: Problem | null;
+  /** Bytes that a verify found different from the master, and that were neither mended nor verified equal since. */
+  bytesDiffered: number;
 }
 
 export interface RecoverySummary {
@@ -247,6 +249,15 @@ export interface RecoverySummary {
   durationMs: number;
   verified: boolean;
   fullCompare: boolean;
+}
+
+/** The last verify that went over the whole mirror. */
+export interface VerifySummary {
+  finishedAt: string;
+  /** Of the mirror. */
+  bytesCompared: number;
+  /** Over all slaves. */
+  bytesDiffered: number;
 }
 
 /** Who has the mirror open, or had it open last. */
@@ -292,6 +303,8 @@ export interface Status {
   /** Requests given to the mirror that have not settled. */
   pendingRequests: number;
   lastRecovery: RecoverySummary | null;
+  /** null when the mirror was never verified. */
+  lastVerify: VerifySummary | null;
   /** null when the mirror is not open here. */
   device: DeviceKind | null;
   /** Who has it open; null when nobody has. */

@@ -278,6 +278,7 @@ Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot) {
     Napi::Object image = Napi::Object::New(env);
     image.Set("state", name_of(snapshot.states[i]));
     image.Set("error", static_cast<double>(snapshot.errors[i]));
+    image.Set("bytesDiffered", number(snapshot.bytes_differed[i]));
     images.Set(i, image);
   }
   bool any_record = snapshot.ring_records > 0 && snapshot.sequence >= snapshot.tail;
@@ -296,6 +297,7 @@ Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.Set("stopped", snapshot.phase == Phase::stopped ? to_javascript(env, snapshot.stopped) : env.Null());
   object.Set("inFlight", number(snapshot.requests_in_flight));
   object.Set("images", images);
+  object.Set("lastVerify", verify_object(env, snapshot.last_verify));
   object.Set("generation", generation_object(env, snapshot.generation));
   object.Set("log", log);
   object.Set("coverage", coverage);

@@ -576,7 +576,9 @@ Snapshot Session::snapshot() const {
   for (unsigned i = 0; i < snapshot.image_count; ++i) {
     snapshot.states[i] = s.superblock.images[i].state;
     snapshot.errors[i] = s.membership.error_of(i);
+    snapshot.bytes_differed[i] = s.superblock.images[i].bytes_differed;
   }
+  snapshot.last_verify = s.superblock.last_verify;
   snapshot.generation = s.superblock.generation;
   snapshot.ring_records = s.superblock.ring.record_count;
   snapshot.recovery_budget = s.recovery_budget;

@@ -129,7 +129,9 @@ struct Snapshot {
   Status stopped;
   unsigned image_count = 0;
   std::array<ImageState, kMaxImages> states{};
-  std::array<int, kMaxImages> errors{};  // errno that failed the image, 0 otherwise
+  std::array<int, kMaxImages> errors{};                    // errno that failed the image, 0 otherwise
+  std::array<std::uint64_t, kMaxImages> bytes_differed{};  // as ImageRecord has them
+  VerifySummary last_verify;
   Generation generation;
   std::uint64_t requests_in_flight = 0;  // reads, writes, discards, flushes accepted and not settled
   std::uint64_t writes_in_flight = 0;

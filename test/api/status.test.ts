@@ -21,14 +21,15 @@ test('an open mirror: everything an operator asks for, derived', async () => {
     coverage: { bytes: 0, budget: 2 * MIB, uncertainBytes: 0 },
     pendingRequests: 0,
     lastRecovery: null,
+    lastVerify: null,
     owner: { process: process.pid },
   });
   expect(status.uuid).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   expect(status.generation.counter).toBe(1);
   expect(status.images).toEqual([
-    { name: 'master', role: 'master', path: paths.master, state: 'synchronized', error: null },
-    { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', error: null },
-    { name: 'slave2', role: 'slave', path: paths.slaves[1], state: 'synchronized', error: null },
+    { name: 'master', role: 'master', path: paths.master, state: 'synchronized', error: null, bytesDiffered: 0 },
+    { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', error: null, bytesDiffered: 0 },
+    { name: 'slave2', role: 'slave', path: paths.slaves[1], state: 'synchronized', error: null, bytesDiffered: 0 },
   ]);
   expect(JSON.parse(JSON.stringify(status))).toEqual(status);
 });
