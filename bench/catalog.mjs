@@ -1,5 +1,6 @@
 // Everything that can be measured, in the order in which it is: rows of the table (workloads.mjs), then what needs more
 // than a load. All have id, title, sets, and where they run: place, slaves, device.
+import { busyHost } from './experiments/busy_host.mjs';
 import { eventLoop } from './experiments/event_loop.mjs';
 import { memory } from './experiments/memory.mjs';
 import { openLarge } from './experiments/open_large.mjs';
@@ -13,7 +14,7 @@ const rows = WORKLOADS.map((row) => ({
   run: ({ place, settings, device, onRound }) => measureRow({ ...row, device }, place, settings, onRound),
 }));
 
-export const CATALOG = [...rows, eventLoop, recovery, pareto, memory, openLarge];
+export const CATALOG = [...rows, eventLoop, recovery, pareto, memory, openLarge, busyHost];
 
 /** Those of one place together: a place is made once, used, and gone. Pure. */
 export function byPlace(chosen) {

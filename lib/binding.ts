@@ -299,8 +299,9 @@ export interface NativeEngine {
 
   snapshot(): NativeSnapshot;
   /** Delivers what has completed, as the engine's wake-up does. `more`: it is going to be called again soon, so that the
-   * engine need not wake the event loop until a call says otherwise. */
-  poll(more: boolean): void;
+   * engine need not wake the event loop until a call says otherwise. Before, it offers the processor to other threads;
+   * the result says for how many nanoseconds it was away. */
+  poll(more: boolean): number;
   /** Whether pending completions keep the process alive. A new engine does not. */
   ref(): void;
   unref(): void;

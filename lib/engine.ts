@@ -97,8 +97,8 @@ export class Engine {
     return this.writesPending;
   }
 
-  poll(more: boolean): void {
-    if (!this.destroyed) this.native.poll(more);
+  poll(more: boolean): number {
+    return this.destroyed ? 0 : this.native.poll(more);
   }
 
   snapshot(): NativeSnapshot {

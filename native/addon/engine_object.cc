@@ -30,6 +30,12 @@ bool parse_kind(const std::string& name, DeviceKind& into) {
   return true;
 }
 
+std::chrono::nanoseconds offer_processor() {
+  const auto begun = std::chrono::steady_clock::now();
+  sched_yield();
+  return std::chrono::steady_clock::now() - begun;
+}
+
 std::chrono::steady_clock::time_point stop_deadline() {
   return std::chrono::steady_clock::now() + std::chrono::milliseconds(kStopWaitMs);
 }
@@ -347,16 +353,18 @@ napi_value EngineObject::snapshot(napi_env env, napi_callback_info info) {
   return to_javascript(env, call.gone() ? call.self->last_snapshot_ : call.self->engine_->snapshot());
 }
 
-// (more)
+// (more). Returns the nanoseconds for which this thread offered its processor to others.
 napi_value EngineObject::poll(napi_env env, napi_callback_info info) {
   Call<1> call(env, info);
   bool more;
   if (call.self == nullptr || !boolean(env, call.values[0], more)) return call.wrong("poll(more)");
   call.self->polled_ = more && !call.self->stopped_;
   // The engine may have been put on this very processor: whoever looks for its answers must not keep it from them.
-  if (more) sched_yield();
+  const auto offered = more ? offer_processor() : std::chrono::nanoseconds(0);
   call.self->deliver();
-  return nullptr;
+  napi_value result;
+  napi_create_double(env, static_cast<double>(offered.count()), &result);
+  return result;
 }
 
 napi_value EngineObject::ref(napi_env env, napi_callback_info info) {

@@ -139,17 +139,13 @@ unsigned LoopReactor::run_callbacks() {
 
 // True: something came, or somebody called, and the caller must not sleep.
 bool LoopReactor::look_again(std::uint64_t deadline_ns) {
+  if (!polling_) return false;
   PollingWindow& window = requests_in_flight_ > 0 ? answers_window_ : requests_window_;
-  if (!polling_ || !window.opens()) return false;
+  if (!window.opens()) return false;
   exchange(false, deadline_ns);
-  const std::uint64_t end_ns = std::min(now_ns() + PollingWindow::kLength_ns, deadline_ns);
-  bool something_came;
-  do {
-    something_came = wake_.take() || has_answers();
-    if (!something_came) ::sched_yield();
-  } while (!something_came && now_ns() < end_ns);
-  window.closed(something_came);
-  return something_came;
+  return window.look(
+      deadline_ns, [this] { return now_ns(); }, [this] { return wake_.take() || has_answers(); },
+      [] { ::sched_yield(); });
 }
 
 void LoopReactor::turn(bool may_sleep) {

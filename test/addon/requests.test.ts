@@ -57,6 +57,13 @@ describe.each(devices)('requests by %s', (device) => {
     }
   });
 
+  test('a poll tells for how long it offered the processor, and offers it only when it will ask again', async () => {
+    const engine = new RawEngine(device);
+    expect(engine.native.poll(true)).toBeGreaterThan(0);
+    expect(engine.native.poll(false)).toBe(0);
+    await engine.close();
+  });
+
   test('a closed mirror opens again at once, clean, with its content', async () => {
     const { engine, files } = await runningMirror(device, folder());
     const bytes = random(64 * KIB);

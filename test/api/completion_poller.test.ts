@@ -5,8 +5,11 @@ import { CompletionPoller } from '../../lib/completion_poller';
 class AskedEngine {
   pending = 0;
   asked: boolean[] = [];
-  poll(more: boolean): void {
+  /** Nanoseconds that each offer of the processor takes. */
+  offer = 0;
+  poll(more: boolean): number {
     this.asked.push(more);
+    return more ? this.offer : 0;
   }
 }
 
@@ -25,6 +28,7 @@ test('it asks from turn to turn while something is pending, and says when it was
   engine.poll = (more) => {
     engine.asked.push(more);
     if (engine.asked.length < 3) poller.delivered(); // however slow the machine, its window stays open
+    return 0;
   };
   poller.submitted();
   expect(engine.asked).toEqual([]); // a turn of its own, never inside the submission
@@ -78,4 +82,48 @@ test('many pending requests are left to the wake-up that they share', async () =
   await nextTurn();
   await nextTurn();
   expect(engine.asked).toEqual([]);
+});
+
+/** How many requests are left to the wake-up before one is polled again. */
+async function leftToWakeUp(engine: AskedEngine, poller: CompletionPoller): Promise<number> {
+  for (let left = 0; left < 1000; left++) {
+    engine.asked = [];
+    poller.submitted();
+    await nextTurn();
+    if (engine.asked.length > 0) return left;
+  }
+  return 1000;
+}
+
+test('one long offer of the processor that brought nothing leaves the next 256 requests to the wake-up', async () => {
+  const engine = new AskedEngine();
+  const poller = new CompletionPoller(engine);
+  engine.pending = 1;
+  engine.offer = 50_001;
+  poller.submitted();
+  await turnsUntil(ended(engine));
+  expect(engine.asked).toEqual([true, false]);
+  expect(await leftToWakeUp(engine, poller)).toBe(256);
+});
+
+test.each([
+  [500_000, 0],
+  [500_001, 256],
+])('an offer of %i ns that brought a completion leaves %i requests to the wake-up', async (offer, left) => {
+  const engine = new AskedEngine();
+  const poller = new CompletionPoller(engine);
+  engine.pending = 1;
+  engine.offer = offer;
+  engine.poll = (more) => {
+    engine.asked.push(more);
+    if (more) {
+      poller.delivered();
+      engine.pending = 0;
+    }
+    return more ? engine.offer : 0;
+  };
+  poller.submitted();
+  await turnsUntil(ended(engine));
+  engine.pending = 1;
+  expect(await leftToWakeUp(engine, poller)).toBe(left);
 });
