@@ -190,7 +190,10 @@ export interface NativeCommands {
   loadSuperblock: { arguments: Record<string, never>; result: NativeSuperblock };
   /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is
    * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
-  openImages: { arguments: { paths: string[]; readOnly: boolean; exclusive: boolean }; result: NativeDeviceFacts[] };
+  openImages: {
+    arguments: { paths: string[]; readOnly: boolean; exclusive: boolean; requireAllocated?: boolean };
+    result: NativeDeviceFacts[];
+  };
   /** idle -> formatting. size 0: the largest the images allow. Writes the log in full, then the labels; slaves start as
    * 'synchronizing', or 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. */
   format: {
@@ -340,8 +343,8 @@ export interface NativeBinding {
   };
   /** 0, or the errno with which io_uring is refused here. */
   probeIoUring(): number;
-  /** Opens read-only, not exclusive, asks, closes. */
-  deviceFacts(path: string): NativeDeviceFacts | NativeStatus;
+  /** Opens read-only, not exclusive, asks, closes. requireAllocated (default false): HOLE for a file with a hole. */
+  deviceFacts(path: string, requireAllocated?: boolean): NativeDeviceFacts | NativeStatus;
   /** Pure: what the two copies of a superblock (20480 bytes each) say; null for one that cannot be read. */
   readonly superblockOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeSuperblock | NativeStatus;
   /** Pure: the same of a label (4096 bytes each). */

@@ -4,10 +4,10 @@ import { BlockmirrorError } from './errors';
 import type { NativeSuperblock } from './binding';
 import { findPlace, type Place } from './system/places';
 import { parseLocks } from './system/locks';
-import { processName, processesHolding, thisHost } from './system/processes';
+import { processName, processState, processesHolding, thisHost } from './system/processes';
 import { findUses } from './uses';
 import { shownOwner } from './status';
-import type { Owner } from './types';
+import type { Holder, Owner } from './types';
 
 /** The process that holds the lock on the file or device node, as /proc/locks tells; null when nobody seems to. */
 export async function lockHolder(place: Place): Promise<number | null> {
@@ -16,6 +16,14 @@ export async function lockHolder(place: Place): Promise<number | null> {
     (lock) => lock.kind === 'FLOCK' && lock.write && lock.inode === place.inode && lock.device === place.inodeDevice,
   );
   return held === undefined ? null : held.process;
+}
+
+/** Who holds the log's lock now, and whether that process runs at all; null when nobody seems to hold it. */
+export async function findHolder(place: Place): Promise<Holder | null> {
+  const held = await lockHolder(place);
+  if (held === null) return null;
+  if (held <= 0) return { process: null, processName: null, state: null };
+  return { process: held, processName: await processName(held), state: await processState(held) };
 }
 
 /** The owner record, with the name of the process if it is one of this boot of this host. */

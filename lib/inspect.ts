@@ -1,33 +1,34 @@
 /**
  * Looking at a mirror without holding it: what log and images say, who has it open, whether it could be attached.
  *
- * Writes nothing. While nobody has the mirror open, its log is held (read-only) for the moment of the look, so that the
- * picture is of one time; otherwise it is a moving picture, and says so by its phase `held`.
+ * Invariants:
+ *  - Writes nothing. While nobody has the mirror open, its log is held (read-only) for the moment of the look, so that
+ *    the picture is of one time; otherwise it is a moving picture, and says so by its phase `held`.
+ *  - One image that cannot be used never hides the others.
+ *  - `attachable` is false whenever open() would refuse, and `obstacles` says all the reasons.
  */
 import { letGo, newEngine } from './attach';
 import type { NativeAssessment, NativeBinding, NativeDeviceFacts, NativeStatus, NativeSuperblock } from './binding';
 import type { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { findImage, refuseUnknownNames } from './find_images';
-import { describeOwner, lockHolder } from './holders';
+import { describeOwner, findHolder } from './holders';
+import { identifyPlace } from './identify';
+import { type SeenDevice, findObstacles } from './obstacles';
 import { checkInspect, checkPath } from './options';
-import { failure, shownRecovery, shownState, shownVerify } from './status';
+import { buildStatus, failure, shownRecovery, shownVerify } from './status';
 import { findPlace, folderOfLog } from './system/places';
-import type { ImageStatus, InspectOptions, Inspection, Owner, Phase, Problem } from './types';
-
-/** What was found of one image. */
-interface SeenImage {
-  path: string;
-  facts: NativeDeviceFacts | null;
-  problem: Problem | null;
-}
+import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem } from './types';
 
 interface Look {
   held: boolean;
+  holder: Holder | null;
   logDevice: NativeDeviceFacts;
   superblock: NativeSuperblock;
   assessment: NativeAssessment;
-  images: SeenImage[];
+  images: SeenDevice[];
+  obstacles: Problem[];
+  lostCopies: LostCopy[];
 }
 
 export async function inspect(log: string, options: InspectOptions = {}): Promise<Inspection> {
@@ -40,7 +41,7 @@ export async function inspect(log: string, options: InspectOptions = {}): Promis
 
 /** The look itself; recover's dry run builds on it. */
 export async function look(log: string, overrides: Readonly<Record<string, string>>): Promise<Look> {
-  const { engine, held, facts } = await openForLook(log);
+  const { engine, held, holder, facts } = await openForLook(log);
   try {
     const superblock = await engine.command('loadSuperblock', {});
     refuseUnknownNames(superblock, overrides);
@@ -51,7 +52,14 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     };
     const assessment = await assess(engine, images);
     judge(engine, superblock, assessment, images);
-    return { held, logDevice: facts, superblock, assessment, images };
+    const obstacles = await findObstacles(
+      engine.binding,
+      { name: 'log', path: log, facts, problem: null },
+      images,
+      held,
+    );
+    const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
+    return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies };
   } finally {
     await letGo(engine);
   }
@@ -61,7 +69,9 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
  * The lock table tells at once who holds the log; trying to hold it would wait for a while first. Where that table
  * cannot be read (another namespace), trying is what is left.
  */
-async function openForLook(log: string): Promise<{ engine: Engine; held: boolean; facts: NativeDeviceFacts }> {
+async function openForLook(
+  log: string,
+): Promise<{ engine: Engine; held: boolean; holder: Holder | null; facts: NativeDeviceFacts }> {
   const place = await findPlace(log, 'log');
   if (place === null) {
     throw new BlockmirrorError('OPEN_FAILED', {
@@ -71,13 +81,14 @@ async function openForLook(log: string): Promise<{ engine: Engine; held: boolean
       remedy: 'Check the path of the log',
     });
   }
-  let held = (await lockHolder(place)) !== null;
+  const holder = await findHolder(place);
+  let held = holder !== null;
   for (;;) {
     const engine = newEngine('threads');
     engine.names = { log, images: [] };
     try {
       const options = { path: log, readOnly: true, exclusive: !held, requireAllocated: false };
-      return { engine, held, facts: await engine.command('openLog', options) };
+      return { engine, held, holder, facts: await engine.command('openLog', options) };
     } catch (error) {
       await letGo(engine);
       if (held || !isBlockmirrorError(error, 'BUSY')) throw error;
@@ -91,39 +102,46 @@ async function seeImages(
   superblock: NativeSuperblock,
   logFolder: string,
   overrides: Readonly<Record<string, string>>,
-): Promise<SeenImage[]> {
-  const seen: SeenImage[] = [];
+): Promise<SeenDevice[]> {
+  const seen: SeenDevice[] = [];
   for (const image of superblock.images) {
-    const found = await findImage(superblock, image, logFolder, overrides[image.name]).catch((error: unknown) => {
+    const { name } = image;
+    const found = await findImage(superblock, image, logFolder, overrides[name]).catch((error: unknown) => {
       if (isBlockmirrorError(error)) return error;
       throw error;
     });
     if (found instanceof BlockmirrorError) {
-      seen.push({ path: '', facts: null, problem: found.toJSON() });
+      seen.push({ name, path: '', facts: null, problem: found.toJSON() });
     } else if (found.path === '') {
-      seen.push({ path: '', facts: null, problem: failure(image.name, image.path, 0) });
+      const problem = failure(name, image.path, image.error, image.changedAtMs);
+      seen.push({ name, path: '', facts: null, problem });
     } else {
-      seen.push(seeDevice(binding, image.name, found.path));
+      seen.push(seeDevice(binding, name, found.path));
     }
   }
   return seen;
 }
 
-function seeDevice(binding: NativeBinding, image: string, path: string): SeenImage {
+function seeDevice(binding: NativeBinding, name: string, path: string): SeenDevice {
   const facts = binding.deviceFacts(path);
-  if (!('code' in facts)) return { path, facts, problem: null };
-  const problem = errorOfStatus(binding.codes, facts, undefined, { image, path }).toJSON();
-  return { path: '', facts: null, problem };
+  if (!('code' in facts)) return { name, path, facts, problem: null };
+  const problem = errorOfStatus(binding.codes, facts, undefined, { image: name, path }).toJSON();
+  return { name, path: '', facts: null, problem };
 }
 
-async function assess(engine: Engine, images: readonly SeenImage[]): Promise<NativeAssessment> {
+async function assess(engine: Engine, images: readonly SeenDevice[]): Promise<NativeAssessment> {
   const paths = images.map((image) => image.path);
-  await engine.command('openImages', { paths, readOnly: true, exclusive: false });
+  await engine.command('openImages', { paths, readOnly: true, exclusive: false, requireAllocated: false });
   return engine.command('assess', {});
 }
 
 /** Puts the engine's verdicts beside what was already wrong. */
-function judge(engine: Engine, superblock: NativeSuperblock, assessment: NativeAssessment, images: SeenImage[]): void {
+function judge(
+  engine: Engine,
+  superblock: NativeSuperblock,
+  assessment: NativeAssessment,
+  images: readonly SeenDevice[],
+): void {
   for (const [index, image] of images.entries()) {
     const verdict = assessment.images[index];
     if (image.problem !== null || verdict === undefined || verdict.code === 0) continue;
@@ -134,38 +152,50 @@ function judge(engine: Engine, superblock: NativeSuperblock, assessment: NativeA
   }
 }
 
+/** Only of a mirror that nobody writes to: what is being written is whole in one copy at a time. */
+async function findLostCopies(
+  log: string,
+  superblock: NativeSuperblock,
+  images: readonly SeenDevice[],
+): Promise<LostCopy[]> {
+  const lost: LostCopy[] = [];
+  const devices = [{ where: 'log', path: log }];
+  for (const [index, { name, path, problem }] of images.entries()) {
+    const followed = superblock.images[index]?.state !== 'failed' && problem === null;
+    if (followed && superblock.lifecycle !== 'creating') devices.push({ where: name, path });
+  }
+  for (const { where, path } of devices) {
+    const place = await findPlace(path, where).catch(() => null);
+    const identity = place === null ? null : await identifyPlace(place).catch(() => null);
+    if (identity === null) continue;
+    const copies = where === 'log' ? identity.superblockCopies : identity.labelCopies;
+    // An image that grew keeps its label where it was, and this look is at its end.
+    if (!copies.includes('whole')) continue;
+    for (const [index, state] of copies.entries()) {
+      if (state !== 'whole') lost.push({ where, copy: index === 0 ? 'A' : 'B', state });
+    }
+  }
+  return lost;
+}
+
 export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): Inspection {
-  const { superblock, assessment, held, images } = seen;
-  const provable = !held && assessment.clean && superblock.lifecycle === 'sealed';
+  const { superblock, assessment, held, images, obstacles, lostCopies } = seen;
   const live = new Set(assessment.liveIntents.map((intent) => intent.sequence));
-  const failed = superblock.images.map((image) => image.state === 'failed');
+  const stopped = masterFailure(superblock, images[0]);
   return {
-    status: {
-      uuid: superblock.mirrorUuid,
+    status: buildStatus({
       log,
-      size: superblock.size,
-      blockSize: superblock.blockSize,
+      superblock,
       generation: superblock.generation,
-      phase: phaseOf(superblock, assessment, held),
-      stopped: null,
-      images: superblock.images.map((image, index): ImageStatus => {
-        const { path, problem } = images[index] as SeenImage;
-        return {
-          name: image.name,
-          role: image.role,
-          path: path === '' ? image.path : path,
-          state: problem === null ? shownState(image.state, provable) : 'failed',
-          error: problem,
-          bytesDiffered: image.bytesDiffered,
-        };
-      }),
-      logUse: {
-        recordCount: superblock.ring.recordCount,
-        recordsLive: live.size,
-        recordSize: superblock.ring.recordSize,
-        sequence: assessment.sequence,
-        tail: assessment.tail,
-      },
+      phase: phaseOf(superblock, assessment, held, stopped),
+      stopped,
+      images: superblock.images.map((image, index) => ({
+        ...image,
+        path: images[index]?.path ?? '',
+        problem: images[index]?.problem ?? null,
+      })),
+      provable: !held && assessment.clean && superblock.lifecycle === 'sealed',
+      logUse: { recordsLive: live.size, sequence: assessment.sequence, tail: assessment.tail },
       coverage: {
         bytes: assessment.bytesCovered,
         budget: null,
@@ -178,7 +208,8 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       lastVerify: shownVerify(superblock.lastVerify),
       device: null,
       owner: held ? lastOwner : null,
-    },
+      holder: seen.holder,
+    }),
     clean: assessment.clean,
     damaged: assessment.damaged,
     damage: assessment.damage,
@@ -190,15 +221,31 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
     lastOwner,
     logDevice: seen.logDevice,
     imageDevices: images.map((image) => image.facts),
-    attachable:
-      !held &&
-      superblock.lifecycle !== 'creating' &&
-      images.every((image, index) => image.problem === null || failed[index] === true),
+    attachable: !held && superblock.lifecycle !== 'creating' && obstacles.length === 0,
+    obstacles,
+    lostCopies,
   };
 }
 
-function phaseOf(superblock: NativeSuperblock, assessment: NativeAssessment, held: boolean): Phase {
-  if (held) return 'held';
+/** What a mirror notes in its log when its master fails; the next opening takes it back. */
+function masterFailure(superblock: NativeSuperblock, master: SeenDevice | undefined): Problem | null {
+  const [image] = superblock.images;
+  if (image === undefined || image.error === 0 || superblock.lifecycle === 'sealed') return null;
+  return new BlockmirrorError('MASTER_FAILED', {
+    image: image.name,
+    path: master === undefined || master.path === '' ? image.path : master.path,
+    systemError: image.error,
+    ...(image.changedAtMs === 0 ? {} : { detail: `at ${new Date(image.changedAtMs).toISOString()}` }),
+  }).toJSON();
+}
+
+function phaseOf(
+  superblock: NativeSuperblock,
+  assessment: NativeAssessment,
+  held: boolean,
+  stopped: Problem | null,
+): Phase {
+  if (held) return stopped === null ? 'held' : 'stopped';
   if (superblock.lifecycle === 'creating') return 'creating';
   return assessment.clean ? 'closed' : 'unclean';
 }

@@ -313,6 +313,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       lastRecovery: this.lastRecovery,
       device: this.engine.deviceKind,
       owner: this.owner,
+      holder: { process: process.pid, processName: this.owner.processName, state: 'running' },
     });
   }
 
@@ -346,7 +347,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     try {
       await this.engine.command('close', {});
     } finally {
-      this.closedStatus = { ...this.status(), phase: 'closed', pendingRequests: 0, owner: null };
+      this.closedStatus = { ...this.status(), phase: 'closed', pendingRequests: 0, owner: null, holder: null };
       this.engine.destroy();
     }
   }

@@ -1,20 +1,24 @@
 /**
- * Status as it is shown, derived from what log, labels and engine say. Pure.
+ * Status as it is shown. One builder fills it, for a mirror that is open here and for a look from outside, so that the
+ * same field means the same: the two only gather facts. Pure.
  *
  * I10: `synchronized` is never assumed. A slave is shown as synchronized only when nothing is in flight and nothing is
- * uncertain, and when its label was looked at.
+ * uncertain, when its label was looked at, and when no verify found it different.
  */
 import type {
+  NativeGeneration,
   NativeImageRecord,
   NativeImageState,
+  NativeOwner,
   NativeRecoverySummary,
   NativeSnapshot,
   NativeSuperblock,
   NativeVerifySummary,
 } from './binding';
-import { BlockmirrorError, systemErrorName } from './errors';
+import { BlockmirrorError, type ErrorName, systemErrorName } from './errors';
 import type {
   DeviceKind,
+  Holder,
   ImageState,
   ImageStatus,
   Owner,
@@ -24,6 +28,94 @@ import type {
   Status,
   VerifySummary,
 } from './types';
+
+/** Of one image, in superblock order. */
+export interface ImageFacts {
+  state: NativeImageState;
+  /** errno that failed it; 0 when none is known. */
+  error: number;
+  changedAtMs: number;
+  bytesDiffered: number;
+  /** Where it is this time; empty for one that was left out or not found. */
+  path: string;
+  /** Why it cannot be used as it is. */
+  problem: Problem | null;
+}
+
+export interface StatusFacts {
+  log: string;
+  superblock: NativeSuperblock;
+  generation: NativeGeneration;
+  phase: Phase;
+  stopped: Problem | null;
+  images: readonly ImageFacts[];
+  /** Nothing is in flight and nothing uncertain: what is in sync is identical. */
+  provable: boolean;
+  logUse: { recordsLive: number; sequence: number; tail: number };
+  coverage: Status['coverage'];
+  counters: Record<string, number>;
+  pendingRequests: number;
+  lastRecovery: RecoverySummary | null;
+  lastVerify: VerifySummary | null;
+  device: DeviceKind | null;
+  owner: Owner | null;
+  holder: Holder | null;
+}
+
+export function buildStatus(facts: StatusFacts): Status {
+  const { superblock, logUse } = facts;
+  const { recordCount, recordSize } = superblock.ring;
+  return {
+    uuid: superblock.mirrorUuid,
+    log: facts.log,
+    size: superblock.size,
+    blockSize: superblock.blockSize,
+    generation: facts.generation,
+    phase: facts.phase,
+    stopped: facts.stopped,
+    images: superblock.images.map((image, index) => imageStatus(facts, image, facts.images[index])),
+    logUse: { recordCount, recordsLive: logUse.recordsLive, recordSize, sequence: logUse.sequence, tail: logUse.tail },
+    coverage: { ...facts.coverage },
+    counters: { ...facts.counters },
+    pendingRequests: facts.pendingRequests,
+    lastRecovery: facts.lastRecovery,
+    lastVerify: facts.lastVerify,
+    device: facts.device,
+    owner: facts.owner,
+    holder: facts.holder,
+  };
+}
+
+/** In the way now, and nothing that is wrong with the image itself: its state stands. */
+const IN_THE_WAY: ReadonlySet<string> = new Set<`ERR_BLOCKMIRROR_${ErrorName}`>([
+  'ERR_BLOCKMIRROR_MOUNTED',
+  'ERR_BLOCKMIRROR_IN_USE',
+  'ERR_BLOCKMIRROR_BUSY',
+  'ERR_BLOCKMIRROR_READ_ONLY_DEVICE',
+  'ERR_BLOCKMIRROR_SAME_DEVICE',
+  'ERR_BLOCKMIRROR_OVERLAPPING',
+]);
+
+function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFacts | undefined): ImageStatus {
+  const { state, error, path, problem, changedAtMs, bytesDiffered } = seen ?? { ...image, path: '', problem: null };
+  const common = {
+    name: image.name,
+    role: image.role,
+    path: path === '' ? image.path : path,
+    changedAt: dateOrNull(changedAtMs),
+    bytesDiffered,
+  };
+  // The log cannot call the master failed: without a master there is no mirror. The status can.
+  if (image.role === 'master' && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
+    return { ...common, state: 'failed', error: facts.stopped };
+  }
+  if (state === 'failed') {
+    return { ...common, state, error: problem ?? failure(image.name, common.path, error, changedAtMs) };
+  }
+  const broken = problem !== null && !IN_THE_WAY.has(problem.code);
+  const provable = facts.provable && bytesDiffered === 0;
+  return { ...common, state: broken ? 'failed' : shownState(state, provable), error: problem };
+}
 
 /** What a mirror that is open here adds to the superblock. */
 export interface LiveFacts {
@@ -39,48 +131,28 @@ export interface LiveFacts {
   lastRecovery: RecoverySummary | null;
   device: DeviceKind;
   owner: Owner;
+  holder: Holder | null;
 }
 
 export function liveStatus(facts: LiveFacts): Status {
   const { superblock, snapshot } = facts;
-  const provable = facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0;
-  return {
-    uuid: superblock.mirrorUuid,
-    log: facts.log,
-    size: superblock.size,
-    blockSize: superblock.blockSize,
+  return buildStatus({
+    ...facts,
     generation: snapshot.generation,
-    phase: facts.phase,
-    stopped: facts.stopped,
-    images: superblock.images.map((image, index) => liveImage(facts, image, index, provable)),
-    logUse: {
-      recordCount: snapshot.log.recordCount,
-      recordsLive: snapshot.log.recordsLive,
-      recordSize: superblock.ring.recordSize,
-      sequence: snapshot.log.sequence,
-      tail: snapshot.log.tail,
-    },
-    coverage: { ...snapshot.coverage },
-    counters: { ...snapshot.counters },
-    pendingRequests: facts.pendingRequests,
-    lastRecovery: facts.lastRecovery,
+    images: superblock.images.map((image, index) => ({
+      state: snapshot.images[index]?.state ?? image.state,
+      error: snapshot.images[index]?.error || image.error,
+      changedAtMs: image.changedAtMs,
+      bytesDiffered: snapshot.images[index]?.bytesDiffered ?? image.bytesDiffered,
+      path: facts.paths[index] ?? '',
+      problem: null,
+    })),
+    provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
     lastVerify: shownVerify(snapshot.lastVerify),
-    device: facts.device,
-    owner: facts.owner,
-  };
-}
-
-function liveImage(facts: LiveFacts, image: NativeImageRecord, index: number, provable: boolean): ImageStatus {
-  const seen = facts.snapshot.images[index] ?? image;
-  const path = facts.paths[index] ?? '';
-  const { name, role } = image;
-  const common = { name, role, path: path === '' ? image.path : path, bytesDiffered: seen.bytesDiffered };
-  // The log cannot call the master failed: without a master there is no mirror. The status can.
-  if (index === 0 && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
-    return { ...common, state: 'failed', error: facts.stopped };
-  }
-  const error = seen.state === 'failed' ? failure(image.name, path, seen.error) : null;
-  return { ...common, state: shownState(seen.state, provable), error };
+    logUse: snapshot.log,
+    coverage: snapshot.coverage,
+    counters: snapshot.counters,
+  });
 }
 
 export function shownState(state: NativeImageState, provable: boolean): ImageState {
@@ -88,9 +160,11 @@ export function shownState(state: NativeImageState, provable: boolean): ImageSta
   return provable ? 'synchronized' : 'consistent';
 }
 
-/** A slave that failed: with its errno while the mirror that saw it is open, otherwise what the log remembers. */
-export function failure(name: string, path: string, errno: number): Problem {
-  const reason = errno === 0 ? 'it failed earlier' : `it returned ${systemErrorName(errno)}`;
+/** A slave that failed, with the errno and the date that are known. */
+export function failure(name: string, path: string, errno: number, atMs = 0): Problem {
+  const when = atMs === 0 ? '' : ` at ${new Date(atMs).toISOString()}`;
+  const reason =
+    errno === 0 ? `it failed${atMs === 0 ? ' earlier' : when}` : `it returned ${systemErrorName(errno)}${when}`;
   return new BlockmirrorError('SLAVE_FAILED', {
     image: name,
     ...(path === '' ? {} : { path }),
@@ -110,7 +184,7 @@ export function shownVerify(summary: NativeVerifySummary | null): VerifySummary 
   return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };
 }
 
-export function shownOwner(owner: NativeSuperblock['owner'], processName: string | null): Owner {
+export function shownOwner(owner: NativeOwner, processName: string | null): Owner {
   return {
     host: owner.host,
     bootId: owner.bootId,
@@ -118,6 +192,10 @@ export function shownOwner(owner: NativeSuperblock['owner'], processName: string
     processName,
     startedAt: new Date(owner.startedAtMs).toISOString(),
   };
+}
+
+function dateOrNull(atMs: number): string | null {
+  return atMs === 0 ? null : new Date(atMs).toISOString();
 }
 
 /** The image a user means by that name; for errors about names that are not there. */

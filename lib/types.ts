@@ -41,7 +41,7 @@ export type ImageState =
  * - `held`: open in another process.
  * - `recovering`: open with recovery 'manual' and not recovered yet, or just being recovered.
  * - `running`: open, takes reads and writes.
- * - `stopped`: open, but the master or the log failed; `stopped` says why.
+ * - `stopped`: open, here or in another process, but the master or the log failed; `stopped` says why.
  */
 export type Phase = 'creating' | 'closed' | 'unclean' | 'held' | 'recovering' | 'running' | 'stopped';
 
@@ -236,7 +236,10 @@ export interface ImageStatus {
   role: ImageRole;
   path: string;
   state: ImageState;
+  /** Why it is failed, or why it cannot be used as it is now (mounted, read-only, …). */
   error: Problem | null;
+  /** When its state last changed for good; null: not since the mirror was made. */
+  changedAt: string | null;
   /** Bytes that a verify found different from the master, and that were neither mended nor verified equal since. */
   bytesDiffered: number;
 }
@@ -260,6 +263,15 @@ export interface VerifySummary {
   bytesDiffered: number;
 }
 
+/** Who holds the lock of the log now, as this machine tells; the owner record says who opened the mirror last. */
+export interface Holder {
+  /** null: held, by a process that cannot be seen from here (another pid namespace). */
+  process: number | null;
+  processName: string | null;
+  /** 'frozen': it was stopped by a signal, a debugger or a freezer, and answers nobody. null: not known. */
+  state: 'running' | 'frozen' | null;
+}
+
 /** Who has the mirror open, or had it open last. */
 export interface Owner {
   host: string;
@@ -278,7 +290,10 @@ export interface Status {
   blockSize: number;
   generation: Generation;
   phase: Phase;
-  /** Why phase is 'stopped'. */
+  /**
+   * Why phase is 'stopped', or why a mirror that is 'unclean' had stopped. From outside only a failure of the master is
+   * known: where the log failed nothing could be noted.
+   */
   stopped: Problem | null;
   images: ImageStatus[];
   logUse: {
@@ -309,6 +324,8 @@ export interface Status {
   device: DeviceKind | null;
   /** Who has it open; null when nobody has. */
   owner: Owner | null;
+  /** Who holds its log now; null when nobody does, or it cannot be found out. */
+  holder: Holder | null;
 }
 
 export interface DeviceFacts {
@@ -352,6 +369,17 @@ export interface Inspection {
   imageDevices: (DeviceFacts | null)[];
   /** Whether open() or recover() would take the log and the images as they are now. */
   attachable: boolean;
+  /** Everything because of which open() would refuse now, of the log and of every image. */
+  obstacles: Problem[];
+  /** Copies of superblock and labels that are not whole: the other copy counts, and the next opening writes both. */
+  lostCopies: LostCopy[];
+}
+
+export interface LostCopy {
+  /** 'log', or the name of the image. */
+  where: string;
+  copy: 'A' | 'B';
+  state: 'damaged' | 'unknown' | 'unreadable' | 'absent';
 }
 
 export interface RecoverySlave {

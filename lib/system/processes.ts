@@ -41,6 +41,24 @@ export async function processName(process: number): Promise<string | null> {
   return text === null ? null : text.trim();
 }
 
+/** Whether a process gets to run: not when a signal or a debugger stopped it, or a freezer its group; null: not known. */
+export async function processState(process: number): Promise<'running' | 'frozen' | null> {
+  const stat = await readFile(`/proc/${process}/stat`, 'utf8').catch(() => null);
+  if (stat === null) return null;
+  if (isStopped(stat)) return 'frozen';
+  const groups = await readFile(`/proc/${process}/cgroup`, 'utf8').catch(() => '');
+  const group = /^0::(\/.*)$/m.exec(groups)?.[1];
+  const events =
+    group === undefined ? '' : await readFile(`/sys/fs/cgroup${group}/cgroup.events`, 'utf8').catch(() => '');
+  return /^frozen 1$/m.test(events) ? 'frozen' : 'running';
+}
+
+/** By field 3 of /proc/PID/stat: T is stopped by a signal, t by a debugger. Pure. */
+export function isStopped(stat: string): boolean {
+  const state = stat.charAt(stat.lastIndexOf(')') + 2);
+  return state === 'T' || state === 't';
+}
+
 /** Processes that hold the file or device at `realPath` open, as far as we may look. */
 export async function processesHolding(realPath: string): Promise<number[]> {
   const entries = await readdir('/proc').catch(() => [] as string[]);

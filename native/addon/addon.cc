@@ -51,11 +51,14 @@ Napi::Object limits(Napi::Env env) {
 Napi::Value probe(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), probe_io_uring()); }
 
 Napi::Value device_facts(const Napi::CallbackInfo& info) {
-  if (!info[0].IsString()) return Napi::Value(info.Env(), throw_type_error(info.Env(), "deviceFacts(path)"));
+  bool require_allocated = false;
+  const bool flag_is_right = info[1].IsUndefined() || boolean(info.Env(), info[1], require_allocated);
+  if (!info[0].IsString() || !flag_is_right)
+    return Napi::Value(info.Env(), throw_type_error(info.Env(), "deviceFacts(path, requireAllocated?)"));
   OpenFileOptions options;
   options.read_only = true;
   options.exclusive = false;
-  options.require_allocated = false;
+  options.require_allocated = require_allocated;
   OpenFile file;
   Status status = OpenFile::open(info[0].As<Napi::String>().Utf8Value(), options, file);
   if (!status.ok()) return to_javascript(info.Env(), status);

@@ -26,10 +26,11 @@ test('an open mirror: everything an operator asks for, derived', async () => {
   });
   expect(status.uuid).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   expect(status.generation.counter).toBe(1);
+  const unchanged = { error: null, changedAt: null, bytesDiffered: 0 };
   expect(status.images).toEqual([
-    { name: 'master', role: 'master', path: paths.master, state: 'synchronized', error: null, bytesDiffered: 0 },
-    { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', error: null, bytesDiffered: 0 },
-    { name: 'slave2', role: 'slave', path: paths.slaves[1], state: 'synchronized', error: null, bytesDiffered: 0 },
+    { name: 'master', role: 'master', path: paths.master, state: 'synchronized', ...unchanged },
+    { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', ...unchanged },
+    { name: 'slave2', role: 'slave', path: paths.slaves[1], state: 'synchronized', ...unchanged },
   ]);
   expect(JSON.parse(JSON.stringify(status))).toEqual(status);
 });

@@ -1,0 +1,88 @@
+/**
+ * Why open() would refuse a mirror as its devices are now: found by looking, with the checks that open() itself makes.
+ *
+ * Invariant: whatever the checks of an opening (lib/attach.ts) would throw is here, for each device, not only the first.
+ */
+import { access, constants } from 'node:fs/promises';
+import type { NativeBinding, NativeDeviceFacts } from './binding';
+import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
+import { explainBusy, lockHolder } from './holders';
+import { findPlace } from './system/places';
+import type { Problem } from './types';
+import { type NamedPlace, type Surroundings, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
+
+/** What was found of a log or an image. */
+export interface SeenDevice {
+  name: string;
+  /** Empty: it was left out, or not found. */
+  path: string;
+  facts: NativeDeviceFacts | null;
+  /** Why it cannot be used; set by the first who finds a reason. */
+  problem: Problem | null;
+}
+
+/**
+ * All reasons, the log's first; each is also put where it belongs, into the image's `problem`.
+ * @param held somebody has the mirror open: then its images are locked too, and that is no obstacle of their own
+ */
+export async function findObstacles(
+  binding: NativeBinding,
+  log: SeenDevice,
+  images: readonly SeenDevice[],
+  held: boolean,
+): Promise<Problem[]> {
+  const surroundings = await readSurroundings();
+  const devices = [log, ...images];
+  const leftOut = new Set(images.filter(({ problem }) => problem?.code === 'ERR_BLOCKMIRROR_SLAVE_FAILED'));
+  const places: NamedPlace[] = [];
+  for (const device of devices) {
+    if (device.path === '') continue;
+    const place = await findPlace(device.path, device.name).catch(() => null);
+    if (place === null) continue;
+    places.push({ name: device.name, place });
+    device.problem ??= await obstacleOf(binding, device, { name: device.name, place }, surroundings, held);
+  }
+  const obstacles = devices
+    .filter((device) => !leftOut.has(device))
+    .map((device) => device.problem)
+    .filter((problem) => problem !== null);
+  const overlap = problemOf(() => refuseOverlaps(places));
+  return overlap === null ? obstacles : [overlap, ...obstacles];
+}
+
+async function obstacleOf(
+  binding: NativeBinding,
+  device: SeenDevice,
+  named: NamedPlace,
+  surroundings: Surroundings,
+  held: boolean,
+): Promise<Problem | null> {
+  const { name: image, path } = device;
+  const used = problemOf(() => refuseUsed([named], surroundings));
+  if (used !== null) return used;
+  const writable = await access(named.place.realPath, constants.W_OK).then(
+    () => null,
+    (error: NodeJS.ErrnoException) => -(error.errno ?? 0),
+  );
+  if (device.facts?.readOnly === true || writable !== null) {
+    const denied = writable !== null && writable !== EROFS;
+    const context = { image, path, systemError: writable ?? EROFS };
+    return new BlockmirrorError(denied ? 'OPEN_FAILED' : 'READ_ONLY_DEVICE', context).toJSON();
+  }
+  const whole = binding.deviceFacts(named.place.realPath, true);
+  if ('code' in whole) return errorOfStatus(binding.codes, whole, undefined, { image, path }).toJSON();
+  if (held || (await lockHolder(named.place)) === null || image === 'log') return null;
+  return (await explainBusy(image, path, null, undefined)).toJSON();
+}
+
+const EROFS = 30;
+
+function problemOf(check: () => void): Problem | null {
+  try {
+    check();
+    return null;
+  } catch (error) {
+    if (isBlockmirrorError(error)) return error.toJSON();
+    throw error;
+  }
+}
