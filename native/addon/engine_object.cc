@@ -184,32 +184,32 @@ napi_value EngineObject::answer(Code code) {
   return number;
 }
 
-// (slot, bytes, offset, length, position, dsync)
+// (slot, bytes, offset, length, position, dsync, unaligned?)
 napi_value EngineObject::submit_write(napi_env env, napi_callback_info info) {
-  Call<6> call(env, info);
+  Call<7> call(env, info);
   Bytes bytes;
   std::uint64_t offset, length, position;
-  bool dsync;
+  WriteMode mode;
   if (!call.has_free_slot() || !view_bytes(env, call.values[1], bytes) || !whole_number(env, call.values[2], offset) ||
       !whole_number(env, call.values[3], length) || !whole_number(env, call.values[4], position) ||
-      !boolean(env, call.values[5], dsync)) {
-    return call.wrong("submitWrite(slot, bytes, offset, length, position, dsync)");
+      !boolean(env, call.values[5], mode.durable) || !flag(env, call.values[6], mode.unaligned)) {
+    return call.wrong("submitWrite(slot, bytes, offset, length, position, dsync, unaligned?)");
   }
   if (length == 0 || length > kRequestLength || offset > bytes.size() || length > bytes.size() - offset) {
     return call.wrong("submitWrite: offset and length must lie inside the bytes, within limits.requestLength");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
   ConstBytes part = bytes.subspan(offset, length);
-  return call.self->answer(call.requests().submit_write(call.slot_number(), {&part, 1}, position, dsync));
+  return call.self->answer(call.requests().submit_write(call.slot_number(), {&part, 1}, position, mode));
 }
 
 // (slot, buffers, position, dsync)
 napi_value EngineObject::submit_writev(napi_env env, napi_callback_info info) {
   Call<4> call(env, info);
   std::uint64_t position;
-  bool dsync;
+  WriteMode mode;
   if (!call.has_free_slot() || !view_list(env, call.values[1], kVectorLength, call.self->views_) ||
-      !whole_number(env, call.values[2], position) || !boolean(env, call.values[3], dsync)) {
+      !whole_number(env, call.values[2], position) || !boolean(env, call.values[3], mode.durable)) {
     return call.wrong("submitWritev(slot, buffers, position, dsync)");
   }
   std::vector<ConstBytes>& parts = call.self->parts_;
@@ -220,19 +220,20 @@ napi_value EngineObject::submit_writev(napi_env env, napi_callback_info info) {
     return call.wrong("submitWritev: the buffers must hold something, within limits.requestLength");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
-  return call.self->answer(call.requests().submit_write(call.slot_number(), parts, position, dsync));
+  return call.self->answer(call.requests().submit_write(call.slot_number(), parts, position, mode));
 }
 
-// (slot, owned, offset, length, position, dsync)
+// (slot, owned, offset, length, position, dsync, unaligned?)
 napi_value EngineObject::submit_write_owned(napi_env env, napi_callback_info info) {
-  Call<6> call(env, info);
+  Call<7> call(env, info);
   Bytes bytes;
   std::uint64_t offset, length, position;
-  bool dsync;
+  WriteMode mode;
   if (!call.has_free_slot() || !buffer_bytes(env, call.values[1], bytes) ||
       !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
-      !whole_number(env, call.values[4], position) || !boolean(env, call.values[5], dsync)) {
-    return call.wrong("submitWriteOwned(slot, owned, offset, length, position, dsync)");
+      !whole_number(env, call.values[4], position) || !boolean(env, call.values[5], mode.durable) ||
+      !flag(env, call.values[6], mode.unaligned)) {
+    return call.wrong("submitWriteOwned(slot, owned, offset, length, position, dsync, unaligned?)");
   }
   if (length == 0 || length > kRequestLength || offset > bytes.size() || length > bytes.size() - offset) {
     return call.wrong("submitWriteOwned: offset and length must lie inside the buffer, within limits.requestLength");
@@ -240,7 +241,7 @@ napi_value EngineObject::submit_write_owned(napi_env env, napi_callback_info inf
   if (call.gone()) return call.self->answer(Code::CLOSED);
   napi_ref reference;
   if (napi_create_reference(env, call.values[1], 1, &reference) != napi_ok) return call.self->answer(Code::NO_MEMORY);
-  Code code = call.requests().submit_write_owned(call.slot_number(), bytes.subspan(offset, length), position, dsync);
+  Code code = call.requests().submit_write_owned(call.slot_number(), bytes.subspan(offset, length), position, mode);
   if (code == Code::ok) {
     call.self->owned_[call.slot_number()] = reference;
   } else {

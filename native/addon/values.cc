@@ -86,6 +86,15 @@ bool whole_number(napi_env env, napi_value value, std::uint64_t& into) {
   return true;
 }
 
+bool flag(napi_env env, napi_value value, bool& into) {
+  napi_valuetype type;
+  if (napi_typeof(env, value, &type) == napi_ok && type == napi_undefined) {
+    into = false;
+    return true;
+  }
+  return boolean(env, value, into);
+}
+
 bool boolean(napi_env env, napi_value value, bool& into) { return napi_get_value_bool(env, value, &into) == napi_ok; }
 
 }  // namespace blockmirror::addon

@@ -28,6 +28,8 @@ bool views(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>
 // An integer in [0, 2^53).
 bool is_whole(double number);
 bool whole_number(napi_env env, napi_value value, std::uint64_t& into);
+// A boolean that may be left out, which is false.
+bool flag(napi_env env, napi_value value, bool& into);
 bool boolean(napi_env env, napi_value value, bool& into);
 
 }  // namespace blockmirror::addon

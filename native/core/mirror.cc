@@ -1,7 +1,10 @@
 #include "mirror.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "aligned_buffer.h"
 #include "mutation.h"
 
 namespace blockmirror {
@@ -12,6 +15,7 @@ Mirror::Mirror(Runtime& runtime, Membership& membership, const Superblock& super
       membership_(membership),
       counters_(counters),
       size_(superblock.size),
+      block_size_(superblock.block_size),
       physical_block_size_(superblock.physical_block_size),
       intents_(runtime, membership.log(), start, counters),
       ranges_(runtime, kRegionLength),
@@ -72,17 +76,24 @@ Status Mirror::may_write() const {
 
 Task<Status> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool durable,
                            const std::atomic<bool>* cancelled) {
+  return write_partial(extent, {const_cast<std::byte*>(bytes.data()), bytes.size()}, {}, durable, cancelled);
+}
+
+Task<Status> Mirror::write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
+                                   const std::atomic<bool>* cancelled) {
   BLOCKMIRROR_ASSERT(bytes.size() == extent.length, "a write's bytes do not match its extent");
+  const std::uint64_t kept = std::uint64_t{partial.head} + partial.tail;
+  BLOCKMIRROR_ASSERT(kept == 0 || kept < extent.length, "a write names no byte of its extent");
   DeviceRequest model;
   model.operation = Operation::write;
   model.durable = durable && !mutated(Mutation::skip_dsync);
   model.position = extent.position;
   model.length = extent.length;
-  model.memory = const_cast<std::byte*>(bytes.data());
-  const Status status = co_await write_images(model, extent, cancelled);
+  model.memory = bytes.data();
+  const Status status = co_await write_images(model, extent, partial, cancelled);
   if (status.ok()) {
     ++counters_.writes;
-    counters_.bytesWritten += extent.length;
+    counters_.bytesWritten += extent.length - kept;
   }
   co_return status;
 }
@@ -92,7 +103,7 @@ Task<Status> Mirror::discard(Extent extent) {
   model.operation = Operation::write_zeroes;
   model.position = extent.position;
   model.length = extent.length;
-  const Status status = co_await write_images(model, extent, nullptr);
+  const Status status = co_await write_images(model, extent, {}, nullptr);
   if (status.ok()) {
     ++counters_.discards;
     counters_.bytesDiscarded += extent.length;
@@ -100,7 +111,26 @@ Task<Status> Mirror::discard(Extent extent) {
   co_return status;
 }
 
-Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, const std::atomic<bool>* cancelled) {
+// Under the lock of the range, so that no other writer of such a block comes in between (I6).
+Task<Status> Mirror::complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial) {
+  const Extent head = Extent{extent.position, partial.head}.widened(block_size_);
+  const Extent tail = Extent{extent.end() - partial.tail, partial.tail}.widened(block_size_);
+  AlignedBuffer block(std::max(head.length, tail.length));
+  Status status;
+  if (!head.empty()) {
+    status = co_await read_master(head, block.first(head.length));
+    if (status.ok()) std::memcpy(bytes, block.span().data(), partial.head);
+  }
+  if (status.ok() && !tail.empty()) {
+    if (head != tail) status = co_await read_master(tail, block.first(tail.length));
+    const std::byte* kept = block.span().data() + tail.length - partial.tail;
+    if (status.ok()) std::memcpy(bytes + extent.length - partial.tail, kept, partial.tail);
+  }
+  co_return status;
+}
+
+Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, PartialBlocks partial,
+                                  const std::atomic<bool>* cancelled) {
   BLOCKMIRROR_ASSERT(extent.end() <= size_, "a write reaches past the mirror");
   if (closing_) co_return Status::of(Code::CLOSED);
   if (const Status refused = may_write(); !refused.ok()) co_return refused;
@@ -112,9 +142,13 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, con
     const auto mode = mutated(Mutation::unlock_early) ? RangeLock::Mode::shared : RangeLock::Mode::exclusive;
     RangeLock::Guard held(ranges_, widened, mode);  // I6
     if (!held.granted()) ++counters_.rangeWaits;
+    const bool early = partial.any() && mutated(Mutation::merge_before_lock);
+    if (early) status = co_await complete_blocks(extent, model.memory, partial);
     co_await held;
+    // Before the lease: nothing is logged for a write whose blocks cannot be completed.
+    if (partial.any() && !early) status = co_await complete_blocks(extent, model.memory, partial);
     IntentLog::Lease lease;
-    if (!mutated(Mutation::data_before_intent)) status = co_await intents_.cover(widened, lease);  // I1
+    if (status.ok() && !mutated(Mutation::data_before_intent)) status = co_await intents_.cover(widened, lease);  // I1
     if (status.ok()) {
       note_activity();
       status = may_write();  // the last slave may have failed while it waited
@@ -142,19 +176,28 @@ Task<Status> Mirror::read(Extent extent, std::span<std::byte> into) {
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   Request counted(*this);
   co_await admit();
-  int error = 0;
+  Status status;
   {
     RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
     if (!held.granted()) ++counters_.rangeWaits;
     co_await held;
-    if (stopped_.code != Code::MASTER_FAILED) error = co_await membership_.images()[0]->read(extent.position, into);
+    status = co_await read_master(extent, into);
   }
   leave();
+  if (status.ok()) {
+    ++counters_.reads;
+    counters_.bytesRead += extent.length;
+  }
+  co_return status;
+}
+
+// The caller holds the range.
+Task<Status> Mirror::read_master(Extent extent, std::span<std::byte> into) {
   // I11: the write that failed may have been the one whose range this waited for.
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
+  const int error = co_await membership_.images()[0]->read(extent.position, into);
+  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   if (error != 0) co_return Status::of(Code::READ_FAILED, 0, error, extent.position);
-  ++counters_.reads;
-  counters_.bytesRead += extent.length;
   co_return Status::success();
 }
 

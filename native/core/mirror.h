@@ -5,6 +5,8 @@
 // Invariants:
 //  - I1, I6: a write holds its range, then a lease on a durable intent, then goes to all receiving images at once.
 //  - I4, I5: it is acknowledged when all receiving images have it and every fracture so far is durable.
+//  - I6: the bytes of a partial block that a write does not name are read and written back under its own lock, so that
+//    two writers of one block never undo one another.
 //  - I2: retirement follows a flush of all receiving images.
 //  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried.
 //  - I12: once the log failed, nothing is acknowledged, covered or not.
@@ -34,6 +36,8 @@ class Mirror {
   Mirror& operator=(const Mirror&) = delete;
 
   Task<Status> write(Extent extent, std::span<const std::byte> bytes, bool durable, const std::atomic<bool>* cancelled);
+  Task<Status> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
+                             const std::atomic<bool>* cancelled);
   Task<Status> discard(Extent extent);
   Task<Status> read(Extent extent, std::span<std::byte> into);
   Task<Status> flush();
@@ -53,7 +57,10 @@ class Mirror {
 
  private:
   class Request;  // counts a request in and out
-  Task<Status> write_images(const DeviceRequest& model, Extent extent, const std::atomic<bool>* cancelled);
+  Task<Status> write_images(const DeviceRequest& model, Extent extent, PartialBlocks partial,
+                            const std::atomic<bool>* cancelled);
+  Task<Status> complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial);
+  Task<Status> read_master(Extent extent, std::span<std::byte> into);
   Task<void> admit();
   void leave();
   Status may_write() const;
@@ -73,6 +80,7 @@ class Mirror {
   Membership& membership_;
   Counters& counters_;
   const std::uint64_t size_;
+  const std::uint32_t block_size_;
   const std::uint32_t physical_block_size_;
   IntentLog intents_;
   RangeLock ranges_;

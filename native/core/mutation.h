@@ -37,6 +37,7 @@ namespace blockmirror {
   X(ahead_over_budget, "a stream is covered ahead without regard to the budget")                              \
   X(ahead_left_by_close, "a close ends while what was covered ahead is on its way to the log")                \
   X(unlock_early, "overlapping writes do not exclude each other")                                             \
+  X(merge_before_lock, "the rest of a partial block is read before the range is locked")                      \
   X(carry_nothing, "a slot of the ring is reused without carrying forward what is live in it")                \
   X(tail_past_flight, "the tail passes a record that is still being written")                                 \
   X(sequence_used_again, "an opening begins with the sequence of the last record")                            \

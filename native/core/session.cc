@@ -507,6 +507,13 @@ Task<Status> Session::write(Extent extent, std::span<const std::byte> bytes, boo
   co_return co_await s.mirror->write(extent, bytes, durable, cancelled);
 }
 
+Task<Status> Session::write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
+                                    const std::atomic<bool>* cancelled) {
+  State& s = *state_;
+  if (!s.mirror) co_return refusal(s.phase);
+  co_return co_await s.mirror->write_partial(extent, bytes, partial, durable, cancelled);
+}
+
 Task<Status> Session::discard(Extent extent) {
   State& s = *state_;
   if (!s.mirror) co_return refusal(s.phase);

@@ -79,6 +79,14 @@ struct ActivateOptions {
   std::vector<FormatOptions::Image> found_at;
 };
 
+// Of a write that begins or ends inside of a block: the bytes of its extent that it does not name. They keep what they
+// hold: they are read from the master and written back under the write's own lock (I6).
+struct PartialBlocks {
+  std::uint32_t head = 0;  // bytes before the first one named
+  std::uint32_t tail = 0;  // bytes behind the last one
+  bool any() const { return head != 0 || tail != 0; }
+};
+
 struct Difference {
   unsigned slave = 0;  // 0 is the first slave
   Extent extent;
@@ -180,6 +188,10 @@ class Session {
   // superblock().block_size; bytes are frozen and stay until the task is done (I7), aligned as the devices need.
   // `cancelled` is read once before the first image is written; true then: ABORTED.
   Task<Status> write(Extent extent, std::span<const std::byte> bytes, bool durable, const std::atomic<bool>* cancelled);
+  // The same for whole blocks around a write that begins or ends inside of them. `bytes` is as long as the extent; what
+  // stands in it outside of the bytes named is replaced.
+  Task<Status> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
+                             const std::atomic<bool>* cancelled);
   Task<Status> discard(Extent extent);
   Task<Status> read(Extent extent, std::span<std::byte> into);
   Task<Status> flush();  // datasync

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "../core/extent.h"
+#include "../core/session.h"
 #include "../core/status.h"
 #include "commands.h"
 
@@ -38,11 +39,14 @@ struct Piece {
   std::uint32_t slot = 0;
   std::uint32_t pieces = 1;       // of its request
   std::uint32_t next = kNoPiece;  // of the same request; or in the free list
-  Extent extent;                  // discard: of the whole request
+  Extent extent;                  // whole blocks; discard: of the whole request
+  PartialBlocks partial;          // write: the bytes of the extent that the request does not name
   std::byte* memory = nullptr;
   Command* command = nullptr;
   RequestProgress* progress = nullptr;
   Status status;  // out
+
+  Extent named() const { return {extent.position + partial.head, extent.length - partial.head - partial.tail}; }
 };
 
 }  // namespace blockmirror

@@ -67,32 +67,33 @@ RequestTable::RequestTable(std::unique_ptr<BufferPool> pool, RawArray<Piece> pie
       completions_(kAllPieces) {}
 
 Code RequestTable::submit_write(std::uint32_t slot, std::span<const std::span<const std::byte>> parts,
-                                std::uint64_t position, bool durable) {
+                                std::uint64_t position, WriteMode mode) {
   Extent extent{position, total_length(parts)};
-  Code code = check(extent);
+  Code code = check(extent, mode.unaligned);
   if (code != Code::ok) return code;
   Request& request = open_request(slot, PieceKind::write);
   if (!cut(request, slot, extent, nullptr)) return Code::QUEUE_FULL;
   Gather gather(parts);
   for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) {
-    piece(i).durable = durable;
-    gather.copy({piece(i).memory, piece(i).extent.length});
+    piece(i).durable = mode.durable;
+    gather.copy({piece(i).memory + piece(i).partial.head, piece(i).named().length});
   }
   submit(slot, request);
   return Code::ok;
 }
 
 Code RequestTable::submit_write_owned(std::uint32_t slot, std::span<std::byte> owned, std::uint64_t position,
-                                      bool durable) {
+                                      WriteMode mode) {
   Extent extent{position, owned.size()};
-  Code code = check(extent);
+  Code code = check(extent, mode.unaligned);
   if (code != Code::ok) return code;
   Request& request = open_request(slot, PieceKind::write);
   if (!cut(request, slot, extent, owned.data())) return Code::QUEUE_FULL;
   for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) {
-    piece(i).durable = durable;
+    piece(i).durable = mode.durable;
     if (!piece(i).pooled) continue;
-    copy_out(piece(i).memory, owned.data() + (piece(i).extent.position - position), piece(i).extent.length);
+    const Extent named = piece(i).named();
+    copy_out(piece(i).memory + piece(i).partial.head, owned.data() + (named.position - position), named.length);
   }
   submit(slot, request);
   return Code::ok;
@@ -214,10 +215,10 @@ void RequestTable::abandon_pending() {
   abandoned_ = true;
 }
 
-Code RequestTable::check(const Extent& extent) const {
+Code RequestTable::check(const Extent& extent, bool unaligned) const {
   if (closing_) return Code::CLOSED;
   if (shape_.block_size == 0) return Code::WRONG_PHASE;
-  if ((extent.position | extent.length) & (shape_.block_size - 1)) return Code::MISALIGNED;
+  if (!unaligned && ((extent.position | extent.length) & (shape_.block_size - 1)) != 0) return Code::MISALIGNED;
   if (extent.position > shape_.size || extent.length > shape_.size - extent.position) return Code::OUT_OF_RANGE;
   return Code::ok;
 }
@@ -276,8 +277,11 @@ bool RequestTable::cut(Request& request, std::uint32_t slot, const Extent& exten
     last = index;
     made.kind = request.kind;
     made.slot = slot;
-    made.extent = region_part(extent, position);
-    std::byte* lies = owned == nullptr ? nullptr : owned + (position - extent.position);
+    const Extent named = region_part(extent, position);
+    made.extent = named.widened(shape_.block_size);
+    made.partial.head = static_cast<std::uint32_t>(named.position - made.extent.position);
+    made.partial.tail = static_cast<std::uint32_t>(made.extent.end() - named.end());
+    std::byte* lies = owned == nullptr || made.partial.any() ? nullptr : owned + (position - extent.position);
     if (lies != nullptr && reinterpret_cast<std::uintptr_t>(lies) % shape_.memory_alignment == 0) {
       made.memory = lies;
     } else if (!give_memory(made)) {
@@ -285,7 +289,7 @@ bool RequestTable::cut(Request& request, std::uint32_t slot, const Extent& exten
       return false;
     }
     ++request.pieces_left;
-    position = made.extent.end();
+    position = named.end();
   }
   return true;
 }

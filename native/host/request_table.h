@@ -4,6 +4,7 @@
 // Invariants:
 //  - Every function here runs on the JavaScript thread, and none blocks.
 //  - A request is accepted as a whole or not at all: all its pieces and all their memory, or QUEUE_FULL.
+//  - A piece is whole blocks; where the request begins or ends inside of one, the piece says so (Piece::partial).
 //  - Bytes to be written are copied before submit_write returns (I7); bytes read stay in the pool until finish_read.
 //  - A request completes once, when its last piece has; of several errors the one at the lowest position counts.
 //  - No allocation per request once pieces and pool have been in use; commands are rare and may allocate.
@@ -32,6 +33,11 @@ struct Completion {
   Status status;
 };
 
+struct WriteMode {
+  bool durable = false;
+  bool unaligned = false;  // may begin and end at any byte
+};
+
 class RequestTable {
  public:
   // Null when there is no memory for it.
@@ -44,9 +50,10 @@ class RequestTable {
   // completion and the slot stays free. The slot must be free and below kPendingRequests, lengths in
   // (0, kRequestLength]: asserted, the addon checks.
   Code submit_write(std::uint32_t slot, std::span<const std::span<const std::byte>> parts, std::uint64_t position,
-                    bool durable);
-  // `owned` stays as it is until the completion. Pieces of it that the devices cannot take as they lie are copied.
-  Code submit_write_owned(std::uint32_t slot, std::span<std::byte> owned, std::uint64_t position, bool durable);
+                    WriteMode mode);
+  // `owned` stays as it is until the completion. Pieces of it that the devices cannot take as they lie are copied, and
+  // so are those with a partial block.
+  Code submit_write_owned(std::uint32_t slot, std::span<std::byte> owned, std::uint64_t position, WriteMode mode);
   Code submit_read(std::uint32_t slot, std::uint64_t length, std::uint64_t position);
   Code submit_flush(std::uint32_t slot);
   Code submit_discard(std::uint32_t slot, std::uint64_t position, std::uint64_t length);
@@ -98,7 +105,7 @@ class RequestTable {
 
   RequestTable(std::unique_ptr<BufferPool> pool, RawArray<Piece> pieces, RawArray<Request> requests);
 
-  Code check(const Extent& extent) const;
+  Code check(const Extent& extent, bool unaligned = false) const;
   bool take_piece(std::uint32_t limit, std::uint32_t& index);
   void free_piece(std::uint32_t index);
   bool give_memory(Piece& to);

@@ -51,8 +51,8 @@ Task<Status> SessionHost::serve(Piece& piece) {
   switch (piece.kind) {
     case PieceKind::write:
       // Only a request of one piece can be cancelled once it runs: otherwise it could be half written, half aborted.
-      return session_->write(piece.extent, memory, piece.durable,
-                             piece.pieces == 1 ? &piece.progress->cancelled : nullptr);
+      return session_->write_partial(piece.extent, memory, piece.partial, piece.durable,
+                                     piece.pieces == 1 ? &piece.progress->cancelled : nullptr);
     case PieceKind::read:
       return session_->read(piece.extent, memory);
     case PieceKind::flush:

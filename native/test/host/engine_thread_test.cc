@@ -98,7 +98,7 @@ class Client {
     run(RecoverRetire{});
   }
   void write(std::uint32_t slot, std::span<const std::byte> bytes, std::uint64_t position) {
-    REQUIRE(requests().submit_write(slot, {&bytes, 1}, position, false) == Code::ok);
+    REQUIRE(requests().submit_write(slot, {&bytes, 1}, position, {}) == Code::ok);
     engine_->submitted();
   }
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -53,7 +54,7 @@ class Table {
     REQUIRE(collect().size() == 1);
   }
   Code write(std::uint32_t slot, ConstBytes bytes, std::uint64_t position) {
-    return table_->submit_write(slot, {&bytes, 1}, position, false);
+    return table_->submit_write(slot, {&bytes, 1}, position, {});
   }
 
  private:
@@ -103,7 +104,7 @@ TEST_CASE("request table: buffers of any lengths are gathered into the pieces, e
     used += length;
   }
   parts.push_back(ConstBytes(bytes).subspan(used));
-  REQUIRE(table->submit_write(1, parts, 4096, true) == Code::ok);
+  REQUIRE(table->submit_write(1, parts, 4096, {true, false}) == Code::ok);
   for (Piece* piece : table.take()) {
     CHECK(piece->durable);
     CHECK(std::memcmp(piece->memory, bytes.data() + (piece->extent.position - 4096), piece->extent.length) == 0);
@@ -205,17 +206,74 @@ TEST_CASE("request table: an owned buffer is used where it lies aligned, and cop
   std::byte* aligned = storage.data() + (4096 - address % 4096) % 4096;
   std::span<std::byte> owned(aligned, 2 * kMiB);
   std::iota(reinterpret_cast<unsigned char*>(aligned), reinterpret_cast<unsigned char*>(aligned) + owned.size(), 0);
-  REQUIRE(table->submit_write_owned(1, owned, 4096, false) == Code::ok);
+  REQUIRE(table->submit_write_owned(1, owned, 4096, {}) == Code::ok);
   CHECK(table->pool_bytes_in_use() == 0);
   for (Piece* piece : table.take()) CHECK(piece->memory == aligned + (piece->extent.position - 4096));
 
   // From an odd block on, the second piece does not lie aligned any more.
-  REQUIRE(table->submit_write_owned(2, owned.first(kMiB), kMiB - 512, false) == Code::ok);
+  REQUIRE(table->submit_write_owned(2, owned.first(kMiB), kMiB - 512, {}) == Code::ok);
   std::vector<Piece*> pieces = table.take();
   REQUIRE(pieces.size() == 2);
   CHECK(pieces[0]->memory == aligned);
   CHECK(pieces[1]->memory != aligned + 512);
   CHECK(std::memcmp(pieces[1]->memory, aligned + 512, pieces[1]->extent.length) == 0);
+}
+
+TEST_CASE("request table: an unaligned write is cut into whole blocks, and the first and last say what is not theirs") {
+  Table table;
+  std::vector<std::byte> bytes = pattern(2 * kMiB + 300);
+  const std::uint64_t position = 3 * kMiB - 100;
+  const ConstBytes part = bytes;
+  REQUIRE(table->submit_write(1, {&part, 1}, position, {false, true}) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 4);
+  CHECK(pieces[0]->extent == Extent{3 * kMiB - 512, 512});
+  CHECK(pieces[3]->extent == Extent{5 * kMiB, 512});
+  std::uint64_t used = 0;
+  for (Piece* piece : pieces) {
+    const bool first = piece == pieces[0], last = piece == pieces[3];
+    CHECK(piece->partial.head == (first ? 412 : 0));
+    CHECK(piece->partial.tail == (last ? 312 : 0));
+    const Extent named = piece->named();
+    CHECK(named.position == position + used);
+    CHECK(std::memcmp(piece->memory + piece->partial.head, bytes.data() + used, named.length) == 0);
+    used += named.length;
+  }
+  CHECK(used == bytes.size());
+  for (Piece* piece : pieces) table.answer(*piece);
+  CHECK(table.collect().size() == 1);
+  CHECK(table->pool_bytes_in_use() == 0);
+}
+
+TEST_CASE("request table: of owned memory only the pieces with a partial block are copied") {
+  Table table;
+  void* memory = std::aligned_alloc(4096, 3 * kMiB);
+  std::span<std::byte> owned(static_cast<std::byte*>(memory) + 100, 3 * kMiB - 200);
+  const std::vector<std::byte> content = pattern(owned.size());
+  std::copy(content.begin(), content.end(), owned.begin());
+  REQUIRE(table->submit_write_owned(1, owned, 100, {false, true}) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 3);
+  CHECK(pieces[0]->pooled);
+  CHECK(pieces[1]->memory == static_cast<std::byte*>(memory) + kMiB);
+  CHECK(pieces[2]->pooled);
+  for (Piece* piece : pieces) {
+    const Extent named = piece->named();
+    CHECK(std::memcmp(piece->memory + piece->partial.head, content.data() + named.position - 100, named.length) == 0);
+    table.answer(*piece);
+  }
+  CHECK(table.collect().size() == 1);
+  CHECK(table->pool_bytes_in_use() == 0);
+  std::free(memory);
+}
+
+TEST_CASE("request table: an unaligned write keeps to the end of the mirror, to the byte") {
+  Table table;
+  const std::vector<std::byte> bytes = pattern(100);
+  const ConstBytes part = bytes;
+  CHECK(table->submit_write(1, {&part, 1}, 4096 * kMiB - 99, {false, true}) == Code::OUT_OF_RANGE);
+  REQUIRE(table->submit_write(1, {&part, 1}, 4096 * kMiB - 100, {false, true}) == Code::ok);
+  CHECK(table.take().at(0)->extent == Extent{4096 * kMiB - 512, 512});
 }
 
 TEST_CASE("request table: misaligned, out of range, and before there is a mirror: answered at once") {

@@ -340,6 +340,7 @@ Task<void> Life::act(const Action& action) {
   switch (action.kind) {
     case Action::Kind::write:
     case Action::Kind::durable_write:
+    case Action::Kind::partial_write:
     case Action::Kind::discard:
       co_await write(action);
       break;
@@ -362,7 +363,9 @@ Task<void> Life::act(const Action& action) {
 }
 
 Task<void> Life::write(const Action& action) {
-  const Extent extent{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
+  const Extent named{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
+  const bool partial = action.kind == Action::Kind::partial_write;
+  const Extent extent = partial ? named.widened(kBlock).clipped(world_.mirror_size) : named;
   const std::vector<SectorRef> contents = contents_of(action);
   const std::uint32_t number = model_.write_asked(action.sector, contents);
   if (checker_.asked(extent)) ++verdict_.counts.writes_ahead;
@@ -372,13 +375,15 @@ Task<void> Life::write(const Action& action) {
     status = co_await session_->discard(extent);
   } else {
     AlignedBuffer bytes(extent.length);
+    const PartialBlocks rest{static_cast<std::uint32_t>(named.position - extent.position),
+                             static_cast<std::uint32_t>(extent.end() - named.end())};
     for (std::uint32_t i = 0; i < action.sectors; ++i)
-      std::copy_n(contents[i].bytes(), kSimulatedSector, bytes.span().data() + i * kSimulatedSector);
-    status = co_await session_->write(extent, bytes.span(), durable, nullptr);
+      std::copy_n(contents[i].bytes(), kSimulatedSector, bytes.span().data() + rest.head + i * kSimulatedSector);
+    status = co_await session_->write_partial(extent, bytes.span(), rest, durable, nullptr);
   }
   note(words_of(action) + (status.ok() ? " is acknowledged" : " fails"));
   if (!status.ok() || ended_) co_return;
-  checker_.acknowledged(extent.position, contents, durable);
+  checker_.acknowledged(extent, named.position, contents, durable);
   model_.write_acknowledged(number, durable);
 }
 

@@ -31,7 +31,9 @@ bool MediaFaults::make_stale(Disks& disks, unsigned pick, bool& still_counts) co
   const auto header_of = [&](std::uint64_t slot) { return disks[0].content().get(first + slot * sectors); };
   std::uint64_t newest = 0, tail = 0;
   for (std::uint64_t slot = 0; slot < geometry_.record_count; ++slot) {
-    newest = std::max(newest, number_at<std::uint64_t>(header_of(slot).bytes(), 8));
+    // Of those that the next crash cannot take away: else the stale one might then stand where one may be torn (seed 180).
+    const SectorRef durable = disks[0].durable().get(first + slot * sectors);
+    newest = std::max(newest, number_at<std::uint64_t>(durable.bytes(), 8));
     tail = std::max(tail, number_at<std::uint64_t>(header_of(slot).bytes(), 40));
   }
   // One that still counts, if there is one: the scan must not overlook that it is gone.

@@ -196,7 +196,8 @@ StoredState OrderChecker::claimed_state(unsigned image) const {
   return stored_state(stored_update(a.data()) >= stored_update(b.data()) ? a.data() : b.data(), image);
 }
 
-void OrderChecker::acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable) {
+void OrderChecker::acknowledged(Extent written, std::uint64_t position, const std::vector<SectorRef>& contents,
+                                bool durable) {
   if (log_failed_) violation_("I12", "a write is acknowledged although the log failed");
   for (unsigned i = 0; i < images_.size(); ++i) {
     const VolatileDisk& disk = (*disks_)[i + 1];
@@ -205,8 +206,7 @@ void OrderChecker::acknowledged(std::uint64_t position, const std::vector<Sector
       const SectorRef holds = durable ? disk.durable().get(at) : disk.content().get(at);
       if (holds == contents[sector]) continue;
       // Once written and then lost with a cache, it is recovered by its intent; never written, it was missed.
-      const Extent extent{position, contents.size() * kSimulatedSector};
-      if (images_[i].lost && reached(i, extent)) break;
+      if (images_[i].lost && reached(i, written)) break;
       if (images_[i].out) {
         judge_fracture(i);
         break;

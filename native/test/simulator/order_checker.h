@@ -46,8 +46,8 @@ class OrderChecker : public Watcher {
   bool asked(Extent extent);
   // Regions that records stated in whole before a write asked for any of it.
   std::uint64_t regions_ahead() const { return regions_ahead_; }
-  // A write was acknowledged: `bytes` at `position` must be on every image that claims to be in sync.
-  void acknowledged(std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
+  // A write of that extent was acknowledged: `contents` at `position` must be on every image that claims to be in sync.
+  void acknowledged(Extent written, std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
 
   // Blocks that a scan after a crash now may call live: stated since the last durable tail passed them. This is how much
   // a recovery may copy at most.

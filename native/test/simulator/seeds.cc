@@ -203,6 +203,26 @@ void draw_additions(Random& random, const Additions& additions, SeedPlan& plan, 
   if (is_kept()) plan.ends.front().media = {{kind, survivor, ordinal()}};
 }
 
+// Some writes of the first blocks name a part of them, and more of those at that: writers that meet in one block. Drawn
+// by a generator of its own as well, last of all.
+template <typename IsKept>
+void draw_partial_writes(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 23 + 11);
+  if (!random.one_in(3)) return;
+  constexpr std::uint32_t kBlockSectors = 8;
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    std::vector<Action>& actions = plan.lives[i].actions;
+    const std::uint32_t block = kBlockSectors * static_cast<std::uint32_t>(random.below(3));
+    for (std::uint64_t more = 2 + random.below(5), j = 0; j < more; ++j) {
+      Action action{Action::Kind::partial_write, block, 1, 1000 * (i + 1) + 800 + j};
+      action.sector += static_cast<std::uint32_t>(random.below(kBlockSectors));
+      action.sectors += static_cast<std::uint32_t>(random.below(random.one_in(3) ? kBlockSectors : 2));
+      const auto at = actions.begin() + static_cast<std::ptrdiff_t>(random.below(actions.size() + 1));
+      if (is_kept()) actions.insert(at, action);
+    }
+  }
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
@@ -245,6 +265,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   }
   draw_additions(later, additions, plan, is_kept);
   draw_streams(streams, plan, is_kept);
+  draw_partial_writes(seed_case.seed, plan, is_kept);
   if (items != nullptr) *items = item;
   return plan;
 }

@@ -77,6 +77,8 @@ std::vector<Configuration> small_configurations() {
   const Scenario three_in_turn{1, "3 writes in turn, two of them overlapping", {first, second, over}, 1};
   const Scenario three_at_once{1, "3 writes at once, two of them overlapping", {first, second, over}, 3};
   const Scenario three_kinds{1, "a write, one with dsync and a datasync at once", {first, dsync, flush}, 3};
+  const Action left{Kind::partial_write, 0, 2, 6}, right{Kind::partial_write, 5, 2, 7};
+  const Scenario partial{1, "2 writes of parts of one block at once", {left, right}, 2};
   const Action region_end{Kind::write, 2047, 1, 1}, region_begin{Kind::write, 2048, 1, 2},
       next_begin{Kind::write, 4096, 1, 3};
   const Scenario stream_in_turn =
@@ -102,6 +104,7 @@ std::vector<Configuration> small_configurations() {
   add(with_two_slaves(three_in_turn), 5, Cut::none);
   add(stream_in_turn, 5, Cut::none);
   add(overlapping, 5, Cut::one_in_64);
+  add(partial, 5, Cut::one_in_64);
   add(with_flush, 7, Cut::one_in_64);
   add(with_discard, 7, Cut::one_in_64);
   all.push_back(each_cache(configuration_of(two_in_turn, 6, Cut::none)));

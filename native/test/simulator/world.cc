@@ -27,6 +27,8 @@ std::string words_of(const Action& action) {
       return "write" + where;
     case Action::Kind::durable_write:
       return "write with dsync" + where;
+    case Action::Kind::partial_write:
+      return "write a part of the blocks of" + where;
     case Action::Kind::discard:
       return "discard" + where;
     case Action::Kind::flush:
