@@ -7,9 +7,11 @@ import { availableParallelism } from 'node:os';
 import type { NativeAssessment, NativeDeviceFacts, NativeSuperblock } from './binding';
 import { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
-import { type FoundImage, findImages } from './find_images';
+import { explainImage, explainLog } from './explain';
+import { type FoundImage, findImages, mirrorFacts } from './find_images';
 import { describeOwner, explainBusy } from './holders';
 import { loadBinding } from './load';
+import { remedyOf } from './remedies';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { findPlace, folderOfLog } from './system/places';
 import type { DeviceKind } from './types';
@@ -57,21 +59,41 @@ export async function letGo(engine: Engine): Promise<void> {
 async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
   engine.names = { log: logPath, images: [] };
   await openLogExclusive(engine, logPath);
-  const superblock = await engine.command('loadSuperblock', {});
-  if (superblock.lifecycle === 'creating') {
-    throw new BlockmirrorError('CREATE_UNFINISHED', { image: 'log', path: logPath });
-  }
-  const images = await findImages(superblock, await folderOfLog(logPath), options.images);
-  engine.names = { log: logPath, images };
+  const superblock = await loadSuperblock(engine, logPath);
+  const folder = await folderOfLog(logPath);
+  if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, folder);
+  const images = await findImages(superblock, folder, options.images).catch(async (error: unknown) => {
+    if (!isBlockmirrorError(error)) throw error;
+    throw await explainImage(error, superblock, mirrorFacts(logPath, superblock, [], folder));
+  });
+  const mirror = mirrorFacts(logPath, superblock, images, folder);
+  engine.names = { log: logPath, images, mirror };
   options.signal?.throwIfAborted();
   await refuseUnsafe(logPath, images);
   await openImagesExclusive(engine, images);
   const assessment = await engine.command('assess', {});
   for (const verdict of assessment.images) {
-    if (verdict.code !== 0) throw errorOfStatus(engine.binding.codes, verdict, engine.names);
+    if (verdict.code === 0) continue;
+    throw await explainImage(errorOfStatus(engine.binding.codes, verdict, engine.names), superblock, mirror);
   }
   options.signal?.throwIfAborted();
   return { engine, logPath, superblock, assessment, images };
+}
+
+/** @throws NOT_A_LOG, which says what it is instead, and what the engine finds wrong with it */
+export async function loadSuperblock(engine: Engine, logPath: string): Promise<NativeSuperblock> {
+  return engine.command('loadSuperblock', {}).catch(async (error: unknown) => {
+    throw await explainLog(error, logPath);
+  });
+}
+
+export function createUnfinished(logPath: string, superblock: NativeSuperblock, logFolder: string): BlockmirrorError {
+  const remedy = remedyOf('CREATE_UNFINISHED', { mirror: mirrorFacts(logPath, superblock, [], logFolder), image: -2 });
+  return new BlockmirrorError('CREATE_UNFINISHED', {
+    image: 'log',
+    path: logPath,
+    ...(remedy === null ? {} : { remedy }),
+  });
 }
 
 export async function openLogExclusive(engine: Engine, logPath: string): Promise<NativeDeviceFacts> {

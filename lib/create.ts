@@ -77,6 +77,7 @@ async function refuseUnsafe(checked: CheckedCreate): Promise<void> {
   for (const { name, place } of images) if (place !== null) places.push({ name, place });
   refuseOverlaps(places);
   refuseUsed(places, await readSurroundings());
+  refuseMissingMaster(checked, images[0]?.place ?? null);
   for (const { name, path, place } of images) refuseSize(name, path, place, checked.size);
   const unfinished = log === null ? null : await unfinishedCreate(checked.log);
   for (const { name, place } of places) {
@@ -97,6 +98,18 @@ function refuseSamePaths(checked: CheckedCreate): void {
     if (other === undefined) continue;
     throw new BlockmirrorError('SAME_DEVICE', { path: one.path, detail: `named as ${one.name} and as ${other.name}` });
   }
+}
+
+/** Made anew it would hold zeroes, and the slaves, which may hold the only data, would get them. */
+function refuseMissingMaster({ keepData, images }: CheckedCreate, place: Place | null): void {
+  const [master] = images;
+  if (!keepData || place !== null || master === undefined) return;
+  throw new BlockmirrorError('IMAGE_NOT_FOUND', {
+    image: master.name,
+    path: master.path,
+    detail: 'keepData (--keep-data) says that it holds the data',
+    remedy: 'Check the path of the master; without keepData it is made anew, and empty',
+  });
 }
 
 function refuseSize(name: string, path: string, place: Place | null, size: number | null): void {

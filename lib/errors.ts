@@ -9,6 +9,8 @@
  */
 import { getSystemErrorName } from 'node:util';
 import type { NativeStatus } from './binding';
+import { type MirrorFacts, remedyOf, remedyOfPath } from './remedies';
+import { printable } from './shell';
 import type { Problem } from './types';
 
 interface ErrorEntry {
@@ -58,17 +60,18 @@ export const ERRORS = {
   // Failures while a mirror is open.
   MASTER_FAILED: {
     summary: 'The master image failed, and the mirror has stopped',
-    remedy: 'Close the mirror, repair or replace the master, and run `blockmirror recover LOG`',
+    remedy:
+      'Close the mirror. When the device answers again, recover the mirror; when it does not, a slave that was in sync can take its place: blockmirror status says which',
     syscall: 'write',
   },
   SLAVE_FAILED: {
     summary: 'The slave is no longer part of the mirror',
-    remedy: 'The mirror goes on without it. Replace it, and create the mirror anew over the same master with keepData',
+    remedy: 'It stays out until the mirror is made anew over the same master, with keepData, which copies everything',
   },
   NO_SLAVE: {
     summary: 'No slave is in sync any more, and writes are rejected',
     remedy:
-      'Reading still works. Look at `blockmirror status LOG`, replace the failed slaves and create the mirror anew with keepData',
+      'Reading still works. Replace the failed slaves, and make the mirror anew over the same master, with keepData',
   },
   LOG_FAILED: {
     summary: 'The log cannot be written, and no write is acknowledged any more',
@@ -91,7 +94,8 @@ export const ERRORS = {
   },
   NO_MEMORY: {
     summary: 'Memory or file descriptors ran out',
-    remedy: 'Look at `ulimit -n`, `ulimit -l` and the free memory',
+    remedy:
+      'Look at the free memory, and at the limits: `ulimit -n` (open files), `ulimit -u` (threads), `ulimit -l` (locked memory)',
     syscall: 'mmap',
   },
   WRONG_PHASE: {
@@ -101,7 +105,7 @@ export const ERRORS = {
   // Opening.
   OPEN_FAILED: {
     summary: 'A device or file cannot be opened',
-    remedy: 'Check the path and the permissions; `blockmirror doctor PATH` looks closer',
+    remedy: 'Check the path and its permissions; blockmirror doctor looks closer',
     syscall: 'open',
   },
   BUSY: {
@@ -116,12 +120,13 @@ export const ERRORS = {
   },
   READ_ONLY_DEVICE: {
     summary: 'The device or file cannot be written',
-    remedy: 'Make it writable (`blockdev --setrw`, `chmod`), or name another',
+    remedy: 'Make it and its file system writable, or name another',
     syscall: 'open',
   },
   HOLE: {
     summary: 'The file is not allocated in full',
-    remedy: 'Write it in full, for example with `fallocate -l SIZE FILE`',
+    remedy:
+      'An image of a mirror has lost bytes: have it copied again. One that is to become part of a mirror has to be written in full',
   },
   TOO_SMALL: {
     summary: 'A device or file is too small',
@@ -129,12 +134,12 @@ export const ERRORS = {
   },
   NOT_A_LOG: {
     summary: 'This is not a log of blockmirror',
-    remedy: 'Name the log of the mirror, or make one with `blockmirror create`',
+    remedy: 'Name the log of the mirror; blockmirror inspect says what a path is',
   },
   LOG_DAMAGED: {
     summary: 'No copy of the superblock of the log is whole',
     remedy:
-      'Without the log it is not known where the images differ: create the mirror anew over the same master with keepData, which copies everything',
+      'Without the log it is not known where the images differ: make the mirror anew over the same master, with keepData, which copies everything',
   },
   UNKNOWN_VERSION: {
     summary: 'It was written in a version of the format that this program does not know',
@@ -150,7 +155,7 @@ export const ERRORS = {
   },
   NO_LABEL: {
     summary: 'The image carries no label of blockmirror',
-    remedy: 'Name the image of this mirror by the option images (`--image NAME=PATH`)',
+    remedy: 'Say where the image of this mirror is, by the option images (--image NAME=PATH)',
   },
   LABEL_DAMAGED: {
     summary: 'Both copies of the label of the image are damaged',
@@ -158,11 +163,11 @@ export const ERRORS = {
   },
   FOREIGN_IMAGE: {
     summary: 'The image belongs to another mirror, or to an earlier one made with this log',
-    remedy: 'Name the image of this mirror by the option images (`--image NAME=PATH`)',
+    remedy: 'Say where the image of this mirror is, by the option images (--image NAME=PATH)',
   },
   SWAPPED_IMAGES: {
     summary: 'The image belongs to this mirror, but it is not the one that was named',
-    remedy: 'Name each image by its own name in the option images (`--image NAME=PATH`)',
+    remedy: 'Say where each image is, by its own name, by the option images (--image NAME=PATH)',
   },
   STALE_IMAGE: {
     summary: 'The image was restored from an older copy, or missed an opening of the mirror',
@@ -184,12 +189,12 @@ export const ERRORS = {
   },
   IMAGE_MISSING: {
     summary: 'An image cannot be found',
-    remedy: 'Attach the device, or say where it is now by the option images (`--image NAME=PATH`)',
+    remedy: 'Attach the device, or say where it is now, by the option images (--image NAME=PATH)',
     syscall: 'stat',
   },
   UNSUPPORTED: {
     summary: 'The kind of device asked for is not available here',
-    remedy: "Use device: 'auto' or 'threads'; `blockmirror doctor` says why io_uring is refused",
+    remedy: "Use device: 'auto' or 'threads' (--device threads); `blockmirror doctor` says why io_uring is refused",
     syscall: 'io_uring_setup',
   },
   BLOCK_TOO_LARGE: {
@@ -207,7 +212,7 @@ export const ERRORS = {
   },
   IN_USE: {
     summary: 'The device is used by the system',
-    remedy: 'Take it out of use first (`swapoff`, `vgchange -an`, `mdadm --stop`); there is no option to override this',
+    remedy: 'Take it out of use there first (swap, LVM, md or dm-crypt); there is no option to override this',
   },
   SAME_DEVICE: {
     summary: 'The same device or file was named twice',
@@ -222,7 +227,7 @@ export const ERRORS = {
     remedy: 'Name another device, or say that the old content may go',
   },
   IMAGE_NOT_FOUND: {
-    summary: 'The image file does not exist, and its size is not known',
+    summary: 'The image file does not exist, and it cannot be made',
     remedy: 'Give size, so that it can be made, or name an existing file or device',
     syscall: 'stat',
   },
@@ -265,6 +270,8 @@ export interface ErrorContext {
 }
 
 export class BlockmirrorError extends Error {
+  /** What it was made from, without what is worked out. */
+  readonly #context: ErrorContext;
   readonly code: ErrorCode;
   /** What to do about it, without a full stop; the message ends with it. */
   readonly remedy: string;
@@ -280,12 +287,18 @@ export class BlockmirrorError extends Error {
   constructor(name: ErrorName, context: ErrorContext = {}) {
     super(message(name, context), causeOf(name, context));
     this.name = 'BlockmirrorError';
+    this.#context = context;
     this.code = `ERR_BLOCKMIRROR_${name}`;
-    this.remedy = context.remedy ?? ERRORS[name].remedy;
+    this.remedy = remedyFor(name, context);
     if (context.image !== undefined) this.image = context.image;
     if (context.path !== undefined) this.path = context.path;
     if (context.position !== undefined) this.position = context.position;
     if (context.buffer !== undefined) this.buffer = context.buffer;
+  }
+
+  /** @internal The same error, by somebody who knows more about what to do. */
+  withRemedy(remedy: string): BlockmirrorError {
+    return new BlockmirrorError(this.code.slice('ERR_BLOCKMIRROR_'.length) as ErrorName, { ...this.#context, remedy });
   }
 
   toJSON(): Problem {
@@ -305,7 +318,11 @@ function message(name: ErrorName, context: ErrorContext): string {
   const system =
     context.systemError === undefined || context.systemError === 0 ? '' : ` (${systemErrorName(context.systemError)})`;
   const summary = prefix === '' ? entry.summary : entry.summary.charAt(0).toLowerCase() + entry.summary.slice(1);
-  return `${prefix}${summary}${detail}${system}. ${context.remedy ?? entry.remedy}.`;
+  return printable(`${prefix}${summary}${detail}${system}. ${remedyFor(name, context)}.`);
+}
+
+function remedyFor(name: ErrorName, context: ErrorContext): string {
+  return printable(context.remedy ?? remedyOfPath(name, context.path, context.systemError ?? 0) ?? ERRORS[name].remedy);
 }
 
 function causeOf(name: ErrorName, context: ErrorContext): { cause?: unknown } {
@@ -344,6 +361,8 @@ export function isBlockmirrorError(error: unknown, name?: ErrorName): error is B
 export interface StatusNames {
   log: string;
   images: readonly { name: string; path: string }[];
+  /** Once the mirror is known: then remedies are whole commands. */
+  mirror?: MirrorFacts;
 }
 
 /** The typed error of a native status; `names` may be short of images before the superblock is loaded. */
@@ -368,6 +387,10 @@ export function errorOfStatus(
     if (image !== undefined && image.path !== '') context.path ??= image.path;
   }
   if (POSITIONED.has(known)) context.position ??= status.position;
+  if (names?.mirror !== undefined) {
+    const remedy = remedyOf(known, { mirror: names.mirror, image: status.image });
+    if (remedy !== null) context.remedy ??= remedy;
+  }
   return new BlockmirrorError(known, context);
 }
 

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import type { NativeImageRecord, NativeSuperblock } from './binding';
 import { BlockmirrorError } from './errors';
 import { LABEL_MAGIC, labelPosition } from './layout';
+import type { MirrorFacts } from './remedies';
 import { imageNames } from './status';
 import { readBlockDevices } from './system/block_devices';
 import { type Place, type StoredPath, findPlace, pathToStore, storedPathToPath } from './system/places';
@@ -20,6 +21,20 @@ export interface FoundImage {
   place: Place | null;
   /** What the log shall remember from now on; an empty path: what it has. */
   store: StoredPath;
+}
+
+/** For remedies. An image that was not found is where the log says. */
+export function mirrorFacts(
+  log: string,
+  superblock: NativeSuperblock,
+  paths: readonly { path: string }[],
+  logFolder: string,
+): MirrorFacts {
+  const images = superblock.images.map((image, index) => ({
+    name: image.name,
+    path: paths[index]?.path || storedPathToPath(image, logFolder),
+  }));
+  return { log, size: superblock.size, images };
 }
 
 /** Limit of a search in the log's folder. */
@@ -86,7 +101,7 @@ export async function findImage(
 }
 
 function missing(image: string, path: string, detail: string, advice?: string): BlockmirrorError {
-  const option = `by the option images (\`--image ${image}=PATH\`)`;
+  const option = `by the option images (--image ${image}=PATH)`;
   const remedy = advice === undefined ? `Attach the device, or say where it is now ${option}` : `${advice} ${option}`;
   return new BlockmirrorError('IMAGE_MISSING', { image, path, detail, remedy });
 }

@@ -7,17 +7,19 @@
  *  - One image that cannot be used never hides the others.
  *  - `attachable` is false whenever open() would refuse, and `obstacles` says all the reasons.
  */
-import { letGo, newEngine } from './attach';
+import { letGo, loadSuperblock, newEngine } from './attach';
 import type { NativeAssessment, NativeBinding, NativeDeviceFacts, NativeStatus, NativeSuperblock } from './binding';
 import type { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
-import { findImage, refuseUnknownNames } from './find_images';
+import { explainImage } from './explain';
+import { findImage, mirrorFacts, refuseUnknownNames } from './find_images';
 import { describeOwner, findHolder } from './holders';
-import { identifyPlace } from './identify';
+import { identify, identifyPlace, identityToText } from './identify';
 import { type SeenDevice, findObstacles } from './obstacles';
 import { checkInspect, checkPath } from './options';
-import { buildStatus, failure, shownRecovery, shownVerify } from './status';
-import { findPlace, folderOfLog } from './system/places';
+import { type MirrorFacts, remedyOf } from './remedies';
+import { buildStatus, shownRecovery, shownVerify } from './status';
+import { findPlace, folderOfLog, storedPathToPath } from './system/places';
 import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem } from './types';
 
 interface Look {
@@ -29,6 +31,7 @@ interface Look {
   images: SeenDevice[];
   obstacles: Problem[];
   lostCopies: LostCopy[];
+  mirror: MirrorFacts;
 }
 
 export async function inspect(log: string, options: InspectOptions = {}): Promise<Inspection> {
@@ -43,23 +46,25 @@ export async function inspect(log: string, options: InspectOptions = {}): Promis
 export async function look(log: string, overrides: Readonly<Record<string, string>>): Promise<Look> {
   const { engine, held, holder, facts } = await openForLook(log);
   try {
-    const superblock = await engine.command('loadSuperblock', {});
+    const superblock = await loadSuperblock(engine, log);
     refuseUnknownNames(superblock, overrides);
-    const images = await seeImages(engine.binding, superblock, await folderOfLog(log), overrides);
+    const folder = await folderOfLog(log);
+    const images = await seeImages(engine.binding, superblock, folder, overrides);
+    const mirror = mirrorFacts(log, superblock, images, folder);
+    for (const image of images) {
+      if (image.error !== null) image.problem = (await explainImage(image.error, superblock, mirror)).toJSON();
+    }
     engine.names = {
       log,
       images: superblock.images.map(({ name }, index) => ({ name, path: images[index]?.path ?? '' })),
+      mirror,
     };
     const assessment = await assess(engine, images);
-    judge(engine, superblock, assessment, images);
-    const obstacles = await findObstacles(
-      engine.binding,
-      { name: 'log', path: log, facts, problem: null },
-      images,
-      held,
-    );
+    await judge(engine, superblock, assessment, images, mirror);
+    const logDevice = { name: 'log', path: log, facts, problem: null, error: null };
+    const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, held);
     const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
-    return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies };
+    return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror };
   } finally {
     await letGo(engine);
   }
@@ -111,10 +116,10 @@ async function seeImages(
       throw error;
     });
     if (found instanceof BlockmirrorError) {
-      seen.push({ name, path: '', facts: null, problem: found.toJSON() });
+      seen.push({ name, path: '', facts: null, problem: null, error: found });
     } else if (found.path === '') {
-      const problem = failure(name, image.path, image.error, image.changedAtMs);
-      seen.push({ name, path: '', facts: null, problem });
+      const path = storedPathToPath(image, logFolder);
+      seen.push({ name, path: '', facts: null, problem: null, error: await strangerAt(path, name, superblock) });
     } else {
       seen.push(seeDevice(binding, name, found.path));
     }
@@ -124,9 +129,23 @@ async function seeImages(
 
 function seeDevice(binding: NativeBinding, name: string, path: string): SeenDevice {
   const facts = binding.deviceFacts(path);
-  if (!('code' in facts)) return { name, path, facts, problem: null };
-  const problem = errorOfStatus(binding.codes, facts, undefined, { image: name, path }).toJSON();
-  return { name, path: '', facts: null, problem };
+  if (!('code' in facts)) return { name, path, facts, problem: null, error: null };
+  const error = errorOfStatus(binding.codes, facts, undefined, { image: name, path });
+  return { name, path: '', facts: null, problem: null, error };
+}
+
+/** A slave that failed is looked for no more, and its path may be another device by now: nobody may be told to write there. */
+async function strangerAt(path: string, image: string, superblock: NativeSuperblock): Promise<BlockmirrorError | null> {
+  const identity = await identify(path).catch(() => null);
+  if (identity === null || identity.size === 0 || identity.label?.mirrorUuid === superblock.mirrorUuid) return null;
+  const what = identityToText(identity) ?? 'nothing of blockmirror';
+  return new BlockmirrorError('SLAVE_FAILED', {
+    image,
+    path,
+    detail: `it failed earlier, and what is at its path now is ${what}`,
+    remedy:
+      'To have it back, make the mirror anew over the same master, with keepData, and a device for it that is free',
+  });
 }
 
 async function assess(engine: Engine, images: readonly SeenDevice[]): Promise<NativeAssessment> {
@@ -136,19 +155,21 @@ async function assess(engine: Engine, images: readonly SeenDevice[]): Promise<Na
 }
 
 /** Puts the engine's verdicts beside what was already wrong. */
-function judge(
+async function judge(
   engine: Engine,
   superblock: NativeSuperblock,
   assessment: NativeAssessment,
   images: readonly SeenDevice[],
-): void {
+  mirror: MirrorFacts,
+): Promise<void> {
+  // Nothing was promised yet, so that there is nothing that a label could contradict.
+  if (superblock.lifecycle === 'creating') return;
   for (const [index, image] of images.entries()) {
     const verdict = assessment.images[index];
     if (image.problem !== null || verdict === undefined || verdict.code === 0) continue;
     const status: NativeStatus = { ...verdict, image: index };
-    image.problem = errorOfStatus(engine.binding.codes, status, engine.names).toJSON();
-    // Nothing was promised yet, so that there is nothing that a label could contradict.
-    if (superblock.lifecycle === 'creating') image.problem = null;
+    const error = errorOfStatus(engine.binding.codes, status, engine.names);
+    image.problem = (await explainImage(error, superblock, mirror)).toJSON();
   }
 }
 
@@ -181,7 +202,7 @@ async function findLostCopies(
 export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): Inspection {
   const { superblock, assessment, held, images, obstacles, lostCopies } = seen;
   const live = new Set(assessment.liveIntents.map((intent) => intent.sequence));
-  const stopped = masterFailure(superblock, images[0]);
+  const stopped = masterFailure(superblock, images[0], seen.mirror);
   return {
     status: buildStatus({
       log,
@@ -228,7 +249,11 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
 }
 
 /** What a mirror notes in its log when its master fails; the next opening takes it back. */
-function masterFailure(superblock: NativeSuperblock, master: SeenDevice | undefined): Problem | null {
+function masterFailure(
+  superblock: NativeSuperblock,
+  master: SeenDevice | undefined,
+  mirror: MirrorFacts,
+): Problem | null {
   const [image] = superblock.images;
   if (image === undefined || image.error === 0 || superblock.lifecycle === 'sealed') return null;
   return new BlockmirrorError('MASTER_FAILED', {
@@ -236,6 +261,7 @@ function masterFailure(superblock: NativeSuperblock, master: SeenDevice | undefi
     path: master === undefined || master.path === '' ? image.path : master.path,
     systemError: image.error,
     ...(image.changedAtMs === 0 ? {} : { detail: `at ${new Date(image.changedAtMs).toISOString()}` }),
+    remedy: remedyOf('MASTER_FAILED', { mirror, image: 0 }) ?? '',
   }).toJSON();
 }
 

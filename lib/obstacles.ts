@@ -5,7 +5,7 @@
  */
 import { access, constants } from 'node:fs/promises';
 import type { NativeBinding, NativeDeviceFacts } from './binding';
-import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
+import { BlockmirrorError, type StatusNames, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainBusy, lockHolder } from './holders';
 import { findPlace } from './system/places';
 import type { Problem } from './types';
@@ -19,6 +19,8 @@ export interface SeenDevice {
   facts: NativeDeviceFacts | null;
   /** Why it cannot be used; set by the first who finds a reason. */
   problem: Problem | null;
+  /** The error that `problem` is made of, where looking for it failed. */
+  error: BlockmirrorError | null;
 }
 
 /**
@@ -27,6 +29,7 @@ export interface SeenDevice {
  */
 export async function findObstacles(
   binding: NativeBinding,
+  names: StatusNames,
   log: SeenDevice,
   images: readonly SeenDevice[],
   held: boolean,
@@ -35,12 +38,16 @@ export async function findObstacles(
   const devices = [log, ...images];
   const leftOut = new Set(images.filter(({ problem }) => problem?.code === 'ERR_BLOCKMIRROR_SLAVE_FAILED'));
   const places: NamedPlace[] = [];
-  for (const device of devices) {
+  for (const [index, device] of devices.entries()) {
     if (device.path === '') continue;
     const place = await findPlace(device.path, device.name).catch(() => null);
     if (place === null) continue;
     places.push({ name: device.name, place });
-    device.problem ??= await obstacleOf(binding, device, { name: device.name, place }, surroundings, held);
+    device.problem ??= await obstacleOf(device, { name: device.name, place }, surroundings, held);
+    if (device.problem !== null) continue;
+    const whole = binding.deviceFacts(place.realPath, true);
+    const image = index === 0 ? LOG : index - 1;
+    if ('code' in whole) device.problem = errorOfStatus(binding.codes, { ...whole, image }, names).toJSON();
   }
   const obstacles = devices
     .filter((device) => !leftOut.has(device))
@@ -51,7 +58,6 @@ export async function findObstacles(
 }
 
 async function obstacleOf(
-  binding: NativeBinding,
   device: SeenDevice,
   named: NamedPlace,
   surroundings: Surroundings,
@@ -69,13 +75,13 @@ async function obstacleOf(
     const context = { image, path, systemError: writable ?? EROFS };
     return new BlockmirrorError(denied ? 'OPEN_FAILED' : 'READ_ONLY_DEVICE', context).toJSON();
   }
-  const whole = binding.deviceFacts(named.place.realPath, true);
-  if ('code' in whole) return errorOfStatus(binding.codes, whole, undefined, { image, path }).toJSON();
   if (held || (await lockHolder(named.place)) === null || image === 'log') return null;
   return (await explainBusy(image, path, null, undefined)).toJSON();
 }
 
 const EROFS = 30;
+/** Of a native status. */
+const LOG = -2;
 
 function problemOf(check: () => void): Problem | null {
   try {

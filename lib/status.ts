@@ -16,6 +16,7 @@ import type {
   NativeVerifySummary,
 } from './binding';
 import { BlockmirrorError, type ErrorName, systemErrorName } from './errors';
+import { type MirrorFacts, remedyOf } from './remedies';
 import type {
   DeviceKind,
   Holder,
@@ -110,11 +111,20 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     return { ...common, state: 'failed', error: facts.stopped };
   }
   if (state === 'failed') {
-    return { ...common, state, error: problem ?? failure(image.name, common.path, error, changedAtMs) };
+    return {
+      ...common,
+      state,
+      error: problem ?? failure(mirrorOf(facts), image.name, common.path, error, changedAtMs),
+    };
   }
   const broken = problem !== null && !IN_THE_WAY.has(problem.code);
   const provable = facts.provable && bytesDiffered === 0;
   return { ...common, state: broken ? 'failed' : shownState(state, provable), error: problem };
+}
+
+function mirrorOf({ log, superblock, images }: StatusFacts): MirrorFacts {
+  const all = superblock.images.map(({ name, path }, index) => ({ name, path: images[index]?.path || path }));
+  return { log, size: superblock.size, images: all };
 }
 
 /** What a mirror that is open here adds to the superblock. */
@@ -161,7 +171,7 @@ export function shownState(state: NativeImageState, provable: boolean): ImageSta
 }
 
 /** A slave that failed, with the errno and the date that are known. */
-export function failure(name: string, path: string, errno: number, atMs = 0): Problem {
+export function failure(mirror: MirrorFacts, name: string, path: string, errno: number, atMs: number): Problem {
   const when = atMs === 0 ? '' : ` at ${new Date(atMs).toISOString()}`;
   const reason =
     errno === 0 ? `it failed${atMs === 0 ? ' earlier' : when}` : `it returned ${systemErrorName(errno)}${when}`;
@@ -169,6 +179,7 @@ export function failure(name: string, path: string, errno: number, atMs = 0): Pr
     image: name,
     ...(path === '' ? {} : { path }),
     detail: reason,
+    remedy: remedyOf('SLAVE_FAILED', { mirror, image: mirror.images.findIndex((image) => image.name === name) }) ?? '',
   }).toJSON();
 }
 

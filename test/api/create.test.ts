@@ -245,7 +245,7 @@ describe('a create that was interrupted', () => {
   test('is no mirror: open, recover and verify say so, inspect shows it', async () => {
     const paths = await interrupted();
     const error = await failure(mirrors.open(paths), 'CREATE_UNFINISHED');
-    expect(error.message).toMatch(/Run create again/);
+    expect(error.message).toMatch(/Run the same create again/);
     const inspection = await inspect(paths.log);
     expect(inspection.status.phase).toBe('creating');
     expect(inspection.attachable).toBe(false);

@@ -1,4 +1,5 @@
-import { count, duration, facts, list, shellQuote, share, table, wrap } from '../../lib/cli/words';
+import { count, duration, facts, list, share, table, wrap } from '../../lib/cli/words';
+import { shellQuote } from '../../lib/shell';
 
 test('a count has its noun in the right number', () => {
   expect([count(0, 'byte'), count(1, 'byte'), count(1234567, 'byte')]).toEqual([

@@ -1,7 +1,8 @@
 /** What several commands print: images, states in plain words, and the command line to run next. */
 import type { ImageState, ImageStatus, Owner } from '../../index';
 import type { Colour, Output } from '../output';
-import { shellQuote, table } from '../words';
+import { table } from '../words';
+import { command as commandOf } from '../../remedies';
 
 /** Options that commands share, as commander hands them over. */
 export interface DeviceChoice {
@@ -56,6 +57,5 @@ export function ownerInWords(owner: Owner): string {
 
 /** A command line of ours that can be pasted as it is. */
 export function commandLine(command: string, log: string, options: ImagePaths, ...rest: string[]): string {
-  const images = Object.entries(options.image ?? {}).map(([name, path]) => `--image ${shellQuote(`${name}=${path}`)}`);
-  return ['blockmirror', command, shellQuote(log), ...rest, ...images].join(' ');
+  return commandOf(command, log, options.image ?? {}, ...rest);
 }

@@ -1,7 +1,8 @@
 /** The demo's words, for somebody who has never heard of a write-intent log. */
 import { formatSize, type CreateReport, type RecoveryReport } from '../../index';
 import type { Output } from '../output';
-import { count, duration, facts, number, share, shellQuote, wrap } from '../words';
+import { count, duration, facts, number, share, wrap } from '../words';
+import { shellQuote } from '../../shell';
 import type { LoadResult } from './load';
 import { WRITERS } from './pattern';
 import { MAXIMUM_ROUNDS, isRight, type DemoFiles, type DemoObserver, type Round } from './rounds';

@@ -1,0 +1,144 @@
+/**
+ * What to do about an error of a mirror that is known: whole commands, built from facts, that can be pasted into a shell
+ * as they are. They stand between backticks.
+ *
+ * Invariants:
+ *  - No command loses what the mirror acknowledged, and none is named that cannot work in the situation it is named for.
+ *  - Every path is quoted; names and size of the mirror stay; all consent that the command will need is in it. Consent is
+ *    given only for what belongs to this mirror already.
+ *  - A member is never filled where it lost bytes: it is put aside and copied again.
+ * Pure.
+ */
+import type { ErrorName } from './errors';
+import { shellPath, shellQuote } from './shell';
+
+export interface MirrorFacts {
+  log: string;
+  /** Bytes of the mirror. */
+  size: number;
+  /** The master first. */
+  images: readonly { name: string; path: string }[];
+}
+
+type ImagePaths = Readonly<Record<string, string>>;
+
+/** A command line of ours. */
+export function command(verb: string, log: string, images: ImagePaths = {}, ...flags: string[]): string {
+  const moved = Object.entries(images).map(([name, path]) => `--image ${shellQuote(`${name}=${path}`)}`);
+  return ['blockmirror', verb, shellPath(log), ...flags, ...moved].join(' ');
+}
+
+/** The mirror made anew over the image of that name, which is the truth then: everything is copied to all the others. */
+export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ?? 'master'): string {
+  const image = (option: string, { name, path }: { name: string; path: string }): string =>
+    `--${option} ${shellQuote(`${name}=${path}`)}`;
+  const first = mirror.images.find(({ name }) => name === master);
+  const slaves = mirror.images.filter(({ name }) => name !== master).map((slave) => image('slave', slave));
+  return [
+    `blockmirror create --log ${shellPath(mirror.log)}`,
+    ...(first === undefined ? [] : [image('master', first)]),
+    ...slaves,
+    `--size ${mirror.size} --keep-data --overwrite-signature`,
+  ].join(' ');
+}
+
+/** Out of the way, and kept: what is on it may be wanted. */
+function putAside(path: string): string {
+  return `mv -n -- ${shellQuote(path)} ${shellQuote(`${path}.damaged`)}`;
+}
+
+const quoted = (text: string): string => `\`${text}\``;
+
+/** What an error says about: the mirror, and which image of it (0 the master; below 0 the log, or none). */
+export interface Situation {
+  mirror: MirrorFacts;
+  image: number;
+}
+
+/** null: the table of errors says all there is to say. */
+export function remedyOf(name: ErrorName, { mirror, image }: Situation): string | null {
+  const one = mirror.images[image];
+  const anew = quoted(recreate(mirror));
+  const isMaster = image === 0;
+  switch (name) {
+    case 'SLAVE_FAILED':
+      return `Close the mirror where it is open, see that a sound device is there, and have everything copied to it: ${anew}`;
+    case 'NO_SLAVE':
+      return `Reading still works. Close the mirror, see that sound devices are there for the slaves, and have everything copied to them: ${anew}`;
+    case 'MASTER_FAILED':
+      return `Close the mirror. When the device answers again: ${quoted(command('recover', mirror.log))}; when it does not, ${quoted(command('status', mirror.log))} says which slave can take its place`;
+    case 'LOG_FAILED':
+      return `Close the mirror. When the device of the log works again: ${quoted(command('recover', mirror.log))}; when it does not, put another in its place and have everything copied: ${anew}`;
+    case 'NOT_RECOVERED':
+      return `Call mirror.recover(), open it with recovery: 'auto', or close it and run ${quoted(command('recover', mirror.log))}`;
+    case 'STALE_LOG':
+      return `Put the current log back; when there is none, have everything copied from the master: ${anew}`;
+    case 'CREATE_UNFINISHED':
+      return `Run the same create again, or, to keep what the master holds: ${anew.replace(' --overwrite-signature', '')}`;
+    case 'HOLE':
+      if (one === undefined) return null;
+      if (isMaster) return masterLost(mirror);
+      return `Bytes of it are lost. Put it aside, and have everything copied to a new one: ${quoted(`${putAside(one.path)} && ${recreate(mirror)}`)}`;
+    case 'TRUNCATED_IMAGE':
+      if (one === undefined) return null;
+      if (isMaster) return masterLost(mirror);
+      return isFile(one.path)
+        ? `Put the image back that was there; when there is none, put this one aside and have everything copied to a new one: ${quoted(`${putAside(one.path)} && ${recreate(mirror)}`)}`
+        : 'Attach the device that was there, or a larger one, and make the mirror anew over the same master';
+    case 'LABEL_DAMAGED':
+    case 'STALE_IMAGE':
+      if (one === undefined) return null;
+      return isMaster
+        ? masterLost(mirror)
+        : `Put the current image back; when there is none, have everything copied to it: ${anew}`;
+    case 'DIVERGED':
+      if (one === undefined) return null;
+      return isMaster ? null : `If the master is right, have everything copied from it: ${anew}`;
+    default:
+      return null;
+  }
+}
+
+function isFile(path: string): boolean {
+  return !path.startsWith('/dev/');
+}
+
+function masterLost(mirror: MirrorFacts): string {
+  return `Put the image back that was there. When it is lost, ${quoted(command('status', mirror.log))} says which slave can take its place`;
+}
+
+/** What to do about an error of which only a path and an errno are known; null: what the table says. */
+export function remedyOfPath(name: ErrorName, path: string | undefined, systemError: number): string | null {
+  const limit = LIMITS[systemError];
+  if (limit !== undefined && (name === 'NO_MEMORY' || name === 'OPEN_FAILED')) return limit;
+  if (path === undefined || path === '') return null;
+  switch (name) {
+    case 'OPEN_FAILED':
+      return `Check the path and its permissions; ${quoted(`blockmirror doctor ${shellPath(path)}`)} looks closer`;
+    case 'READ_ONLY_DEVICE':
+      return isFile(path)
+        ? `Make it and its file system writable, or name another; ${quoted(`findmnt -T ${shellPath(path)}`)} shows the file system`
+        : `Make it writable (${quoted(`blockdev --setrw ${shellPath(path)}`)}), or name another`;
+    case 'HOLE':
+      return `Write it in full: ${quoted(`fallocate -l "$(stat -c %s ${shellPath(path)})" ${shellPath(path)}`)}`;
+    case 'NOT_A_LOG':
+    case 'NO_LABEL':
+    case 'LOG_DAMAGED':
+    case 'LABEL_DAMAGED':
+      return `${quoted(`blockmirror inspect ${shellPath(path)}`)} says what it is, and where the rest of its mirror is`;
+    default:
+      return null;
+  }
+}
+
+/** Limits of the system by the errno of what runs into them. */
+const LIMITS: Readonly<Record<number, string>> = {
+  // ENOMEM
+  12: 'Free some memory, or raise the limit of locked memory (RLIMIT_MEMLOCK); `ulimit -l` shows it',
+  // EAGAIN
+  11: 'Raise the limit of processes and threads (RLIMIT_NPROC, or pids.max of the control group); `ulimit -u` shows it',
+  // ENFILE
+  23: 'Raise the limit of open files of the whole system (fs.file-max); `cat /proc/sys/fs/file-nr` shows it',
+  // EMFILE
+  24: 'Raise the limit of open files of this process (RLIMIT_NOFILE); `ulimit -n` shows it',
+};

@@ -1,0 +1,255 @@
+/**
+ * A remedy is a command that can be pasted: each is produced by the situation it is for, taken from between its
+ * backticks, and run by a shell. Then the mirror must be whole, and hold what it held. All paths hold blanks and quotes.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { Mirror, type Problem, inspect, verify } from '../../lib/index';
+import { BlockmirrorError } from '../../lib/errors';
+import { type MirrorFacts, recreate, remedyOf, remedyOfPath } from '../../lib/remedies';
+import { printable, shellPath, shellQuote } from '../../lib/shell';
+import { MAIN } from '../support/command_line';
+import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
+
+const mirrors = useMirrors();
+const CONTENT = pattern(64 * 1024, 7);
+
+/** Commands between backticks, in their order. */
+function commandsOf(text: string): string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].map((match) => match[1] as string);
+}
+
+/** As an operator's shell runs it: with `blockmirror` on the PATH. */
+function shell(command: string): { status: number | null; output: string } {
+  const tools = join(mirrors.folder(), 'tools');
+  mkdirSync(tools, { recursive: true });
+  const program = join(tools, 'blockmirror');
+  writeFileSync(program, `#!/bin/sh\nexec ${shellQuote(process.execPath)} ${shellQuote(MAIN)} "$@"\n`);
+  chmodSync(program, 0o755);
+  const env = { ...process.env, PATH: `${tools}:${process.env['PATH'] ?? ''}` };
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { env, encoding: 'utf8' });
+  return { status, output: stdout + stderr };
+}
+
+function runs(command: string): void {
+  const { status, output } = shell(command);
+  expect(`${status} ${status === 0 ? '' : output}`).toBe('0 ');
+}
+
+/** A mirror with something in it, in a folder whose name a shell would take apart. */
+async function madeMirror(slaveCount = 2): Promise<Paths> {
+  const folder = join(mirrors.folder(), `it's a "mirror" $HOME; *`);
+  mkdirSync(folder);
+  const slaves = Array.from({ length: slaveCount }, (_, index) => join(folder, `slave ${index + 1}.img`));
+  const paths = { log: join(folder, 'the log'), master: join(folder, 'the master.img'), slaves };
+  await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, verify: false });
+  const mirror = await Mirror.open(paths.log);
+  await mirror.write(CONTENT, { position: MIB });
+  await mirror.close();
+  return paths;
+}
+
+async function isWholeWithContent(log: string, slaveCount = 2): Promise<void> {
+  const { status, attachable } = await inspect(log);
+  expect(attachable).toBe(true);
+  expect(status.images.map(({ state }) => state)).toEqual(Array(slaveCount + 1).fill('synchronized'));
+  expect((await verify(log)).identical).toBe(true);
+  for (const { path } of status.images) expect(bytesOf(path, MIB, CONTENT.length).equals(CONTENT)).toBe(true);
+}
+
+async function problemOf(log: string, image: number): Promise<Problem> {
+  return (await inspect(log)).status.images[image]?.error as Problem;
+}
+
+describe('a slave that is lost is copied again', () => {
+  const first = ({ slaves }: Paths): string => slaves[0] as string;
+  const losses: [string, string, (paths: Paths) => unknown][] = [
+    [
+      'its label',
+      'LABEL_DAMAGED',
+      (paths) =>
+        [0, MIB / 2].forEach((copy) => overwrite(first(paths), MIRROR_SIZE + copy + 512, Buffer.alloc(512, 1))),
+    ],
+    ['its end', 'TRUNCATED_IMAGE', (paths) => truncateSync(first(paths), 4 * MIB)],
+    ['its allocation', 'HOLE', (paths) => spawnSync('fallocate', ['-p', '-o', '1MiB', '-l', '64KiB', first(paths)])],
+    ['its file', 'IMAGE_MISSING', (paths) => rmSync(first(paths))],
+  ];
+  test.each(losses)('%s: %s', async (_what, code, spoil) => {
+    const paths = await madeMirror();
+    spoil(paths);
+    const problem = await problemOf(paths.log, 1);
+    expect(problem.code).toBe(`ERR_BLOCKMIRROR_${code}`);
+    const [command, ...others] = commandsOf(problem.message);
+    expect(others).toEqual([]);
+    runs(command as string);
+    await isWholeWithContent(paths.log);
+  });
+
+  test('an older copy was put back: STALE_IMAGE', async () => {
+    const paths = await madeMirror();
+    const older = join(mirrors.folder(), 'older');
+    copyFileSync(first(paths), older);
+    const mirror = await Mirror.open(paths.log);
+    await mirror.write(CONTENT, { position: 3 * MIB });
+    await mirror.close();
+    copyFileSync(older, first(paths));
+    const error = await failure(Mirror.open(paths.log), 'STALE_IMAGE');
+    const [command, ...others] = commandsOf(error.remedy);
+    expect(others).toEqual([]);
+    runs(command as string);
+    await isWholeWithContent(paths.log);
+    expect(bytesOf(first(paths), 3 * MIB, CONTENT.length).equals(CONTENT)).toBe(true);
+  });
+});
+
+test('an older log was put back: STALE_LOG', async () => {
+  const paths = await madeMirror();
+  const older = readFileSync(paths.log);
+  const mirror = await Mirror.open(paths.log);
+  await mirror.write(CONTENT, { position: 3 * MIB });
+  await mirror.close();
+  writeFileSync(paths.log, older);
+  const error = await failure(Mirror.open(paths.log), 'STALE_LOG');
+  runs(commandsOf(error.remedy)[0] as string);
+  await isWholeWithContent(paths.log);
+  expect(bytesOf(paths.master, 3 * MIB, CONTENT.length).equals(CONTENT)).toBe(true);
+});
+
+test('images that were exchanged are named by what they are, and the command finds them', async () => {
+  const paths = await madeMirror();
+  const [one, two] = paths.slaves as [string, string];
+  const aside = `${one}.aside`;
+  renameSync(one, aside);
+  renameSync(two, one);
+  renameSync(aside, two);
+  const error = await failure(Mirror.open(paths.log), 'SWAPPED_IMAGES');
+  expect(error.message).toContain(`it is slave 'slave2' of mirror`);
+  const [command] = commandsOf(error.remedy);
+  runs(command as string);
+});
+
+test('an image named for a log says what it is, and where its log is', async () => {
+  const paths = await madeMirror();
+  for (const look of [inspect, (path: string) => Mirror.open(path)]) {
+    const error = await failure(look(paths.slaves[0] as string), 'NOT_A_LOG');
+    expect(error.message).toMatch(/it is slave 'slave1' of mirror [0-9a-f-]{36} \(in-sync, generation 1, opening 2/);
+    const [command] = commandsOf(error.remedy);
+    expect(command).toContain('status');
+    runs(command as string);
+  }
+});
+
+test('a create that was interrupted: its remedy makes the mirror, and keeps what the master holds', async () => {
+  const paths = await madeMirror();
+  const signal = AbortSignal.abort(new Error('stop'));
+  const abort = new AbortController();
+  await expect(
+    Mirror.create({
+      ...paths,
+      size: MIRROR_SIZE,
+      keepData: true,
+      overwriteSignature: true,
+      signal: abort.signal,
+      onProgress: ({ step }) => {
+        if (step === 'copy') abort.abort(signal.reason);
+      },
+    }),
+  ).rejects.toThrow('stop');
+  const error = await failure(Mirror.open(paths.log), 'CREATE_UNFINISHED');
+  runs(commandsOf(error.remedy)[0] as string);
+  await isWholeWithContent(paths.log);
+});
+
+test('a file with holes that is to become an image is written in full by its remedy', async () => {
+  const path = join(mirrors.folder(), "it's sparse.img");
+  writeFileSync(path, '');
+  truncateSync(path, 9 * MIB);
+  const log = join(mirrors.folder(), 'a log');
+  const create = (): Promise<unknown> =>
+    Mirror.create({ log, master: path, slaves: [join(mirrors.folder(), 'b.img')], size: MIRROR_SIZE, verify: false });
+  const error = await failure(create(), 'HOLE');
+  expect(commandsOf(error.remedy)).toHaveLength(1);
+  runs(commandsOf(error.remedy)[0] as string);
+  await create();
+});
+
+test('a master that is not there is never made anew by a remedy that keeps data', async () => {
+  const paths = await madeMirror();
+  const before = readFileSync(paths.slaves[0] as string);
+  const { status } = await inspect(paths.log);
+  rmSync(paths.master);
+  const anew = recreate({ log: paths.log, size: status.size, images: status.images });
+  expect(shell(anew).status).not.toBe(0);
+  expect(readFileSync(paths.slaves[0] as string).equals(before)).toBe(true);
+});
+
+test('a master that is lost: a slave in sync takes its place', async () => {
+  const paths = await madeMirror();
+  const mirror: MirrorFacts = { log: paths.log, size: MIRROR_SIZE, images: (await inspect(paths.log)).status.images };
+  rmSync(paths.master);
+  runs(recreate(mirror, 'slave1'));
+  await isWholeWithContent(paths.log);
+});
+
+test('every remedy of a mirror that is known is free of words that stand for something else', () => {
+  const mirror: MirrorFacts = {
+    log: '/l o g',
+    size: MIRROR_SIZE,
+    images: [
+      { name: 'master', path: '/m' },
+      { name: 'slave1', path: '/s' },
+    ],
+  };
+  const names = Object.keys(jest.requireActual<typeof import('../../lib/errors')>('../../lib/errors').ERRORS);
+  for (const name of names as Parameters<typeof remedyOf>[0][]) {
+    for (const image of [-2, -1, 0, 1]) {
+      const texts = [remedyOf(name, { mirror, image }) ?? '', remedyOfPath(name, '/p a', 0) ?? ''];
+      texts.push(new BlockmirrorError(name, { path: '/p a' }).remedy);
+      for (const command of texts.flatMap(commandsOf)) {
+        expect(command).not.toMatch(/\b(LOG|PATH|FILE|SIZE|NAME|DEVICE)\b|…/);
+      }
+    }
+  }
+});
+
+test('limits are told by name', () => {
+  const named = [11, 12, 23, 24].map((systemError) => new BlockmirrorError('NO_MEMORY', { systemError }).remedy);
+  expect(named.map((remedy) => /RLIMIT_\w+|fs\.file-max/.exec(remedy)?.[0])).toEqual([
+    'RLIMIT_NPROC',
+    'RLIMIT_MEMLOCK',
+    'fs.file-max',
+    'RLIMIT_NOFILE',
+  ]);
+});
+
+test('a word for a shell is one word, whatever it holds; and nothing in it reaches the terminal', () => {
+  const words = ['plain', 'a b', `it's`, '$HOME `id` "x" *', '\u001b[2Jgone', 'two\nlines', 'ümläut', '-rf', '%s\\n'];
+  for (const word of words) {
+    const quoted = shellQuote(word);
+    expect(printable(quoted)).toBe(quoted);
+    const { stdout } = spawnSync('sh', ['-c', `printf '%s' ${quoted}`], { encoding: 'utf8' });
+    expect(stdout).toBe(word);
+  }
+  expect(shellPath('-rf')).toBe('./-rf');
+  expect(printable('a\u001b]0;x\u0007\u009b1m\u202e')).toBe('a\\x1b]0;x\\x07\\x9b1m\\u202e');
+});
+
+test('what is on a disk cannot write on a terminal by way of a message', () => {
+  const error = new BlockmirrorError('IMAGE_MISSING', {
+    image: 's\u001b[2J',
+    path: '/dev/\u001b[31mx',
+    detail: '\u0007',
+  });
+  expect(printable(error.message)).toBe(error.message);
+  expect(error.message).toContain('\\x1b[31m');
+});
