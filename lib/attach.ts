@@ -9,8 +9,9 @@ import { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainImage, explainLog } from './explain';
 import { type FoundImage, findImages, mirrorFacts } from './find_images';
-import { describeOwner, explainBusy } from './holders';
+import { describeOwner, explainBusy, explainUnknown } from './holders';
 import { loadBinding } from './load';
+import { refuseLivingOwner } from './owner';
 import { remedyOf } from './remedies';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { findPlace, folderOfLog } from './system/places';
@@ -29,6 +30,8 @@ export interface AttachOptions {
   /** Of a mirror that is going to be used, not only repaired or looked at. */
   polling?: boolean;
   images: Readonly<Record<string, string>>;
+  /** The operator says that the owner in the log is dead. */
+  takeOver: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -62,6 +65,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   const superblock = await loadSuperblock(engine, logPath);
   const folder = await folderOfLog(logPath);
   if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, folder);
+  await refuseLivingOwner(superblock, logPath, options);
   const images = await findImages(superblock, folder, options.images).catch(async (error: unknown) => {
     if (!isBlockmirrorError(error)) throw error;
     throw await explainImage(error, superblock, mirrorFacts(logPath, superblock, [], folder));
@@ -71,6 +75,8 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   options.signal?.throwIfAborted();
   await refuseUnsafe(logPath, images);
   await openImagesExclusive(engine, images);
+  // Again: what was looked at before it was held may have changed until then.
+  await refuseUnsafe(logPath, await findAgain(images));
   const assessment = await engine.command('assess', {});
   for (const verdict of assessment.images) {
     if (verdict.code === 0) continue;
@@ -100,7 +106,7 @@ export async function openLogExclusive(engine: Engine, logPath: string): Promise
   try {
     return await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true });
   } catch (error) {
-    if (!isBlockmirrorError(error, 'BUSY')) throw error;
+    if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     const superblock = await readSuperblock(logPath).catch(() => null);
     const owner = superblock === null ? null : await describeOwner(superblock.owner);
     throw await explainBusy('log', logPath, owner, error.cause ?? error);
@@ -112,7 +118,7 @@ export async function openImagesExclusive(engine: Engine, images: readonly { pat
     const paths = images.map((image) => image.path);
     await engine.command('openImages', { paths, readOnly: false, exclusive: true });
   } catch (error) {
-    if (!isBlockmirrorError(error, 'BUSY')) throw error;
+    if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     throw await explainBusy(error.image ?? 'image', error.path ?? '', null, error.cause ?? error);
   }
 }
@@ -136,4 +142,12 @@ async function refuseUnsafe(logPath: string, images: readonly FoundImage[]): Pro
   for (const { name, place } of images) if (place !== null) places.push({ name, place });
   refuseOverlaps(places);
   refuseUsed(places, await readSurroundings());
+}
+
+async function findAgain(images: readonly FoundImage[]): Promise<FoundImage[]> {
+  const again: FoundImage[] = [];
+  for (const image of images) {
+    again.push({ ...image, place: image.path === '' ? null : await findPlace(image.path, image.name) });
+  }
+  return again;
 }

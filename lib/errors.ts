@@ -214,6 +214,10 @@ export const ERRORS = {
     summary: 'The device is used by the system',
     remedy: 'Take it out of use there first (swap, LVM, md or dm-crypt); there is no option to override this',
   },
+  USE_UNKNOWN: {
+    summary: 'Whether something else uses it cannot be found out',
+    remedy: 'Open it where it is (not in a container or another namespace), with /proc and /sys visible',
+  },
   SAME_DEVICE: {
     summary: 'The same device or file was named twice',
     remedy: 'Each image and the log need a device or file of their own',

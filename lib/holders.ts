@@ -1,19 +1,35 @@
-/** Who holds a log or an image: said in every BUSY error, and by inspect. Best effort; never throws. */
-import { readFile } from 'node:fs/promises';
-import { BlockmirrorError } from './errors';
+/**
+ * Who holds a log or an image: said in every BUSY error, and by inspect. Best effort; never throws.
+ *
+ * Invariant: a process is named only when it is certain to be the one: the lock table of this kernel says so, or it has
+ * the number, the pid namespace and the start that the owner record says, or the very device open.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
 import type { NativeSuperblock } from './binding';
+import { type BlockDevice, deviceNumber, overlap, readBlockDevice } from './system/block_devices';
 import { findPlace, type Place } from './system/places';
 import { parseLocks } from './system/locks';
-import { processName, processState, processesHolding, thisHost } from './system/processes';
-import { findUses } from './uses';
+import {
+  openDescriptors,
+  processName,
+  processState,
+  sameProcess,
+  thisHost,
+  visibleProcesses,
+} from './system/processes';
+import { findUses, readSurroundings } from './uses';
 import { shownOwner } from './status';
 import type { Holder, Owner } from './types';
 
-/** The process that holds the lock on the file or device node, as /proc/locks tells; null when nobody seems to. */
-export async function lockHolder(place: Place): Promise<number | null> {
+/**
+ * The process that holds a lock on the file or device node, as /proc/locks tells; null when nobody seems to.
+ * 0 or negative: a process that is not visible in our pid namespace.
+ */
+export async function lockHolder(place: Pick<Place, 'inode' | 'inodeDevice'>): Promise<number | null> {
   const locks = parseLocks(await readFile('/proc/locks', 'utf8').catch(() => ''));
   const held = locks.find(
-    (lock) => lock.kind === 'FLOCK' && lock.write && lock.inode === place.inode && lock.device === place.inodeDevice,
+    (lock) => lock.kind === 'FLOCK' && lock.inode === place.inode && lock.device === place.inodeDevice,
   );
   return held === undefined ? null : held.process;
 }
@@ -26,17 +42,22 @@ export async function findHolder(place: Place): Promise<Holder | null> {
   return { process: held, processName: await processName(held), state: await processState(held) };
 }
 
-/** The owner record, with the name of the process if it is one of this boot of this host. */
+/** The owner record, with the name of the process if it lives and can be seen here. */
 export async function describeOwner(owner: NativeSuperblock['owner']): Promise<Owner | null> {
   if (owner.process === 0) return null;
-  const host = await thisHost();
-  const here = owner.bootId === host.bootId;
-  return shownOwner(owner, here ? await processName(owner.process) : null);
+  const here = await thisHost();
+  if (owner.bootId !== here.bootId) return shownOwner(owner, null, 'other');
+  if (owner.pidNamespace === 0 || here.pidNamespace === 0) return shownOwner(owner, null, 'unknown');
+  if (owner.pidNamespace !== here.pidNamespace) return shownOwner(owner, null, 'other');
+  const lives = owner.processStarted !== 0 && (await sameProcess(owner.process, owner.processStarted)) === 'lives';
+  return shownOwner(owner, lives ? await processName(owner.process) : null, 'same');
 }
 
 export function ownerToText(owner: Owner): string {
   const name = owner.processName === null ? '' : ` (${owner.processName})`;
-  return `process ${owner.process}${name} on ${owner.host} since ${owner.startedAt}`;
+  // Whoever reads it may be about to kill it: here that number is another process.
+  const elsewhere = owner.pidNamespace === 'other' ? ' of another pid namespace' : '';
+  return `process ${owner.process}${name}${elsewhere} on ${owner.host} since ${owner.startedAt}`;
 }
 
 /** The BUSY error with the holder's name in it; MOUNTED or IN_USE where the system itself is the holder. */
@@ -52,22 +73,130 @@ export async function explainBusy(
     const detail = uses.map((use) => use.detail).join('; ');
     return new BlockmirrorError(mounted ? 'MOUNTED' : 'IN_USE', { image, path, detail, cause });
   }
-  if (owner !== null) {
-    return new BlockmirrorError('BUSY', { image, path, detail: `held by ${ownerToText(owner)}`, cause });
-  }
-  const processes = await holdersByDescriptor(path);
-  const detail = processes.length === 0 ? 'the holder is not known' : `held open by ${processes.join(', ')}`;
-  return new BlockmirrorError('BUSY', { image, path, detail, cause });
+  return new BlockmirrorError('BUSY', {
+    image,
+    path,
+    detail: await holderToText(path, owner).catch(() => NOT_KNOWN),
+    cause,
+  });
 }
 
-async function holdersByDescriptor(path: string): Promise<string[]> {
-  const place = await findPlace(path, path).catch(() => null);
-  if (place === null) return [];
-  const lock = await lockHolder(place);
-  const processes = lock !== null && lock > 0 ? [lock] : await processesHolding(place.realPath);
-  const named = processes.slice(0, 8).map(async (process) => {
-    const name = await processName(process);
-    return `process ${process}${name === null ? '' : ` (${name})`}`;
-  });
-  return Promise.all(named);
+const NOT_KNOWN = 'the holder is not known';
+
+async function holderToText(path: string, owner: Owner | null): Promise<string> {
+  const place = await findPlace(path, path);
+  if (place === null) return NOT_KNOWN;
+  const related = await relatedDevices(place);
+  let unseen = false;
+  for (const candidate of [place, ...(await nodesOf(related))]) {
+    const holder = await lockHolder(candidate);
+    if (holder === null) continue;
+    if (holder <= 0) {
+      unseen = true;
+      continue;
+    }
+    if (owner?.process === holder && owner.pidNamespace === 'same') return `held by ${ownerToText(owner)}`;
+    return `held by ${await processToText(holder)}`;
+  }
+  if (owner !== null) return `held by ${ownerToText(owner)}`;
+  if (unseen) return 'held by a process of another pid namespace';
+  const processes = await processesHolding(place, related);
+  if (processes.length === 0) return NOT_KNOWN;
+  return `held open by ${(await Promise.all(processes.slice(0, 8).map(processToText))).join(', ')}`;
+}
+
+async function processToText(process: number): Promise<string> {
+  const name = await processName(process);
+  return `process ${process}${name === null ? '' : ` (${name})`}`;
+}
+
+/** Other devices that stand for the same bytes. */
+async function relatedDevices(place: Place): Promise<BlockDevice[]> {
+  const { devices } = await readSurroundings();
+  return devices.filter((device) => device.number !== place.number && overlap(device.ground, place.ground));
+}
+
+async function nodesOf(devices: readonly BlockDevice[]): Promise<Place[]> {
+  const places = await Promise.all(devices.map((device) => findPlace(device.path, device.path).catch(() => null)));
+  return places.filter((place) => place !== null);
+}
+
+/** Processes that have the place, or another device of the same bytes, open, as far as we may look. */
+async function processesHolding(place: Place, related: readonly BlockDevice[]): Promise<number[]> {
+  const numbers = new Set([place.number, ...related.map((device) => device.number)]);
+  const isIt = async (path: string): Promise<boolean> => {
+    const status = await stat(path, { bigint: true }).catch(() => null);
+    if (status === null) return false;
+    if (status.isBlockDevice()) return numbers.has(deviceNumber(status.rdev));
+    return (
+      place.kind === 'file' && String(status.ino) === place.inode && deviceNumber(status.dev) === place.inodeDevice
+    );
+  };
+  const holders: number[] = [];
+  for (const process of await visibleProcesses()) {
+    for (const { path } of (await openDescriptors(process)) ?? []) {
+      if (!(await isIt(path))) continue;
+      holders.push(process);
+      break;
+    }
+  }
+  return holders;
+}
+
+// --- what cannot be found out ---------------------------------------------------------------------------------------------
+
+/** What the engine would answer with USE_UNKNOWN, told without holding the place. */
+export async function unknownUse(image: string, place: Place): Promise<BlockmirrorError | null> {
+  if (place.number === null) return null;
+  const error = (code: string): Promise<BlockmirrorError> => unknownError(image, place.path, code, undefined);
+  if ((await readBlockDevice(place.number)) === null) return error('ENOSYS');
+  const backing = await backingFile(place.number);
+  const gone = backing !== null && (await stat(backing).catch(() => null)) === null;
+  return gone && !backing.endsWith(' (deleted)') ? error('ENOENT') : null;
+}
+
+/** USE_UNKNOWN with the reason, and with what would let us find out; any other error as it is. */
+export async function explainUnknown(error: unknown): Promise<unknown> {
+  if (!isBlockmirrorError(error, 'USE_UNKNOWN')) return error;
+  const cause = error.cause as SystemError | undefined;
+  return unknownError(error.image, error.path ?? '', cause?.code ?? '', cause);
+}
+
+async function unknownError(
+  image: string | undefined,
+  path: string,
+  code: string,
+  cause: unknown,
+): Promise<BlockmirrorError> {
+  const why = await whyUnknown(path, code).catch(() => ({}));
+  return new BlockmirrorError('USE_UNKNOWN', { path, cause, ...(image === undefined ? {} : { image }), ...why });
+}
+
+async function whyUnknown(path: string, code: string): Promise<{ detail: string; remedy: string }> {
+  if (code === 'ENOSYS') {
+    return {
+      detail: '/sys does not say what it lies on, or which loop devices lie on it',
+      remedy: 'Make sysfs visible here (`mount -t sysfs sysfs /sys`), or open it where it is',
+    };
+  }
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    const place = await findPlace(path, path);
+    const backing = place === null || place.number === null ? null : await backingFile(place.number);
+    return {
+      detail: `the file below it${backing === null ? '' : ` (${backing})`} is not there under that path here, so that it cannot be locked`,
+      remedy: 'Make that file visible here under the same path (a bind mount of its folder), or open it where it is',
+    };
+  }
+  return {
+    detail: 'there is a loop device that may lie on it, and it cannot be opened to ask it',
+    remedy: 'Run it as root, or where the nodes of the loop devices (/dev/loop*) are visible',
+  };
+}
+
+async function backingFile(number: string): Promise<string | null> {
+  for (const folder of [`/sys/dev/block/${number}`, `/sys/dev/block/${number}/..`]) {
+    const text = await readFile(`${folder}/loop/backing_file`, 'utf8').catch(() => null);
+    if (text !== null) return text.trimEnd();
+  }
+  return null;
 }

@@ -13,9 +13,10 @@ import type { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainImage } from './explain';
 import { findImage, mirrorFacts, refuseUnknownNames } from './find_images';
-import { describeOwner, findHolder } from './holders';
+import { describeOwner, explainUnknown, findHolder } from './holders';
 import { identify, identifyPlace, identityToText } from './identify';
 import { type SeenDevice, findObstacles } from './obstacles';
+import { refuseLivingOwner } from './owner';
 import { checkInspect, checkPath } from './options';
 import { type MirrorFacts, remedyOf } from './remedies';
 import { buildStatus, shownRecovery, shownVerify } from './status';
@@ -44,9 +45,11 @@ export async function inspect(log: string, options: InspectOptions = {}): Promis
 
 /** The look itself; recover's dry run builds on it. */
 export async function look(log: string, overrides: Readonly<Record<string, string>>): Promise<Look> {
-  const { engine, held, holder, facts } = await openForLook(log);
+  const { engine, held: locked, holder, facts, problem } = await openForLook(log);
   try {
     const superblock = await loadSuperblock(engine, log);
+    const living = locked ? null : await livingOwner(superblock, log, overrides);
+    const held = locked || living?.code === 'ERR_BLOCKMIRROR_BUSY';
     refuseUnknownNames(superblock, overrides);
     const folder = await folderOfLog(log);
     const images = await seeImages(engine.binding, superblock, folder, overrides);
@@ -61,7 +64,7 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     };
     const assessment = await assess(engine, images);
     await judge(engine, superblock, assessment, images, mirror);
-    const logDevice = { name: 'log', path: log, facts, problem: null, error: null };
+    const logDevice = { name: 'log', path: log, facts, problem: problem ?? living, error: null };
     const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, held);
     const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
     return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror };
@@ -70,13 +73,32 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
   }
 }
 
+/** Why open() would refuse it for the sake of the owner that the log names, although nobody holds its lock here. */
+function livingOwner(
+  superblock: NativeSuperblock,
+  log: string,
+  images: Readonly<Record<string, string>>,
+): Promise<Problem | null> {
+  return refuseLivingOwner(superblock, log, { images, takeOver: false }).then(
+    () => null,
+    (error: unknown) => {
+      if (isBlockmirrorError(error)) return error.toJSON();
+      throw error;
+    },
+  );
+}
+
 /**
  * The lock table tells at once who holds the log; trying to hold it would wait for a while first. Where that table
  * cannot be read (another namespace), trying is what is left.
  */
-async function openForLook(
-  log: string,
-): Promise<{ engine: Engine; held: boolean; holder: Holder | null; facts: NativeDeviceFacts }> {
+async function openForLook(log: string): Promise<{
+  engine: Engine;
+  held: boolean;
+  holder: Holder | null;
+  problem: Problem | null;
+  facts: NativeDeviceFacts;
+}> {
   const place = await findPlace(log, 'log');
   if (place === null) {
     throw new BlockmirrorError('OPEN_FAILED', {
@@ -88,16 +110,21 @@ async function openForLook(
   }
   const holder = await findHolder(place);
   let held = holder !== null;
+  let exclusive = !held;
+  let problem: Problem | null = null;
   for (;;) {
     const engine = newEngine('threads');
     engine.names = { log, images: [] };
     try {
-      const options = { path: log, readOnly: true, exclusive: !held, requireAllocated: false };
-      return { engine, held, holder, facts: await engine.command('openLog', options) };
+      const options = { path: log, readOnly: true, exclusive, requireAllocated: false };
+      return { engine, held, holder, problem, facts: await engine.command('openLog', options) };
     } catch (error) {
       await letGo(engine);
-      if (held || !isBlockmirrorError(error, 'BUSY')) throw error;
-      held = true;
+      const elsewhere = isBlockmirrorError(error, 'BUSY');
+      if (!exclusive || !(elsewhere || isBlockmirrorError(error, 'USE_UNKNOWN'))) throw error;
+      held = elsewhere;
+      exclusive = false;
+      if (!elsewhere) problem = ((await explainUnknown(error)) as BlockmirrorError).toJSON();
     }
   }
 }

@@ -131,7 +131,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       const host = await thisHost();
       const paths = attached.images.map((image) => image.store);
       const superblock = await attached.engine.command('activate', { recoveryBudget, ...host, paths });
-      const owner = shownOwner(superblock.owner, await processName(superblock.owner.process));
+      const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');
       return new Mirror({ ...attached, superblock }, owner);
     } catch (error) {
       await letGo(attached.engine);

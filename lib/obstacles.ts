@@ -6,7 +6,7 @@
 import { access, constants } from 'node:fs/promises';
 import type { NativeBinding, NativeDeviceFacts } from './binding';
 import { BlockmirrorError, type StatusNames, errorOfStatus, isBlockmirrorError } from './errors';
-import { explainBusy, lockHolder } from './holders';
+import { explainBusy, lockHolder, unknownUse } from './holders';
 import { findPlace } from './system/places';
 import type { Problem } from './types';
 import { type NamedPlace, type Surroundings, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
@@ -75,6 +75,8 @@ async function obstacleOf(
     const context = { image, path, systemError: writable ?? EROFS };
     return new BlockmirrorError(denied ? 'OPEN_FAILED' : 'READ_ONLY_DEVICE', context).toJSON();
   }
+  const unknown = await unknownUse(image, named.place);
+  if (unknown !== null) return unknown.toJSON();
   if (held || (await lockHolder(named.place)) === null || image === 'log') return null;
   return (await explainBusy(image, path, null, undefined)).toJSON();
 }

@@ -38,8 +38,8 @@ async function dryRun(log: string, overrides: Readonly<Record<string, string>>):
 /** Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(). */
 export async function verify(log: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkPath(log, 'log');
-  const { device, images, onProgress, signal } = checkVerify(options);
-  const mirror = await Mirror.open(log, { device, images, recovery: 'manual', ...given({ signal }) });
+  const { device, images, takeOver, onProgress, signal } = checkVerify(options);
+  const mirror = await Mirror.open(log, { device, images, takeOver, recovery: 'manual', ...given({ signal }) });
   try {
     return await mirror.verify(given({ onProgress, signal }));
   } finally {

@@ -47,18 +47,22 @@ export interface CheckedCreate extends CheckedLongWork {
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
+  takeOver: boolean;
   polling: boolean;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
 }
 
 export interface CheckedRecover extends CheckedLongWork, CheckedImages {
+  takeOver: boolean;
   dryRun: boolean;
   compare: boolean;
   verify: boolean;
 }
 
-export interface CheckedVerify extends CheckedLongWork, CheckedImages {}
+export interface CheckedVerify extends CheckedLongWork, CheckedImages {
+  takeOver: boolean;
+}
 
 const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 
@@ -101,7 +105,14 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
 }
 
 export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
-  const reader = new OptionReader(options, ['recovery', 'images', 'recoveryBudget', 'polling', ...LONG_WORK]);
+  const reader = new OptionReader(options, [
+    'recovery',
+    'images',
+    'takeOver',
+    'recoveryBudget',
+    'polling',
+    ...LONG_WORK,
+  ]);
   const budget = options.recoveryBudget === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
   if (budget < limits.minimumRecoveryBudget) {
     throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${limits.minimumRecoveryBudget} bytes`);
@@ -109,6 +120,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
     recoveryBudget: budget,
+    takeOver: reader.flag('takeOver', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
     ...reader.images(),
     ...reader.longWork(),
@@ -120,19 +132,20 @@ export function checkInspect(options: InspectOptions): CheckedImages {
 }
 
 export function checkRecover(options: RecoverOptions): CheckedRecover {
-  const reader = new OptionReader(options, ['dryRun', 'compare', 'verify', 'images', ...LONG_WORK]);
+  const reader = new OptionReader(options, ['dryRun', 'compare', 'verify', 'images', 'takeOver', ...LONG_WORK]);
   return {
     dryRun: reader.flag('dryRun', false),
     compare: reader.flag('compare', true),
     verify: reader.flag('verify', true),
+    takeOver: reader.flag('takeOver', false),
     ...reader.images(),
     ...reader.longWork(),
   };
 }
 
 export function checkVerify(options: VerifyOptions): CheckedVerify {
-  const reader = new OptionReader(options, ['images', ...LONG_WORK]);
-  return { ...reader.images(), ...reader.longWork() };
+  const reader = new OptionReader(options, ['images', 'takeOver', ...LONG_WORK]);
+  return { takeOver: reader.flag('takeOver', false), ...reader.images(), ...reader.longWork() };
 }
 
 export function checkPath(path: unknown, name: string): string {

@@ -195,12 +195,13 @@ export function shownVerify(summary: NativeVerifySummary | null): VerifySummary 
   return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };
 }
 
-export function shownOwner(owner: NativeOwner, processName: string | null): Owner {
+export function shownOwner(owner: NativeOwner, processName: string | null, pidNamespace: Owner['pidNamespace']): Owner {
   return {
     host: owner.host,
     bootId: owner.bootId,
     process: owner.process,
     processName,
+    pidNamespace,
     startedAt: new Date(owner.startedAtMs).toISOString(),
   };
 }

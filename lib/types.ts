@@ -103,6 +103,11 @@ export interface OpenOptions extends DeviceOption {
   recovery?: 'auto' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
   images?: Readonly<Record<string, string>>;
+  /**
+   * The log was not closed, and the process that it names is dead for good, although that cannot be seen from here: it
+   * ran on another host. Never overrides a process that is seen to have the log open.
+   */
+  takeOver?: boolean;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
   /**
@@ -129,12 +134,16 @@ export interface RecoverOptions extends DeviceOption {
   compare?: boolean;
   /** Read the copy back and compare; default true. */
   verify?: boolean;
+  /** As in OpenOptions. */
+  takeOver?: boolean;
   images?: Readonly<Record<string, string>>;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
 }
 
 export interface VerifyOptions extends DeviceOption {
+  /** As in OpenOptions. */
+  takeOver?: boolean;
   images?: Readonly<Record<string, string>>;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
@@ -277,8 +286,10 @@ export interface Owner {
   host: string;
   bootId: string;
   process: number;
-  /** Name of that process, when it runs on this host now. */
+  /** Name of that process, when it is certain that it runs on this host now. */
   processName: string | null;
+  /** Whether `process` is a number of the reader's own pid namespace; elsewhere it names another process here, or none. */
+  pidNamespace: 'same' | 'other' | 'unknown';
   startedAt: string;
 }
 

@@ -5,7 +5,7 @@
  *  - I9: a mounted device, swap, and a device with holders are refused; there is no option to override that.
  *  - An error names what was found and where.
  */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, readlink, stat } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
 import {
   type BlockDevice,
@@ -17,6 +17,7 @@ import {
 } from './system/block_devices';
 import { parseMountInfo } from './system/mounts';
 import { type Place, findPlace } from './system/places';
+import { processName, visibleProcesses } from './system/processes';
 import { parseSwaps } from './system/swaps';
 import type { DeviceUse } from './types';
 
@@ -81,9 +82,41 @@ export function usesOf(place: Place, surroundings: Surroundings): DeviceUse[] {
   return uses;
 }
 
+/** Limit of what is told of one device. */
+const USES_LIMIT = 16;
+
 export async function findUses(path: string): Promise<DeviceUse[]> {
   const place = await findPlace(path, path);
-  return place === null ? [] : usesOf(place, await readSurroundings());
+  if (place === null) return [];
+  const surroundings = await readSurroundings();
+  const uses = usesOf(place, surroundings);
+  // A new namespace begins as a copy of another: what is mounted here is in most of them.
+  return uses.length > 0 ? uses : foreignMounts(place, surroundings.devices);
+}
+
+/**
+ * Where other mount namespaces, as far as they can be seen from here, have it mounted: for whoever has to unmount it.
+ * That it is mounted anywhere the kernel says by itself, to whoever opens the device exclusively.
+ */
+async function foreignMounts(place: Place, devices: readonly BlockDevice[]): Promise<DeviceUse[]> {
+  const related = devices.filter((device) => overlap(device.ground, place.ground));
+  const uses: DeviceUse[] = [];
+  const seen = new Set<string | null>([await readlink('/proc/self/ns/mnt').catch(() => null)]);
+  for (const process of related.length === 0 ? [] : await visibleProcesses()) {
+    const namespace = await readlink(`/proc/${process}/ns/mnt`).catch(() => null);
+    if (namespace === null || seen.has(namespace)) continue;
+    seen.add(namespace);
+    for (const mount of parseMountInfo(await readFile(`/proc/${process}/mountinfo`, 'utf8').catch(() => ''))) {
+      const device = related.find((candidate) => candidate.number === mount.device);
+      if (device === undefined) continue;
+      const name = await processName(process);
+      const where = `in the mount namespace of process ${process}${name === null ? '' : ` (${name})`}`;
+      const what = device.number === place.number ? 'it' : device.path;
+      uses.push({ kind: 'mounted', detail: `${what} is mounted on ${mount.mountPoint} ${where}` });
+      if (uses.length >= USES_LIMIT) return uses;
+    }
+  }
+  return uses;
 }
 
 /** @throws MOUNTED, IN_USE */

@@ -22,11 +22,15 @@
     "device_sources": [
       "native/devices/allocation.cc",
       "native/devices/block_queue.cc",
+      "native/devices/exclusion.cc",
+      "native/devices/footprint.cc",
       "native/devices/io_uring/io_uring_reactor.cc",
       "native/devices/io_uring/ring.cc",
       "native/devices/loop_reactor.cc",
       "native/devices/open_file.cc",
+      "native/devices/overlay.cc",
       "native/devices/reactor.cc",
+      "native/devices/sysfs.cc",
       "native/devices/threads/threads_reactor.cc",
       "native/devices/threads/worker_pool.cc",
       "native/devices/transfer.cc"

@@ -115,6 +115,7 @@ function addRecover(program: Command, perform: Perform): void {
     .option('--no-verify', 'do not read the copy back')
     .addOption(deviceOption())
     .addOption(imageOption())
+    .addOption(takeOverOption())
     .addOption(jsonOption())
     .addHelpText('after', RECOVER_HELP + EXIT_CODES_HELP)
     .action(perform(recoverCommand));
@@ -126,6 +127,7 @@ function addVerify(program: Command, perform: Perform): void {
     .description('Compare every byte of the slaves with the master; changes no data')
     .addOption(deviceOption())
     .addOption(imageOption())
+    .addOption(takeOverOption())
     .addOption(jsonOption())
     .addHelpText('after', VERIFY_HELP + EXIT_CODES_HELP)
     .action(perform(verifyCommand));
@@ -175,6 +177,13 @@ function imageOption(): Option {
     '--image <name=path>',
     'where this image is now, instead of where the log says; repeat it for more',
   ).argParser(collectImage);
+}
+
+function takeOverOption(): Option {
+  return new Option(
+    '--take-over',
+    'the process that the log names as its owner is dead for good, which cannot be seen from here: it ran on another host',
+  );
 }
 
 function deviceOption(): Option {

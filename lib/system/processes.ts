@@ -1,4 +1,5 @@
 /** Processes and hosts: who we are, and who somebody in an owner record is. Best effort; never throws. */
+import { constants } from 'node:fs';
 import { readFile, readdir, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
@@ -11,7 +12,7 @@ export interface Host {
   pidNamespace: number;
 }
 
-const NO_BOOT_ID = '00000000-0000-0000-0000-000000000000';
+export const NO_BOOT_ID = '00000000-0000-0000-0000-000000000000';
 /** Limit of the search for an open descriptor: processes looked at. */
 const PROCESS_LIMIT = 20_000;
 
@@ -59,18 +60,82 @@ export function isStopped(stat: string): boolean {
   return state === 'T' || state === 't';
 }
 
-/** Processes that hold the file or device at `realPath` open, as far as we may look. */
-export async function processesHolding(realPath: string): Promise<number[]> {
+/** The numbers of the processes that /proc shows, bounded. */
+export async function visibleProcesses(): Promise<number[]> {
   const entries = await readdir('/proc').catch(() => [] as string[]);
-  const holders: number[] = [];
-  for (const entry of entries.filter((name) => /^\d+$/.test(name)).slice(0, PROCESS_LIMIT)) {
-    const descriptors = await readdir(`/proc/${entry}/fd`).catch(() => [] as string[]);
-    for (const descriptor of descriptors) {
-      if ((await readlink(`/proc/${entry}/fd/${descriptor}`).catch(() => null)) === realPath) {
-        holders.push(Number(entry));
-        break;
-      }
-    }
+  return entries
+    .filter((name) => /^\d+$/.test(name))
+    .slice(0, PROCESS_LIMIT)
+    .map(Number);
+}
+
+/**
+ * Whether the process of our pid namespace that has that number is the one that began then.
+ * `hidden`: a process of that number lives, and when it began cannot be read.
+ * @param started in ticks since boot, 0: not known
+ */
+export async function sameProcess(process: number, started: number): Promise<'lives' | 'ended' | 'hidden'> {
+  if (!exists(process)) return 'ended';
+  if (started === 0) return 'lives';
+  const now = parseProcessStarted(await readFile(`/proc/${process}/stat`, 'utf8').catch(() => ''));
+  if (now === 0) return exists(process) ? 'hidden' : 'ended';
+  return now === started ? 'lives' : 'ended';
+}
+
+/** Also where /proc hides the processes of others (hidepid). */
+function exists(number: number): boolean {
+  try {
+    process.kill(number, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
-  return holders;
+}
+
+/** Our number of a process of another pid namespace, by its number there; null when it is not visible from here. */
+export async function findOwnProcess(there: { process: number; pidNamespace: number }): Promise<number | null> {
+  const wanted = `pid:[${there.pidNamespace}]`;
+  for (const process of await visibleProcesses()) {
+    if ((await readlink(`/proc/${process}/ns/pid`).catch(() => null)) !== wanted) continue;
+    const status = await readFile(`/proc/${process}/status`, 'utf8').catch(() => '');
+    if (innermostProcess(status) === there.process) return process;
+  }
+  return null;
+}
+
+/** The number of a process in its own pid namespace, from /proc/PID/status; 0: not told. Pure. */
+export function innermostProcess(status: string): number {
+  return Number(/^NSpid:.*?(\d+)\s*$/m.exec(status)?.[1] ?? 0);
+}
+
+export interface OpenDescriptor {
+  /** A path below /proc by which just this open file is reached, whatever its name leads to. */
+  path: string;
+  /** Its name in the mount namespace of that process. */
+  name: string;
+  direct: boolean;
+  writable: boolean;
+}
+
+const O_ACCMODE = 0o3;
+
+/** The files and devices that a process has open; null when we may not look. */
+export async function openDescriptors(process: number): Promise<OpenDescriptor[] | null> {
+  const numbers = await readdir(`/proc/${process}/fd`).catch(() => null);
+  if (numbers === null) return null;
+  const found: OpenDescriptor[] = [];
+  for (const number of numbers) {
+    const path = `/proc/${process}/fd/${number}`;
+    const name = await readlink(path).catch(() => '');
+    if (!name.startsWith('/')) continue;
+    const information = await readFile(`/proc/${process}/fdinfo/${number}`, 'utf8').catch(() => '');
+    const flags = parseInt(/^flags:\s*([0-7]+)$/m.exec(information)?.[1] ?? '0', 8);
+    found.push({
+      path,
+      name,
+      direct: (flags & constants.O_DIRECT) !== 0,
+      writable: (flags & O_ACCMODE) !== constants.O_RDONLY,
+    });
+  }
+  return found;
 }

@@ -47,7 +47,8 @@ namespace blockmirror {
   X(ABORTED)           /* cancelled before it reached any image */                                    \
   X(INTERNAL)          /* an assertion about our own state failed; nothing more is written */         \
   X(SAME_DEVICE)       /* the same file or device was named twice, as log or image */                 \
-  X(BLOCK_TOO_LARGE)   /* a device's blocks are larger than the format holds; position: how large */
+  X(BLOCK_TOO_LARGE)   /* a device's blocks are larger than the format holds; position: how large */  \
+  X(USE_UNKNOWN)       /* whether something else uses it cannot be found out here (I9); the errno says why */
 
 enum class Code : std::uint16_t {
   ok = 0,

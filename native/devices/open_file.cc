@@ -6,7 +6,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,38 +15,15 @@
 
 #include "allocation.h"
 #include "block_queue.h"
+#include "busy_retry.h"
 
 namespace blockmirror {
 
 namespace {
 
 constexpr std::uint32_t kDefaultBlockSize = 4096;  // bytes, where nobody knows better
-constexpr unsigned kBusyPauseMs = 5;
 
 Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
-
-std::uint64_t monotonic_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
-}
-
-void pause_ms(unsigned milliseconds) {
-  const timespec pause{.tv_sec = milliseconds / 1000, .tv_nsec = static_cast<long>(milliseconds % 1000) * 1000000};
-  ::nanosleep(&pause, nullptr);
-}
-
-// Repeats `attempt`, which answers 0 or an errno, while somebody else holds the device, up to the deadline.
-template <typename Attempt>
-int retry_while_busy(std::uint64_t deadline_ms, Attempt attempt) {
-  for (;;) {
-    const int error = attempt();
-    if (error == EINTR) continue;
-    if (error != EBUSY && error != EWOULDBLOCK) return error;
-    if (monotonic_ms() >= deadline_ms) return error;
-    pause_ms(kBusyPauseMs);
-  }
-}
 
 // Before open(2): opening a FIFO blocks, opening a tape rewinds it.
 int check_type(mode_t mode) {
@@ -158,6 +134,7 @@ OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
   std::swap(device_, other.device_);
   std::swap(inode_, other.inode_);
   std::swap(locked_, other.locked_);
+  std::swap(exclusion_, other.exclusion_);
   return *this;
 }
 
@@ -189,6 +166,8 @@ Status OpenFile::open(const std::string& path, const OpenFileOptions& options, O
     if (error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
     if (error != 0) return open_failed(error);
     opened.locked_ = true;
+    Status status = Exclusion::take(opened.descriptor_, path, deadline_ms, opened.exclusion_);
+    if (!status.ok()) return status;
   }
   opened.path_ = path;
   if (Status status = opened.describe(before.st_mode, options); !status.ok()) return status;

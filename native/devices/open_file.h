@@ -1,8 +1,9 @@
 // Opening the file or block device behind a Device: O_DIRECT, O_CLOEXEC, exclusive, and what it is.
 //
 // Invariants: I9, one opener. An exclusive OpenFile holds O_EXCL on a block device and an flock (LOCK_EX) on either
-// kind, and nobody else's OpenFile succeeds before it closes. A kill leaves both behind for a moment while io_uring
-// lets go of its descriptors, so EBUSY and EWOULDBLOCK are retried, bounded, before BUSY is answered.
+// kind, and what keeps others from its bytes by another path (exclusion.h); nobody else's OpenFile succeeds before it
+// closes. A kill leaves locks behind for a moment while io_uring lets go of its descriptors, so EBUSY and EWOULDBLOCK
+// are retried, bounded, before BUSY is answered.
 #pragma once
 
 #include <sys/types.h>
@@ -13,6 +14,7 @@
 
 #include "../core/device.h"
 #include "../core/status.h"
+#include "exclusion.h"
 
 namespace blockmirror {
 
@@ -34,7 +36,7 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
   ~OpenFile();
 
-  // OPEN_FAILED, BUSY, NO_DIRECT_IO, READ_ONLY_DEVICE, HOLE, each with its errno.
+  // OPEN_FAILED, BUSY, USE_UNKNOWN, NO_DIRECT_IO, READ_ONLY_DEVICE, HOLE, each with its errno.
   static Status open(const std::string& path, const OpenFileOptions& options, OpenFile& into);
 
   int descriptor() const { return descriptor_; }
@@ -53,6 +55,7 @@ class OpenFile {
   dev_t device_ = 0;
   ino_t inode_ = 0;
   bool locked_ = false;
+  Exclusion exclusion_;
 };
 
 }  // namespace blockmirror

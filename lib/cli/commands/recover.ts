@@ -3,9 +3,9 @@ import { recover, recoveryReportToText, type RecoveryReport } from '../../index'
 import { EXIT, type ExitCode } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
-import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths } from './shared';
+import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
 
-interface RecoverArguments extends DeviceChoice, ImagePaths {
+interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver {
   dryRun?: boolean;
   compare: boolean;
   verify: boolean;
@@ -21,13 +21,17 @@ export async function recoverCommand(output: Output, log: string, options: Recov
       dryRun,
       compare: options.compare,
       verify: options.verify,
+      takeOver: options.takeOver === true,
       device: options.device,
       ...imagesOf(options),
       onProgress: output.progress.listener,
       signal,
     }),
   );
-  const next = dryRun && !report.clean ? `\n\nNext: ${commandLine('recover', log, options)}` : '';
+  const next =
+    dryRun && !report.clean
+      ? `\n\nNext: ${commandLine('recover', log, options, ...(options.takeOver === true ? ['--take-over'] : []))}`
+      : '';
   return { exitCode: exitCodeOf(report), document: report, text: recoveryReportToText(report) + next };
 }
 

@@ -11,6 +11,9 @@ export interface DeviceChoice {
 export interface ImagePaths {
   image?: Record<string, string>;
 }
+export interface TakeOver {
+  takeOver?: boolean;
+}
 
 export function imagesOf(options: ImagePaths): { images?: Record<string, string> } {
   return options.image === undefined ? {} : { images: options.image };
@@ -52,7 +55,9 @@ export function imageTable(images: readonly ImageStatus[], output: Output): stri
 export function ownerInWords(owner: Owner): string {
   const process =
     owner.processName === null ? `process ${owner.process}` : `${owner.processName} (process ${owner.process})`;
-  return `${process} on ${owner.host}, since ${owner.startedAt}`;
+  // Whoever reads it may be about to kill it: here that number is another process.
+  const elsewhere = owner.pidNamespace === 'other' ? ' of another pid namespace' : '';
+  return `${process}${elsewhere} on ${owner.host}, since ${owner.startedAt}`;
 }
 
 /** A command line of ours that can be pasted as it is. */

@@ -3,13 +3,21 @@ import { verify, verifyReportToText } from '../../index';
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
-import { imagesOf, type DeviceChoice, type ImagePaths } from './shared';
+import { imagesOf, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
 
 const STOPPED = 'Nothing was changed; what was compared so far is not kept.';
 
-export async function verifyCommand(output: Output, log: string, options: DeviceChoice & ImagePaths): Promise<Outcome> {
+type VerifyArguments = DeviceChoice & ImagePaths & TakeOver;
+
+export async function verifyCommand(output: Output, log: string, options: VerifyArguments): Promise<Outcome> {
   const report = await interruptible(STOPPED, output, (signal) =>
-    verify(log, { device: options.device, ...imagesOf(options), onProgress: output.progress.listener, signal }),
+    verify(log, {
+      takeOver: options.takeOver === true,
+      device: options.device,
+      ...imagesOf(options),
+      onProgress: output.progress.listener,
+      signal,
+    }),
   );
   return {
     exitCode: report.identical ? EXIT.done : EXIT.attention,

@@ -72,6 +72,8 @@ struct LoopOptions {
   unsigned block_size = 512;
   bool direct_io = true;
   bool partitions = false;
+  std::uint64_t offset = 0;  // bytes
+  std::uint64_t length = 0;  // bytes, 0: to the end
 };
 
 // A loop device over a file. It detaches itself when the last descriptor of it is closed, a killed test's too.
@@ -88,6 +90,8 @@ class LoopDevice {
     config.fd = static_cast<__u32>(file);
     config.block_size = options.block_size;
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    config.info.lo_offset = options.offset;
+    config.info.lo_sizelimit = options.length;
     if (options.direct_io) config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
     if (options.read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
     if (options.partitions) config.info.lo_flags |= LO_FLAGS_PARTSCAN;
