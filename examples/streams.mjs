@@ -19,8 +19,8 @@ async function digest(stream) {
 
 const mirror = await Mirror.open(log);
 try {
-  // datasync: 'finish' then means durable on all images, not only acknowledged.
-  await pipeline(createReadStream(file), mirror.createWriteStream({ start, datasync: true }));
+  // flush: 'finish' then means durable on all images, not only acknowledged.
+  await pipeline(createReadStream(file), mirror.createWriteStream({ start, flush: true }));
   const inside = await digest(mirror.createReadStream({ start, end: start + size - 1 }));
   const outside = await digest(createReadStream(file));
   console.log(`${size} bytes in and out: ${inside === outside ? 'equal' : 'DIFFERENT'}`);

@@ -42,34 +42,48 @@ export function toNumber(value: unknown, name: string): number {
 
 export function checkSlice(byteLength: number, offset: number, length: number): void {
   if (!Number.isSafeInteger(offset) || offset < 0 || offset > byteLength) {
-    throw outOfRange('offset', `a whole number from 0 to ${byteLength}, the length of the buffer`, offset);
+    throw wholeNumberOutOfRange('offset', `from 0 to ${byteLength}, the length of the buffer`, offset);
   }
   if (!Number.isSafeInteger(length) || length < 0 || length > byteLength - offset) {
-    throw outOfRange('length', `a whole number from 0 to ${byteLength - offset}, what the buffer holds`, length);
+    throw wholeNumberOutOfRange('length', `from 0 to ${byteLength - offset}, what the buffer holds`, length);
   }
 }
 
-/** Node's own error for a number of the right type that cannot be. */
-function outOfRange(name: string, expected: string, actual: number): RangeError {
+/**
+ * Node's own error for a number of the right type that cannot be: negative, broken, or more than the buffer holds. What
+ * reaches past the end of the mirror is OUT_OF_RANGE, in every call.
+ */
+export function wholeNumberOutOfRange(name: string, range: string, actual: number): RangeError {
+  const expected = `a whole number ${range}`;
   const error = new RangeError(`The value of "${name}" is out of range. It must be ${expected}. Received ${actual}`);
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
 }
 
+type Verb = 'write' | 'writev' | 'read' | 'discard';
+
 /** The length first: `write(Buffer.from('hello'))` shall hear of blocks, not of its missing position. */
-export function checkLength(length: number, geometry: Geometry, verb: 'write' | 'read' | 'discard'): void {
+export function checkLength(length: number, geometry: Geometry, verb: Verb): void {
   if (length % geometry.blockSize !== 0) throw misaligned('length', length, geometry, verb);
 }
 
-export function checkPosition(
-  position: number,
-  length: number,
-  geometry: Geometry,
-  verb: 'write' | 'read' | 'discard',
-): void {
-  if (!Number.isSafeInteger(position) || position < 0) {
-    throw outOfRange('position', `a whole number from 0 to ${geometry.size}, the size of the mirror`, position);
-  }
+export function checkPosition(position: number, length: number, geometry: Geometry, verb: Verb): void {
+  checkAnyPosition(position, geometry);
   if (position % geometry.blockSize !== 0) throw misaligned('position', position, geometry, verb);
+  checkEnd(position, length, geometry);
+}
+
+/** For a write that may begin and end inside of a block. */
+export function checkUnaligned(position: number, length: number, geometry: Geometry): void {
+  checkAnyPosition(position, geometry);
+  checkEnd(position, length, geometry);
+}
+
+function checkAnyPosition(position: number, geometry: Geometry): void {
+  if (Number.isSafeInteger(position) && position >= 0) return;
+  throw wholeNumberOutOfRange('position', `from 0 to ${geometry.size}, the size of the mirror`, position);
+}
+
+function checkEnd(position: number, length: number, geometry: Geometry): void {
   if (length > geometry.size - position) {
     throw new BlockmirrorError('OUT_OF_RANGE', {
       position,
@@ -84,8 +98,11 @@ function misaligned(what: string, value: number, geometry: Geometry, verb: strin
   const nearest = below === 0 ? `${blockSize}` : `${below} or ${below + blockSize}`;
   const remedies: Record<string, string> = {
     write:
-      `Give whole blocks (here ${what} ${nearest}): read the blocks around it, change them and write them back, ` +
-      'or use createWriteStream(), which does that for any start and length',
+      `Give whole blocks (here ${what} ${nearest}), or unaligned: true, which keeps the other bytes of the first and last ` +
+      'block, or use createWriteStream(), which takes any start and length',
+    writev:
+      `Give whole blocks (here ${what} ${nearest}), or join the buffers and use write() with unaligned: true, ` +
+      'or use createWriteStream(), which takes any start and length',
     read: `Read whole blocks (here ${what} ${nearest}) and take what you need, or use createReadStream(), which does that`,
     discard: `Discard whole blocks (here ${what} ${nearest})`,
   };

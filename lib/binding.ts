@@ -263,6 +263,7 @@ export interface NativeEngine {
    * WRONG_PHASE (no superblock yet), and, should the caller have missed it, MISALIGNED, OUT_OF_RANGE.
    * Arguments of a wrong type and a slot in use are bugs of lib/: a TypeError is thrown.
    * The caller has validated types, range and alignment. submitWrite copies the bytes before it returns (I7).
+   * unaligned (default false): begins and ends at any byte; the engine completes the blocks under the write's lock (I6).
    */
   submitWrite(
     slot: number,
@@ -271,6 +272,7 @@ export interface NativeEngine {
     length: number,
     position: number,
     dsync: boolean,
+    unaligned?: boolean,
   ): number;
   submitWritev(slot: number, buffers: readonly ArrayBufferView[], position: number, dsync: boolean): number;
   /** `owned` is reachable by nobody else until the completion; used without a copy when its memory is aligned. The engine holds a reference. */
@@ -281,6 +283,7 @@ export interface NativeEngine {
     length: number,
     position: number,
     dsync: boolean,
+    unaligned?: boolean,
   ): number;
   submitRead(slot: number, length: number, position: number): number;
   /** Copies a completed read out and frees the slot: `length` bytes into the buffers, one after the other, from byte

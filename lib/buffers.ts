@@ -4,6 +4,8 @@
  * I7: memory that is handed over is moved to a new ArrayBuffer that only lib/ reaches, so that no store of the caller
  * can change what one image gets and another does not.
  */
+import { constants } from 'node:buffer';
+import { wholeNumberOutOfRange } from './arguments';
 import type { NativeBinding } from './binding';
 import { BlockmirrorError } from './errors';
 import type { Bytes } from './types';
@@ -13,6 +15,10 @@ export const BUFFER_ALIGNMENT = 4096;
 
 /** Zeroed, over an ArrayBuffer of its own, at an address that is a multiple of BUFFER_ALIGNMENT. */
 export function alignedBuffer(binding: NativeBinding, length: number): Buffer {
+  const most = constants.MAX_LENGTH - BUFFER_ALIGNMENT;
+  if (!Number.isSafeInteger(length) || length < 0 || length > most) {
+    throw wholeNumberOutOfRange('length', `of bytes from 0 to ${most}`, length);
+  }
   const store = new ArrayBuffer(length + BUFFER_ALIGNMENT);
   const remainder = binding.addressRemainder(new Uint8Array(store), BUFFER_ALIGNMENT);
   return Buffer.from(store, remainder === 0 ? 0 : BUFFER_ALIGNMENT - remainder, length);

@@ -34,6 +34,12 @@ function takeSettlers(resolve: Settler, reject: Settler): void {
 
 type Kind = 'none' | 'write' | 'writeOwned' | 'writev' | 'read' | 'readv' | 'flush' | 'discard' | 'command';
 
+/** How a write is made: durable when it completes; at any byte. */
+export interface WriteMode {
+  dsync: boolean;
+  unaligned: boolean;
+}
+
 const NO_BUFFERS: readonly Bytes[] = [];
 
 /** One entry of the table. */
@@ -110,12 +116,12 @@ export class Engine {
     offset: number,
     length: number,
     position: number,
-    dsync: boolean,
+    mode: WriteMode,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.submitWrite(slot, buffer, offset, length, position, dsync);
+    const code = this.native.submitWrite(slot, buffer, offset, length, position, mode.dsync, mode.unaligned);
     if (code !== 0) return this.refuse(slot, code, null);
     this.writesPending += 1;
     return this.enter(slot, 'write', buffer, length, signal) as Promise<WriteResult<B>>;
@@ -127,13 +133,15 @@ export class Engine {
     offset: number,
     length: number,
     position: number,
-    dsync: boolean,
+    mode: WriteMode,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(view);
     const start = view.byteOffset + offset;
-    const code = this.native.submitWriteOwned(slot, view.buffer as ArrayBuffer, start, length, position, dsync);
+    const { dsync, unaligned } = mode;
+    const store = view.buffer as ArrayBuffer;
+    const code = this.native.submitWriteOwned(slot, store, start, length, position, dsync, unaligned);
     if (code !== 0) return this.refuse(slot, code, view);
     this.writesPending += 1;
     return this.enter(slot, 'writeOwned', view, length, signal) as Promise<WriteResult<B>>;

@@ -27,7 +27,7 @@ export const ERRORS = {
   MISALIGNED: {
     summary: 'Position, length or offset is not a multiple of what the images need',
     remedy:
-      'Read the whole blocks first, change them, and write them back, or use createWriteStream(), which does that',
+      'Write with unaligned: true, which keeps the other bytes of the first and last block; read whole blocks and take what you need; or use streams, which take any start and length',
   },
   OUT_OF_RANGE: {
     summary: 'The request reaches past the end of the mirror',
@@ -236,7 +236,7 @@ export const ERRORS = {
     syscall: 'stat',
   },
   INVALID_OPTION: {
-    summary: 'An option has a value that cannot be used',
+    summary: 'An option is not known, or has a value that cannot be used',
     remedy: 'See docs/API.md for the options',
   },
   // Recovery.

@@ -8,16 +8,33 @@
  *  - status() is derived (I10).
  */
 import { EventEmitter } from 'node:events';
-import { type Geometry, checkBytes, checkLength, checkPosition, checkSlice, toNumber } from './arguments';
+import {
+  type Geometry,
+  checkBytes,
+  checkLength,
+  checkPosition,
+  checkSlice,
+  checkUnaligned,
+  toNumber,
+  wholeNumberOutOfRange,
+} from './arguments';
 import { type Attached, attach, letGo } from './attach';
 import type { NativeStatus } from './binding';
 import { alignedBuffer, takeOver } from './buffers';
 import { createMirror } from './create';
-import type { Engine } from './engine';
+import type { Engine, WriteMode } from './engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
 import { loadBinding } from './load';
-import { checkOpen, checkPath, checkSignal } from './options';
+import { checkOpen, checkPath } from './options';
 import { type RecoveryContext, cleanReport, runRecovery } from './recovery';
+import {
+  checkFlag,
+  checkMirrorRecover,
+  checkMirrorVerify,
+  checkSignal,
+  refuseMore,
+  requestOptions,
+} from './request_options';
 import { fitsVector, inSlices, isOversized, scatter, sliceOf } from './split';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './streams';
 import { liveStatus, shownOwner, shownRecovery } from './status';
@@ -157,27 +174,34 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     offsetOrOptions?: number | null | WriteOptions,
     lengthOrNone?: number | null,
     positionOrNone?: number | bigint | null,
+    ...more: unknown[]
   ): Promise<WriteResult<B>> {
     try {
       this.refuseUnready();
       checkBytes(buffer, 'buffer');
-      const named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null ? offsetOrOptions : null;
-      const offset = toNumber((named === null ? offsetOrOptions : named.offset) ?? 0, 'offset');
-      const rest = buffer.byteLength - offset;
-      const length = toNumber((named === null ? lengthOrNone : named.length) ?? rest, 'length');
-      const where = named === null ? positionOrNone : named.position;
-      this.checkRange(buffer.byteLength, offset, length, where, 'write');
+      const named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null;
+      refuseMore(named ? (lengthOrNone ?? positionOrNone ?? more[0]) : more[0], 'write()');
+      const given: WriteArguments = named
+        ? requestOptions(offsetOrOptions, 'write()')
+        : { offset: offsetOrOptions, length: lengthOrNone, position: positionOrNone };
+      const offset = toNumber(given.offset ?? 0, 'offset');
+      const length = toNumber(given.length ?? buffer.byteLength - offset, 'length');
+      const where = given.position;
+      const mode = {
+        dsync: checkFlag(given.dsync, 'options.dsync'),
+        unaligned: checkFlag(given.unaligned, 'options.unaligned'),
+      };
+      this.checkRange(buffer.byteLength, offset, length, where, mode.unaligned ? 'unaligned write' : 'write');
       const position = Number(where);
-      const dsync = checkFlag(named?.dsync, 'options.dsync');
-      const transfer = checkFlag(named?.transfer, 'options.transfer');
-      const signal = checkSignal(named?.signal, 'options.signal');
+      const transfer = checkFlag(given.transfer, 'options.transfer');
+      const signal = checkSignal(given.signal, 'options.signal');
       if (signal?.aborted === true) return Promise.reject(signal.reason);
       if (length === 0) return Promise.resolve({ bytesWritten: 0, buffer });
       if (isOversized(this.engine, length)) {
-        return this.track(this.writeSlices(buffer, offset, length, position, dsync, transfer, signal));
+        return this.track(this.writeSlices(buffer, offset, length, position, mode, transfer, signal));
       }
-      if (transfer) return this.engine.writeOwned(takeOver(buffer), offset, length, position, dsync, signal);
-      return this.engine.write(buffer, offset, length, position, dsync, signal);
+      if (transfer) return this.engine.writeOwned(takeOver(buffer), offset, length, position, mode, signal);
+      return this.engine.write(buffer, offset, length, position, mode, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -196,23 +220,30 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     offsetOrOptions?: number | null | ReadOptions,
     lengthOrNone?: number | null,
     positionOrNone?: number | bigint | null,
+    ...more: unknown[]
   ): Promise<ReadResult<B>> {
     try {
       this.refuseUnready();
-      let named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null ? offsetOrOptions : null;
+      let given: ReadArguments = { offset: null, length: lengthOrNone, position: positionOrNone };
       let buffer = bufferOrOptions as B;
       if (!ArrayBuffer.isView(bufferOrOptions) && typeof bufferOrOptions === 'object' && bufferOrOptions !== null) {
-        named = bufferOrOptions;
+        refuseMore(offsetOrOptions ?? lengthOrNone ?? positionOrNone ?? more[0], 'read({ buffer })');
+        given = requestOptions(bufferOrOptions, 'read({ buffer })');
         buffer = bufferOrOptions.buffer;
+      } else if (typeof offsetOrOptions === 'object' && offsetOrOptions !== null) {
+        refuseMore(lengthOrNone ?? positionOrNone ?? more[0], 'read()');
+        given = requestOptions(offsetOrOptions, 'read()');
+      } else {
+        refuseMore(more[0], 'read()');
+        given.offset = offsetOrOptions;
       }
       checkBytes(buffer, 'buffer');
-      const offset = toNumber((named === null ? offsetOrOptions : named.offset) ?? 0, 'offset');
-      const rest = buffer.byteLength - offset;
-      const length = toNumber((named === null ? lengthOrNone : named.length) ?? rest, 'length');
-      const where = named === null ? positionOrNone : named.position;
+      const offset = toNumber(given.offset ?? 0, 'offset');
+      const length = toNumber(given.length ?? buffer.byteLength - offset, 'length');
+      const where = given.position;
       this.checkRange(buffer.byteLength, offset, length, where, 'read');
       const position = Number(where);
-      const signal = checkSignal(named?.signal, 'options.signal');
+      const signal = checkSignal(given.signal, 'options.signal');
       if (signal?.aborted === true) return Promise.reject(signal.reason);
       if (length === 0) return Promise.resolve({ bytesRead: 0, buffer });
       if (isOversized(this.engine, length)) {
@@ -224,22 +255,19 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     }
   }
 
-  async writev(
-    buffers: readonly Bytes[],
-    position: number | bigint,
-    options: WritevOptions = {},
-  ): Promise<WritevResult> {
+  async writev(buffers: readonly Bytes[], position: number | bigint, options?: WritevOptions): Promise<WritevResult> {
     this.refuseUnready();
-    const { length, start } = this.checkVector(buffers, position, 'write');
-    const dsync = checkFlag(options.dsync, 'options.dsync');
-    const signal = checkSignal(options.signal, 'options.signal');
+    const given = requestOptions(options, 'writev()');
+    const { length, start } = this.checkVector(buffers, position, 'writev');
+    const dsync = checkFlag(given.dsync, 'options.dsync');
+    const signal = checkSignal(given.signal, 'options.signal');
     signal?.throwIfAborted();
     if (length === 0) return { bytesWritten: 0, buffers };
     const filled = buffers.filter((buffer) => buffer.byteLength > 0);
     if (!isOversized(this.engine, length) && fitsVector(filled)) {
       await this.engine.writev(filled, length, start, dsync, signal);
     } else {
-      const work = inSlices(this.engine, length, signal, (slice) => {
+      const work = inSlices(this.engine, start, length, signal, (slice) => {
         const parts = sliceOf(filled, slice);
         refuseShrunk(parts, slice.length);
         const pieces = fitsVector(parts) ? parts : [Buffer.concat(parts)];
@@ -250,17 +278,18 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return { bytesWritten: length, buffers };
   }
 
-  async readv(buffers: readonly Bytes[], position: number | bigint, options: ReadvOptions = {}): Promise<ReadvResult> {
+  async readv(buffers: readonly Bytes[], position: number | bigint, options?: ReadvOptions): Promise<ReadvResult> {
     this.refuseUnready();
+    const given = requestOptions(options, 'readv()');
     const { length, start } = this.checkVector(buffers, position, 'read');
-    const signal = checkSignal(options.signal, 'options.signal');
+    const signal = checkSignal(given.signal, 'options.signal');
     signal?.throwIfAborted();
     if (length === 0) return { bytesRead: 0, buffers };
     const filled = buffers.filter((buffer) => buffer.byteLength > 0);
     if (!isOversized(this.engine, length) && fitsVector(filled)) {
       await this.engine.readv(filled, length, start, signal);
     } else {
-      const work = inSlices(this.engine, length, signal, async (slice) => {
+      const work = inSlices(this.engine, start, length, signal, async (slice) => {
         const parts = sliceOf(filled, slice);
         const whole = fitsVector(parts) ? null : Buffer.allocUnsafeSlow(slice.length);
         await this.engine.readv(whole === null ? parts : [whole], slice.length, start + slice.offset, signal);
@@ -278,14 +307,18 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** The range reads as zeroes afterwards, on every image. */
-  async discard(position: number | bigint, length: number | bigint, options: DiscardOptions = {}): Promise<void> {
+  async discard(position: number | bigint, length: number | bigint, options?: DiscardOptions): Promise<void> {
     this.refuseUnready();
+    const given = requestOptions(options, 'discard()');
     const bytes = toNumber(length, 'length');
-    checkSlice(this.geometry.size, 0, bytes);
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      const { size } = this.geometry;
+      throw wholeNumberOutOfRange('length', `from 0 to ${size}, the size of the mirror`, bytes);
+    }
     checkLength(bytes, this.geometry, 'discard');
     const start = toNumber(position, 'position');
     checkPosition(start, bytes, this.geometry, 'discard');
-    const signal = checkSignal(options.signal, 'options.signal');
+    const signal = checkSignal(given.signal, 'options.signal');
     signal?.throwIfAborted();
     if (bytes > 0) await this.engine.discard(start, bytes, signal);
   }
@@ -321,15 +354,15 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   async recover(
     options: { compare?: boolean; verify?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
   ): Promise<RecoveryReport> {
-    const compare = checkFlag(options.compare ?? true, 'options.compare');
-    const verify = checkFlag(options.verify ?? true, 'options.verify');
-    return this.startRecovery(options, { compare, verify });
+    const { compare, verify, ...work } = checkMirrorRecover(options);
+    return this.startRecovery(work, { compare, verify });
   }
 
   /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */
   async verify(options: LongWorkOptions = {}): Promise<VerifyReport> {
+    const work = checkMirrorVerify(options);
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
-    return this.track(runVerification({ ...this.longWork(options), recovering: this.recovering }));
+    return this.track(runVerification({ ...this.longWork(work), recovering: this.recovering }));
   }
 
   /** Waits for requests in flight, seals the mirror and lets its devices go. Idempotent. */
@@ -378,7 +411,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   private longWork(options: LongWorkOptions): Omit<RecoveryContext, 'compare' | 'verify'> {
-    const signal = checkSignal(options.signal, 'options.signal');
+    const { signal } = options;
     return {
       engine: this.engine,
       log: this.log,
@@ -398,10 +431,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       ...this.geometry,
       allocate: (length) => alignedBuffer(this.engine.binding, length),
       read: (buffer, position) => this.whenThereIsRoom(() => this.read(buffer, { position })),
-      write: (buffer, length, position) => {
+      write: (buffer, offset, length, position) => {
         let memory = buffer;
         return this.whenThereIsRoom(
-          () => this.write(memory, { length, position, transfer: true }),
+          () => this.write(memory, { offset, length, position, unaligned: true, transfer: true }),
           (error) => (memory = error.buffer as Buffer),
         );
       },
@@ -432,9 +465,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     offset: number,
     length: number,
     where: number | bigint | null | undefined,
-    verb: 'read' | 'write',
+    verb: 'read' | 'write' | 'unaligned write',
   ): void {
     checkSlice(byteLength, offset, length);
+    if (verb === 'unaligned write') return checkUnaligned(toNumber(where, 'position'), length, this.geometry);
     checkLength(length, this.geometry, verb);
     checkPosition(toNumber(where, 'position'), length, this.geometry, verb);
   }
@@ -442,7 +476,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private checkVector(
     buffers: unknown,
     position: number | bigint,
-    verb: 'read' | 'write',
+    verb: 'read' | 'writev',
   ): { length: number; start: number } {
     if (!Array.isArray(buffers))
       throw invalidArgumentType('buffers', 'an array of Buffers, TypedArrays or DataViews', buffers);
@@ -462,17 +496,17 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     offset: number,
     length: number,
     position: number,
-    dsync: boolean,
+    mode: WriteMode,
     transfer: boolean,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
     const held = transfer ? takeOver(buffer) : buffer;
-    await inSlices(this.engine, length, signal, (slice) => {
+    await inSlices(this.engine, position, length, signal, (slice) => {
       const from = offset + slice.offset;
       const at = position + slice.offset;
-      if (transfer) return this.engine.writeOwned(held, from, slice.length, at, dsync, signal);
+      if (transfer) return this.engine.writeOwned(held, from, slice.length, at, mode, signal);
       if (held.byteLength < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
-      return this.engine.write(held, from, slice.length, at, dsync, signal);
+      return this.engine.write(held, from, slice.length, at, mode, signal);
     });
     return { bytesWritten: length, buffer: held };
   }
@@ -484,7 +518,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     position: number,
     signal: AbortSignal | undefined,
   ): Promise<ReadResult<B>> {
-    await inSlices(this.engine, length, signal, (slice) =>
+    await inSlices(this.engine, position, length, signal, (slice) =>
       this.engine.read(buffer, offset + slice.offset, slice.length, position + slice.offset, signal),
     );
     return { bytesRead: length, buffer };
@@ -511,11 +545,14 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 }
 
-function checkFlag(value: unknown, name: string): boolean {
-  if (value === undefined) return false;
-  if (typeof value !== 'boolean') throw invalidArgumentType(name, 'a boolean', value);
-  return value;
+/** Of a write or a read, however they were given. */
+interface ReadArguments {
+  offset?: number | null | undefined;
+  length?: number | null | undefined;
+  position?: number | bigint | null | undefined;
+  signal?: AbortSignal | undefined;
 }
+type WriteArguments = ReadArguments & Pick<WriteOptions, 'dsync' | 'unaligned' | 'transfer'>;
 
 function refuseShrunk(parts: readonly Uint8Array[], length: number): void {
   const left = parts.reduce((sum, part) => sum + part.length, 0);

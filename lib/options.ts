@@ -2,18 +2,11 @@
  * Options, checked at the edge: wrong types are Node's ERR_INVALID_ARG_TYPE, wrong values and unknown names
  * ERR_BLOCKMIRROR_INVALID_OPTION. What leaves here needs no check again. Pure.
  */
-import { BlockmirrorError, invalidArgumentType } from './errors';
-import { parseSize } from './size';
-import type {
-  CreateOptions,
-  DeviceKind,
-  ImageChoice,
-  InspectOptions,
-  OpenOptions,
-  ProgressListener,
-  RecoverOptions,
-  VerifyOptions,
-} from './types';
+import { invalidArgumentType } from './errors';
+import { type CheckedImages, type CheckedLongWork, OptionReader, checkPath, invalidOption } from './option_reader';
+import type { CreateOptions, ImageChoice, InspectOptions, OpenOptions, RecoverOptions, VerifyOptions } from './types';
+
+export { checkPath } from './option_reader';
 
 export interface Limits {
   slaves: number;
@@ -21,16 +14,6 @@ export interface Limits {
   minimumRecoveryBudget: number;
   defaultRecoveryBudget: number;
   minimumRingRecords: number;
-}
-
-export interface CheckedLongWork {
-  device: 'auto' | DeviceKind;
-  onProgress: ProgressListener | undefined;
-  signal: AbortSignal | undefined;
-}
-
-export interface CheckedImages {
-  images: Readonly<Record<string, string>>;
 }
 
 export interface CheckedCreate extends CheckedLongWork {
@@ -71,12 +54,12 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'verify'],
     ...['ringRecords', ...LONG_WORK],
   ]);
-  const slaves: unknown = options.slaves;
+  const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
   if (slaves.length < 1 || slaves.length > limits.slaves) {
     throw invalidOption(`slaves names ${slaves.length} images`, `Name 1 to ${limits.slaves} slaves`);
   }
-  const images = [options.master, ...(slaves as (string | ImageChoice)[])].map((image, index) =>
+  const images = [reader.get('master'), ...(slaves as (string | ImageChoice)[])].map((image, index) =>
     checkImage(image, index === 0 ? 'master' : `slave${index}`, index, limits),
   );
   const names = new Set<string>();
@@ -88,11 +71,11 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
   if (ringRecords !== null && ringRecords < limits.minimumRingRecords) {
     throw invalidOption(`ringRecords is ${ringRecords}`, `Give at least ${limits.minimumRingRecords}`);
   }
-  const size = options.size === undefined ? null : reader.size('size');
+  const size = reader.get('size') === undefined ? null : reader.size('size');
   if (size === 0)
     throw invalidOption('size is 0', 'Give a size, or leave it out for the largest that the images allow');
   return {
-    log: checkPath(options.log, 'options.log'),
+    log: checkPath(reader.get('log'), 'options.log'),
     images,
     size,
     assumeIdentical: reader.flag('assumeIdentical', false),
@@ -113,7 +96,8 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'polling',
     ...LONG_WORK,
   ]);
-  const budget = options.recoveryBudget === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
+  const budget =
+    reader.get('recoveryBudget') === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
   if (budget < limits.minimumRecoveryBudget) {
     throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${limits.minimumRecoveryBudget} bytes`);
   }
@@ -148,22 +132,6 @@ export function checkVerify(options: VerifyOptions): CheckedVerify {
   return { takeOver: reader.flag('takeOver', false), ...reader.images(), ...reader.longWork() };
 }
 
-export function checkPath(path: unknown, name: string): string {
-  if (typeof path !== 'string') throw invalidArgumentType(name, 'a path (string)', path);
-  if (path === '' || path.includes('\0')) {
-    throw invalidOption(`${name} is ${JSON.stringify(path)}`, 'Give the path of a file or a block device');
-  }
-  return path;
-}
-
-export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
-  if (signal === undefined) return undefined;
-  if (signal === null || typeof signal !== 'object' || !('aborted' in signal)) {
-    throw invalidArgumentType(name, 'an AbortSignal', signal);
-  }
-  return signal as AbortSignal;
-}
-
 /** A name that is also a command line word: `--image NAME=PATH`. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 
@@ -179,7 +147,7 @@ function checkImage(
     throw invalidArgumentType(where, 'a path (string) or { path, name }', image);
   }
   const reader = new OptionReader(image, ['path', 'name'], where);
-  const name = (image as ImageChoice).name ?? defaultName;
+  const name = reader.get('name') ?? defaultName;
   if (typeof name !== 'string') throw invalidArgumentType(`${where}.name`, 'a string', name);
   if (!NAME.test(name) || name.length > limits.imageNameLength || name === 'log') {
     throw invalidOption(
@@ -188,85 +156,4 @@ function checkImage(
     );
   }
   return { name, path: checkPath(reader.get('path'), `${where}.path`) };
-}
-
-function invalidOption(detail: string, remedy: string): BlockmirrorError {
-  return new BlockmirrorError('INVALID_OPTION', { detail, remedy });
-}
-
-class OptionReader {
-  private readonly options: Readonly<Record<string, unknown>>;
-  private readonly prefix: string;
-
-  constructor(options: unknown, known: readonly string[], prefix = 'options') {
-    if (options === null || typeof options !== 'object') throw invalidArgumentType(prefix, 'an object', options);
-    const unknown = Object.keys(options).find((key) => !known.includes(key));
-    // A misspelt option of such weight must not pass for its default.
-    if (unknown !== undefined) {
-      throw invalidOption(`${prefix} has no '${unknown}'`, `The options are ${known.join(', ')}`);
-    }
-    this.options = options as Record<string, unknown>;
-    this.prefix = prefix;
-  }
-
-  get(name: string): unknown {
-    return this.options[name];
-  }
-
-  flag(name: string, otherwise: boolean): boolean {
-    const value = this.options[name];
-    if (value === undefined) return otherwise;
-    if (typeof value !== 'boolean') throw invalidArgumentType(`${this.prefix}.${name}`, 'a boolean', value);
-    return value;
-  }
-
-  choice<T extends string>(name: string, choices: readonly T[], otherwise: T): T {
-    const value = this.options[name];
-    if (value === undefined) return otherwise;
-    if (typeof value !== 'string') throw invalidArgumentType(`${this.prefix}.${name}`, 'a string', value);
-    const found = choices.find((choice) => choice === value);
-    if (found === undefined) {
-      throw invalidOption(`${name} is '${value}'`, `Use one of ${choices.map((choice) => `'${choice}'`).join(', ')}`);
-    }
-    return found;
-  }
-
-  size(name: string): number {
-    const value = this.options[name];
-    if (typeof value !== 'number' && typeof value !== 'string') {
-      throw invalidArgumentType(`${this.prefix}.${name}`, "a number of bytes or a text such as '64MiB'", value);
-    }
-    return parseSize(value, name);
-  }
-
-  wholeNumber(name: string): number | null {
-    const value = this.options[name];
-    if (value === undefined) return null;
-    if (typeof value !== 'number') throw invalidArgumentType(`${this.prefix}.${name}`, 'a number', value);
-    if (!Number.isSafeInteger(value) || value < 0) throw invalidOption(`${name} is ${value}`, 'Give a whole number');
-    return value;
-  }
-
-  images(): CheckedImages {
-    const value = this.options['images'];
-    if (value === undefined) return { images: {} };
-    if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-      throw invalidArgumentType(`${this.prefix}.images`, 'an object of paths by image name', value);
-    }
-    const images: Record<string, string> = {};
-    for (const [name, path] of Object.entries(value)) images[name] = checkPath(path, `${this.prefix}.images.${name}`);
-    return { images };
-  }
-
-  longWork(): CheckedLongWork {
-    const onProgress = this.options['onProgress'];
-    if (onProgress !== undefined && typeof onProgress !== 'function') {
-      throw invalidArgumentType(`${this.prefix}.onProgress`, 'a function', onProgress);
-    }
-    return {
-      device: this.choice('device', ['auto', 'io_uring', 'threads'] as const, 'auto'),
-      onProgress: onProgress as ProgressListener | undefined,
-      signal: checkSignal(this.options['signal'], `${this.prefix}.signal`),
-    };
-  }
 }

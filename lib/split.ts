@@ -22,9 +22,13 @@ interface Slice {
   length: number;
 }
 
-function* slices(length: number): Generator<Slice> {
-  for (let offset = 0; offset < length; offset += PIECE_LENGTH) {
-    yield { offset, length: Math.min(PIECE_LENGTH, length - offset) };
+/** Cut at multiples of the piece's length in the mirror, so that no two slices share a block. */
+function* slices(position: number, length: number): Generator<Slice> {
+  for (let offset = 0; offset < length;) {
+    const room = PIECE_LENGTH - ((position + offset) % PIECE_LENGTH);
+    const slice = { offset, length: Math.min(room, length - offset) };
+    yield slice;
+    offset += slice.length;
   }
 }
 
@@ -35,12 +39,13 @@ export function isOversized(engine: Engine, length: number): boolean {
 /** @param work one piece; called again for it after "queue full" */
 export function inSlices(
   engine: Engine,
+  position: number,
   length: number,
   signal: AbortSignal | undefined,
   work: (slice: Slice) => Promise<unknown>,
 ): Promise<void> {
   const checkpoint = (): void => signal?.throwIfAborted();
-  return forEachPiece(slices(length), LANES, checkpoint, async (slice) => {
+  return forEachPiece(slices(position, length), LANES, checkpoint, async (slice) => {
     for (;;) {
       try {
         await work(slice);

@@ -1,16 +1,14 @@
 /**
  * Streams over a mirror, with the conventions of node:fs: `start` and inclusive `end` at any byte.
  *
- * Requests are whole blocks, coalesced to 1 MiB and cut at its multiples, several in flight.
- * Tail policy: a block that the stream begins or ends inside of is read first, and its other bytes are written back as
- * they were. Between that read and the write another writer of the same block would be overwritten: give each stream
- * blocks of its own, as with any file.
- * 'finish' means acknowledged (I4); it means durable only with the option `datasync`.
+ * Requests are coalesced to 1 MiB and cut at its multiples, several in flight. Where a write stream begins or ends inside
+ * of a block the engine keeps the other bytes of that block, under the lock of its range: any number of streams and
+ * writes may share a block.
+ * 'finish' means acknowledged (I4); it means durable only with the option `flush`.
  */
-import { Readable, Writable } from 'node:stream';
-import { checkSlice, toNumber } from './arguments';
-import { BlockmirrorError, invalidArgumentType } from './errors';
-import { checkSignal } from './options';
+import { Readable, type ReadableOptions, Writable, type WritableOptions } from 'node:stream';
+import { BlockmirrorError } from './errors';
+import { type CheckedStream, checkReadStream, checkWriteStream } from './request_options';
 import type { ReadResult, ReadStreamOptions, WriteResult, WriteStreamOptions } from './types';
 
 const CHUNK = 1024 * 1024;
@@ -24,8 +22,14 @@ export interface StreamSource {
   allocate(length: number): Buffer;
   read(buffer: Buffer, position: number): Promise<ReadResult<Buffer>>;
   /** Consumes the buffer; the result gives its memory back. */
-  write(buffer: Buffer, length: number, position: number): Promise<WriteResult<Buffer>>;
+  write(buffer: Buffer, offset: number, length: number, position: number): Promise<WriteResult<Buffer>>;
   datasync(): Promise<void>;
+}
+
+/** What both kinds of streams of Node take. */
+function streamOptions(checked: CheckedStream): ReadableOptions & WritableOptions {
+  const { emitClose, highWaterMark, signal } = checked;
+  return { emitClose, highWaterMark, ...(signal === undefined ? {} : { signal }) };
 }
 
 type Chunk = { buffer: Buffer; start: number } | { error: Error };
@@ -33,22 +37,30 @@ type Chunk = { buffer: Buffer; start: number } | { error: Error };
 export class MirrorReadable extends Readable {
   bytesRead = 0;
   private readonly last: number;
+  /** Bytes of a chunk, at most. */
+  private readonly most: number;
   /** Where the next read starts, and where the next byte to be pushed is. */
   private ahead: number;
   private position: number;
   private readonly reads: Promise<Chunk>[] = [];
+  /** Bytes of one read: whole blocks, enough for what the consumer lets wait, up to CHUNK. */
+  private readonly chunkLength: number;
+  /** What was read and the consumer did not want yet. */
+  private rest: Buffer | null = null;
   private pushing = false;
 
   constructor(
     private readonly source: StreamSource,
     options: ReadStreamOptions,
   ) {
-    const signal = checkSignal(options.signal, 'options.signal');
-    const { start, last } = checkStreamRange(options.start, options.end, source.size);
-    super({ highWaterMark: options.highWaterMark ?? CHUNK, ...(signal === undefined ? {} : { signal }) });
+    const checked = checkReadStream(options, source.size, CHUNK);
+    const { start, last, encoding, highWaterMark } = checked;
+    super({ ...streamOptions(checked), ...(encoding === undefined ? {} : { encoding }) });
+    this.chunkLength = Math.min(CHUNK, Math.ceil(highWaterMark / source.blockSize) * source.blockSize);
     this.last = last;
     this.position = start;
     this.ahead = start;
+    this.most = Math.min(CHUNK, highWaterMark);
   }
 
   override _read(): void {
@@ -58,34 +70,51 @@ export class MirrorReadable extends Readable {
   private async pushChunks(): Promise<void> {
     this.pushing = true;
     for (;;) {
-      while (this.ahead <= this.last && this.reads.length < IN_FLIGHT) this.reads.push(this.readAhead());
-      const first = this.reads.shift();
-      if (first === undefined) break;
-      const outcome = await first;
-      if (this.destroyed) return;
-      if ('error' in outcome) {
-        this.destroy(outcome.error);
-        return;
-      }
-      const from = this.position - outcome.start;
-      const chunk = outcome.buffer.subarray(from, Math.min(outcome.buffer.length, this.last + 1 - outcome.start));
-      this.position += chunk.length;
-      this.bytesRead += chunk.length;
-      const wantsMore = this.push(chunk);
-      if (this.position > this.last) break;
-      if (!wantsMore) {
-        this.pushing = false;
-        return;
+      if (this.rest === null && !(await this.nextRest())) return;
+      while (this.rest !== null) {
+        const chunk = this.rest.subarray(0, this.most);
+        this.rest = chunk.length < this.rest.length ? this.rest.subarray(chunk.length) : null;
+        this.bytesRead += chunk.length;
+        if (!this.push(chunk) && !this.atEnd()) {
+          this.pushing = false;
+          return;
+        }
       }
     }
-    this.push(null);
   }
 
-  /** One chunk, up to the next multiple of CHUNK. Never rejects: the error is for whoever consumes it, in its turn. */
+  private atEnd(): boolean {
+    return this.rest === null && this.position > this.last;
+  }
+
+  /** False: there is nothing more, or the stream failed, or is destroyed. */
+  private async nextRest(): Promise<boolean> {
+    while (this.ahead <= this.last && this.reads.length < IN_FLIGHT) this.reads.push(this.readAhead());
+    const first = this.reads.shift();
+    if (first === undefined) {
+      this.push(null);
+      return false;
+    }
+    const outcome = await first;
+    if (this.destroyed) return false;
+    if ('error' in outcome) {
+      this.destroy(outcome.error);
+      return false;
+    }
+    const from = this.position - outcome.start;
+    this.rest = outcome.buffer.subarray(from, Math.min(outcome.buffer.length, this.last + 1 - outcome.start));
+    this.position += this.rest.length;
+    return true;
+  }
+
+  /** One read, up to the next multiple of its length. Never rejects: the error is for whoever consumes it, in its turn. */
   private readAhead(): Promise<Chunk> {
     const { blockSize, size } = this.source;
+    const { chunkLength } = this;
     const start = Math.floor(this.ahead / blockSize) * blockSize;
-    const chunkEnd = Math.min(size, (Math.floor(this.ahead / CHUNK) + 1) * CHUNK);
+    // A chunk's length need not divide CHUNK: no read crosses a region all the same.
+    const regionEnd = (Math.floor(start / CHUNK) + 1) * CHUNK;
+    const chunkEnd = Math.min(size, regionEnd, (Math.floor(start / chunkLength) + 1) * chunkLength);
     const end = Math.min(chunkEnd, Math.ceil((this.last + 1) / blockSize) * blockSize);
     this.ahead = end;
     return this.source.read(Buffer.allocUnsafeSlow(end - start), start).then(
@@ -102,7 +131,7 @@ interface Filling {
   memory: Buffer;
   /** Position of memory[0]: the start of a block. */
   base: number;
-  /** Bytes before the first of ours, which the block already held. */
+  /** Bytes before the first of ours, which are another's. */
   head: number;
   filled: number;
   /** When filled, it is written: up to the next multiple of CHUNK, or the end of the mirror. */
@@ -124,14 +153,10 @@ export class MirrorWritable extends Writable {
     private readonly source: StreamSource,
     options: WriteStreamOptions,
   ) {
-    const signal = checkSignal(options.signal, 'options.signal');
-    const { start } = checkStreamRange(options.start, undefined, source.size);
-    if (options.datasync !== undefined && typeof options.datasync !== 'boolean') {
-      throw invalidArgumentType('options.datasync', 'a boolean', options.datasync);
-    }
-    super({ highWaterMark: options.highWaterMark ?? CHUNK, ...(signal === undefined ? {} : { signal }) });
-    this.position = start;
-    this.flushAtEnd = options.datasync ?? false;
+    const checked = checkWriteStream(options, source.size, CHUNK);
+    super({ ...streamOptions(checked), defaultEncoding: checked.encoding ?? 'utf8' });
+    this.position = checked.start;
+    this.flushAtEnd = checked.flush;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
@@ -156,58 +181,43 @@ export class MirrorWritable extends Writable {
       });
     }
     for (let used = 0; used < chunk.length;) {
-      const filling = (this.filling ??= await this.begin());
+      const filling = (this.filling ??= this.begin());
       const length = Math.min(chunk.length - used, filling.limit - filling.filled);
       chunk.copy(filling.memory, filling.filled, used, used + length);
       used += length;
       filling.filled += length;
       this.position += length;
-      if (filling.filled === filling.limit) await this.submit(filling, filling.filled);
+      if (filling.filled === filling.limit) await this.submit(filling);
     }
   }
 
-  private async begin(): Promise<Filling> {
+  private begin(): Filling {
     const { blockSize, size } = this.source;
     const base = Math.floor(this.position / blockSize) * blockSize;
     const limit = Math.min(size, (Math.floor(this.position / CHUNK) + 1) * CHUNK) - base;
     const memory = this.spare.pop() ?? this.source.allocate(CHUNK);
     const head = this.position - base;
-    if (head > 0) (await this.readBlock(base)).copy(memory, 0, 0, head);
     return { memory, base, head, filled: head, limit };
   }
 
-  private async readBlock(position: number): Promise<Buffer> {
-    const { buffer } = await this.source.read(Buffer.allocUnsafeSlow(this.source.blockSize), position);
-    return buffer;
-  }
-
   private async writeRest(): Promise<void> {
-    const { filling } = this;
-    if (filling !== null) {
-      const { blockSize } = this.source;
-      const tail = filling.filled % blockSize;
-      let length = filling.filled;
-      if (tail > 0) {
-        const block = await this.readBlock(filling.base + filling.filled - tail);
-        block.copy(filling.memory, filling.filled, tail);
-        length += blockSize - tail;
-      }
-      await this.submit(filling, length);
-    }
+    if (this.filling !== null) await this.submit(this.filling);
     await this.settledBelow(1);
     this.throwFailure();
     if (this.flushAtEnd) await this.source.datasync();
   }
 
   /** Waits only while too many are in flight: that is the stream's backpressure. */
-  private async submit(filling: Filling, length: number): Promise<void> {
+  private async submit(filling: Filling): Promise<void> {
     this.filling = null;
     await this.settledBelow(IN_FLIGHT);
     this.throwFailure();
     this.inFlight += 1;
-    this.source.write(filling.memory, length, filling.base).then(
+    const { memory, base, head } = filling;
+    const length = filling.filled - head;
+    this.source.write(memory, head, length, base + head).then(
       ({ buffer }) => {
-        this.bytesWritten += filling.filled - filling.head;
+        this.bytesWritten += length;
         this.spare.push(buffer);
         this.oneSettled();
       },
@@ -233,18 +243,4 @@ export class MirrorWritable extends Writable {
   private throwFailure(): void {
     if (this.failure !== null) throw this.failure;
   }
-}
-
-/** As node:fs: an end beyond the last byte means the last byte. */
-function checkStreamRange(start: unknown, end: unknown, size: number): { start: number; last: number } {
-  const first = start === undefined ? 0 : toNumber(start, 'options.start');
-  checkSlice(size, 0, first);
-  if (end === undefined || end === Infinity) return { start: first, last: size - 1 };
-  const last = Math.min(toNumber(end, 'options.end'), size - 1);
-  if (!Number.isSafeInteger(last) || last < first) {
-    const range = `a whole number from options.start (${first})`;
-    const error = new RangeError(`The value of "options.end" is out of range. It must be ${range}. Received ${last}`);
-    throw Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
-  }
-  return { start: first, last };
 }

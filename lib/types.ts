@@ -150,14 +150,19 @@ export interface VerifyOptions extends DeviceOption {
 }
 
 export interface WriteOptions {
-  /** Byte of the mirror; a multiple of `status().blockSize`. */
+  /** Byte of the mirror; a multiple of `status().blockSize`, unless `unaligned`. */
   position: number;
   /** First byte of the buffer; default 0. */
   offset?: number;
-  /** Bytes; default the rest of the buffer. A multiple of `status().blockSize`. */
+  /** Bytes; default the rest of the buffer. A multiple of `status().blockSize`, unless `unaligned`. */
   length?: number;
   /** Durable on every image in sync when the promise resolves; default false (see datasync). */
   dsync?: boolean;
+  /**
+   * `position` and `length` may be any bytes; default false. The other bytes of the first and last block keep what they
+   * hold: they are read and written back under the write's own lock, so that writers of one block never undo one another.
+   */
+  unaligned?: boolean;
   /** Hand the buffer's memory over instead of copying: it is detached now, and given back in the result. */
   transfer?: boolean;
   signal?: AbortSignal;
@@ -203,6 +208,11 @@ export interface ReadStreamOptions {
   start?: number;
   /** Last byte, inclusive as in node:fs; default the last of the mirror. */
   end?: number;
+  /** Chunks are texts in this encoding; default: Buffers. */
+  encoding?: BufferEncoding | null;
+  /** Emit 'close' at the end; default true. */
+  emitClose?: boolean;
+  /** Largest chunk in bytes, up to 1 MiB, and how many bytes wait for the consumer; default 1 MiB. */
   highWaterMark?: number;
   signal?: AbortSignal;
 }
@@ -211,7 +221,12 @@ export interface WriteStreamOptions {
   /** First byte; default 0. */
   start?: number;
   /** Flush every image in sync before 'finish'; default false: finish alone is acknowledged, not durable. */
-  datasync?: boolean;
+  flush?: boolean;
+  /** Of the texts that are written; default 'utf8'. */
+  encoding?: BufferEncoding | null;
+  /** Emit 'close' at the end; default true. */
+  emitClose?: boolean;
+  /** Bytes that wait in the stream before write() answers false; default 1 MiB. */
   highWaterMark?: number;
   signal?: AbortSignal;
 }

@@ -30,10 +30,13 @@ export class StateWatch {
     engine.afterCompletions = (): void => this.lookSoon();
   }
 
+  /** Tells what completions have shown so far, and looks no more. */
   stop(): void {
     this.engine.afterCompletions = null;
-    if (this.timer !== null) clearTimeout(this.timer);
+    if (this.timer === null) return;
+    clearTimeout(this.timer);
     this.timer = null;
+    this.look();
   }
 
   private lookSoon(): void {
@@ -56,8 +59,19 @@ export class StateWatch {
     const degraded = inSync(states) < inSync(this.states) || (stopped && !this.stopped);
     this.states = states;
     this.stopped = stopped;
-    for (const change of changes) this.onChange(change);
-    if (degraded) this.onDegraded();
+    for (const change of changes) tell(() => this.onChange(change));
+    if (degraded) tell(() => this.onDegraded());
+  }
+}
+
+/** What a listener throws is an uncaught exception, as with any emitter, and keeps no other event from being told. */
+function tell(event: () => void): void {
+  try {
+    event();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
   }
 }
 

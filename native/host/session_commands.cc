@@ -156,8 +156,9 @@ Task<Status> SessionHost::execute(RetireAll&) { return session_->retire_all(); }
 // The files close here, not with the thread: whoever waits for close may open the mirror again at once (I9).
 Task<Status> SessionHost::execute(Close&) {
   closing_ = true;
-  Status status = co_await session_->close();
+  // Before the session refuses anything: a discard that was accepted goes on from region to region.
   while (active_ > 1) co_await settled_->wait();
+  Status status = co_await session_->close();
   detach_images();
   log_ = Attached{};
   co_return status;

@@ -84,11 +84,11 @@ test('a stream that would pass the end of the mirror fails with the size in the 
   expect(error.message).toContain(String(MIRROR_SIZE));
 });
 
-test('datasync flushes before finish; without it nothing is flushed', async () => {
+test('flush flushes before finish, as in node:fs; without it nothing is flushed', async () => {
   const { mirror } = await mirrors.make();
   await pipeline(Readable.from([Buffer.alloc(512)]), mirror.createWriteStream());
   expect(mirror.status().counters['flushes']).toBe(0);
-  await pipeline(Readable.from([Buffer.alloc(512)]), mirror.createWriteStream({ datasync: true }));
+  await pipeline(Readable.from([Buffer.alloc(512)]), mirror.createWriteStream({ flush: true }));
   expect(mirror.status().counters['flushes']).toBe(1);
 });
 
@@ -151,9 +151,76 @@ test('wrong options are refused as node:fs does', async () => {
   expect(make({ start: 'x' })).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
   expect(make({ start: -1 })).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
   expect(make({ start: 5, end: 4 })).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
-  expect(make({ start: MIRROR_SIZE + 1 }, false)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
-  expect(make({ datasync: 1 }, false)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+  expect(make({ start: 5, end: 1.5 })).toThrow(/"options\.end".*Received 1\.5/);
+  expect(make({ flush: 1 }, false)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+  for (const highWaterMark of [0, -1, 1.5, NaN, 2 ** 53]) {
+    expect(make({ highWaterMark })).toThrow(/"options\.highWaterMark" is out of range/);
+  }
+  expect(make({ encoding: 'utf9' })).toThrow(expect.objectContaining({ code: 'ERR_BLOCKMIRROR_INVALID_OPTION' }));
+  expect(make({ emitClose: 'yes' })).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
   expect(make({ signal: 1 }, false)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+});
+
+test('a start beyond the mirror is called so by the code that a write there has', async () => {
+  const { mirror } = await mirrors.make();
+  for (const make of ['createReadStream', 'createWriteStream'] as const) {
+    expect(() => mirror[make]({ start: MIRROR_SIZE + 1 })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_BLOCKMIRROR_OUT_OF_RANGE',
+        message: expect.stringContaining(`options.start is ${MIRROR_SIZE + 1}`) as string,
+      }),
+    );
+  }
+});
+
+test('highWaterMark is the largest chunk of a read stream, and what a write stream takes before it says stop', async () => {
+  const { mirror } = await mirrors.make();
+  const bytes = pattern(3 * MIB, 5);
+  await mirror.write(bytes, { position: 0 });
+  for (const highWaterMark of [1000, 4096, 300_000]) {
+    const chunks: Buffer[] = [];
+    const stream = mirror.createReadStream({ start: 7, end: 2 * MIB + 99, highWaterMark });
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await new Promise((resolve, reject) => stream.once('end', resolve).once('error', reject));
+    expect(Math.max(...chunks.map((chunk) => chunk.length))).toBeLessThanOrEqual(highWaterMark);
+    expect(Buffer.concat(chunks).equals(bytes.subarray(7, 2 * MIB + 100))).toBe(true);
+  }
+  const stream = mirror.createWriteStream({ highWaterMark: 10 });
+  expect(stream.write('123456789')).toBe(true);
+  expect(stream.write('0')).toBe(false);
+  await new Promise((resolve) => stream.end(resolve));
+});
+
+test('a reader with a small highWaterMark is not read ahead of by megabytes', async () => {
+  const { mirror } = await mirrors.make();
+  const stream = mirror.createReadStream({ highWaterMark: 4096 });
+  await new Promise((resolve) => stream.once('readable', resolve));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(mirror.status().counters['bytesRead']).toBeLessThanOrEqual(8 * 4096);
+  stream.destroy();
+});
+
+test('encoding gives texts, and is what texts are written in', async () => {
+  const { mirror } = await mirrors.make();
+  await pipeline(Readable.from(['e282ac', '20']), mirror.createWriteStream({ start: 1, encoding: 'hex' }));
+  const stream = mirror.createReadStream({ start: 1, end: 4, encoding: 'utf8', highWaterMark: 1 });
+  let text = '';
+  for await (const chunk of stream) text += chunk as string;
+  expect(text).toBe('€ ');
+  expect(stream.bytesRead).toBe(4);
+});
+
+test('emitClose: false leaves the event out', async () => {
+  const { mirror } = await mirrors.make();
+  for (const emitClose of [true, false]) {
+    const stream = mirror.createWriteStream({ emitClose });
+    let closed = false;
+    stream.once('close', () => (closed = true));
+    await new Promise<void>((resolve) => stream.end(() => resolve()));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(stream.destroyed).toBe(true);
+    expect(closed).toBe(emitClose);
+  }
 });
 
 test('a stream waits where a single request would be refused', async () => {

@@ -1,0 +1,123 @@
+/**
+ * OptionReader: reads the options of one call, checks their types, and refuses names that it does not know. Pure.
+ */
+import { BlockmirrorError, invalidArgumentType } from './errors';
+import { refuseUnknownNames } from './option_names';
+import { parseSize } from './size';
+import type { DeviceKind, ProgressListener } from './types';
+
+export interface CheckedLongWork {
+  device: 'auto' | DeviceKind;
+  onProgress: ProgressListener | undefined;
+  signal: AbortSignal | undefined;
+}
+
+export interface CheckedImages {
+  images: Readonly<Record<string, string>>;
+}
+
+export function checkPath(path: unknown, name: string): string {
+  if (typeof path !== 'string') throw invalidArgumentType(name, 'a path (string)', path);
+  if (path === '' || path.includes('\0')) {
+    throw invalidOption(`${name} is ${JSON.stringify(path)}`, 'Give the path of a file or a block device');
+  }
+  return path;
+}
+
+export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
+  if (signal === undefined) return undefined;
+  if (signal === null || typeof signal !== 'object' || !('aborted' in signal)) {
+    throw invalidArgumentType(name, 'an AbortSignal', signal);
+  }
+  return signal as AbortSignal;
+}
+
+export function invalidOption(detail: string, remedy: string): BlockmirrorError {
+  return new BlockmirrorError('INVALID_OPTION', { detail, remedy });
+}
+
+/** One object of options: its own names and values, each read once. */
+export class OptionReader {
+  private readonly options: Readonly<Record<string, unknown>>;
+  private readonly prefix: string;
+
+  /**
+   * @param prefix how errors name the object
+   * @param call how they name what takes it
+   */
+  constructor(options: unknown, known: readonly string[], prefix = 'options', call = prefix) {
+    if (options === null || typeof options !== 'object') throw invalidArgumentType(prefix, 'an object', options);
+    refuseUnknownNames(options, new Set(known), call);
+    const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+    for (const name of known) {
+      if (Object.hasOwn(options, name)) copy[name] = (options as Record<string, unknown>)[name];
+    }
+    this.options = copy;
+    this.prefix = prefix;
+  }
+
+  get(name: string): unknown {
+    return this.options[name];
+  }
+
+  flag(name: string, otherwise: boolean): boolean {
+    const value = this.options[name];
+    if (value === undefined) return otherwise;
+    if (typeof value !== 'boolean') throw invalidArgumentType(`${this.prefix}.${name}`, 'a boolean', value);
+    return value;
+  }
+
+  signal(): AbortSignal | undefined {
+    return checkSignal(this.options['signal'], `${this.prefix}.signal`);
+  }
+
+  choice<T extends string>(name: string, choices: readonly T[], otherwise: T): T {
+    const value = this.options[name];
+    if (value === undefined) return otherwise;
+    if (typeof value !== 'string') throw invalidArgumentType(`${this.prefix}.${name}`, 'a string', value);
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) {
+      throw invalidOption(`${name} is '${value}'`, `Use one of ${choices.map((choice) => `'${choice}'`).join(', ')}`);
+    }
+    return found;
+  }
+
+  size(name: string): number {
+    const value = this.options[name];
+    if (typeof value !== 'number' && typeof value !== 'string') {
+      throw invalidArgumentType(`${this.prefix}.${name}`, "a number of bytes or a text such as '64MiB'", value);
+    }
+    return parseSize(value, name);
+  }
+
+  wholeNumber(name: string): number | null {
+    const value = this.options[name];
+    if (value === undefined) return null;
+    if (typeof value !== 'number') throw invalidArgumentType(`${this.prefix}.${name}`, 'a number', value);
+    if (!Number.isSafeInteger(value) || value < 0) throw invalidOption(`${name} is ${value}`, 'Give a whole number');
+    return value;
+  }
+
+  images(): CheckedImages {
+    const value = this.options['images'];
+    if (value === undefined) return { images: {} };
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+      throw invalidArgumentType(`${this.prefix}.images`, 'an object of paths by image name', value);
+    }
+    const images: Record<string, string> = {};
+    for (const [name, path] of Object.entries(value)) images[name] = checkPath(path, `${this.prefix}.images.${name}`);
+    return { images };
+  }
+
+  longWork(): CheckedLongWork {
+    const onProgress = this.options['onProgress'];
+    if (onProgress !== undefined && typeof onProgress !== 'function') {
+      throw invalidArgumentType(`${this.prefix}.onProgress`, 'a function', onProgress);
+    }
+    return {
+      device: this.choice('device', ['auto', 'io_uring', 'threads'] as const, 'auto'),
+      onProgress: onProgress as ProgressListener | undefined,
+      signal: this.signal(),
+    };
+  }
+}
