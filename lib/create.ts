@@ -16,6 +16,7 @@ import { readLabelHeads } from './find_images';
 import { labelPosition } from './layout';
 import { loadBinding } from './load';
 import { type CheckedCreate, checkCreate } from './options';
+import { refuseLivingOwner } from './owner';
 import { writeZeroFile } from './preallocate';
 import { type Copied, type LongWork, copyExtents, flushMaster, flushSlaves, retire, sum, verifyCopy } from './recovery';
 import { refuseSignatures, signaturesOf } from './signatures';
@@ -206,6 +207,11 @@ async function formatAndCopy(
   };
   engine.names = { log: checked.log, images: checked.images };
   const logFacts = await openLogExclusive(engine, checked.log);
+  // Consent to lose what is on it is no consent to take it from a mirror that is open on another host.
+  const former = await readSuperblock(checked.log).catch(() => null);
+  if (former !== null) {
+    await refuseLivingOwner(former, checked.log, { takeOver: checked.takeOver, again: 'create with `--take-over`' });
+  }
   const stored = await storedPaths(checked, engine.binding);
   await openImagesExclusive(engine, checked.images);
   work.checkpoint();

@@ -5,6 +5,7 @@
  * the number, the pid namespace and the start that the owner record says, or the very device open.
  */
 import { readFile, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
 import type { NativeSuperblock } from './binding';
 import { type BlockDevice, deviceNumber, overlap, readBlockDevice } from './system/block_devices';
@@ -132,10 +133,12 @@ async function processesHolding(place: Place, related: readonly BlockDevice[]): 
       place.kind === 'file' && String(status.ino) === place.inode && deviceNumber(status.dev) === place.inodeDevice
     );
   };
+  const mayBeIt = (name: string): boolean => name.startsWith('/dev/') || basename(name) === basename(place.realPath);
   const holders: number[] = [];
   for (const process of await visibleProcesses()) {
-    for (const { path } of (await openDescriptors(process)) ?? []) {
-      if (!(await isIt(path))) continue;
+    for (const { path, name } of (await openDescriptors(process)) ?? []) {
+      // To ask for a file of a server that does not answer would wait for it.
+      if (!mayBeIt(name) || !(await isIt(path))) continue;
       holders.push(process);
       break;
     }

@@ -26,6 +26,7 @@ export interface CheckedCreate extends CheckedLongWork {
   keepData: boolean;
   overwriteSignature: boolean;
   verify: boolean;
+  takeOver: boolean;
   ringRecords: number | null;
 }
 
@@ -52,7 +53,7 @@ const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'verify'],
-    ...['ringRecords', ...LONG_WORK],
+    ...['takeOver', 'ringRecords', ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
@@ -82,6 +83,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     keepData: reader.flag('keepData', false),
     overwriteSignature: reader.flag('overwriteSignature', false),
     verify: reader.flag('verify', true),
+    takeOver: reader.flag('takeOver', false),
     ringRecords,
     ...reader.longWork(),
   };

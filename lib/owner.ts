@@ -110,24 +110,31 @@ export async function ownerFacts(superblock: NativeSuperblock, logPath: string):
   };
 }
 
+interface TakeOver {
+  takeOver: boolean;
+  images?: Readonly<Record<string, string>>;
+  /** How to say it; default by the command that recovers the mirror. */
+  again?: string;
+}
+
 /** @throws BUSY, USE_UNKNOWN */
 export async function refuseLivingOwner(
   superblock: NativeSuperblock,
   logPath: string,
-  { images, takeOver }: { images: Readonly<Record<string, string>>; takeOver: boolean },
+  { images = {}, takeOver, again }: TakeOver,
 ): Promise<void> {
   const facts = await ownerFacts(superblock, logPath);
   const { verdict, why } = judgeOwner(facts, takeOver);
   if (verdict === 'free') return;
   const owner = await describeOwner(superblock.owner);
   const who = owner === null ? 'not known' : ownerToText(owner);
-  const taking = command('recover', logPath, images, '--take-over');
+  const taking = again ?? `\`${command('recover', logPath, images, '--take-over')}\``;
   throw new BlockmirrorError(verdict === 'held' ? 'BUSY' : 'USE_UNKNOWN', {
     image: 'log',
     path: logPath,
     detail: `it was not closed, and its owner is ${who}; ${why}`,
     ...(judgeOwner(facts, true).verdict === 'free'
-      ? { remedy: `Close it there first; if that process is dead for good, say takeOver (\`${taking}\`)` }
+      ? { remedy: `Close it there first; if that process is dead for good, say takeOver (${taking})` }
       : {}),
   });
 }
@@ -155,13 +162,17 @@ async function holdsLog(process: number, logUuid: string, logPath: string): Prom
     if (!descriptor.direct || !descriptor.writable) continue;
     const found = await logAt(descriptor.path).catch(() => 'hidden' as const);
     if (found === 'hidden') return 'hidden';
-    if (found === logUuid && (await identityOf(descriptor.path)) !== own) return 'holds';
+    if (found !== logUuid) continue;
+    const identity = await identityOf(descriptor.path);
+    if (identity !== '' && identity !== own) return 'holds';
   }
   return 'gone';
 }
 
+/** Empty when it is not there any more. */
 async function identityOf(path: string): Promise<string> {
-  const status = await stat(path, { bigint: true });
+  const status = await stat(path, { bigint: true }).catch(() => null);
+  if (status === null) return '';
   return status.isBlockDevice() ? `block ${status.rdev}` : `file ${status.dev}:${status.ino}`;
 }
 

@@ -92,6 +92,8 @@ export interface CreateOptions extends DeviceOption {
   overwriteSignature?: boolean;
   /** Read the copy back and compare; default true. */
   verify?: boolean;
+  /** What the log holds now is a mirror that was left open on another host, and that host is dead for good. */
+  takeOver?: boolean;
   /** Records of the log's ring; default by the size of the log's device, or the most usual for a file. */
   ringRecords?: number;
   onProgress?: ProgressListener;

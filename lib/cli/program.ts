@@ -90,6 +90,7 @@ function addCreate(program: Command, perform: Perform): void {
     .option('--keep-data', "the master's content is the truth and stays")
     .option('--overwrite-signature', 'what the slaves and the log hold now may go')
     .option('--no-verify', 'do not read the copy back')
+    .addOption(takeOverOption())
     .addOption(deviceOption())
     .addOption(jsonOption())
     .addHelpText('after', CREATE_HELP + EXIT_CODES_HELP)

@@ -1,12 +1,12 @@
 /** I9 beyond the lock: the owner record of a log that was not sealed, told apart by boot, pid namespace and start. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { inspect, recover, verify } from '../../lib/index';
+import { Mirror, inspect, recover, verify } from '../../lib/index';
 import { type OwnerFacts, type OwnerVerdict, judgeOwner } from '../../lib/owner';
 import { innermostProcess, sameProcess, thisHost } from '../../lib/system/processes';
 import { type Surrounding, commandIn, holdIn, noNamespaces, runIn } from '../support/namespaces';
 import { describeUnless } from '../support/skip';
-import { type Paths, failure, imagesEqual, pattern, useMirrors } from './support';
+import { MIRROR_SIZE, type Paths, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -125,6 +125,16 @@ describeUnless(noNamespaces, 'a log that was left open', () => {
     expect((await recover(paths.log, { takeOver: true })).slaves).toHaveLength(1);
     await (await mirrors.open(paths)).close();
     expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('on another host is not formatted over either, whatever may be overwritten', async () => {
+    const paths = await leftOpenBy(machine({ bootId: ANOTHER_BOOT, host: 'other-host' }));
+    const again = { ...paths, size: MIRROR_SIZE, keepData: true, overwriteSignature: true, verify: false };
+    const error = await failure(Mirror.create(again), 'BUSY');
+    expect(error.message).toContain('other-host');
+    await failure(mirrors.open(paths), 'BUSY');
+    await Mirror.create({ ...again, takeOver: true });
+    await (await mirrors.open(paths)).close();
   });
 
   test('before this host was started anew is recovered without a word', async () => {

@@ -15,6 +15,7 @@ interface CreateArguments extends DeviceChoice {
   assumeIdentical?: boolean;
   keepData?: boolean;
   overwriteSignature?: boolean;
+  takeOver?: boolean;
   verify: boolean;
 }
 
@@ -30,6 +31,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       assumeIdentical: options.assumeIdentical === true,
       keepData: options.keepData === true,
       overwriteSignature: options.overwriteSignature === true,
+      takeOver: options.takeOver === true,
       verify: options.verify,
       device: options.device,
       onProgress: output.progress.listener,
