@@ -3,6 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { type StateEvent, type Status, Mirror, findUses, inspect, recover } from '../../lib/index';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless, testUnless } from '../support/skip';
@@ -51,6 +53,26 @@ describeUnless(noLoopDevices, 'block devices', () => {
       expect(await recover(paths.log, { device })).toMatchObject({ clean: false, verified: true });
       for (const path of [paths.master, ...paths.slaves]) {
         expect(bytesOf(path, MIB, bytes.length).equals(bytes)).toBe(true);
+      }
+    });
+
+    test('writers of bytes share sectors of 4 KiB', async () => {
+      const sector = (): string => makeLoop(IMAGE, { sectorSize: 4096 }).path;
+      const paths = { log: makeLoop(LOG).path, master: sector(), slaves: [sector()] };
+      await Mirror.create({ ...paths, device, verify: false });
+      const mirror = await mirrors.open(paths, { device });
+      const parts = Array.from({ length: 64 }, (_, index) => pattern(100, index));
+      await Promise.all(
+        parts.map(async (part, index) => {
+          const start = 4000 + index * 100;
+          if (index % 2 === 0) return mirror.write(part, { position: start, unaligned: true, dsync: index % 4 === 0 });
+          return pipeline(Readable.from([part]), mirror.createWriteStream({ start }));
+        }),
+      );
+      await mirror.close();
+      for (const path of [paths.master, ...paths.slaves]) {
+        expect(bytesOf(path, 4000, 6400).equals(Buffer.concat(parts))).toBe(true);
+        expect(bytesOf(path, 0, 4000).equals(Buffer.alloc(4000))).toBe(true);
       }
     });
 
