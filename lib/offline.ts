@@ -20,8 +20,9 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
     return cleanReport({ log, superblock, assessment, paths: images.map((image) => image.path) });
   }
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const { compare, verify, onProgress, signal } = checked;
   try {
-    return await mirror.recover(checked);
+    return await mirror.recover({ compare, verify, ...given({ onProgress, signal }) });
   } finally {
     await mirror.close();
   }
