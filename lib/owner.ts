@@ -45,7 +45,7 @@ interface OwnerRow {
   why: string;
 }
 
-/** The first row that fits decides. docs/ARCHITECTURE.md prints it. */
+/** The first row that fits decides; docs/ARCHITECTURE.md has them in words. */
 export const OWNER_TABLE: readonly OwnerRow[] = [
   { when: { sealed: true }, verdict: 'free', takenOver: 'free', why: 'it was closed' },
   {
