@@ -5,13 +5,13 @@
 import { dirname } from 'node:path';
 import type { NativeSuperblock } from './binding';
 import { BlockmirrorError, isBlockmirrorError } from './errors';
-import { type Identity, findLogOf, findParts, identify, identityToText } from './identify';
+import { type Identity, findLogOf, findParts, identityToText, readIdentityAt } from './identify';
 import { type MirrorFacts, command, recreate } from './remedies';
 
 /** Of NOT_A_LOG: what it is instead, and where its log is. Any other error is given back as it is. */
 export async function explainLog(error: unknown, path: string): Promise<unknown> {
   if (!isBlockmirrorError(error, 'NOT_A_LOG')) return error;
-  const identity = await identify(path).catch(() => null);
+  const identity = await readIdentityAt(path).catch(() => null);
   if (identity?.label === null || identity === null) return error;
   const log = await findLogOf(identity.label, path).catch(() => null);
   return new BlockmirrorError('NOT_A_LOG', {
@@ -68,7 +68,7 @@ function explainMissing(error: BlockmirrorError, mirror: MirrorFacts): Blockmirr
 }
 
 async function describe(path: string): Promise<string | null> {
-  const identity: Identity | null = await identify(path).catch(() => null);
+  const identity: Identity | null = await readIdentityAt(path).catch(() => null);
   if (identity === null) return null;
   const log = identity.label === null ? null : await findLogOf(identity.label, path).catch(() => null);
   return identityToText(identity, log);

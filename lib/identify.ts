@@ -20,6 +20,8 @@ import {
   labelPosition,
 } from './layout';
 import { loadBinding } from './load';
+import { checkPath } from './options';
+import type { IdentifiedPath } from './types';
 import { readBlockDevices } from './system/block_devices';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
 
@@ -42,7 +44,7 @@ export interface Identity {
 }
 
 /** @throws OPEN_FAILED, when there is nothing, or it cannot be opened */
-export async function identify(path: string): Promise<Identity> {
+export async function readIdentityAt(path: string): Promise<Identity> {
   const place = await findPlace(path, path);
   if (place === null) throw new BlockmirrorError('OPEN_FAILED', { path, systemError: 2, remedy: 'Check the path' });
   return identifyPlace(place);
@@ -54,13 +56,13 @@ export async function identifyPlace(place: Place): Promise<Identity> {
     throw new BlockmirrorError('OPEN_FAILED', { path: place.path, cause: error });
   });
   try {
-    return await readIdentity(file, place.path, place.size);
+    return await readFrom(file, place.path, place.size);
   } finally {
     await file.close();
   }
 }
 
-async function readIdentity(file: FileHandle, path: string, size: number): Promise<Identity> {
+async function readFrom(file: FileHandle, path: string, size: number): Promise<Identity> {
   const binding = loadBinding();
   const logCopies = await Promise.all(SUPERBLOCK_POSITIONS.map((at) => readAt(file, at, SUPERBLOCK_LENGTH, size)));
   const at = labelPosition(size);
@@ -152,7 +154,7 @@ function superblockToText(superblock: NativeSuperblock): string {
   const opened =
     lifecycle === 'creating'
       ? 'create did not finish'
-      : `last opened ${new Date(owner.startedAtMs).toISOString()}, ${lifecycle === 'sealed' ? 'closed cleanly' : 'not closed cleanly or still open'}`;
+      : `${owner.startedAtMs === 0 ? 'never opened' : `last opened ${new Date(owner.startedAtMs).toISOString()}`}, ${lifecycle === 'sealed' ? 'closed cleanly' : 'not closed cleanly or still open'}`;
   return `the log of mirror ${superblock.mirrorUuid}: ${parts.join(', ')}; generation ${generation.counter}, ${opened}`;
 }
 
@@ -226,8 +228,55 @@ export async function findLogOf(label: NativeLabel, imagePath: string): Promise<
 
 /** What the path is, in words, with the log of an image found; null when nothing on it is ours or it cannot be read. */
 export async function whatIsOn(path: string): Promise<string | null> {
-  const identity = await identify(path).catch(() => null);
+  const identity = await readIdentityAt(path).catch(() => null);
   if (identity === null) return null;
   const log = identity.superblock === null && identity.label !== null ? await findLogOf(identity.label, path) : null;
   return identityToText(identity, log);
+}
+
+// --- the public answer ------------------------------------------------------------------------------------------------------
+
+/**
+ * What a device or file is, and where the rest of its mirror is: searched among the block devices, in the folder of the
+ * path, and where its log says. Writes nothing, also while the mirror is in use.
+ * @throws OPEN_FAILED, INVALID_OPTION
+ */
+export async function identify(path: string): Promise<IdentifiedPath> {
+  const identity = await readIdentityAt(checkPath(path, 'path'));
+  const { superblock, label, size, problem } = identity;
+  const uuid = superblock?.mirrorUuid ?? label?.mirrorUuid ?? null;
+  const parts = uuid === null ? [] : await findParts(uuid, [dirname(path)]);
+  const others = parts.filter((part) => part.identity.path !== path && !samePart(part.identity, identity));
+  const isLog =
+    superblock !== null || identity.superblockCopies.some((copy) => copy !== 'absent' && copy !== 'unreadable');
+  const isImage = label !== null || identity.labelCopies.some((copy) => copy !== 'absent' && copy !== 'unreadable');
+  const kind = isLog ? 'log' : isImage ? 'image' : 'other';
+  return {
+    path,
+    kind,
+    size,
+    description: identityToText(identity),
+    copies: kind === 'image' ? identity.labelCopies : identity.superblockCopies,
+    mirror: uuid,
+    logUuid: superblock?.logUuid ?? label?.logUuid ?? null,
+    image:
+      label === null || isLog ? null : { name: label.name, role: label.role, state: label.state, sealed: label.sealed },
+    generation: superblock?.generation ?? label?.generation ?? null,
+    openings: superblock?.openCount ?? label?.openCount ?? null,
+    lastOpenedAt:
+      superblock === null || superblock.owner.startedAtMs === 0
+        ? null
+        : new Date(superblock.owner.startedAtMs).toISOString(),
+    parts: others.map((part) => ({
+      path: part.identity.path,
+      kind: part.kind,
+      description: identityToText(part.identity) ?? '',
+    })),
+    problem: problem?.toJSON() ?? null,
+  };
+}
+
+function samePart(one: Identity, other: Identity): boolean {
+  if (one.superblock !== null) return one.superblock.logUuid === other.superblock?.logUuid;
+  return one.label?.imageUuid === other.label?.imageUuid && other.superblock === null && one.path === other.path;
 }

@@ -6,6 +6,7 @@ import type { DeviceFacts } from './types';
 
 export { ERRORS, BlockmirrorError, systemErrorName } from './errors';
 export type { ErrorCode, ErrorName, SystemError } from './errors';
+export { identify } from './identify';
 export { inspect } from './inspect';
 export { Mirror } from './mirror';
 export type { LongWorkOptions, MirrorEvents } from './mirror';

@@ -14,7 +14,7 @@ import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainImage } from './explain';
 import { findImage, mirrorFacts, refuseUnknownNames } from './find_images';
 import { describeOwner, explainUnknown, findHolder } from './holders';
-import { identify, identifyPlace, identityToText } from './identify';
+import { identifyPlace, identityToText, readIdentityAt } from './identify';
 import { type SeenDevice, findObstacles } from './obstacles';
 import { refuseLivingOwner } from './owner';
 import { checkInspect, checkPath } from './options';
@@ -163,7 +163,7 @@ function seeDevice(binding: NativeBinding, name: string, path: string): SeenDevi
 
 /** A slave that failed is looked for no more, and its path may be another device by now: nobody may be told to write there. */
 async function strangerAt(path: string, image: string, superblock: NativeSuperblock): Promise<BlockmirrorError | null> {
-  const identity = await identify(path).catch(() => null);
+  const identity = await readIdentityAt(path).catch(() => null);
   if (identity === null || identity.size === 0 || identity.label?.mirrorUuid === superblock.mirrorUuid) return null;
   const what = identityToText(identity) ?? 'nothing of blockmirror';
   return new BlockmirrorError('SLAVE_FAILED', {
@@ -239,7 +239,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       stopped,
       images: superblock.images.map((image, index) => ({
         ...image,
-        path: images[index]?.path ?? '',
+        path: images[index]?.path || (seen.mirror.images[index]?.path ?? ''),
         problem: images[index]?.problem ?? null,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',

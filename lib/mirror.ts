@@ -337,7 +337,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return liveStatus({
       log: this.log,
       superblock: this.attached.superblock,
-      paths: this.paths,
+      paths: this.engine.names.mirror?.images.map(({ path }) => path) ?? this.paths,
       snapshot,
       stopped: this.stopReason(snapshot.stopped),
       phase: this.phaseOf(snapshot.phase),

@@ -1,11 +1,11 @@
 /** Recovery and verification of a mirror that nobody has open: what the command line does. */
-import { attach, letGo } from './attach';
-import { BlockmirrorError } from './errors';
+import { attach, createUnfinished, letGo } from './attach';
 import { look } from './inspect';
 import { loadBinding } from './load';
 import { Mirror } from './mirror';
 import { checkPath, checkRecover, checkVerify } from './options';
 import { cleanReport, dryRunReport } from './recovery';
+import { folderOfLog } from './system/places';
 import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './types';
 
 /** A mirror that was closed cleanly is not touched. */
@@ -30,10 +30,9 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
 
 async function dryRun(log: string, overrides: Readonly<Record<string, string>>): Promise<RecoveryReport> {
   const seen = await look(log, overrides);
-  if (seen.superblock.lifecycle === 'creating')
-    throw new BlockmirrorError('CREATE_UNFINISHED', { image: 'log', path: log });
-  const { superblock, assessment, images } = seen;
-  return dryRunReport({ log, superblock, assessment, paths: images.map((image) => image.path) });
+  if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, await folderOfLog(log));
+  const { superblock, assessment, images, held } = seen;
+  return dryRunReport({ log, superblock, assessment, held, paths: images.map((image) => image.path) });
 }
 
 /** Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(). */

@@ -97,7 +97,7 @@ export function cleanReport(
 
 /** What recovery would do, and that it has done nothing. */
 export function dryRunReport(
-  context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'>,
+  context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'> & { held: boolean },
 ): RecoveryReport {
   const planned = plan(context.assessment, context.superblock.size);
   return {
@@ -106,6 +106,7 @@ export function dryRunReport(
     extents: planned.extents,
     bytesCovered: planned.bytes,
     dryRun: true,
+    held: context.held,
   };
 }
 
@@ -126,6 +127,7 @@ function emptyReport(context: Pick<RecoveryContext, 'log' | 'superblock' | 'path
     durationMs: 0,
     verified: false,
     dryRun: false,
+    held: false,
   };
 }
 

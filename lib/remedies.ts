@@ -42,6 +42,13 @@ export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ??
   ].join(' ');
 }
 
+/** The same, where something stands at the path of the master that is not to be lost. */
+export function recreateAside(mirror: MirrorFacts, master: string): string {
+  const old = mirror.images[0];
+  const anew = recreate(mirror, master);
+  return old !== undefined && isFile(old.path) ? `${putAside(old.path)} && ${anew}` : anew;
+}
+
 /** Out of the way, and kept: what is on it may be wanted. */
 function putAside(path: string): string {
   return `mv -n -- ${shellQuote(path)} ${shellQuote(`${path}.damaged`)}`;

@@ -6,13 +6,21 @@ const EXTENT_LINES = 16;
 
 export function recoveryReportToText(report: RecoveryReport): string {
   const lines = [`mirror ${report.uuid} (log ${report.log})`];
+  if (report.held) {
+    lines.push('it is open, by a process that lives: there is nothing to recover');
+    lines.push(`a crash now would leave ${formatSize(report.bytesCovered)} to be copied`);
+    lines.push(...extentsToText(report.extents));
+    lines.push('dry run: nothing was written');
+    return lines.join('\n');
+  }
   if (report.clean) {
     lines.push('closed cleanly: nothing to recover');
     return lines.join('\n');
   }
   if (report.damaged) {
     lines.push('the log is damaged, so what it covered is unknown: everything is compared');
-    lines.push(...report.damage.map((line) => `  ${line}`));
+    lines.push(...report.damage.slice(0, EXTENT_LINES).map((line) => `  ${line}`));
+    if (report.damage.length > EXTENT_LINES) lines.push(`  and ${report.damage.length - EXTENT_LINES} more`);
   } else {
     const extents = `${report.extents.length} ${plural(report.extents.length, 'extent')}`;
     lines.push(`${report.liveIntents} live ${plural(report.liveIntents, 'intent')}, merged into ${extents}`);

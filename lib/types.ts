@@ -410,6 +410,35 @@ export interface LostCopy {
   state: 'damaged' | 'unknown' | 'unreadable' | 'absent';
 }
 
+/** What a device or file is to blockmirror. */
+export interface IdentifiedPath {
+  path: string;
+  /** A log, an image (by its label), or neither. */
+  kind: 'log' | 'image' | 'other';
+  /** Bytes. */
+  size: number;
+  /** In words; null when nothing on it is of blockmirror. */
+  description: string | null;
+  /** Of the superblock of a log, or the label of an image: copies A and B. */
+  copies: readonly [CopyState, CopyState];
+  /** UUID of its mirror; null when nothing on it can be read. */
+  mirror: string | null;
+  logUuid: string | null;
+  /** Of an image. */
+  image: { name: string; role: ImageRole; state: RecordedState; sealed: boolean } | null;
+  generation: Generation | null;
+  /** How often the mirror had been opened when this was written. */
+  openings: number | null;
+  /** Of a log. */
+  lastOpenedAt: string | null;
+  /** The rest of its mirror, as far as it was found. */
+  parts: { path: string; kind: 'log' | 'image'; description: string }[];
+  problem: Problem | null;
+}
+
+/** `unknown`: whole, and of a version or with a feature that this program does not know. */
+export type CopyState = 'whole' | 'damaged' | 'unknown' | 'unreadable' | 'absent';
+
 export interface RecoverySlave {
   name: string;
   path: string;
@@ -438,6 +467,8 @@ export interface RecoveryReport {
   /** The copy was read back and compared. */
   verified: boolean;
   dryRun: boolean;
+  /** Of a dry run: somebody has the mirror open, so that nothing has to be recovered; `extents` is what a crash now would leave. */
+  held: boolean;
 }
 
 export interface VerifySlave {

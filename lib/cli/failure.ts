@@ -6,7 +6,7 @@
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { BlockmirrorError } from '../index';
-import { EXIT, type ExitCode } from './exit_codes';
+import { EXIT, type ExitCode, exitCodeOfSignal } from './exit_codes';
 import { Interrupted } from './interrupt';
 import { wrap } from './words';
 
@@ -85,7 +85,7 @@ export function failureOf(error: unknown): Failure {
 }
 
 export function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof Interrupted) return EXIT.interrupted;
+  if (error instanceof Interrupted) return exitCodeOfSignal(error.signal);
   if (error instanceof CommanderError || error instanceof UsageError) return EXIT.usage;
   const code = error instanceof Error ? codeOf(error) : null;
   return code !== null && USAGE_CODES.has(code) ? EXIT.usage : EXIT.failed;
@@ -102,9 +102,11 @@ function remedyOf(error: Error): string {
   return isSystemError ? 'Check the path, its permissions and the free space' : REPORT_REMEDY;
 }
 
-export function failureToText(failure: Failure): string {
+/** @param lineWidth of the message, which a program may read */
+export function failureToText(failure: Failure, width = 100, lineWidth = Infinity): string {
   const cause = failure.cause === null ? '' : `\n  cause: ${failure.cause.message}`;
-  return `blockmirror: ${failure.message}${cause}\n${wrap(`What to do: ${sentence(failure.remedy)}`, 100, '  ')}\n  (${failure.code})`;
+  const message = wrap(`blockmirror: ${failure.message}`, lineWidth);
+  return `${message}${cause}\n${wrap(`What to do: ${sentence(failure.remedy)}`, width, '  ')}\n  (${failure.code})`;
 }
 
 function causeOf(cause: unknown): FailureCause | null {

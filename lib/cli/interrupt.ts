@@ -1,14 +1,14 @@
 /**
- * Ctrl-C during long work: the first asks the work to stop between two steps and says what that means; the second
+ * Ctrl-C, TERM and HUP during long work: the first asks the work to stop between two steps and says what that means; the second
  * ends the process at once, which every command survives too (that is what the log is for).
  */
-import { EXIT } from './exit_codes';
+import { exitCodeOfSignal } from './exit_codes';
 import type { Output } from './output';
 
 export class Interrupted extends Error {
   readonly code = 'ERR_BLOCKMIRROR_INTERRUPTED';
   constructor(
-    signal: NodeJS.Signals,
+    readonly signal: NodeJS.Signals,
     readonly remedy: string,
   ) {
     super(`Stopped by ${signal}`);
@@ -26,7 +26,7 @@ export async function interruptible<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    if (controller.signal.aborted) process.exit(exitCodeOfSignal(signal));
     output.note(`Stopping after the step under way (${signal}); once more ends it at once.`);
     controller.abort(new Interrupted(signal, meaning));
   };

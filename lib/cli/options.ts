@@ -40,6 +40,18 @@ export function collectImage(text: string, before: Record<string, string> | unde
   return { ...before, [split.name]: split.path };
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+const AGE_UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: DAY_MS / 24, d: DAY_MS };
+
+/** '30d', '12h', '90m', '3600s' to ms. */
+export function parseAge(text: string): number {
+  const match = /^(\d{1,9})([smhd])$/.exec(text);
+  const unit = AGE_UNITS[match?.[2] ?? ''];
+  if (match === null || unit === undefined)
+    throw new InvalidArgumentError('Expected an age such as 30d, 12h, 90m or 3600s.');
+  return Number(match[1]) * unit;
+}
+
 function splitName(text: string): { name: string; path: string } | null {
   const at = text.indexOf('=');
   if (at <= 0) return null;

@@ -2,9 +2,13 @@
  * Where words go. Text mode: the answer on stdout. --json: exactly one JSON document on stdout. All else (progress,
  * notes, errors) on stderr, so that stdout can always be piped.
  *
+ * What comes from a disk or a path is shown, never sent: only the colours that paint() made reach a terminal.
+ *
  * A reader that goes away (`| head`) is no error of ours: EPIPE is quiet and work goes on, since stopping in the
  * middle because nobody reads the report would be the greater surprise.
  */
+import { randomInt } from 'node:crypto';
+import { printable } from '../shell';
 import type { ExitCode } from './exit_codes';
 import { progressDisplay, type ProgressDisplay } from './progress';
 
@@ -25,6 +29,35 @@ const CODES: Record<Colour, readonly [number, number]> = {
   yellow: [33, 39],
 };
 
+/** Marks the colours of this run: nothing that stood on a disk before can hold it. */
+const OURS = randomInt(1_000_000, 100_000_000);
+const PAINTED = new RegExp(`(\\u001b\\[${OURS};\\d+m)`);
+
+/** For a screen: everything printable, but for our own colours. */
+function screen(text: string): string {
+  const parts = text.split(PAINTED);
+  return parts.map((part, index) => (index % 2 === 1 ? part.replace(`${OURS};`, '') : printable(part))).join('');
+}
+
+/** JSON leaves DEL, C1 and marks of direction as they are; a terminal does not. */
+function jsonOf(document: unknown): string {
+  return JSON.stringify(document, null, 2).replace(
+    /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** Of text that is not on a terminal; and the most that is readable on one. */
+const WIDTH = 100;
+const LARGEST_WIDTH = 120;
+const SMALLEST_WIDTH = 40;
+
+function widthOf(stream: NodeJS.WriteStream): number {
+  const { columns, isTTY } = stream as { columns?: number; isTTY?: boolean };
+  if (isTTY !== true || columns === undefined || columns === 0) return WIDTH;
+  return Math.min(Math.max(columns, SMALLEST_WIDTH), LARGEST_WIDTH);
+}
+
 export class Output {
   /** Long work reports here; any other word takes the bar off the screen first. */
   readonly progress: ProgressDisplay;
@@ -42,18 +75,41 @@ export class Output {
   /** The one answer of a command. */
   answer(outcome: Outcome): void {
     this.clearScreen();
-    process.stdout.write(`${this.json ? JSON.stringify(outcome.document, null, 2) : outcome.text}\n`);
+    process.stdout.write(`${this.json ? jsonOf(outcome.document) : screen(outcome.text)}\n`);
   }
 
   /** A running account: part of the answer in text mode, and on stderr beside a JSON document. */
   narrate(text: string): void {
     this.clearScreen();
-    (this.json ? process.stderr : process.stdout).write(`${text}\n`);
+    (this.json ? process.stderr : process.stdout).write(`${screen(text)}\n`);
   }
 
   note(text: string): void {
     this.clearScreen();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${screen(text)}\n`);
+  }
+
+  /** Columns of the answer. */
+  get width(): number {
+    return widthOf(this.narration);
+  }
+
+  /** Columns of what goes to stderr. */
+  get noteWidth(): number {
+    return widthOf(process.stderr);
+  }
+
+  /** Of lines that a program may read: broken on a terminal only. */
+  get lineWidth(): number {
+    return this.narrationIsTerminal ? this.width : Infinity;
+  }
+
+  get noteLineWidth(): number {
+    return process.stderr.isTTY === true ? this.noteWidth : Infinity;
+  }
+
+  get isTerminal(): boolean {
+    return this.narrationIsTerminal;
   }
 
   /** The stream of narrate(). */
@@ -68,7 +124,7 @@ export class Output {
   /** A line that the next one overwrites, and any other word removes. Only on a terminal. */
   liveLine(text: string): void {
     if (!this.narrationIsTerminal) return;
-    this.narration.write(`\r\u001b[K${text}`);
+    this.narration.write(`\r\u001b[K${screen(text).slice(0, this.width - 1)}`);
     this.hasLiveLine = true;
   }
 
@@ -81,6 +137,6 @@ export class Output {
   paint(colour: Colour, text: string): string {
     if (!this.narrationIsTerminal || process.env['NO_COLOR'] !== undefined) return text;
     const [on, off] = CODES[colour];
-    return `\u001b[${on}m${text}\u001b[${off}m`;
+    return `\u001b[${OURS};${on}m${text}\u001b[${OURS};${off}m`;
   }
 }

@@ -10,11 +10,12 @@ import { Command, CommanderError, Option } from 'commander';
 import { formatSize } from '../index';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
-import { collectImage, collectSlave, parsePositiveSize } from './options';
+import { collectImage, collectSlave, parseAge, parsePositiveSize } from './options';
 import { Output, type Outcome } from './output';
 import { createCommand } from './commands/create';
 import { demoCommand, DEMO_DEFAULT_SIZE } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
+import { inspectCommand } from './commands/inspect';
 import { logCommand } from './commands/log';
 import { recoverCommand } from './commands/recover';
 import { statusCommand } from './commands/status';
@@ -40,7 +41,7 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
     const failure = failureOf(error);
-    output.note(failureToText(failure));
+    output.note(failureToText(failure, output.noteWidth, output.noteLineWidth));
     const stack = stackOf(error, failure);
     if (stack !== null) output.note(stack);
     if (output.json) output.answer({ exitCode: EXIT.failed, document: { error: failure }, text: '' });
@@ -66,6 +67,7 @@ function buildProgram(perform: Perform): Command {
     .addHelpText('after', PROGRAM_HELP);
   addCreate(program, perform);
   addStatus(program, perform);
+  addInspect(program, perform);
   addRecover(program, perform);
   addVerify(program, perform);
   addLog(program, perform);
@@ -101,10 +103,21 @@ function addStatus(program: Command, perform: Perform): void {
   program
     .command('status <log>')
     .description('Say what state a mirror is in and what to do next; writes nothing, also while it is in use')
+    .option('--check', 'one line, and exit codes for monitoring (below)')
+    .option('--max-age <age>', 'with --check: how old the last verify may be, such as 30d, 12h or 90m', parseAge)
     .addOption(imageOption())
     .addOption(jsonOption())
     .addHelpText('after', STATUS_HELP + EXIT_CODES_HELP)
     .action(perform(statusCommand));
+}
+
+function addInspect(program: Command, perform: Perform): void {
+  program
+    .command('inspect <paths...>')
+    .description('Say what devices or files are: of which mirror, which log or image, and where the rest of it is')
+    .addOption(jsonOption())
+    .addHelpText('after', INSPECT_HELP + EXIT_CODES_HELP)
+    .action(perform(inspectCommand));
 }
 
 function addRecover(program: Command, perform: Perform): void {
@@ -219,18 +232,37 @@ Examples:
 `;
 
 const STATUS_HELP = `
-Exit code 3: the mirror was not closed cleanly and needs recovery, an image is missing or out of sync, the log is
-damaged, or create did not finish.
+Exit code 3: the mirror was not closed cleanly and needs recovery, an image is missing or out of sync, something is in
+the way of opening it, a copy of superblock or label is lost, its process is frozen, the log is damaged, or create did
+not finish.
+
+With --check one line is printed, and the exit code is
+  0  every image is synchronized or consistent
+  1  a slave is assumed, synchronizing or fractured by the operator; a copy of superblock or label is lost; the last
+     verify is older than --max-age
+  2  the mirror stopped, its process is frozen, it was left unclean, or an image failed, is inconsistent, differs, or
+     is behind by a fault
+  3  it cannot be told
 
 Examples:
   blockmirror status m.log
   blockmirror status m.log --image slave1=/mnt/b.img
   blockmirror status m.log --json | jq .phase
+  blockmirror status m.log --check --max-age 30d
+`;
+
+const INSPECT_HELP = `
+The rest of a mirror is searched among the block devices, in the folder of the path, and where its log says.
+Exit code 3: a mark of blockmirror is there, and cannot be read.
+
+Examples:
+  blockmirror inspect /dev/sdb /dev/sdc
+  blockmirror inspect a.img --json | jq '.[0].mirror'
 `;
 
 const RECOVER_HELP = `
 It may be stopped and run again at any time: the log keeps every intent until the copy is proven.
-Exit code 3: with --dry-run, there is something to do; otherwise, a slave is left out of sync.
+Exit code 3: with --dry-run, there is something to do (a mirror that is in use needs nothing); otherwise, a slave is left out of sync.
 
 Examples:
   blockmirror recover m.log --dry-run

@@ -16,6 +16,9 @@ const STEP_WORDS: Record<ProgressStep, string> = {
   compare: 'Comparing',
   retire: 'Retiring intents',
 };
+/** Columns of the bar; and of a line with it, when every number is at its longest. */
+const BAR = 24;
+const FULL_LINE = 104;
 const LABEL_WIDTH = Math.max(...Object.values(STEP_WORDS).map((word) => word.length));
 
 export interface ProgressDisplay {
@@ -60,7 +63,7 @@ class ProgressBars implements ProgressDisplay {
       {
         format: sized ? '{label} {bar} {percentage}% · {done} of {whole} · {rate}/s · {left}' : '{label} …',
         stream: process.stderr,
-        barsize: 24,
+        barsize: BAR - Math.min(BAR - 4, Math.max(0, FULL_LINE - (process.stderr.columns || FULL_LINE))),
         hideCursor: true,
         clearOnComplete: true,
         // Ours (interrupt.ts) says what stopping means before anything is torn down.

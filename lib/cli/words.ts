@@ -68,29 +68,55 @@ export function table(
   return trimLines(layout.toString());
 }
 
-/** 'Name    value' lines; a value of several lines stays in its column. */
-export function facts(pairs: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...pairs.map(([name]) => name.length)) + 2;
+/** 'Name    value' lines; a value of several lines, or too long for the width, stays in its column. */
+export function facts(pairs: readonly (readonly [string, string])[], width = Infinity): string {
+  const column = Math.max(...pairs.map(([name]) => name.length)) + 2;
   return pairs
-    .map(([name, value]) => `${name.padEnd(width)}${value.split('\n').join(`\n${' '.repeat(width)}`)}`)
+    .map(([name, value]) => {
+      const tooLong = value.length > width - column;
+      const lines = (tooLong ? wrap(value, width - column) : value).split('\n');
+      return `${name.padEnd(column)}${lines.join(`\n${' '.repeat(column)}`)}`;
+    })
     .join('\n');
 }
 
+/** A command longer than this stands on a line of its own, without its backticks, so that the line can be pasted. */
+const COMMAND_LENGTH = 36;
+
+/** Fills lines up to the width. A command between backticks is never broken, whatever its length. */
 export function wrap(text: string, width: number, indent = ''): string {
+  return text
+    .split('\n')
+    .map((paragraph) => wrapParagraph(paragraph, width, indent))
+    .join('\n');
+}
+
+function wrapParagraph(paragraph: string, width: number, indent: string): string {
+  if (indent.length + paragraph.length <= width) return paragraph === '' ? '' : indent + paragraph;
   const lines: string[] = [];
-  for (const paragraph of text.split('\n')) {
-    let line = '';
-    for (const word of paragraph.split(' ')) {
-      if (line !== '' && indent.length + line.length + 1 + word.length > width) {
-        lines.push(indent + line);
-        line = word;
-      } else {
-        line = line === '' ? word : `${line} ${word}`;
-      }
+  let line = '';
+  const end = (): void => {
+    if (line !== '') lines.push(indent + line);
+    line = '';
+  };
+  for (const { word, blanks } of wordsOf(paragraph)) {
+    const command = /^`([^`]*)`([.,;:]?)$/.exec(word);
+    if (command !== null && word.length > COMMAND_LENGTH) {
+      end();
+      lines.push(`${indent}    ${command[1] ?? ''}`);
+      continue;
     }
-    lines.push(line === '' ? '' : indent + line);
+    if (line !== '' && indent.length + line.length + blanks.length + word.length > width) end();
+    line = line === '' ? word : line + blanks + word;
   }
+  end();
   return lines.join('\n');
+}
+
+/** Split at blanks, but not inside of backticks; each word with the blanks before it. */
+function wordsOf(text: string): { blanks: string; word: string }[] {
+  const words = text.matchAll(/(\s*)((?:`[^`]*`|[^\s`])+|`)/g);
+  return [...words].map(([, blanks = '', word = '']) => ({ blanks, word }));
 }
 
 function trimLines(text: string): string {

@@ -1,7 +1,7 @@
 /** What a path is to blockmirror, and where the rest of its mirror is. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findParts, identify, identityToText, whatIsOn } from '../../lib/identify';
+import { findParts, identityToText, readIdentityAt, whatIsOn } from '../../lib/identify';
 import { inspect } from '../../lib/index';
 import { KIB, MIB, overwrite, failure, useMirrors } from './support';
 
@@ -11,7 +11,7 @@ const NOISE = Buffer.alloc(4096, 0xa5);
 test('a log names its mirror, its images and when it was opened', async () => {
   const paths = await mirrors.create();
   const { status } = await inspect(paths.log);
-  const identity = await identify(paths.log);
+  const identity = await readIdentityAt(paths.log);
   expect(identity).toMatchObject({ label: null, problem: null, superblockCopies: ['whole', 'whole'] });
   expect(identity.superblock?.mirrorUuid).toBe(status.uuid);
   const text = identityToText(identity) ?? '';
@@ -24,7 +24,7 @@ test('an image names its mirror, its role and its name, and its log is found', a
   const paths = await mirrors.create();
   const { status } = await inspect(paths.log);
   const slave = paths.slaves[0] as string;
-  const identity = await identify(slave);
+  const identity = await readIdentityAt(slave);
   expect(identity).toMatchObject({ superblock: null, labelCopies: ['whole', 'whole'] });
   expect(identity.label).toMatchObject({ name: 'slave1', role: 'slave', mirrorUuid: status.uuid, sealed: true });
   expect(await whatIsOn(slave)).toBe(
@@ -36,16 +36,16 @@ test('an image names its mirror, its role and its name, and its log is found', a
 test('one damaged copy is told, and the other one counts', async () => {
   const paths = await mirrors.create();
   overwrite(paths.log, 64 * KIB + 512, NOISE);
-  expect(await identify(paths.log)).toMatchObject({ superblockCopies: ['whole', 'damaged'], problem: null });
+  expect(await readIdentityAt(paths.log)).toMatchObject({ superblockCopies: ['whole', 'damaged'], problem: null });
   overwrite(paths.master, 8 * MIB, Buffer.alloc(4096));
-  expect(await identify(paths.master)).toMatchObject({ labelCopies: ['absent', 'whole'], problem: null });
+  expect(await readIdentityAt(paths.master)).toMatchObject({ labelCopies: ['absent', 'whole'], problem: null });
 });
 
 test('two damaged copies are still said to be ours', async () => {
   const paths = await mirrors.create();
   overwrite(paths.log, 512, NOISE);
   overwrite(paths.log, 64 * KIB + 512, NOISE);
-  const identity = await identify(paths.log);
+  const identity = await readIdentityAt(paths.log);
   expect(identity.superblock).toBeNull();
   expect(identity.problem?.code).toBe('ERR_BLOCKMIRROR_LOG_DAMAGED');
   expect(identityToText(identity)).toContain('a log of blockmirror that cannot be read');
@@ -55,9 +55,9 @@ test('anything else is neither', async () => {
   const file = join(mirrors.folder(), 'other');
   for (const content of [Buffer.alloc(0), Buffer.alloc(100), Buffer.alloc(3 * MIB, 'text')]) {
     writeFileSync(file, content);
-    expect(identityToText(await identify(file))).toBeNull();
+    expect(identityToText(await readIdentityAt(file))).toBeNull();
   }
-  await failure(identify(join(mirrors.folder(), 'nothing')), 'OPEN_FAILED');
+  await failure(readIdentityAt(join(mirrors.folder(), 'nothing')), 'OPEN_FAILED');
 });
 
 test('the parts of a mirror are found by its UUID, also where only its log knows the way', async () => {

@@ -27,7 +27,6 @@ const SUMMARY: Record<Verdict, string> = {
   problem: 'What is marked problem has to be seen to first.',
 };
 const NAME_WIDTH = 15;
-const WIDTH = 100;
 
 function toText(report: DoctorReport, output: Output): string {
   const sections = [
@@ -40,6 +39,9 @@ function toText(report: DoctorReport, output: Output): string {
 function toLine({ name, verdict, finding, remedy }: Check, output: Output): string {
   const indent = ' '.repeat(2 + 9 + NAME_WIDTH);
   const mark = output.paint(VERDICT_COLOUR[verdict], verdict.padEnd(9));
-  const lines = [wrap(finding, WIDTH, indent), ...(remedy === null ? [] : [wrap(`→ ${remedy}`, WIDTH, indent)])];
+  const lines = [
+    wrap(finding, output.width, indent),
+    ...(remedy === null ? [] : [wrap(`→ ${remedy}`, output.width, indent)]),
+  ];
   return `  ${mark}${name.padEnd(NAME_WIDTH)}${lines.join('\n').trimStart()}`;
 }

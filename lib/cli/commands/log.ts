@@ -3,7 +3,7 @@ import { formatSize, inspect, type Inspection } from '../../index';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import { count, facts, number, share, table } from '../words';
-import { imagesOf, ownerInWords, type ImagePaths } from './shared';
+import { damageToText, holderInWords, imagesOf, type ImagePaths } from './shared';
 
 /** Lines of intents on a screen; --json has them all. */
 const SHOWN = 200;
@@ -80,10 +80,10 @@ function toText(inspection: Inspection, output: Output): string {
     lines.push(
       '',
       output.paint('red', 'DAMAGED: what the log covers is not known, so recovery compares everything.'),
-      ...inspection.damage.map((line) => `  ${line}`),
+      damageToText(inspection.damage),
     );
-  if (status.phase === 'held' && status.owner !== null)
-    lines.push('', `In use by ${ownerInWords(status.owner)}: this is a moment of a moving picture.`);
+  if (status.phase === 'held' || status.phase === 'stopped')
+    lines.push('', `In use by ${holderInWords(status)}: this is a moment of a moving picture.`);
   if (liveIntents.length > 0) lines.push('', intentTable(inspection));
   return lines.join('\n');
 }

@@ -29,13 +29,13 @@ export async function recoverCommand(output: Output, log: string, options: Recov
     }),
   );
   const next =
-    dryRun && !report.clean
+    dryRun && !report.clean && !report.held
       ? `\n\nNext: ${commandLine('recover', log, options, ...(options.takeOver === true ? ['--take-over'] : []))}`
       : '';
   return { exitCode: exitCodeOf(report), document: report, text: recoveryReportToText(report) + next };
 }
 
 function exitCodeOf(report: RecoveryReport): ExitCode {
-  if (report.dryRun) return report.clean ? EXIT.done : EXIT.attention;
+  if (report.dryRun) return report.clean || report.held ? EXIT.done : EXIT.attention;
   return report.slaves.every((slave) => isInSync(slave.state)) ? EXIT.done : EXIT.attention;
 }

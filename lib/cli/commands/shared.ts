@@ -1,5 +1,5 @@
 /** What several commands print: images, states in plain words, and the command line to run next. */
-import type { ImageState, ImageStatus, Owner } from '../../index';
+import type { ImageState, ImageStatus, Owner, Status } from '../../index';
 import type { Colour, Output } from '../output';
 import { table } from '../words';
 import { command as commandOf } from '../../remedies';
@@ -45,11 +45,42 @@ export function isInSync(state: ImageState): boolean {
   return USABLE.has(state);
 }
 
+/** One line for each image; where a path is too long for the terminal, it has a line of its own. */
 export function imageTable(images: readonly ImageStatus[], output: Output): string {
+  const stateOf = (image: ImageStatus): string => output.paint(STATE_COLOUR[image.state], image.state);
+  const column = (of: (image: ImageStatus) => string): number =>
+    Math.max(...images.map((image) => of(image).length)) + 2;
+  const before = column(({ name }) => name) + column(({ role }) => role) + column(({ state }) => state);
+  const longest = Math.max(...images.map(({ path }) => path.length));
+  if (output.isTerminal && before + longest > output.width) {
+    const rows = images.map((image) => [image.name, image.role, stateOf(image)]);
+    const [head, ...lines] = table(['IMAGE', 'ROLE', 'STATE'], rows).split('\n');
+    return [head, ...lines.flatMap((line, index) => [line, `    ${images[index]?.path ?? ''}`])].join('\n');
+  }
   return table(
     ['IMAGE', 'ROLE', 'STATE', 'PATH'],
-    images.map((image) => [image.name, image.role, output.paint(STATE_COLOUR[image.state], image.state), image.path]),
+    images.map((image) => [image.name, image.role, stateOf(image), image.path]),
   );
+}
+
+/** Who holds the log now; by its own record where this machine does not tell. */
+export function holderInWords({ holder, owner }: Pick<Status, 'holder' | 'owner'>): string {
+  if (holder !== null && holder.process !== null) {
+    const name =
+      holder.processName === null ? `process ${holder.process}` : `${holder.processName} (process ${holder.process})`;
+    const since = owner?.process === holder.process ? `, since ${owner.startedAt}` : '';
+    return `${name} on this machine${since}${holder.state === 'frozen' ? '; it is FROZEN and answers nobody' : ''}`;
+  }
+  return owner === null ? 'a process that cannot be seen from here' : ownerInWords(owner);
+}
+
+const DAMAGE_LINES = 16;
+
+/** A flood of lines summed up; --json has them all. */
+export function damageToText(damage: readonly string[]): string {
+  const shown = damage.slice(0, DAMAGE_LINES).map((line) => `  ${line}`);
+  if (damage.length > DAMAGE_LINES) shown.push(`  … and ${damage.length - DAMAGE_LINES} more; --json has them all`);
+  return shown.join('\n');
 }
 
 export function ownerInWords(owner: Owner): string {

@@ -1,11 +1,33 @@
-/** `blockmirror status LOG`: what state the mirror is in, from log and labels, and what to do next. Writes nothing. */
-import { formatSize, inspect, type Inspection, type Status } from '../../index';
+/**
+ * `blockmirror status LOG`: what state the mirror is in, from log and labels, and what to do next. Writes nothing.
+ * With --check: one line and exit codes of its own, for monitoring.
+ */
+import { formatSize, inspect, type ImageStatus, type Inspection, type Status } from '../../index';
+import { recreate, recreateAside } from '../../remedies';
+import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../check';
 import { EXIT, type ExitCode } from '../exit_codes';
+import { failureOf } from '../failure';
 import type { Outcome, Output } from '../output';
 import { count, duration, facts, list, number, share, wrap } from '../words';
-import { STATE_MEANING, commandLine, imageTable, imagesOf, isInSync, ownerInWords, type ImagePaths } from './shared';
+import {
+  STATE_MEANING,
+  commandLine,
+  damageToText,
+  holderInWords,
+  imageTable,
+  imagesOf,
+  isInSync,
+  type ImagePaths,
+} from './shared';
 
-export async function statusCommand(output: Output, log: string, options: ImagePaths): Promise<Outcome> {
+interface StatusArguments extends ImagePaths {
+  check?: boolean;
+  /** ms */
+  maxAge?: number;
+}
+
+export async function statusCommand(output: Output, log: string, options: StatusArguments): Promise<Outcome> {
+  if (options.check === true) return checkCommand(log, options);
   const inspection = await inspect(log, imagesOf(options));
   return {
     exitCode: exitCodeOf(inspection),
@@ -14,66 +36,96 @@ export async function statusCommand(output: Output, log: string, options: ImageP
   };
 }
 
+async function checkCommand(log: string, options: StatusArguments): Promise<Outcome> {
+  let verdict: CheckVerdict;
+  let status: Status | null = null;
+  try {
+    const inspection = await inspect(log, imagesOf(options));
+    status = inspection.status;
+    verdict = judgeCheck({
+      inspection,
+      now: Date.now(),
+      maximumAge: options.maxAge ?? null,
+      privileged: process.geteuid?.() === 0,
+    });
+  } catch (error) {
+    const { code, message } = failureOf(error);
+    verdict = checkOfError(code, message);
+  }
+  const { code, reasons } = verdict;
+  return { exitCode: code, document: { code, reasons, status }, text: checkToText(verdict, `mirror ${log}`) };
+}
+
 function exitCodeOf(inspection: Inspection): ExitCode {
   const { status } = inspection;
-  const inUse = status.phase === 'held' || status.phase === 'running' || status.phase === 'recovering';
+  const inUse = status.phase === 'held' && status.holder?.state !== 'frozen';
   const settled = status.phase === 'closed' && inspection.attachable && !inspection.damaged;
-  const imagesFine = status.images.every((image) => isInSync(image.state) && image.error === null);
-  return (inUse || settled) && imagesFine ? EXIT.done : EXIT.attention;
+  const imagesFine = status.images.every(
+    (image) => isInSync(image.state) && image.error === null && image.bytesDiffered === 0,
+  );
+  return (inUse || settled) && imagesFine && inspection.lostCopies.length === 0 ? EXIT.done : EXIT.attention;
 }
 
 function toText(inspection: Inspection, log: string, options: ImagePaths, output: Output): string {
-  const { status } = inspection;
-  const problems = status.images.filter((image) => image.error !== null);
+  const { status, obstacles } = inspection;
+  const { width } = output;
+  const told = new Set(status.images.map((image) => image.error?.message));
+  const problems = status.images.filter((image) => image.error !== null).map((image) => image.error?.message ?? '');
+  const others = obstacles.map(({ message }) => message).filter((message) => !told.has(message));
   const odd = status.images.filter((image) => !isInSync(image.state) && image.error === null);
+  const paragraphs = [
+    ...[...others, ...problems].map((message) => wrap(message, width)),
+    ...odd.map((image) => wrap(`${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`, width)),
+    ...inspection.lostCopies.map(({ where, copy, state }) => {
+      const what = where === 'log' ? 'the superblock of the log' : `the label of ${where}`;
+      return wrap(`Copy ${copy} of ${what} is ${state}. The other one counts; the next opening writes both.`, width);
+    }),
+  ];
   return [
-    facts([
-      ['Mirror', status.uuid],
-      ['Log', status.log],
-      ['State', output.paint('bold', phaseInWords(inspection))],
+    facts(
       [
-        'Size',
-        `${formatSize(status.size)}, in blocks of ${formatSize(status.blockSize)}; generation ${status.generation.counter}`,
+        ['Mirror', status.uuid],
+        ['Log', status.log],
+        ['State', output.paint('bold', phaseInWords(inspection))],
+        [
+          'Size',
+          `${formatSize(status.size)}, in blocks of ${formatSize(status.blockSize)}; generation ${status.generation.counter}`,
+        ],
+        ['Log use', logUseInWords(status)],
+        ['Coverage', inspection.damaged ? 'not known: the log is damaged' : coverageInWords(status)],
+        ['Recovery', lastRecoveryInWords(status)],
+        ['Verify', lastVerifyInWords(status)],
       ],
-      ['Log use', logUseInWords(status)],
-      ['Coverage', inspection.damaged ? 'not known: the log is damaged' : coverageInWords(status)],
-      ['Recovery', lastRecoveryInWords(status)],
-    ]),
+      output.lineWidth,
+    ),
     '',
     imageTable(status.images, output),
     ...(inspection.damaged
-      ? [
-          '',
-          'The log is damaged, so that recovery compares everything:',
-          ...inspection.damage.map((line) => `  ${line}`),
-        ]
+      ? ['', 'The log is damaged, so that recovery compares everything:', damageToText(inspection.damage)]
       : []),
-    ...(problems.length > 0 ? [''] : []),
-    ...problems.map((image) => wrap(`${image.name}: ${image.error?.message ?? ''}`, 100)),
-    ...(odd.length > 0 ? [''] : []),
-    ...odd.map((image) => `${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`),
+    ...(paragraphs.length > 0 ? ['', paragraphs.join('\n\n')] : []),
     '',
-    nextStep(inspection, log, options),
+    nextStepInLines(inspection, log, options, width),
   ].join('\n');
 }
 
-function phaseInWords(inspection: Inspection): string {
-  const { status } = inspection;
+function phaseInWords({ status }: Inspection): string {
+  const holder = status.holder === null && status.owner === null ? '' : ` by ${holderInWords(status)}`;
   switch (status.phase) {
     case 'creating':
       return 'not made yet: create did not finish';
     case 'closed':
       return 'closed cleanly';
     case 'unclean':
-      return 'NOT closed cleanly: it needs recovery';
+      return `NOT closed cleanly: it needs recovery${status.stopped === null ? '' : '; it had stopped, since the master failed'}`;
     case 'held':
-      return `in use${status.owner === null ? '' : ` by ${ownerInWords(status.owner)}`}`;
+      return `in use${holder}`;
     case 'recovering':
       return 'being recovered';
     case 'running':
       return 'open';
     case 'stopped':
-      return `stopped: ${status.stopped?.message ?? 'the master or the log failed'}`;
+      return `STOPPED, since the master failed; still open${holder}`;
   }
 }
 
@@ -102,28 +154,83 @@ function lastRecoveryInWords(status: Status): string {
   return `last at ${last.finishedAt}: ${scope}, ${formatSize(last.bytesCopied)} copied in ${duration(last.durationMs)}, ${proof}`;
 }
 
-function nextStep(inspection: Inspection, log: string, options: ImagePaths): string {
+function lastVerifyInWords(status: Status): string {
+  const last = status.lastVerify;
+  if (last === null) return 'never done';
+  const found = last.bytesDiffered === 0 ? 'nothing differed' : `${number(last.bytesDiffered)} bytes differed`;
+  return `last at ${last.finishedAt}: ${formatSize(last.bytesCompared)} compared, ${found}`;
+}
+
+function nextStepInLines(inspection: Inspection, log: string, options: ImagePaths, width: number): string {
+  const text = nextStep(inspection, log, options);
+  if (text !== null) return wrap(`Next: ${text}`, width);
+  return [
+    `Next: ${commandLine('recover', log, options)}`,
+    `      (${commandLine('recover', log, options, '--dry-run')} shows what it would copy and writes nothing)`,
+  ].join('\n');
+}
+
+/** The first row that holds says what to do. Never "nothing to do" where an opening would be refused. null: recovery. */
+function nextStep(inspection: Inspection, log: string, options: ImagePaths): string | null {
   const { status } = inspection;
-  const names = (wanted: (state: (typeof status.images)[number]) => boolean) =>
+  const command = (verb: string, ...flags: string[]): string => `\`${commandLine(verb, log, options, ...flags)}\``;
+  const names = (wanted: (image: ImageStatus) => boolean): string =>
     list(status.images.filter(wanted).map((image) => image.name));
-  if (status.phase === 'creating') return 'Next: run the same create again; there is no mirror yet.';
-  if (status.phase === 'held') return 'Next: nothing to do here; the process that has it open looks after it.';
-  if (status.phase === 'unclean' && !inspection.attachable)
-    return 'Next: see to the images named above; recovery takes the mirror only when they are there.';
-  if (status.phase === 'unclean' || inspection.damaged)
-    return (
-      `Next: ${commandLine('recover', log, options)}\n` +
-      `      (${commandLine('recover', log, options, '--dry-run')} shows what it would copy and writes nothing)`
-    );
-  if (!inspection.attachable) return 'Next: see to the images named above; the mirror cannot be opened as it is.';
-  const lost = names((image) => !isInSync(image.state));
-  if (lost !== '')
-    return (
-      `Next: the mirror works without ${lost}. To have it back, replace the device and make the mirror anew over the\n` +
-      '      same master: blockmirror create … --keep-data --overwrite-signature'
-    );
+  const lost = names((image) => !isInSync(image.state) && image.role === 'slave');
   const assumed = names((image) => image.state === 'assumed');
-  if (assumed !== '')
-    return `Next: ${commandLine('verify', log, options)} proves that ${assumed} is identical; so far it was only said to be.`;
-  return 'Next: nothing to do.';
+  const different = names((image) => image.bytesDiffered > 0);
+  if (status.phase === 'creating') {
+    const again = recreate(status).replace(' --overwrite-signature', '');
+    return `there is no mirror yet; run the same create again, or, to keep what the master holds: \`${again}\``;
+  }
+  if (status.holder?.state === 'frozen') {
+    return `its process is frozen, and every request waits for it. Let it go on, as by \`kill -CONT ${status.holder.process}\`, or thaw its control group.`;
+  }
+  if (status.phase === 'stopped') return `close it there. ${masterStep(inspection, command)}`;
+  if (status.phase === 'held') {
+    return (
+      'nothing to do here; the process that has it open looks after it. ' +
+      'Whether it goes on writing can only be seen there: when the log fails, that cannot be noted anywhere.'
+    );
+  }
+  const master = status.images[0];
+  const gone = master?.state === 'failed' && !NOT_LOST.has(master.error?.code ?? '');
+  if (gone || status.stopped !== null) return `${masterStep(inspection, command)}`;
+  if (!inspection.attachable) return 'see to what is named above; the mirror cannot be opened as it is.';
+  if (status.phase === 'unclean' || inspection.damaged) return null;
+  if (lost !== '') {
+    const alone = status.images.every((image) => image.role === 'master' || !isInSync(image.state));
+    const how = alone ? 'writes are refused until a slave is in sync again' : `the mirror works without ${lost}`;
+    return `${how}; what is said above brings ${lost} back.`;
+  }
+  if (different !== '') return `${command('verify')} compares ${different} again; it differed from the master.`;
+  if (assumed !== '') {
+    return `${command('verify')} proves that ${assumed} is identical; so far it was only said to be.`;
+  }
+  if (inspection.lostCopies.length > 0) return 'nothing that cannot wait for the next opening.';
+  return 'nothing to do.';
+}
+
+/** What is at the master's path is another thing, or we may not look at it: no reason to replace it. */
+const NOT_LOST: ReadonlySet<string> = new Set([
+  'ERR_BLOCKMIRROR_OPEN_FAILED',
+  'ERR_BLOCKMIRROR_NO_LABEL',
+  'ERR_BLOCKMIRROR_FOREIGN_IMAGE',
+  'ERR_BLOCKMIRROR_SWAPPED_IMAGES',
+]);
+
+/** The master cannot be used: when it is not to be had again, a slave that is in sync takes its place. */
+function masterStep(inspection: Inspection, command: (verb: string) => string): string {
+  const { status, imageDevices } = inspection;
+  const slave = status.images.find(({ role, state, error }) => role === 'slave' && isInSync(state) && error === null);
+  const back =
+    status.stopped === null
+      ? 'put the master back that was there'
+      : `when the master answers again: ${command('recover')}`;
+  if (slave === undefined) return `${back}; no slave is in sync that could take its place.`;
+  const anew =
+    status.images[0] !== undefined && imageDevices[0] !== null
+      ? recreateAside(status, slave.name)
+      : recreate(status, slave.name);
+  return `${back}. When it is lost, ${slave.name}, which is in sync, takes its place, and everything is copied from it to the others; see that a sound device is there for the master: \`${anew}\``;
 }

@@ -7,7 +7,7 @@ import type { LoadResult } from './load';
 import { WRITERS } from './pattern';
 import { MAXIMUM_ROUNDS, isRight, type DemoFiles, type DemoObserver, type Round } from './rounds';
 
-const WIDTH = 92;
+const LARGEST_WIDTH = 92;
 const INDENT = '   ';
 
 export class Story implements DemoObserver {
@@ -19,6 +19,10 @@ export class Story implements DemoObserver {
   private brief = false;
 
   constructor(private readonly output: Output) {}
+
+  private get width(): number {
+    return Math.min(this.output.width, LARGEST_WIDTH);
+  }
 
   begin(folder: string, imageSize: number, note: string | null): void {
     this.title('Make a mirror');
@@ -132,7 +136,7 @@ export class Story implements DemoObserver {
       'Done. Before a write touched either image, the log held where it would go. So after the kill ' +
       `${formatSize(report.bytesCopied)} were copied${saved}, in ${duration(report.durationMs)}, and the images are equal ` +
       `again.${luck}`;
-    return wrap(text, WIDTH).replace('Done.', this.output.paint('green', 'Done.'));
+    return wrap(text, this.width).replace('Done.', this.output.paint('green', 'Done.'));
   }
 
   private luckInWords(report: RecoveryReport, time: string): string {
@@ -152,7 +156,7 @@ export class Story implements DemoObserver {
   }
 
   private say(text: string): void {
-    this.output.narrate(wrap(text, WIDTH, INDENT));
+    this.output.narrate(wrap(text, this.width, INDENT));
   }
 }
 
