@@ -150,9 +150,18 @@ export interface NativeAssessment {
 
 /** Per slave, index 0 is the first slave; a slave that takes no part has 0. */
 export interface NativeCopyResult {
-  /** 0 where nothing was compared. */
+  /** 0 where nothing was compared; what a slave could not read counts as different. */
   bytesDiffered: number[];
   bytesCopied: number[];
+  /** Bounded. */
+  repairs: NativeRepair[];
+}
+/** Bytes of `image` that could not be read were written anew from image `from`; 0 is the master. */
+export interface NativeRepair {
+  image: number;
+  from: number;
+  position: number;
+  length: number;
 }
 export interface NativeCompareResult {
   bytesDiffered: number[];
@@ -171,6 +180,8 @@ export interface NativeSnapshot {
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
   coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };
   counters: Record<string, number>;
+  /** The newest of counters.repairs, oldest first, bounded. */
+  recentRepairs: NativeRepair[];
 }
 
 export type NativePhase =

@@ -221,7 +221,7 @@ async function formatAndCopy(
   const extents = checked.assumeIdentical ? [] : [{ position: 0, length: superblock.size }];
   const verify = checked.verify && !checked.assumeIdentical;
   const started = performance.now();
-  let copied: Copied = { bytesCopied: [], bytesDiffered: [] };
+  let copied: Copied = { bytesCopied: [], bytesDiffered: [], repairs: [] };
   if (!checked.assumeIdentical) {
     await flushMaster(work);
     copied = await copyExtents(work, extents, { compare: false, onlyDiffering: false });

@@ -26,7 +26,7 @@ import type { Engine, WriteMode } from './engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
 import { loadBinding } from './load';
 import { checkOpen, checkPath } from './options';
-import { type RecoveryContext, cleanReport, runRecovery } from './recovery';
+import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './recovery';
 import {
   checkFlag,
   checkMirrorRecover,
@@ -58,6 +58,7 @@ import type {
   ReadvResult,
   RecoveryReport,
   RecoverySummary,
+  Repair,
   StateEvent,
   Status,
   VerifyReport,
@@ -73,6 +74,8 @@ import { StateWatch } from './watch';
 export interface MirrorEvents {
   /** An image changed its state for good (not the passing change between synchronized and consistent). */
   state: [event: StateEvent];
+  /** Bytes of an image could not be read, and were written anew from another one and read back. */
+  repaired: [repair: Repair];
   /** Fewer slaves are in sync than before, or the mirror stopped: the status that shows it. */
   degraded: [status: Status];
 }
@@ -119,6 +122,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
           to: change.to,
         }),
       () => this.emit('degraded', this.status()),
+      (repair) => this.emit('repaired', shownRepair(repair, attached.superblock)),
     );
   }
 

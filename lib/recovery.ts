@@ -8,12 +8,15 @@
  *    error between any two steps costs only time: the log still says what has to be copied.
  *  - Coverage that is not known (a damaged log) is the whole mirror.
  */
-import type { NativeAssessment, NativeSuperblock } from './binding';
+import type { NativeAssessment, NativeRepair, NativeSuperblock } from './binding';
 import type { Engine } from './engine';
 import { BlockmirrorError } from './errors';
 import { type Batch, batchesOf, cutExtents, forEachPiece, totalLength } from './pieces';
 import { shownState } from './status';
-import type { Extent, ProgressListener, ProgressStep, RecoveryReport, RecoverySlave } from './types';
+import type { Extent, ProgressListener, ProgressStep, RecoveryReport, RecoverySlave, Repair } from './types';
+
+/** Repairs named one by one in a report; all are counted. */
+const REPAIRS_LIMIT = 1000;
 
 /**
  * Commands given to the engine at once: one that it works on, and others of which it takes pieces as soon as that one
@@ -83,9 +86,16 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
       bytesDiffered: comparesIn(context, planned) ? (copied.bytesDiffered[index] ?? 0) : null,
       bytesCopied: copied.bytesCopied[index] ?? 0,
     })),
+    repairs: copied.repairs.map((repair) => shownRepair(repair, superblock)),
     durationMs,
     verified: context.verify,
   };
+}
+
+export function shownRepair(repair: NativeRepair, superblock: NativeSuperblock): Repair {
+  const nameOf = (index: number): string => superblock.images[index]?.name ?? '';
+  const { position, length } = repair;
+  return { image: nameOf(repair.image), position, length, from: nameOf(repair.from) };
 }
 
 /** Of a mirror that needed nothing. */
@@ -124,6 +134,7 @@ function emptyReport(context: Pick<RecoveryContext, 'log' | 'superblock' | 'path
     bytesCovered: 0,
     bytesCopied: 0,
     slaves: slavesOf(context),
+    repairs: [],
     durationMs: 0,
     verified: false,
     dryRun: false,
@@ -145,6 +156,7 @@ export interface Copied {
   /** By slave. */
   bytesDiffered: number[];
   bytesCopied: number[];
+  repairs: NativeRepair[];
 }
 
 export async function flushMaster(work: LongWork): Promise<void> {
@@ -170,12 +182,13 @@ export async function copyExtents(
   how: { compare: boolean; onlyDiffering: boolean },
 ): Promise<Copied> {
   const { engine } = work;
-  const copied: Copied = { bytesDiffered: [], bytesCopied: [] };
+  const copied: Copied = { bytesDiffered: [], bytesCopied: [], repairs: [] };
   const advance = progressOf(work, 'copy', extents);
   await forEachBatch(work, extents, async (batch) => {
     const result = await engine.command('recoverCopy', { extents: batch.extents, ...how });
     addTo(copied.bytesDiffered, result.bytesDiffered);
     addTo(copied.bytesCopied, result.bytesCopied);
+    copied.repairs.push(...result.repairs.slice(0, REPAIRS_LIMIT - copied.repairs.length));
     advance(batch.bytes);
   });
   return copied;

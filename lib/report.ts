@@ -1,6 +1,6 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
 import { formatSize } from './size';
-import type { Extent, RecoveryReport, VerifyReport } from './types';
+import type { Extent, RecoveryReport, Repair, VerifyReport } from './types';
 
 const EXTENT_LINES = 16;
 
@@ -35,6 +35,7 @@ export function recoveryReportToText(report: RecoveryReport): string {
     const copied = `${formatSize(slave.bytesCopied)} copied, ${differedInWords(slave.bytesDiffered)}`;
     lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${copied}`);
   }
+  lines.push(...repairsToText(report.repairs));
   const proof = report.verified ? 'read back and found equal' : 'not read back';
   lines.push(`copied: ${formatSize(report.bytesCopied)} in ${duration(report.durationMs)}, ${proof}`);
   return lines.join('\n');
@@ -57,6 +58,17 @@ export function verifyReportToText(report: VerifyReport): string {
   lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
   lines.push(report.identical ? 'all images are identical' : 'the images differ');
   return lines.join('\n');
+}
+
+function repairsToText(repairs: readonly Repair[]): string[] {
+  const lines = repairs
+    .slice(0, EXTENT_LINES)
+    .map(
+      ({ image, position, length, from }) =>
+        `${image}: ${length} bytes from byte ${position} could not be read; they are now what ${from} holds`,
+    );
+  if (repairs.length > EXTENT_LINES) lines.push(`  and ${repairs.length - EXTENT_LINES} more`);
+  return lines;
 }
 
 function differedInWords(bytes: number | null): string {

@@ -251,6 +251,16 @@ export interface StateEvent {
 /** States as the log holds them: 'in-sync' is shown as synchronized or consistent. */
 export type RecordedState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
 
+/** Bytes of an image that could not be read were written anew, with what another image holds, and read back. */
+export interface Repair {
+  /** Name of the image that could not read them. */
+  image: string;
+  position: number;
+  length: number;
+  /** Name of the image that has them. */
+  from: string;
+}
+
 export interface Generation {
   counter: number;
   id: string;
@@ -463,6 +473,8 @@ export interface RecoveryReport {
   /** Over all slaves. */
   bytesCopied: number;
   slaves: RecoverySlave[];
+  /** What could not be read: of the master, then chosen from a slave; of a slave, then overwritten. Bounded. */
+  repairs: Repair[];
   durationMs: number;
   /** The copy was read back and compared. */
   verified: boolean;

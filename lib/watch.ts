@@ -2,7 +2,7 @@
  * Notices that an image changed its state, or that the mirror stopped. The engine has no events of its own: completions
  * are the sign to look, and looking costs a snapshot, so under load it is done once per interval.
  */
-import type { NativeImageState } from './binding';
+import type { NativeImageState, NativeRepair, NativeSnapshot } from './binding';
 import type { Engine } from './engine';
 
 /** How late, at most, a change is told after the completion that shows it. */
@@ -19,14 +19,18 @@ export class StateWatch {
   private timer: NodeJS.Timeout | null = null;
   private states: NativeImageState[];
   private stopped = false;
+  private repairs: number;
 
   /** @param onDegraded fewer slaves are in sync than before, or the mirror stopped */
   constructor(
     private readonly engine: Engine,
     private readonly onChange: (change: StateChange) => void,
     private readonly onDegraded: () => void,
+    private readonly onRepaired: (repair: NativeRepair) => void,
   ) {
-    this.states = engine.snapshot().images.map((image) => image.state);
+    const snapshot = engine.snapshot();
+    this.states = snapshot.images.map((image) => image.state);
+    this.repairs = repairsOf(snapshot);
     engine.afterCompletions = (): void => this.lookSoon();
   }
 
@@ -59,6 +63,12 @@ export class StateWatch {
     const degraded = inSync(states) < inSync(this.states) || (stopped && !this.stopped);
     this.states = states;
     this.stopped = stopped;
+    const repairs = repairsOf(snapshot);
+    // Of more than the engine remembers only the newest are told; all are counted.
+    const told = Math.min(repairs - this.repairs, snapshot.recentRepairs.length);
+    const newest = snapshot.recentRepairs.slice(snapshot.recentRepairs.length - told);
+    this.repairs = repairs;
+    for (const repair of newest) tell(() => this.onRepaired(repair));
     for (const change of changes) tell(() => this.onChange(change));
     if (degraded) tell(() => this.onDegraded());
   }
@@ -73,6 +83,10 @@ function tell(event: () => void): void {
       throw error;
     });
   }
+}
+
+function repairsOf(snapshot: NativeSnapshot): number {
+  return snapshot.counters['repairs'] ?? 0;
 }
 
 function inSync(states: readonly NativeImageState[]): number {

@@ -1,5 +1,6 @@
 #include "to_javascript.h"
 
+#include <algorithm>
 #include <string>
 #include <variant>
 #include <vector>
@@ -195,10 +196,29 @@ Napi::Object assessment_object(Napi::Env env, const Assessment& found) {
   return object;
 }
 
+Napi::Object repair_object(Napi::Env env, const Repair& repair) {
+  Napi::Object object = extent_object(env, repair.extent);
+  object.Set("image", number(repair.image));
+  object.Set("from", number(repair.from));
+  return object;
+}
+
+// Oldest first.
+Napi::Array recent_repairs(Napi::Env env, const RecentRepairs& recent) {
+  std::vector<Repair> repairs;
+  const std::uint64_t kept = std::min<std::uint64_t>(recent.count, kRecentRepairs);
+  for (std::uint64_t i = recent.count - kept; i < recent.count; ++i) {
+    repairs.push_back(recent.repairs[i % kRecentRepairs]);
+  }
+  return array_of(env, repairs, [env](const Repair& repair) { return repair_object(env, repair); });
+}
+
 Napi::Object copy_object(Napi::Env env, const CopyResult& result) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("bytesDiffered", numbers(env, result.bytes_differed));
   object.Set("bytesCopied", numbers(env, result.bytes_copied));
+  object.Set("repairs",
+             array_of(env, result.repairs, [env](const Repair& repair) { return repair_object(env, repair); }));
   return object;
 }
 
@@ -302,6 +322,7 @@ Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.Set("log", log);
   object.Set("coverage", coverage);
   object.Set("counters", counters_object(env, snapshot.counters));
+  object.Set("recentRepairs", recent_repairs(env, snapshot.recent_repairs));
   return object;
 }
 

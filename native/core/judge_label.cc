@@ -6,36 +6,39 @@
 //   1   label found, of another mirror or another formatting of the log                   FOREIGN_IMAGE
 //   2   label found, with the UUID of another image of this mirror, or the other role     SWAPPED_IMAGES
 //   3   label found, with a UUID that the log does not know                               FOREIGN_IMAGE
-//   4   the device is smaller than it was when the mirror was made                        TRUNCATED_IMAGE
-//   5   no label found                                                                    what was found instead
-//   6   label and superblock differ about the mirror's size or the place of the label     LABEL_DAMAGED
+//   4   the image is left out (behind, inconsistent, failed), whatever it says else       ok
+//   5   the device is smaller than it was when the mirror was made                        TRUNCATED_IMAGE
+//   6   no label found                                                                    what was found instead
+//   7   label and superblock differ about the mirror's size or the place of the label     LABEL_DAMAGED
 //
 //   Openings: each has a number and a random incarnation; the superblock is written before the labels.
-//   7   label.open_count > log's                                                          STALE_LOG
-//   8   the image need not follow (behind, inconsistent, failed), or create is under way  ok
-//   9   same open_count, other incarnation                                                DIVERGED
-//   10  label one opening behind, its incarnation is not the log's previous one           DIVERGED
-//   11  label one opening behind, the log is `opening`                                    (go on)
-//   12  label further behind, or one behind and the log not `opening`                     STALE_IMAGE
-//   13  label sealed for this opening, the log is still `opening`                         STALE_LOG
-//   14  the log is sealed, the label not                                                  STALE_IMAGE
+//   8   label.open_count > log's                                                          STALE_LOG
+//   9   create is under way                                                           ok
+//   10  same open_count, other incarnation                                                DIVERGED
+//   11  label one opening behind, its incarnation is not the log's previous one           DIVERGED
+//   12  label one opening behind, the log is `opening`                                    (go on)
+//   13  label further behind, or one behind and the log not `opening`                     STALE_IMAGE
+//   14  label sealed for this opening, the log is still `opening`                         STALE_LOG
+//   15  the log is sealed, the label not                                                  STALE_IMAGE
 //
 //   Generations: a fracture writes the superblock, then all labels, and ends before the next one starts.
-//   15  label's counter > log's; the log's generation is label's parent, in its history,
+//   16  label's counter > log's; the log's generation is label's parent, in its history,
 //       or older than a history that is full                                              STALE_LOG
-//   16  label's counter > log's otherwise                                                 DIVERGED
-//   17  same counter, other id                                                            DIVERGED
-//   18  label's counter < log's; it is the log's parent, and the log is not sealed        ok
-//   19  label's counter < log's; in the log's history, its parent, or older than a
+//   17  label's counter > log's otherwise                                                 DIVERGED
+//   18  same counter, other id                                                            DIVERGED
+//   19  label's counter < log's; it is the log's parent, and the log is not sealed        ok
+//   20  label's counter < log's; in the log's history, its parent, or older than a
 //       history that is full                                                              STALE_IMAGE
-//   20  label's counter < log's otherwise                                                 DIVERGED
-//   21  everything equal                                                                  ok
+//   21  label's counter < log's otherwise                                                 DIVERGED
+//   22  everything equal                                                                  ok
 //
-// 11: a crash while the labels were being written. An opener that finds the log `opening` brings every label to that
+// 12: a crash while the labels were being written. An opener that finds the log `opening` brings every label to that
 // incarnation before it starts an opening of its own, so that a label is never two behind.
-// 14: closing seals the labels before the superblock, so a label that is not sealed was put back afterwards; the
+// 15: closing seals the labels before the superblock, so a label that is not sealed was put back afterwards; the
 // reverse, a sealed label under an open log, is a crash while closing and fine: nothing is written after the seal.
-// 18: a crash between the superblock and the labels of a fracture.
+// 19: a crash between the superblock and the labels of a fracture.
+// 4: a device that failed may hold anything, a label torn or restored with it included. The master's label always
+// follows, so that a log that is older than the images still shows itself.
 // What this cannot see: a log or an image put back from a copy taken *within the same opening* and the same generation.
 #include <algorithm>
 
@@ -93,9 +96,9 @@ Code judge_generation(const Superblock& superblock, const Label& label) {
   return left_behind ? Code::STALE_IMAGE : Code::DIVERGED;
 }
 
-bool is_expected_to_follow(const Superblock& superblock, ImageState state) {
-  if (superblock.lifecycle == Lifecycle::creating) return false;
-  return state == ImageState::in_sync || state == ImageState::assumed || state == ImageState::synchronizing;
+// Not written to, and never read as the mirror's content.
+bool is_left_out(ImageState state) {
+  return state == ImageState::behind || state == ImageState::inconsistent || state == ImageState::failed;
 }
 
 Code judge(const Superblock& superblock, unsigned index, const Status& found, const Label& label,
@@ -104,13 +107,14 @@ Code judge(const Superblock& superblock, unsigned index, const Status& found, co
   if (found.ok()) {
     if (Code code = judge_identity(superblock, index, label); code != Code::ok) return code;
   }
+  if (is_left_out(image.state)) return Code::ok;
   if (device_size < image.device_size) return Code::TRUNCATED_IMAGE;
   if (!found.ok()) return found.code;
   if (label.size != superblock.size || label.label_position != image.label_position) return Code::LABEL_DAMAGED;
   if (label.open_count > superblock.open_count) {
     return mutated(Mutation::accept_older_log) ? Code::ok : Code::STALE_LOG;
   }
-  if (!is_expected_to_follow(superblock, image.state)) return Code::ok;
+  if (superblock.lifecycle == Lifecycle::creating) return Code::ok;
   const Code code = mutated(Mutation::accept_older_opening) ? Code::ok : judge_opening(superblock, label);
   if (code != Code::ok) return code;
   return judge_generation(superblock, label);

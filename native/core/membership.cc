@@ -1,6 +1,5 @@
 #include "membership.h"
 
-#include "label.h"
 #include "mutation.h"
 
 namespace blockmirror {
@@ -46,13 +45,7 @@ Task<Status> Membership::make_durable() {
       continue;
     }
     recording_ = true;
-    const std::uint64_t changes = changes_;
-    const Status status = co_await record_change();
-    if (status.ok()) {
-      changes_durable_ = changes;
-    } else {
-      broken_ = status;
-    }
+    (void)co_await record_change();  // an error is in broken_
     recording_ = false;
     recorded_.wake_all();
   }
@@ -67,14 +60,28 @@ void Membership::new_generation() {
   runtime_.random(superblock_.generation.id.bytes);
 }
 
+// Whoever wrote the superblock while this waited for the lock has recorded the change with it.
 Task<Status> Membership::record_change() {
   co_await lock();
+  Status status;
+  if (!durable()) status = co_await record_change_locked();
+  unlock();
+  co_return status;
+}
+
+// A slave that fails in here is of the next change: the labels of this one are written before that begins.
+Task<Status> Membership::record_change_locked() {
+  const std::uint64_t changes = changes_;
   new_generation();
   Status status = co_await write_superblock_locked();
   const ImageSet told = mutated(Mutation::fracture_without_labels) ? ImageSet{0} : receiving();
   if (status.ok()) status = co_await write_labels_locked(told, false);
-  unlock();
+  if (status.ok()) changes_durable_ = changes;
   co_return status;
+}
+
+void Membership::carry_features(unsigned image, const Label& label) {
+  features_[image] = {label.compatible_features, label.incompatible_features};
 }
 
 Task<void> Membership::lock() {
@@ -89,7 +96,12 @@ void Membership::unlock() {
 
 Task<Status> Membership::write_superblock() {
   co_await lock();
-  const Status status = co_await write_superblock_locked();
+  Status status;
+  if (durable()) {
+    status = co_await write_superblock_locked();
+  } else {
+    status = co_await record_change_locked();
+  }
   unlock();
   co_return status;
 }
@@ -102,12 +114,13 @@ Task<Status> Membership::write_labels(ImageSet images, bool sealed) {
 }
 
 Task<Status> Membership::write_superblock_locked() {
+  if (!broken_.ok()) co_return broken_;
   AlignedBuffer buffer(kSuperblockLength);
   ++superblock_.update;
   encode_superblock(superblock_, buffer.span());
   for (std::uint64_t position : {kSuperblockCopyA, kSuperblockCopyB}) {
     const int error = co_await log_->write(position, buffer.span(), true);
-    if (error != 0) co_return Status::of(Code::LOG_FAILED, kLogDevice, error, position);
+    if (error != 0) co_return broken_ = Status::of(Code::LOG_FAILED, kLogDevice, error, position);
     if (mutated(Mutation::one_superblock_copy)) break;
   }
   co_return Status::success();
@@ -141,12 +154,16 @@ Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
 // Copy A of every image, then copy B: at any moment one copy of each label is whole. The update number is never used
 // for two contents: a crash between the copies would leave two that nobody can tell apart.
 Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
+  if (!broken_.ok()) co_return broken_;
   if (!mutated(Mutation::labels_share_number)) ++superblock_.update;
   std::vector<AlignedBuffer> buffers(images_.size());
   for (unsigned i = 0; i < images_.size(); ++i) {
     if ((images & image_bit(i)) == 0) continue;
     buffers[i] = AlignedBuffer(kLabelCopyLength);
-    encode_label(label_of(superblock_, i, sealed), buffers[i].span());
+    Label label = label_of(superblock_, i, sealed);
+    label.compatible_features = features_[i].compatible;
+    label.incompatible_features = features_[i].incompatible;
+    encode_label(label, buffers[i].span());
   }
   for (std::uint64_t copy : {std::uint64_t{0}, kLabelCopyDistance}) {
     for (unsigned i = 0; i < images_.size(); ++i) {
@@ -154,7 +171,7 @@ Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
       const std::uint64_t position = superblock_.images[i].label_position + copy;
       const int error = co_await images_[i]->write(position, buffers[i].span(), true);
       if (error == 0) continue;
-      if (i == 0) co_return Status::of(Code::MASTER_FAILED, 0, error, position);
+      if (i == 0) co_return broken_ = Status::of(Code::MASTER_FAILED, 0, error, position);
       fail(i, error);
       images &= static_cast<ImageSet>(~image_bit(i));
     }

@@ -4,7 +4,10 @@
 //  - I5: fail() stops sending to an image at once; make_durable() returns only when the new generation and the image's
 //    state are in both copies of the superblock and in the labels of all images still in sync. No write that missed an
 //    image is acknowledged before.
-//  - I8: a change of the set makes a new generation, whose parent is the one before; the history is bounded.
+//  - I8: a change of the set makes a new generation, whose parent is the one before; the history is bounded. Whoever
+//    writes the superblock while a change waits writes that generation with it, and then the labels.
+//  - I12: what failed to be written to the log, or to the master's label, is not written again, and failure() says so
+//    from then on.
 //  - I10: an image never comes back by itself; only a later resync or create may make it in_sync again.
 // The order is log first, then labels: a label may be one generation behind the log after a crash, never ahead of it.
 #pragma once
@@ -16,6 +19,7 @@
 
 #include "aligned_buffer.h"
 #include "device.h"
+#include "label.h"
 #include "runtime.h"
 #include "session.h"
 #include "superblock.h"
@@ -43,6 +47,8 @@ class Membership {
   // failure stops the mirror.
   void fail(unsigned slave, int error);
   bool durable() const { return changes_durable_ == changes_; }
+  // LOG_FAILED or MASTER_FAILED once a superblock or a label of the master could not be written.
+  const Status& failure() const { return broken_; }
   // LOG_FAILED or MASTER_FAILED: then nothing may be acknowledged any more.
   Task<Status> make_durable();
 
@@ -50,13 +56,20 @@ class Membership {
   Task<Status> settle(ParallelOperation::Results results, Code master_code);
 
   // Changes of state on the disk exclude each other, so that no label is ever ahead of the log.
-  // Both copies, one after the other, durable.
+  // Both copies, one after the other, durable; with a change that waits, its generation and the labels too.
   Task<Status> write_superblock();
   // Both copies of the labels of those images, durable. A slave that cannot take its label is failed.
   Task<Status> write_labels(ImageSet images, bool sealed);
+  // Feature bits of the image's label as it was found: every label that is written carries them on.
+  void carry_features(unsigned image, const Label& label);
 
  private:
+  struct Features {
+    std::uint64_t compatible = 0;
+    std::uint64_t incompatible = 0;
+  };
   Task<Status> record_change();
+  Task<Status> record_change_locked();
   Task<Status> write_superblock_locked();
   Task<Status> write_labels_locked(ImageSet images, bool sealed);
   Task<void> lock();
@@ -69,6 +82,7 @@ class Membership {
   Device* log_ = nullptr;
   std::vector<Device*> images_;
   std::array<int, kMaxImages> errors_{};
+  std::array<Features, kMaxImages> features_{};
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;
   bool locked_ = false;

@@ -9,10 +9,11 @@
 
 namespace blockmirror {
 
-Mirror::Mirror(Runtime& runtime, Membership& membership, const Superblock& superblock, const IntentLogStart& start,
-               Counters& counters)
+Mirror::Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
+               const IntentLogStart& start, Counters& counters)
     : runtime_(runtime),
       membership_(membership),
+      repair_(repair),
       counters_(counters),
       size_(superblock.size),
       block_size_(superblock.block_size),
@@ -22,6 +23,7 @@ Mirror::Mirror(Runtime& runtime, Membership& membership, const Superblock& super
       admission_(runtime),
       drained_(runtime),
       flush_ended_(runtime),
+      repair_ended_(runtime),
       retirement_wanted_(runtime),
       retirement_ended_(runtime) {
   intents_.set_generation(superblock.generation.counter);
@@ -66,6 +68,7 @@ void Mirror::leave() {
 
 Status Mirror::may_write() const {
   if (!stopped_.ok()) return stopped_;
+  if (!membership_.failure().ok()) return membership_.failure();
   if (!intents_.failure().ok()) return intents_.failure();
   if (membership_.receiving_slaves() == 0) return Status::of(Code::NO_SLAVE);
   return Status::success();
@@ -118,11 +121,11 @@ Task<Status> Mirror::complete_blocks(Extent extent, std::byte* bytes, PartialBlo
   AlignedBuffer block(std::max(head.length, tail.length));
   Status status;
   if (!head.empty()) {
-    status = co_await read_master(head, block.first(head.length));
+    status = co_await read_held(head, block.first(head.length));
     if (status.ok()) std::memcpy(bytes, block.span().data(), partial.head);
   }
   if (status.ok() && !tail.empty()) {
-    if (head != tail) status = co_await read_master(tail, block.first(tail.length));
+    if (head != tail) status = co_await read_held(tail, block.first(tail.length));
     const std::byte* kept = block.span().data() + tail.length - partial.tail;
     if (status.ok()) std::memcpy(bytes + extent.length - partial.tail, kept, partial.tail);
   }
@@ -139,8 +142,9 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, Par
   Status status;
   {
     const Extent widened = extent.widened(physical_block_size_);
+    const Extent locked = partial.any() ? extent.widened(repair_.block_length()) : widened;
     const auto mode = mutated(Mutation::unlock_early) ? RangeLock::Mode::shared : RangeLock::Mode::exclusive;
-    RangeLock::Guard held(ranges_, widened, mode);  // I6
+    RangeLock::Guard held(ranges_, locked, mode);  // I6
     if (!held.granted()) ++counters_.rangeWaits;
     const bool early = partial.any() && mutated(Mutation::merge_before_lock);
     if (early) status = co_await complete_blocks(extent, model.memory, partial);
@@ -162,6 +166,7 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, Par
       const ParallelOperation::Results results = co_await everywhere;
       status = co_await settle(results);                                                                  // I5, I11
       if (status.ok() && !mutated(Mutation::acknowledge_after_log_failure)) status = intents_.failure();  // I12
+      if (status.ok() && !unmended_.empty()) note_written(extent);
       --writes_in_flight_;
     }
     intents_.settle(lease);
@@ -177,47 +182,49 @@ Task<Status> Mirror::read(Extent extent, std::span<std::byte> into) {
   Request counted(*this);
   co_await admit();
   Status status;
+  bool answered = false;
   {
     RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
     if (!held.granted()) ++counters_.rangeWaits;
     co_await held;
-    status = co_await read_master(extent, into);
+    // I11: the write that failed may have been the one whose range this waited for.
+    if (stopped_.code != Code::MASTER_FAILED && !is_unmended(extent)) {
+      answered = co_await membership_.images()[0]->read(extent.position, into) == 0;
+    }
   }
+  if (!answered && stopped_.code != Code::MASTER_FAILED) status = co_await read_mended(extent, into);
   leave();
-  if (status.ok()) {
-    ++counters_.reads;
-    counters_.bytesRead += extent.length;
-  }
-  co_return status;
-}
-
-// The caller holds the range.
-Task<Status> Mirror::read_master(Extent extent, std::span<std::byte> into) {
-  // I11: the write that failed may have been the one whose range this waited for.
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
-  const int error = co_await membership_.images()[0]->read(extent.position, into);
-  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
-  if (error != 0) co_return Status::of(Code::READ_FAILED, 0, error, extent.position);
+  if (!status.ok()) co_return status;
+  ++counters_.reads;
+  counters_.bytesRead += extent.length;
   co_return Status::success();
 }
 
 Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet images, std::span<std::byte* const> into) {
   Request counted(*this);
   co_await admit();
-  ParallelOperation::Results results;
-  {
-    RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
-    co_await held;
-    DeviceRequest model;
-    model.operation = Operation::read;
-    model.position = extent.position;
-    model.length = extent.length;
-    ParallelOperation everywhere(membership_.images(), images, model);
-    for (unsigned i = 0; i < into.size(); ++i) everywhere.set_memory(i, into[i]);
-    results = co_await everywhere;
+  ParallelOperation::Results results = co_await read_images_once(extent, images, into);
+  if ((results.failed & images & 1u) != 0 && stopped_.code != Code::MASTER_FAILED) {
+    const Status mended = co_await read_mended(extent, {into[0], extent.length});
+    // The others may have been written since they were read.
+    if (mended.ok()) results = co_await read_images_once(extent, images, into);
   }
   leave();
   co_return results;
+}
+
+Task<ParallelOperation::Results> Mirror::read_images_once(Extent extent, ImageSet images,
+                                                          std::span<std::byte* const> into) {
+  RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
+  co_await held;
+  DeviceRequest model;
+  model.operation = Operation::read;
+  model.position = extent.position;
+  model.length = extent.length;
+  ParallelOperation everywhere(membership_.images(), images, model);
+  for (unsigned i = 0; i < into.size(); ++i) everywhere.set_memory(i, into[i]);
+  co_return co_await everywhere;
 }
 
 Task<Status> Mirror::flush() {
@@ -260,8 +267,9 @@ Task<Status> Mirror::flush_images() {
 
 Task<Status> Mirror::settle(ParallelOperation::Results results) {
   if (mutated(Mutation::retire_while_slave_missed)) results.failed &= 1u;
-  if (results.failed == 0 && membership_.durable()) co_return Status::success();
-  const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
+  if (results.failed == 0 && membership_.durable() && membership_.failure().ok()) co_return Status::success();
+  Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
+  if (status.ok()) status = membership_.failure();  // I12, whoever found it
   if (!status.ok()) stop(status);
   if (status.ok()) intents_.set_generation(membership_.generation());
   co_return status;

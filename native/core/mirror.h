@@ -10,15 +10,19 @@
 //  - I2: retirement follows a flush of all receiving images.
 //  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried.
 //  - I12: once the log failed, nothing is acknowledged, covered or not.
-// Bounded: kAdmitted requests hold or wait for a range, the others wait before that.
+//  - A block that the master cannot read is served from a slave in sync, under the range held alone, and rewritten under
+//    a live intent (master_repair.h). kFailedRepairs rewrites that did not help stop the mirror: the master is dying.
+// Bounded: kAdmitted requests hold or wait for a range, the others wait before that; kRepairsAtOnce repairs run.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "device.h"
 #include "intent_log.h"
+#include "master_repair.h"
 #include "membership.h"
 #include "range_lock.h"
 #include "runtime.h"
@@ -29,8 +33,8 @@ namespace blockmirror {
 
 class Mirror {
  public:
-  Mirror(Runtime& runtime, Membership& membership, const Superblock& superblock, const IntentLogStart& start,
-         Counters& counters);
+  Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
+         const IntentLogStart& start, Counters& counters);
   ~Mirror();
   Mirror(const Mirror&) = delete;
   Mirror& operator=(const Mirror&) = delete;
@@ -42,7 +46,8 @@ class Mirror {
   Task<Status> read(Extent extent, std::span<std::byte> into);
   Task<Status> flush();
   Task<Status> retire_all();
-  // Reads every image of `images` into its buffer under one shared lock of the range.
+  // Reads every image of `images` into its buffer under one shared lock of the range; what the master cannot read is
+  // mended first.
   Task<ParallelOperation::Results> read_images(Extent extent, ImageSet images, std::span<std::byte* const> into);
 
   // Refuses new requests, waits for those accepted, retires everything, ends the background work.
@@ -60,7 +65,16 @@ class Mirror {
   Task<Status> write_images(const DeviceRequest& model, Extent extent, PartialBlocks partial,
                             const std::atomic<bool>* cancelled);
   Task<Status> complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial);
-  Task<Status> read_master(Extent extent, std::span<std::byte> into);
+  Task<ParallelOperation::Results> read_images_once(Extent extent, ImageSet images, std::span<std::byte* const> into);
+  // After the master failed to read the extent. Takes the range.
+  Task<Status> read_mended(Extent extent, std::span<std::byte> into);
+  // The caller holds the extent, widened to repair_.block_length(), exclusively.
+  Task<Status> read_held(Extent extent, std::span<std::byte> into);
+  Task<Status> read_block(Extent block, std::span<std::byte> into);
+  Task<void> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
+  void settle_failed_repair(Extent block, const Status& status);
+  bool is_unmended(Extent extent) const;
+  void note_written(Extent extent);
   Task<void> admit();
   void leave();
   Status may_write() const;
@@ -73,11 +87,14 @@ class Mirror {
   static void quiet_timer_fired(void* mirror);
 
   static constexpr unsigned kAdmitted = 1024;
+  static constexpr unsigned kRepairsAtOnce = 4;
+  static constexpr unsigned kFailedRepairs = 8;
   // With no write for this long, everything is retired: a quiet mirror needs no recovery at all.
   static constexpr std::uint64_t kQuietPeriod_ns = 250'000'000;
 
   Runtime& runtime_;
   Membership& membership_;
+  MasterRepair& repair_;
   Counters& counters_;
   const std::uint64_t size_;
   const std::uint32_t block_size_;
@@ -98,6 +115,11 @@ class Mirror {
   std::uint64_t flushes_begun_ = 0;
   std::uint64_t flushes_ended_ = 0;
   Condition flush_ended_;
+
+  unsigned repairs_under_way_ = 0;
+  unsigned failed_repairs_ = 0;
+  std::vector<Extent> unmended_;  // blocks whose rewrite failed; the master is not asked for them
+  Condition repair_ended_;
 
   bool retiring_ = false;
   bool quiet_ = false;

@@ -1,6 +1,7 @@
 #include "recovery.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "mutation.h"
@@ -60,10 +61,19 @@ void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const
   }
 }
 
-Recovery::Recovery(Membership& membership, PieceRunner& pieces, const Superblock& superblock, ExtentSet debt,
-                   bool needs_slave)
+void forget_slaves(ImageSet slaves, CompareResult& into) {
+  for (unsigned i = 1; i < kMaxImages; ++i) {
+    if ((slaves & image_bit(i)) != 0) into.bytes_differed[i - 1] = 0;
+  }
+  std::erase_if(into.differences,
+                [&](const Difference& difference) { return (slaves & image_bit(difference.slave + 1)) != 0; });
+}
+
+Recovery::Recovery(Membership& membership, PieceRunner& pieces, MasterRepair& repair, const Superblock& superblock,
+                   ExtentSet debt, bool needs_slave)
     : membership_(membership),
       pieces_(pieces),
+      repair_(repair),
       mirror_size_(superblock.size),
       compare_block_(compare_block_of(superblock)),
       needs_slave_(needs_slave),
@@ -84,6 +94,77 @@ Task<Status> Recovery::flush_slaves() {
   const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (status.ok()) copies_flushed_ = std::max(copies_flushed_, ended);
   co_return status;
+}
+
+// Block by block: what the master can read is right, and what it cannot is chosen from a slave. The master holds it for
+// certain before it is copied on, so that a crash in the middle chooses again, or finds what was chosen.
+Task<Status> Recovery::mend_master(Extent piece, std::byte* bytes, std::vector<Repair>* repairs) {
+  const std::uint64_t length = repair_.block_length();
+  for (std::uint64_t at = piece.position; at < piece.end();) {
+    const Extent block{at, std::min((at / length + 1) * length, piece.end()) - at};
+    const std::span<std::byte> into(bytes + (at - piece.position), block.length);
+    at = block.end();
+    const int error = co_await membership_.images()[0]->read(block.position, into);
+    if (error == 0) continue;
+    unsigned from = 0;
+    co_await repair_.read_slave(block, into, from);
+    // I1: only what an intent of the last opening covers may be written.
+    const bool may_write = from != 0 && debt_.contains(block);
+    if (!may_write) {
+      co_return Status::of(Code::READ_FAILED, 0, error, block.position);
+    }
+    const Status status = co_await repair_.rewrite(block, into, from);
+    if (!status.ok()) co_return status;
+    if (repairs != nullptr && repairs->size() < kReportedRepairs) repairs->push_back({0, from, block});
+  }
+  co_return Status::success();
+}
+
+// Reading back what was copied.
+class Recovery::Verifying final : public PieceWork {
+ public:
+  Verifying(Recovery& recovery, ImageSet images, CompareResult& into)
+      : recovery_(recovery), images_(images), into_(into) {}
+
+  Task<Status> work_on(Extent piece, const PieceMemory& memory) override {
+    Membership& membership = recovery_.membership_;
+    ParallelOperation reads(membership.images(), images_ & membership.receiving(),
+                            request_of(Operation::read, piece, nullptr));
+    for (unsigned i = 0; i < kMaxImages; ++i) reads.set_memory(i, memory[i]);
+    ParallelOperation::Results results = co_await reads;
+    if ((results.failed & 1u) != 0) {
+      const Status status = co_await recovery_.mend_master(piece, memory[0], nullptr);
+      if (!status.ok()) co_return status;
+      results.failed &= static_cast<ImageSet>(~1u);
+    }
+    const Status status = co_await recovery_.settle_slaves(results);
+    if (!status.ok()) co_return status;
+    count_differences(piece, recovery_.compare_block_, images_ & membership.receiving_slaves(), memory, into_);
+    co_return Status::success();
+  }
+
+ private:
+  Recovery& recovery_;
+  const ImageSet images_;
+  CompareResult& into_;
+};
+
+Task<Status> Recovery::verify(std::span<const Extent> extents, CompareResult& into) {
+  into = CompareResult{};
+  into.bytes_differed.assign(membership_.images().size() - 1, 0);
+  const ImageSet images = membership_.receiving();
+  Verifying verifying(*this, images, into);
+  const Status status = co_await pieces_.run(extents, images, verifying);
+  forget_slaves(images & static_cast<ImageSet>(~membership_.receiving()), into);
+  co_return status;
+}
+
+// Those that erred are failed, durably; with none left a mirror that is being made is none.
+Task<Status> Recovery::settle_slaves(ParallelOperation::Results results) {
+  const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
+  if (!status.ok()) co_return status;
+  const bool pointless = needs_slave_ && membership_.receiving_slaves() == 0;
+  co_return pointless ? Status::of(Code::NO_SLAVE) : Status::success();
 }
 
 // One step's copying, shared by its pieces.
@@ -110,16 +191,67 @@ class Recovery::Copying final : public PieceWork {
     ParallelOperation reads(membership.images(), read_from, request_of(Operation::read, piece, nullptr));
     for (unsigned i = 0; i < kMaxImages; ++i) reads.set_memory(i, memory[i]);
     const ParallelOperation::Results results = co_await reads;
-    if ((results.failed & 1u) != 0) co_return Status::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
-    if (results.failed != 0) {
-      const Status status = co_await membership.settle(results, Code::MASTER_FAILED);
+    if ((results.failed & 1u) != 0) {
+      const Status status = co_await recovery_.mend_master(piece, memory[0], &into_.repairs);
       if (!status.ok()) co_return status;
     }
-    const ImageSet targets = slaves & static_cast<ImageSet>(~results.failed);
-    if (only_differing_) co_return co_await write_what_differs(piece, targets, memory);
-    if (compare_) count(piece, targets, memory);
+    std::array<std::vector<Extent>, kMaxImages> unread;
+    for (unsigned i = 1; i < kMaxImages; ++i) {
+      if ((results.failed & image_bit(i)) != 0) co_await read_what_can_be(piece, i, memory, unread[i]);
+    }
     const unsigned from = mutated(Mutation::recover_wrong_direction) ? 1 : 0;
-    co_return co_await recovery_.write_slaves(piece, targets, memory[from], into_);
+    Status status;
+    if (only_differing_) {
+      status = co_await write_what_differs(piece, slaves, memory);
+    } else {
+      if (compare_) count(piece, slaves, memory);
+      status = co_await recovery_.write_slaves(piece, slaves, memory[from], into_);
+    }
+    for (unsigned i = 1; i < kMaxImages && status.ok(); ++i) {
+      if (!unread[i].empty()) status = co_await read_back(piece, i, memory, unread[i]);
+    }
+    co_return status;
+  }
+
+  // What a slave cannot read before it is overwritten counts as different from the master in every byte. After
+  // kUnreadBlocks of them the rest of the piece is not asked for: each may take seconds.
+  Task<void> read_what_can_be(Extent piece, unsigned image, const PieceMemory& memory, std::vector<Extent>& unread) {
+    constexpr std::size_t kUnreadBlocks = 8;
+    const std::uint64_t length = recovery_.compare_block_;
+    for (std::uint64_t at = 0; at < piece.length; at += length) {
+      const Extent block{piece.position + at, std::min(length, piece.length - at)};
+      std::byte* const bytes = memory[image] + at;
+      Device& slave = *recovery_.membership_.images()[image];
+      const bool asked = unread.size() < kUnreadBlocks;
+      if (asked && co_await slave.read(block.position, {bytes, block.length}) == 0) continue;
+      std::transform(memory[0] + at, memory[0] + at + block.length, bytes, [](std::byte byte) { return ~byte; });
+      if (!asked && unread.back().end() == block.position) {
+        unread.back().length += block.length;
+      } else {
+        unread.push_back(block);
+      }
+    }
+  }
+
+  Task<Status> read_back(Extent piece, unsigned image, const PieceMemory& memory, const std::vector<Extent>& written) {
+    for (const Extent& extent : written) {
+      if ((recovery_.membership_.receiving() & image_bit(image)) == 0) break;
+      const std::uint64_t at = extent.position - piece.position;
+      ParallelOperation::Results results;
+      int error =
+          co_await recovery_.membership_.images()[image]->read(extent.position, {memory[image] + at, extent.length});
+      if (error == 0 && std::memcmp(memory[0] + at, memory[image] + at, extent.length) != 0) error = EIO;
+      if (error == 0) {
+        recovery_.repair_.note({image, 0, extent});
+        if (into_.repairs.size() < kReportedRepairs) into_.repairs.push_back({image, 0, extent});
+        continue;
+      }
+      results.failed = image_bit(image);
+      results.errors[image] = error;
+      const Status status = co_await recovery_.settle_slaves(results);
+      if (!status.ok()) co_return status;
+    }
+    co_return Status::success();
   }
 
   void count(Extent piece, ImageSet slaves, const PieceMemory& memory) {
@@ -172,10 +304,7 @@ Task<Status> Recovery::write_slaves(Extent piece, ImageSet slaves, std::byte* by
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
     if (((slaves & ~results.failed) & image_bit(i)) != 0) into.bytes_copied[i - 1] += piece.length;
   }
-  const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
-  if (!status.ok()) co_return status;
-  const bool pointless = needs_slave_ && membership_.receiving_slaves() == 0;
-  co_return pointless ? Status::of(Code::NO_SLAVE) : Status::success();
+  co_return co_await settle_slaves(results);
 }
 
 }  // namespace blockmirror

@@ -5,13 +5,17 @@
 // What a crash left is recovery debt, a set of its own. It shrinks by copying alone; it may be retired when it was
 // copied whole and every slave was flushed after the last copy. A crash in the middle costs only time: the debt is in
 // the log until it is retired. I11: a slave that errors is failed, durably, and recovery goes on for the others; an
-// error of the master ends it.
+// error of the master ends it. Reads are the exception, since what was read is going to be overwritten: bytes that a
+// slave cannot read are overwritten like any others, and fail it only when they cannot be read back; a block that the
+// master cannot read is taken from a slave in sync, written to the master and read back before anything is copied from
+// it, and recorded (docs/ARCHITECTURE.md says why that is a legal outcome).
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "extent.h"
+#include "master_repair.h"
 #include "membership.h"
 #include "piece_runner.h"
 #include "session.h"
@@ -23,7 +27,8 @@ class Recovery {
  public:
   // `needs_slave`: whether to go on is pointless with no slave left. It is for a mirror that is being made; the debt of
   // an existing one then means nothing any more, every slave being failed, durably, as a whole.
-  Recovery(Membership& membership, PieceRunner& pieces, const Superblock& superblock, ExtentSet debt, bool needs_slave);
+  Recovery(Membership& membership, PieceRunner& pieces, MasterRepair& repair, const Superblock& superblock,
+           ExtentSet debt, bool needs_slave);
 
   const ExtentSet& debt() const { return debt_; }
   // Not yet copied. Bytes of it are uncertain: the images may really differ there.
@@ -34,6 +39,8 @@ class Recovery {
   Task<Status> flush_master();
   Task<Status> copy(std::span<const Extent> extents, bool compare, bool only_differing, CopyResult& into);
   Task<Status> flush_slaves();
+  // Reads back what was copied.
+  Task<Status> verify(std::span<const Extent> extents, CompareResult& into);
   bool may_retire() const {
     return uncopied_.empty() && copies_begun_ == copies_ended_ && copies_flushed_ == copies_ended_ &&
            master_error_ == 0;
@@ -41,10 +48,14 @@ class Recovery {
 
  private:
   class Copying;
+  class Verifying;
+  Task<Status> mend_master(Extent piece, std::byte* bytes, std::vector<Repair>* repairs);
+  Task<Status> settle_slaves(ParallelOperation::Results results);
   Task<Status> write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into);
 
   Membership& membership_;
   PieceRunner& pieces_;
+  MasterRepair& repair_;
   const std::uint64_t mirror_size_;
   const std::uint64_t compare_block_;
   const bool needs_slave_;
@@ -72,6 +83,8 @@ DifferingRun next_differing_run(const std::byte* a, const std::byte* b, std::uin
 // Adds what differs in a piece that was read of master and slaves. Shared by verify (recovery) and compare (running).
 void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const PieceMemory& memory,
                        CompareResult& into);
+// Takes out what was counted for slaves that take no part any more.
+void forget_slaves(ImageSet slaves, CompareResult& into);
 inline constexpr std::uint64_t kSmallestCompareBlock = 4096;
 inline constexpr std::size_t kReportedDifferences = 1000;  // of one step; all are counted
 

@@ -6,6 +6,7 @@
 #include "formatter.h"
 #include "label.h"
 #include "log_reader.h"
+#include "master_repair.h"
 #include "membership.h"
 #include "mirror.h"
 #include "mutation.h"
@@ -47,6 +48,7 @@ struct Session::State {
   Superblock superblock;
   Counters counters;
   Membership membership;
+  MasterRepair repair{membership, superblock, counters};
 
   // What the last assess found; activate acts on it and on nothing older.
   bool assessed = false;
@@ -189,6 +191,7 @@ Task<Status> Session::assess(Assessment& into) {
     // A fracture and a seal may have numbered labels beyond the superblock; none of these numbers is used again.
     const bool counts = verdict.ok() && label.found.ok() && !mutated(Mutation::label_numbers_forgotten);
     if (counts) s.superblock.update = std::max(s.superblock.update, label.label.update);
+    if (label.found.ok()) s.membership.carry_features(i, label.label);
   }
   s.assessed = true;
   s.clean = into.clean;
@@ -263,7 +266,7 @@ Task<Status> Session::activate(ActivateOptions options) {
   s.recovery_budget = options.recovery_budget;
   const Status status = co_await s.begin_incarnation(options);
   if (!status.ok()) co_return status;
-  s.recovery.emplace(s.membership, s.pieces, s.superblock, s.debt, false);
+  s.recovery.emplace(s.membership, s.pieces, s.repair, s.superblock, s.debt, false);
   s.broken = co_await s.recovery->flush_master();  // I4: before the first read
   if (!s.broken.ok()) co_return s.broken;
   if (!s.clean && !mutated(Mutation::skip_recovery)) {
@@ -284,7 +287,7 @@ void Session::State::start_mirror(std::uint64_t tail) {
   start.tail = tail;
   start.recovery_budget = recovery_budget;
   start.regions = (superblock.size + kRegionLength - 1) / kRegionLength;
-  mirror.emplace(runtime, membership, superblock, start, counters);
+  mirror.emplace(runtime, membership, repair, superblock, start, counters);
   phase = Phase::running;
 }
 
@@ -309,7 +312,7 @@ Task<Status> Session::format(FormatOptions options) {
   } else {
     debt.add(s.whole());
   }
-  s.recovery.emplace(s.membership, s.pieces, s.superblock, std::move(debt), true);
+  s.recovery.emplace(s.membership, s.pieces, s.repair, s.superblock, std::move(debt), true);
   s.phase = Phase::formatting;
   co_return Status::success();
 }
@@ -351,9 +354,11 @@ Task<Status> Session::recover_flush_slaves() {
 }
 
 Task<Status> Session::recover_verify(std::vector<Extent> extents, CompareResult& into) {
-  const Status refused = state_->may_step({Phase::recovering, Phase::formatting});
-  if (!refused.ok()) co_return refused;
-  co_return co_await compare(std::move(extents), into);
+  State& s = *state_;
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
+  if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
+  co_return co_await s.recovery->verify(extents, into);
 }
 
 Task<Status> Session::recover_retire(RecoverySummary summary) {
@@ -373,6 +378,7 @@ Task<Status> Session::recover_retire(RecoverySummary summary) {
 Task<Status> Session::State::pay_debt(RecoverySummary summary) {
   const bool formatting = phase == Phase::formatting;
   std::uint64_t tail = scanned_tail;
+  if (!membership.failure().ok()) co_return membership.failure();
   if (!membership.durable()) {
     const Status status = co_await membership.make_durable();
     if (!status.ok()) co_return status;
@@ -391,10 +397,14 @@ Task<Status> Session::State::pay_debt(RecoverySummary summary) {
   start_mirror(tail);
   retiring_debt = false;
   Status status = co_await mirror->log().write_empty_record();
-  if (!status.ok() || formatting) co_return status;
-  summary.finished_at_ms = runtime.wall_clock_ms();
-  superblock.last_recovery = summary;
-  co_return co_await membership.write_superblock();
+  if (status.ok() && !formatting) {
+    summary.finished_at_ms = runtime.wall_clock_ms();
+    superblock.last_recovery = summary;
+    status = co_await membership.write_superblock();
+  }
+  if (status.ok() && !membership.durable()) status = co_await membership.make_durable();
+  if (!status.ok()) mirror->stop(status);  // I12: it takes requests already
+  co_return status;
 }
 
 Task<Status> Session::State::write_new_ring() {
@@ -437,7 +447,8 @@ class Session::State::Comparing final : public PieceWork {
       if ((results.failed & image_bit(i)) == 0) continue;
       co_return Status::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
     }
-    const ImageSet slaves = images_ & static_cast<ImageSet>(~1u);
+    // One that failed meanwhile missed writes, and takes no part any more.
+    const ImageSet slaves = images_ & state_.membership.receiving_slaves();
     count_differences(piece, compare_block_of(state_.superblock), slaves, memory, into_);
     co_return Status::success();
   }
@@ -458,7 +469,9 @@ Task<Status> Session::compare(std::vector<Extent> extents, CompareResult& into) 
   if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
   const ImageSet images = s.membership.receiving();
   State::Comparing comparing(s, images, into);
-  co_return co_await s.pieces.run(extents, images, comparing);
+  const Status status = co_await s.pieces.run(extents, images, comparing);
+  forget_slaves(images & static_cast<ImageSet>(~s.membership.receiving()), into);
+  co_return status;
 }
 
 Task<Status> Session::mark_verified() {
@@ -590,6 +603,7 @@ Snapshot Session::snapshot() const {
   snapshot.ring_records = s.superblock.ring.record_count;
   snapshot.recovery_budget = s.recovery_budget;
   snapshot.counters = s.counters;
+  snapshot.recent_repairs = s.repair.recent();
   if (s.recovery) snapshot.uncertain_bytes = s.recovery->uncopied().bytes();
   if (s.mirror) {
     const IntentLog& log = s.mirror->log();

@@ -12,6 +12,7 @@
 // Invariants: I3 (recovery), I8 (attach, incarnation), I10 (status is derived), I12.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -92,9 +93,24 @@ struct Difference {
   Extent extent;
 };
 
+// Bytes of an image that could not be read were written anew from another one, and read back.
+struct Repair {
+  unsigned image = 0;
+  unsigned from = 0;
+  Extent extent;
+};
+inline constexpr std::size_t kRecentRepairs = 16;
+inline constexpr std::size_t kReportedRepairs = 1000;  // of one step; all are counted
+struct RecentRepairs {
+  std::uint64_t count = 0;                     // since the session began; the newest is repairs[(count - 1) % size]
+  std::array<Repair, kRecentRepairs> repairs;  // a ring
+};
+
 struct CopyResult {
-  std::vector<std::uint64_t> bytes_differed;  // per slave; of those that were compared
+  // Per slave; of those that were compared. What a slave could not read counts as different.
+  std::vector<std::uint64_t> bytes_differed;
   std::vector<std::uint64_t> bytes_copied;
+  std::vector<Repair> repairs;  // bounded
 };
 struct CompareResult {
   std::vector<std::uint64_t> bytes_differed;
@@ -122,7 +138,9 @@ struct CompareResult {
   X(budgetWaits) \
   X(ringWaits) \
   X(rangeWaits) \
-  X(fractures)
+  X(fractures) \
+  X(repairs) \
+  X(repairsFailed)
 // clang-format on
 
 struct Counters {
@@ -150,6 +168,7 @@ struct Snapshot {
   std::uint64_t coverage_regions = 0;
   std::uint64_t recovery_budget = 0;
   std::uint64_t uncertain_bytes = 0;  // debt of an unfinished recovery
+  RecentRepairs recent_repairs;
   Counters counters;
 };
 

@@ -213,10 +213,15 @@ bool image_is_valid(const Superblock& superblock, unsigned index) {
          lies_within({image.map_position, image.map_length}, after_ring, superblock.log_size);
 }
 
+// A failed slave keeps the path that it had: another image may have it since.
+bool paths_differ(const ImageRecord& one, const ImageRecord& other) {
+  const bool left_out = one.state == ImageState::failed || other.state == ImageState::failed;
+  return left_out || one.path != other.path || one.path_kind != other.path_kind;
+}
+
 bool images_differ(const ImageRecord& one, const ImageRecord& other) {
   Extent map{one.map_position, one.map_length}, other_map{other.map_position, other.map_length};
-  return one.uuid != other.uuid && one.name != other.name &&
-         (one.path != other.path || one.path_kind != other.path_kind) && !map.overlaps(other_map);
+  return one.uuid != other.uuid && one.name != other.name && paths_differ(one, other) && !map.overlaps(other_map);
 }
 
 bool images_are_valid(const Superblock& superblock) {

@@ -268,7 +268,7 @@ TEST_CASE("judge_label tells a log that is behind from one of another line") {
         }) == Code::STALE_LOG);
 }
 
-TEST_CASE("judge_label does not expect a failed image to follow, but still finds a log that is older than it") {
+TEST_CASE("judge_label lets nothing that a failed image says stand in the way, as long as it is that image") {
   const auto failed = [](Scene& scene) {
     scene.log.images[1].state = ImageState::failed;
     scene.label.open_count = 2;
@@ -279,7 +279,19 @@ TEST_CASE("judge_label does not expect a failed image to follow, but still finds
   CHECK(judged([&](Scene& scene) {
           failed(scene);
           scene.label.open_count = 6;
-        }) == Code::STALE_LOG);
+        }) == Code::ok);
+  CHECK(judged([&](Scene& scene) {
+          failed(scene);
+          scene.found = Status::of(Code::LABEL_DAMAGED);
+          scene.device_size = 0;
+        }) == Code::ok);
+  for (ImageState out : {ImageState::behind, ImageState::inconsistent}) {
+    CHECK(judged([&](Scene& scene) {
+            failed(scene);
+            scene.log.images[1].state = out;
+            scene.label.open_count = 6;
+          }) == Code::ok);
+  }
   CHECK(judged([&](Scene& scene) {
           failed(scene);
           scene.label.log_uuid = uuid_of(0x99);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../support/boundary_oracle.h"
-#include "../support/running_mirror.h"
+#include "../support/recovery_steps.h"
 
 using namespace blockmirror;
 using namespace blockmirror::test;
@@ -355,4 +355,100 @@ TEST_CASE("a crash at any moment of a close, after a fracture or without one, le
     CHECK(clean > 0);
     CHECK(unclean > 0);
   }
+}
+
+TEST_CASE("I8: a fracture at any moment of an opening is never durable without its generation") {
+  unsigned fractured = 0;
+  bool through = false;
+  for (unsigned steps = 1; !through; ++steps) {
+    CAPTURE(steps);
+    RunningMirror mirror({.seed = steps, .slaves = 3});
+    REQUIRE(mirror.run(mirror.session->close()).ok());
+    const std::uint64_t before = durable_superblock(*mirror.log).generation.counter;
+    // The second one fails while the fracture of the first is on its way to the labels.
+    unsigned labels = 0;
+    const auto fail = [&](const DeviceRequest& request) {
+      return mirror.is_label(request) ? error_fate() : SimulatedDevice::Fate{};
+    };
+    mirror.images[1]->decide = fail;
+    mirror.images[2]->decide = [&](const DeviceRequest& request) {
+      return mirror.is_label(request) && ++labels > 2 ? error_fate() : SimulatedDevice::Fate{};
+    };
+    mirror.new_session();
+    RecoverySteps recovery;
+    Pending& opened = mirror.start_task(recovery.open(*mirror.session));
+    for (unsigned i = 0; i < steps; ++i) mirror.runtime.step();
+    through = opened.ended();
+    mirror.crash(0);
+    mirror.heal();
+    const Superblock now = durable_superblock(*mirror.log);
+    for (unsigned image : {1u, 2u}) {
+      if (now.images[image].state != ImageState::failed) continue;
+      ++fractured;
+      CHECK(now.generation.counter > before);
+      const Label label = durable_label(*mirror.images[image], now.images[image].label_position);
+      CHECK(label.generation.counter < now.generation.counter);
+    }
+    CHECK(now.generation.counter <= before + 2);
+    REQUIRE(mirror.open().ok());
+    REQUIRE(steps < 200);
+  }
+  CHECK(fractured > 2);
+}
+
+TEST_CASE("I8: what writes the superblock beside a fracture writes its generation too") {
+  RunningMirror mirror({.slaves = 2});
+  const std::uint64_t before = durable_superblock(*mirror.log).generation.counter;
+  bool wrong = false;
+  mirror.log->on_settle = [&](const DeviceRequest& request, int) {
+    if (!mirror.is_superblock(request)) return;
+    const Superblock now = durable_superblock(*mirror.log);
+    wrong |= now.images[1].state == ImageState::failed && now.generation.counter == before;
+  };
+  fail_data_writes(mirror, 1);
+  Pending& write = mirror.start_write({0, 4096}, 1);
+  for (unsigned i = 0; i < 4; ++i) mirror.runtime.step();
+  Pending& marked = mirror.start_task(mirror.session->mark_verified());
+  mirror.advance();
+  CHECK(write.succeeded());
+  CHECK(marked.succeeded());
+  CHECK_FALSE(wrong);
+  check_fracture_is_durable(mirror, {1});
+  CHECK(durable_superblock(*mirror.log).generation.counter == before + 1);
+  mirror.log->on_settle = nullptr;
+}
+
+TEST_CASE("feature bits of a label that are compatible are carried on by every label that is written") {
+  RunningMirror mirror({.slaves = 1});
+  REQUIRE(mirror.run(mirror.session->close()).ok());
+  const std::uint64_t position = mirror.session->superblock().images[1].label_position;
+  Label label = mirror.label_of(1);
+  label.compatible_features = 0x8000000000000001;
+  AlignedBuffer bytes(kLabelCopyLength);
+  encode_label(label, bytes.span());
+  for (std::uint64_t copy : {std::uint64_t{0}, kLabelCopyDistance})
+    overwrite(mirror, *mirror.images[1], position + copy, bytes.span());
+  REQUIRE(mirror.open().ok());
+  CHECK(mirror.label_of(1).compatible_features == label.compatible_features);
+  CHECK(mirror.label_of(0).compatible_features == 0);
+  REQUIRE(mirror.run(mirror.session->close()).ok());
+  CHECK(mirror.label_of(1).compatible_features == label.compatible_features);
+}
+
+TEST_CASE("a failed slave opens beside the mirror whatever its label says") {
+  RunningMirror mirror({.slaves = 2});
+  fail_data_writes(mirror, 1);
+  REQUIRE(mirror.write({0, 4096}, 1).ok());
+  mirror.heal();
+  REQUIRE(mirror.run(mirror.session->close()).ok());
+  Label label = mirror.label_of(1);
+  label.open_count += 5;
+  AlignedBuffer bytes(kLabelCopyLength);
+  encode_label(label, bytes.span());
+  const std::uint64_t position = mirror.session->superblock().images[1].label_position;
+  for (std::uint64_t copy : {std::uint64_t{0}, kLabelCopyDistance})
+    overwrite(mirror, *mirror.images[1], position + copy, bytes.span());
+  REQUIRE(mirror.open().ok());
+  CHECK(mirror.session->snapshot().states[1] == ImageState::failed);
+  CHECK(mirror.write({0, 4096}, 2).ok());
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "../../core/record.h"
+#include "../support/bad_block.h"
 #include "../support/recovery_steps.h"
 
 using namespace blockmirror;
@@ -26,7 +27,8 @@ bool holds(const SimulatedDevice& image, std::byte value) {
 
 // A mirror that lost its power in a write from old to new which only the images of `updated` have.
 struct CutOff : RunningMirror {
-  CutOff(unsigned slaves, ImageSet updated) : RunningMirror({.slaves = slaves}) {
+  CutOff(unsigned slaves, ImageSet updated, bool proven = false) : RunningMirror({.slaves = slaves}) {
+    if (proven) prove();
     REQUIRE(write(kPortion, static_cast<unsigned char>(kOld), true).ok());
     REQUIRE(run(session->retire_all()).ok());
     for (unsigned i = 0; i < images.size(); ++i) {
@@ -327,7 +329,8 @@ TEST_CASE("I4: the master is flushed before anything is copied or read") {
   mirror.images[0]->on_settle = nullptr;
 }
 
-TEST_CASE("a master that cannot be read ends recovery, costs nothing but time, and loses no debt") {
+TEST_CASE(
+    "a master that cannot be read, with no slave proven, ends recovery, costs nothing but time, and loses no debt") {
   CutOff mirror(1, 0b01);
   begin_recovery(mirror);
   mirror.images[0]->decide = [](const DeviceRequest& request) {
@@ -362,7 +365,7 @@ TEST_CASE("I11: a flush of the master that failed in recovery is not tried again
 TEST_CASE("a slave that fails in recovery, in whatever step, is failed durably and the others are recovered") {
   for (Operation operation : {Operation::read, Operation::write, Operation::flush}) {
     CAPTURE(static_cast<int>(operation));
-    CutOff mirror(2, 0b001);
+    CutOff mirror(2, 0b001);  // one whose reads all fail cannot be read back either
     begin_recovery(mirror);
     mirror.images[1]->decide = [&](const DeviceRequest& request) {
       return request.operation == operation ? error_fate() : SimulatedDevice::Fate{};
@@ -475,4 +478,170 @@ TEST_CASE("verification counts the bytes that differ and names where, per slave"
   REQUIRE(mirror.run(mirror.session->recover_verify({{0, kMiB}}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0});
   CHECK(result.differences.empty());
+}
+
+// --- what cannot be read
+
+namespace {
+
+constexpr Extent kBad{kPortion.position + 4096, 4096};
+
+bool block_holds(const SimulatedDevice& image, std::byte value) {
+  const std::span<const std::byte> bytes = image.durable().subspan(kBad.position, kBad.length);
+  return std::all_of(bytes.begin(), bytes.end(), [&](std::byte byte) { return byte == value; });
+}
+
+}  // namespace
+
+TEST_CASE("a block of the debt that the master cannot read becomes on all images what the first slave holds") {
+  for (ImageSet updated = 0; updated < 8; ++updated) {
+    for (bool compare : {false, true}) {
+      CAPTURE(updated);
+      CAPTURE(compare);
+      CutOff mirror(2, updated, true);
+      mirror.images[0]->content()[kBad.position] = std::byte{66};
+      BadBlock bad(*mirror.images[0], kBad);
+      begin_recovery(mirror);
+      REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
+      CopyResult copied;
+      REQUIRE(mirror.run(mirror.session->recover_copy({kPortion}, compare, false, copied)).ok());
+      REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
+      REQUIRE(mirror.run(mirror.session->recover_retire({})).ok());
+      REQUIRE(copied.repairs.size() == 1);
+      CHECK(copied.repairs[0].image == 0);
+      CHECK(copied.repairs[0].from == 1);
+      CHECK(copied.repairs[0].extent == kBad);
+      CHECK(mirror.session->snapshot().counters.repairs == 1);
+      for (auto& image : mirror.images) CHECK(block_holds(*image, (updated & 2u) != 0 ? kNew : kOld));
+      CHECK(mirror.images[0]->durable()[kPortion.position] == ((updated & 1u) != 0 ? kNew : kOld));
+      CHECK(mirror.images_equal());
+    }
+  }
+}
+
+TEST_CASE("a block of the debt that nobody can read, or that stays unreadable, ends recovery, and the debt stays") {
+  for (unsigned kind = 0; kind < 3; ++kind) {
+    CAPTURE(kind);
+    CutOff mirror(1, 0b01, true);
+    {
+      BadBlock bad(*mirror.images[0], kBad, kind == 0 ? BadBlock::Kind::stubborn : BadBlock::Kind::refusing);
+      std::optional<BadBlock> too;
+      if (kind == 2) too.emplace(*mirror.images[1], kBad);
+      begin_recovery(mirror);
+      REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
+      const Status status = copy_debt(mirror);
+      CHECK(status.code == Code::READ_FAILED);
+      CHECK(status.image == 0);
+      CHECK(status.position == kBad.position);
+      CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
+      CHECK((bad.writes() > 0) == (kind < 2));
+    }
+    mirror.crash(0);
+    REQUIRE(mirror.open().ok());
+    CHECK(mirror.assessment.debt.contains(kPortion));
+    CHECK(mirror.images_equal());
+  }
+}
+
+TEST_CASE("I1: outside of the debt recovery rewrites nothing on the master") {
+  CutOff mirror(1, 0b11, true);
+  BadBlock bad(*mirror.images[0], {0, 4096});
+  begin_recovery(mirror);
+  CopyResult copied;
+  CHECK(mirror.run(mirror.session->recover_copy({{0, 4096}}, false, false, copied)).code == Code::READ_FAILED);
+  CHECK(bad.writes() == 0);
+}
+
+TEST_CASE("a crash after any event of a recovery that chooses from a slave, and again, ends with equal images") {
+  bool through = false;
+  for (unsigned steps = 0; !through; ++steps) {
+    CAPTURE(steps);
+    CutOff mirror(2, 0b011, true);
+    BadBlock bad(*mirror.images[0], kBad);
+    for (unsigned cuts = 0; cuts < 2; ++cuts) {
+      mirror.new_session();
+      RecoverySteps recovery;
+      Pending& opened = mirror.start_task(recovery.open(*mirror.session));
+      for (unsigned i = 0; i < steps + cuts * 3; ++i) mirror.runtime.step();
+      through = opened.ended();
+      mirror.crash(50);
+    }
+    REQUIRE(mirror.open().ok());
+    CHECK(mirror.images_equal());
+    CHECK(block_holds(*mirror.images[0], kNew));
+    REQUIRE(steps < 500);
+  }
+}
+
+TEST_CASE("a block that a slave cannot read before it is overwritten fails nobody, and counts as different") {
+  for (bool only_differing : {false, true}) {
+    CAPTURE(only_differing);
+    CutOff mirror(2, 0b111);
+    BadBlock bad(*mirror.images[1], kBad);
+    begin_recovery(mirror);
+    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
+    CopyResult copied;
+    REQUIRE(mirror.run(mirror.session->recover_copy({kPortion}, true, only_differing, copied)).ok());
+    REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
+    REQUIRE(mirror.run(mirror.session->recover_retire({})).ok());
+    CHECK_FALSE(bad.bad());
+    CHECK(copied.bytes_differed == std::vector<std::uint64_t>{kBad.length, 0});
+    REQUIRE(copied.repairs.size() == 1);
+    CHECK(copied.repairs[0].image == 1);
+    CHECK(copied.repairs[0].from == 0);
+    CHECK(copied.repairs[0].extent == kBad);
+    CHECK(mirror.session->snapshot().states[1] == ImageState::assumed);
+    CHECK(mirror.images_equal());
+  }
+}
+
+TEST_CASE("a slave whose block cannot be read back after it was overwritten is failed, and recovery goes on") {
+  CutOff mirror(2, 0b001);
+  BadBlock bad(*mirror.images[1], kBad, BadBlock::Kind::stubborn);
+  begin_recovery(mirror);
+  RecoverySteps steps;
+  steps.assessment = mirror.assessment;
+  REQUIRE(mirror.run(steps.recover(*mirror.session)).ok());
+  CHECK(mirror.durable_state(1) == ImageState::failed);
+  CHECK(mirror.durable_state(2) == ImageState::assumed);
+  CHECK(holds(*mirror.images[2], kNew));
+}
+
+TEST_CASE("a slave that cannot be read when the copy is verified is failed, and makes no difference") {
+  CutOff mirror(2, 0b001);
+  begin_recovery(mirror);
+  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
+  BadBlock bad(*mirror.images[1], kBad);
+  CompareResult result;
+  REQUIRE(mirror.run(mirror.session->recover_verify({kPortion}, result)).ok());
+  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, kPortion.length});
+  for (const Difference& difference : result.differences) CHECK(difference.slave == 1);
+  CHECK(mirror.durable_state(1) == ImageState::failed);
+}
+
+TEST_CASE("I12: an error of the log at any write of a recovery's end stops what it leads to") {
+  unsigned at = 0;
+  for (bool failed = true; failed; ++at) {
+    CAPTURE(at);
+    CutOff mirror(1, 0b01);
+    begin_recovery(mirror);
+    unsigned writes = 0;
+    mirror.log->decide = [&](const DeviceRequest& request) {
+      const bool fails = request.operation == Operation::write && writes++ == at;
+      return fails ? error_fate() : SimulatedDevice::Fate{};
+    };
+    const Status status = mirror.recover();
+    failed = writes > at;
+    if (!failed) break;
+    CHECK(status.code == Code::LOG_FAILED);
+    CHECK(mirror.session->phase() == Phase::stopped);
+    CHECK(mirror.write({8192, 4096}, 2, true).code == Code::LOG_FAILED);
+    CHECK(mirror.run(mirror.session->flush()).code == Code::LOG_FAILED);
+    REQUIRE(mirror.run(mirror.session->close()).ok());
+    mirror.heal();
+    CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::open);
+    REQUIRE(mirror.open().ok());
+    CHECK(mirror.images_equal());
+  }
+  CHECK(at >= 3);
 }

@@ -1,0 +1,53 @@
+#include "master_repair.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "aligned_buffer.h"
+#include "recovery.h"
+
+namespace blockmirror {
+
+std::uint64_t MasterRepair::block_length() const {
+  return std::max<std::uint64_t>(compare_block_of(superblock_), superblock_.physical_block_size);
+}
+
+Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, unsigned& from) {
+  from = 0;
+  for (unsigned i = 1; i < membership_.images().size(); ++i) {
+    const bool in_sync = superblock_.images[i].state == ImageState::in_sync;
+    const bool gives = in_sync;
+    if (!gives || (membership_.receiving() & image_bit(i)) == 0) continue;
+    if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
+    from = i;
+    co_return;
+  }
+}
+
+Task<Status> MasterRepair::rewrite(Extent block, std::span<const std::byte> bytes, unsigned from) {
+  Device& master = *membership_.images()[0];
+  int error = co_await master.write(block.position, bytes, true);
+  if (error == 0) {
+    AlignedBuffer written(block.length);
+    error = co_await master.read(block.position, written.span());
+    if (error == 0 && std::memcmp(written.span().data(), bytes.data(), block.length) != 0) {
+      ++counters_.repairsFailed;
+      co_return Status::of(Code::MASTER_FAILED, 0, EIO, block.position);
+    }
+  }
+  if (error != 0) {
+    ++counters_.repairsFailed;
+    co_return Status::of(Code::READ_FAILED, 0, error, block.position);
+  }
+  note({0, from, block});
+  co_return Status::success();
+}
+
+void MasterRepair::note(const Repair& repair) {
+  recent_.repairs[recent_.count % kRecentRepairs] = repair;
+  ++recent_.count;
+  ++counters_.repairs;
+}
+
+}  // namespace blockmirror

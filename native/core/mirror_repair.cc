@@ -1,0 +1,92 @@
+// Reads that the master does not answer, and what is rewritten for them. docs/ARCHITECTURE.md says why a slave may.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "aligned_buffer.h"
+#include "mirror.h"
+
+namespace blockmirror {
+
+bool Mirror::is_unmended(Extent extent) const {
+  return std::any_of(unmended_.begin(), unmended_.end(), [&](const Extent& block) { return block.overlaps(extent); });
+}
+
+// A write reached every image that receives, the master included: whole blocks of it hold what they should again.
+void Mirror::note_written(Extent extent) {
+  std::erase_if(unmended_, [&](const Extent& block) { return extent.contains(block); });
+}
+
+Task<Status> Mirror::read_mended(Extent extent, std::span<std::byte> into) {
+  while (repairs_under_way_ >= kRepairsAtOnce) co_await repair_ended_.wait();
+  ++repairs_under_way_;
+  Status status;
+  {
+    RangeLock::Guard held(ranges_, extent.widened(repair_.block_length()), RangeLock::Mode::exclusive);  // I6
+    co_await held;
+    status = co_await read_held(extent, into);
+  }
+  --repairs_under_way_;
+  repair_ended_.wake_one();
+  co_return status;
+}
+
+Task<Status> Mirror::read_held(Extent extent, std::span<std::byte> into) {
+  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
+  // Somebody may have written it since it failed, and a bus that was reset answers again.
+  if (!is_unmended(extent) && co_await membership_.images()[0]->read(extent.position, into) == 0) {
+    co_return Status::success();
+  }
+  const std::uint64_t length = repair_.block_length();
+  AlignedBuffer buffer(length);
+  const Extent wide = extent.widened(length).clipped(size_);
+  for (std::uint64_t at = wide.position; at < wide.end(); at += length) {
+    const Extent block{at, std::min(length, wide.end() - at)};
+    const Status status = co_await read_block(block, buffer.first(block.length));
+    if (!status.ok()) co_return status;
+    const std::uint64_t begin = std::max(block.position, extent.position), end = std::min(block.end(), extent.end());
+    std::memcpy(into.data() + (begin - extent.position), buffer.span().data() + (begin - at), end - begin);
+  }
+  co_return Status::success();
+}
+
+Task<Status> Mirror::read_block(Extent block, std::span<std::byte> into) {
+  int error = EIO;
+  if (!is_unmended(block)) {
+    error = co_await membership_.images()[0]->read(block.position, into);
+    if (error == 0) co_return Status::success();
+  }
+  unsigned from = 0;
+  co_await repair_.read_slave(block, into, from);
+  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
+  if (from == 0) co_return Status::of(Code::READ_FAILED, 0, error, block.position);
+  if (!is_unmended(block)) co_await mend(block, into, from);
+  co_return stopped_.code == Code::MASTER_FAILED ? stopped_ : Status::success();
+}
+
+// The bytes stay right whatever happens to that slave meanwhile: the range is held, so nobody writes it.
+Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned from) {
+  if (!may_write().ok()) co_return;  // it is served, and stays as it is
+  IntentLog::Lease lease;
+  const Status covered = co_await intents_.cover(block.widened(repair_.block_length()), lease);  // I1
+  if (!covered.ok()) co_return;
+  note_activity();
+  if (may_write().ok()) {
+    ++writes_in_flight_;
+    const Status status = co_await repair_.rewrite(block, bytes, from);
+    --writes_in_flight_;
+    if (!status.ok()) settle_failed_repair(block, status);
+  }
+  intents_.settle(lease);
+}
+
+// Each sector of the block was either rewritten with what it has to hold, or is as unreadable as before. Whatever it
+// answers from here on is not believed (I11) until a write has replaced all of it.
+void Mirror::settle_failed_repair(Extent block, const Status& status) {
+  unmended_.push_back(block);
+  if (status.code == Code::MASTER_FAILED) return stop(status);
+  if (++failed_repairs_ < kFailedRepairs) return;
+  stop(Status::of(Code::MASTER_FAILED, 0, status.system_error, block.position));
+}
+
+}  // namespace blockmirror
