@@ -23,7 +23,10 @@ server.listen(Number(port));
 await once(server, 'listening');
 console.log(`http://localhost:${server.address().port}`);
 
-process.once('SIGTERM', async () => {
-  server.close();
-  await mirror.close();
-});
+// Closed cleanly, the next opening has nothing to recover. A second signal ends the process at once, which is safe too.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, async () => {
+    server.close();
+    await mirror.close();
+  });
+}

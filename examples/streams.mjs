@@ -17,10 +17,15 @@ async function digest(stream) {
   return hash.digest('hex');
 }
 
-const mirror = await Mirror.open(log);
+// Ctrl-C and TERM stop the streams; `finally` closes the mirror.
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+
+const mirror = await Mirror.open(log, { signal: stop.signal });
 try {
   // flush: 'finish' then means durable on all images, not only acknowledged.
-  await pipeline(createReadStream(file), mirror.createWriteStream({ start, flush: true }));
+  await pipeline(createReadStream(file), mirror.createWriteStream({ start, flush: true }), { signal: stop.signal });
   const inside = await digest(mirror.createReadStream({ start, end: start + size - 1 }));
   const outside = await digest(createReadStream(file));
   console.log(`${size} bytes in and out: ${inside === outside ? 'equal' : 'DIFFERENT'}`);

@@ -45,6 +45,7 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
       path: checked.images[index]?.path ?? image.path,
       state: shownState(engine.snapshot().images[index]?.state ?? image.state, true),
       error: null,
+      expectedAt: null,
       changedAt: null,
       bytesDiffered: 0,
     }));

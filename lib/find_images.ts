@@ -19,6 +19,8 @@ export interface FoundImage {
   /** Empty: left out, a slave that failed earlier. */
   path: string;
   place: Place | null;
+  /** Set when it was not there, and was found elsewhere by its label. */
+  expectedAt?: string;
   /** What the log shall remember from now on; an empty path: what it has. */
   store: StoredPath;
 }
@@ -91,7 +93,9 @@ export async function findImage(
   const [only] = candidates;
   if (candidates.length === 1 && only !== undefined) {
     const moved = await findPlace(only, name);
-    if (moved !== null) return { name, path: only, place: moved, store: await pathToStore(moved, logFolder) };
+    if (moved !== null) {
+      return { name, path: only, place: moved, expectedAt: stored, store: await pathToStore(moved, logFolder) };
+    }
   }
   if (candidates.length > 1) {
     return missing(name, stored, `several carry its label: ${candidates.join(', ')}`, 'Say which one it is');

@@ -148,7 +148,7 @@ async function seeImages(
       const path = storedPathToPath(image, logFolder);
       seen.push({ name, path: '', facts: null, problem: null, error: await strangerAt(path, name, superblock) });
     } else {
-      seen.push(seeDevice(binding, name, found.path));
+      seen.push({ ...seeDevice(binding, name, found.path), expectedAt: found.expectedAt ?? null });
     }
   }
   return seen;
@@ -240,6 +240,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       images: superblock.images.map((image, index) => ({
         ...image,
         path: images[index]?.path || (seen.mirror.images[index]?.path ?? ''),
+        expectedAt: images[index]?.expectedAt ?? null,
         problem: images[index]?.problem ?? null,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',

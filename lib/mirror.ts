@@ -341,6 +341,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return liveStatus({
       log: this.log,
       superblock: this.attached.superblock,
+      expectedAt: this.attached.images.map(({ expectedAt }) => expectedAt ?? null),
       paths: this.engine.names.mirror?.images.map(({ path }) => path) ?? this.paths,
       snapshot,
       stopped: this.stopReason(snapshot.stopped),

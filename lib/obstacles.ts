@@ -17,6 +17,7 @@ export interface SeenDevice {
   /** Empty: it was left out, or not found. */
   path: string;
   facts: NativeDeviceFacts | null;
+  expectedAt?: string | null;
   /** Why it cannot be used; set by the first who finds a reason. */
   problem: Problem | null;
   /** The error that `problem` is made of, where looking for it failed. */

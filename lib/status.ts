@@ -39,6 +39,7 @@ export interface ImageFacts {
   bytesDiffered: number;
   /** Where it is this time; empty for one that was left out or not found. */
   path: string;
+  expectedAt: string | null;
   /** Why it cannot be used as it is. */
   problem: Problem | null;
 }
@@ -98,11 +99,17 @@ const IN_THE_WAY: ReadonlySet<string> = new Set<`ERR_BLOCKMIRROR_${ErrorName}`>(
 ]);
 
 function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFacts | undefined): ImageStatus {
-  const { state, error, path, problem, changedAtMs, bytesDiffered } = seen ?? { ...image, path: '', problem: null };
+  const { state, error, path, expectedAt, problem, changedAtMs, bytesDiffered } = seen ?? {
+    ...image,
+    path: '',
+    expectedAt: null,
+    problem: null,
+  };
   const common = {
     name: image.name,
     role: image.role,
     path: path === '' ? image.path : path,
+    expectedAt,
     changedAt: dateOrNull(changedAtMs),
     bytesDiffered,
   };
@@ -133,6 +140,7 @@ export interface LiveFacts {
   superblock: NativeSuperblock;
   /** Where the images are this time, in superblock order; empty for one that was left out. */
   paths: readonly string[];
+  expectedAt: readonly (string | null)[];
   snapshot: NativeSnapshot;
   stopped: Problem | null;
   phase: Phase;
@@ -155,6 +163,7 @@ export function liveStatus(facts: LiveFacts): Status {
       changedAtMs: image.changedAtMs,
       bytesDiffered: snapshot.images[index]?.bytesDiffered ?? image.bytesDiffered,
       path: facts.paths[index] ?? '',
+      expectedAt: facts.expectedAt[index] ?? null,
       problem: null,
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,

@@ -272,6 +272,8 @@ export interface ImageStatus {
   role: ImageRole;
   path: string;
   state: ImageState;
+  /** Where it was expected, when it was found elsewhere by its label; null otherwise. A copy that was put there has the label too. */
+  expectedAt: string | null;
   /** Why it is failed, or why it cannot be used as it is now (mounted, read-only, …). */
   error: Problem | null;
   /** When its state last changed for good; null: not since the mirror was made. */

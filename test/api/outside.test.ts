@@ -1,6 +1,6 @@
 /** A look from outside says what an opening would: whatever is in its way, on whichever device, and why. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, rmSync, truncateSync } from 'node:fs';
+import { chmodSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { Mirror, inspect } from '../../lib/index';
 import { notRoot, testUnless } from '../support/skip';
 import { KIB, MIB, type Paths, overwrite, useMirrors } from './support';
@@ -76,4 +76,16 @@ test('a copy that is lost is told, and which one; while the mirror is open nothi
   expect((await inspect(paths.log)).lostCopies).toEqual([]);
   await mirror.close();
   expect((await inspect(paths.log)).lostCopies).toEqual([]);
+});
+
+test('an image that was found by its label, and not where it was expected, is told at open and from outside', async () => {
+  const paths = await mirrors.create();
+  const [slave] = paths.slaves as [string];
+  const moved = `${slave}.moved`;
+  renameSync(slave, moved);
+  expect((await inspect(paths.log)).status.images[1]).toMatchObject({ path: moved, expectedAt: slave, error: null });
+  const mirror = await mirrors.open(paths);
+  expect(mirror.status().images.map(({ expectedAt }) => expectedAt)).toEqual([null, slave]);
+  await mirror.close();
+  expect((await inspect(paths.log)).status.images[1]).toMatchObject({ path: moved, expectedAt: null });
 });

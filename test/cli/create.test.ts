@@ -21,8 +21,24 @@ test('files that do not exist are made, and the report says what was done', asyn
     bytesCopied: expect.any(Number),
     verified: true,
     images: [
-      { name: 'master', role: 'master', state: 'synchronized', error: null, bytesDiffered: 0, changedAt: null },
-      { name: 'slave1', role: 'slave', state: 'synchronized', error: null, bytesDiffered: 0, changedAt: null },
+      {
+        name: 'master',
+        role: 'master',
+        state: 'synchronized',
+        error: null,
+        bytesDiffered: 0,
+        changedAt: null,
+        expectedAt: null,
+      },
+      {
+        name: 'slave1',
+        role: 'slave',
+        state: 'synchronized',
+        error: null,
+        bytesDiffered: 0,
+        changedAt: null,
+        expectedAt: null,
+      },
     ],
   });
   const { master } = mirrorFiles(folder());

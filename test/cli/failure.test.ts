@@ -35,6 +35,8 @@ test.each([
   [new Error('unexpected'), 1],
   ['no error at all', 1],
   [new Interrupted('SIGINT', 'harmless'), 130],
+  [new Interrupted('SIGTERM', 'harmless'), 143],
+  [new Interrupted('SIGHUP', 'harmless'), 129],
 ])('%s ends with exit code %d', (error, exitCode) => {
   expect(exitCodeOf(error)).toBe(exitCode);
 });

@@ -76,6 +76,16 @@ function toText(inspection: Inspection, log: string, options: ImagePaths, output
   const paragraphs = [
     ...[...others, ...problems].map((message) => wrap(message, width)),
     ...odd.map((image) => wrap(`${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`, width)),
+    ...status.images.flatMap(({ name, path, expectedAt }) =>
+      expectedAt === null
+        ? []
+        : [
+            wrap(
+              `${name} was expected at ${expectedAt}, and found at ${path} by its label. If that is a copy, and not the image itself, detach it.`,
+              width,
+            ),
+          ],
+    ),
     ...inspection.lostCopies.map(({ where, copy, state }) => {
       const what = where === 'log' ? 'the superblock of the log' : `the label of ${where}`;
       return wrap(`Copy ${copy} of ${what} is ${state}. The other one counts; the next opening writes both.`, width);
