@@ -260,6 +260,9 @@ export interface NativeCommands {
   close: { arguments: Record<string, never>; result: null };
 }
 
+/** Memory of the addon's own that was taken over from a caller (I7); opaque. */
+export type NativeMemory = object & { readonly __memory: unique symbol };
+
 /** Numbers per completion in `completions`: slot, code, systemError, image, position. */
 export const COMPLETION_STRIDE = 5;
 
@@ -286,10 +289,13 @@ export interface NativeEngine {
     unaligned?: boolean,
   ): number;
   submitWritev(slot: number, buffers: readonly ArrayBufferView[], position: number, dsync: boolean): number;
-  /** `owned` is reachable by nobody else until the completion; used without a copy when its memory is aligned. The engine holds a reference. */
+  /**
+   * A part of memory that was taken over; used without a copy where its address is aligned. It stays, and is not given
+   * back, until the engine is done with it, whatever becomes of this environment.
+   */
   submitWriteOwned(
     slot: number,
-    owned: ArrayBuffer,
+    memory: NativeMemory,
     offset: number,
     length: number,
     position: number,
@@ -367,6 +373,15 @@ export interface NativeBinding {
   logLength(ringRecords: number): number;
   /** The view's address modulo the alignment. */
   addressRemainder(view: ArrayBufferView, alignment: number): number;
+  /** Zeroed memory at the start of a page, under an ArrayBuffer that can be taken over. Null where there is none to be had,
+   * or where JavaScript takes no memory but its own. */
+  allocateMemory(length: number): ArrayBuffer | null;
+  /** Detaches an ArrayBuffer of allocateMemory or giveMemoryBack; null, and nothing is done, for every other. */
+  takeMemory(store: ArrayBuffer): NativeMemory | null;
+  /** Null while a device may still read it: after a write that was given up. */
+  giveMemoryBack(memory: NativeMemory): ArrayBuffer | null;
+  /** Blocks of allocateMemory that somebody still needs, in this process. */
+  memoryBlocks(): number;
   /** Engines that have not been destroyed, in this process; tests assert zero. */
   openEngines(): number;
   /** Throws a NativeStatus (a plain object) when there is no such device kind here (UNSUPPORTED) or no memory. */

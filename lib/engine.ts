@@ -17,6 +17,7 @@ import {
   type NativeSnapshot,
   type NativeStatus,
 } from './binding';
+import type { HandedOver } from './buffers';
 import { BlockmirrorError, type ErrorContext, type StatusNames, errorOfStatus } from './errors';
 import { CompletionPoller } from './completion_poller';
 import type { Bytes, DeviceKind, ReadResult, ReadvResult, WriteResult, WritevResult } from './types';
@@ -47,8 +48,9 @@ class Request {
   kind: Kind = 'none';
   resolve: Settler = unused;
   reject: Settler = unused;
-  /** What the result hands back: the caller's buffer, or the view over the memory that was handed over. */
+  /** What the result hands back. */
   buffer: Bytes | null = null;
+  held: HandedOver<Bytes> | null = null;
   /** Targets of a readv, sources of a writev. */
   buffers: readonly Bytes[] = NO_BUFFERS;
   offset = 0;
@@ -127,9 +129,9 @@ export class Engine {
     return this.enter(slot, 'write', buffer, length, signal) as Promise<WriteResult<B>>;
   }
 
-  /** `view` is over memory that nobody else can reach; it is what the result, or the error, hands back. */
+  /** The result, or the error, gives back what was handed over. */
   writeOwned<B extends Bytes>(
-    view: B,
+    held: HandedOver<B>,
     offset: number,
     length: number,
     position: number,
@@ -137,14 +139,13 @@ export class Engine {
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
     const slot = this.take(0);
-    if (slot < 0) return this.refuseFull(view);
-    const start = view.byteOffset + offset;
-    const { dsync, unaligned } = mode;
-    const store = view.buffer as ArrayBuffer;
-    const code = this.native.submitWriteOwned(slot, store, start, length, position, dsync, unaligned);
-    if (code !== 0) return this.refuse(slot, code, view);
+    if (slot < 0) return this.refuseFull(held);
+    const code = held.submit(this.native, slot, offset, length, position, mode);
+    if (code !== 0) return this.refuse(slot, code, held);
     this.writesPending += 1;
-    return this.enter(slot, 'writeOwned', view, length, signal) as Promise<WriteResult<B>>;
+    const promise = this.enter(slot, 'writeOwned', null, length, signal);
+    this.at(slot).held = held;
+    return promise as Promise<WriteResult<B>>;
   }
 
   writev(
@@ -285,18 +286,17 @@ export class Engine {
     return promise;
   }
 
-  private refuse(slot: number, code: number, owned: Bytes | null): Promise<never> {
+  private refuse(slot: number, code: number, held: HandedOver<Bytes> | null): Promise<never> {
     this.release(slot);
-    return Promise.reject(this.errorOf({ code, systemError: 0, image: -1, position: 0 }, owned));
+    return Promise.reject(this.errorOf({ code, systemError: 0, image: -1, position: 0 }, held));
   }
 
-  private refuseFull(owned: Bytes | null): Promise<never> {
-    const context: ErrorContext = owned === null ? {} : { buffer: owned };
-    return Promise.reject(new BlockmirrorError(this.destroyed ? 'CLOSED' : 'QUEUE_FULL', context));
+  private refuseFull(held: HandedOver<Bytes> | null): Promise<never> {
+    return Promise.reject(new BlockmirrorError(this.destroyed ? 'CLOSED' : 'QUEUE_FULL', givenBack(held)));
   }
 
-  private errorOf(status: NativeStatus, owned: Bytes | null): BlockmirrorError {
-    return errorOfStatus(this.binding.codes, status, this.names, owned === null ? {} : { buffer: owned });
+  private errorOf(status: NativeStatus, held: HandedOver<Bytes> | null): BlockmirrorError {
+    return errorOfStatus(this.binding.codes, status, this.names, givenBack(held));
   }
 
   private complete(count: number): void {
@@ -328,11 +328,16 @@ export class Engine {
     const request = this.at(slot);
     const { resolve, length } = request;
     switch (request.kind) {
-      case 'write':
-      case 'writeOwned': {
+      case 'write': {
         const { buffer } = request;
         this.leave(slot, request);
         resolve({ bytesWritten: length, buffer });
+        break;
+      }
+      case 'writeOwned': {
+        const { held } = request;
+        this.leave(slot, request);
+        resolve({ bytesWritten: length, buffer: held?.giveBack() });
         break;
       }
       case 'writev': {
@@ -367,11 +372,10 @@ export class Engine {
 
   private fail(slot: number, status: NativeStatus): void {
     const request = this.at(slot);
-    const { reject, signal } = request;
-    const owned = request.kind === 'writeOwned' ? request.buffer : null;
+    const { reject, signal, held } = request;
     this.leave(slot, request);
     const aborted = this.binding.codes[status.code] === 'ABORTED' && signal?.aborted === true;
-    reject(aborted ? signal.reason : this.errorOf(status, owned));
+    reject(aborted ? signal.reason : this.errorOf(status, held));
   }
 
   /** Forgets what the request held, and gives its slot back. */
@@ -382,10 +386,16 @@ export class Engine {
     request.resolve = unused;
     request.reject = unused;
     request.buffer = null;
+    request.held = null;
     request.buffers = NO_BUFFERS;
     request.signal = undefined;
     this.release(slot);
   }
+}
+
+function givenBack(held: HandedOver<Bytes> | null): ErrorContext {
+  const buffer = held?.giveBack() ?? null;
+  return buffer === null ? {} : { buffer };
 }
 
 const WRITES: ReadonlySet<Kind> = new Set<Kind>(['write', 'writeOwned', 'writev', 'discard']);

@@ -20,7 +20,7 @@ import {
 } from './arguments';
 import { type Attached, attach, letGo } from './attach';
 import type { NativeStatus } from './binding';
-import { alignedBuffer, takeOver } from './buffers';
+import { alignedBuffer, HandedOver } from './buffers';
 import { createMirror } from './create';
 import type { Engine, WriteMode } from './engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
@@ -162,7 +162,6 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   /** Memory that `transfer: true` hands over without a copy: zeroed, alone in its store, aligned as devices want it. */
   static alignedBuffer(length: number): Buffer {
-    if (typeof length !== 'number') throw invalidArgumentType('length', 'a number of bytes', length);
     return alignedBuffer(loadBinding(), length);
   }
 
@@ -202,9 +201,15 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       if (signal?.aborted === true) return Promise.reject(signal.reason);
       if (length === 0) return Promise.resolve({ bytesWritten: 0, buffer });
       if (isOversized(this.engine, length)) {
-        return this.track(this.writeSlices(buffer, offset, length, position, mode, transfer, signal));
+        const work = transfer
+          ? this.writeOwnedSlices(buffer, offset, length, position, mode, signal)
+          : this.writeSlices(buffer, offset, length, position, mode, signal);
+        return this.track(work);
       }
-      if (transfer) return this.engine.writeOwned(takeOver(buffer), offset, length, position, mode, signal);
+      if (transfer) {
+        const held = HandedOver.take(this.engine.binding, buffer);
+        return this.engine.writeOwned(held, offset, length, position, mode, signal);
+      }
       return this.engine.write(buffer, offset, length, position, mode, signal);
     } catch (error) {
       return Promise.reject(error);
@@ -502,18 +507,35 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     length: number,
     position: number,
     mode: WriteMode,
-    transfer: boolean,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
-    const held = transfer ? takeOver(buffer) : buffer;
     await inSlices(this.engine, position, length, signal, (slice) => {
       const from = offset + slice.offset;
-      const at = position + slice.offset;
-      if (transfer) return this.engine.writeOwned(held, from, slice.length, at, mode, signal);
-      if (held.byteLength < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
-      return this.engine.write(held, from, slice.length, at, mode, signal);
+      if (buffer.byteLength < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
+      return this.engine.write(buffer, from, slice.length, position + slice.offset, mode, signal);
     });
-    return { bytesWritten: length, buffer: held };
+    return { bytesWritten: length, buffer };
+  }
+
+  private async writeOwnedSlices<B extends Bytes>(
+    buffer: B,
+    offset: number,
+    length: number,
+    position: number,
+    mode: WriteMode,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteResult<B>> {
+    const held = HandedOver.take(this.engine.binding, buffer);
+    try {
+      await inSlices(this.engine, position, length, signal, (slice) =>
+        this.engine.writeOwned(held, offset + slice.offset, slice.length, position + slice.offset, mode, signal),
+      );
+    } catch (error) {
+      // While another slice was under way there was nothing to give back.
+      if (error instanceof BlockmirrorError) Object.assign(error, { buffer: held.giveBack() ?? undefined });
+      throw error;
+    }
+    return { bytesWritten: length, buffer: held.giveBack() as B };
   }
 
   private async readSlices<B extends Bytes>(

@@ -46,6 +46,7 @@
       "native/host/buffer_pool.cc",
       "native/host/copy_out.cc",
       "native/host/engine_thread.cc",
+      "native/host/owned_memory.cc",
       "native/host/request_table.cc",
       "native/host/session_commands.cc",
       "native/host/session_host.cc"
@@ -55,6 +56,7 @@
       "native/addon/engine_object.cc",
       "native/addon/from_javascript.cc",
       "native/addon/loop_wake.cc",
+      "native/addon/memory.cc",
       "native/addon/to_javascript.cc",
       "native/addon/values.cc"
     ],

@@ -8,6 +8,7 @@
 #include "../devices/reactor.h"
 #include "../host/limits.h"
 #include "engine_object.h"
+#include "memory.h"
 #include "to_javascript.h"
 #include "values.h"
 #include "version.h"
@@ -110,6 +111,17 @@ Napi::Value address_remainder(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(remainder));
 }
 
+// Blocks of memory that can be handed over, in this process: with callers, with engines, or waiting to be collected.
+Napi::Value memory_blocks(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(OwnedMemory::count()));
+}
+
+napi_value raw_function(napi_env env, const char* name, napi_callback function) {
+  napi_value value = nullptr;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value);
+  return value;
+}
+
 Napi::Value open_engines(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), EngineObject::open_count());
 }
@@ -125,6 +137,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("labelOf", Napi::Function::New(env, label_of, "labelOf"));
   exports.Set("logLength", Napi::Function::New(env, length_of_log, "logLength"));
   exports.Set("addressRemainder", Napi::Function::New(env, address_remainder, "addressRemainder"));
+  exports.Set("allocateMemory", raw_function(env, "allocateMemory", allocate_memory));
+  exports.Set("takeMemory", raw_function(env, "takeMemory", take_memory));
+  exports.Set("giveMemoryBack", raw_function(env, "giveMemoryBack", give_memory_back));
+  exports.Set("memoryBlocks", Napi::Function::New(env, memory_blocks, "memoryBlocks"));
   exports.Set("openEngines", Napi::Function::New(env, open_engines, "openEngines"));
   exports.Set("Engine", Napi::Value(env, EngineObject::define(env)));
   return exports;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "from_javascript.h"
+#include "memory.h"
 #include "to_javascript.h"
 
 namespace blockmirror::addon {
@@ -223,31 +224,24 @@ napi_value EngineObject::submit_writev(napi_env env, napi_callback_info info) {
   return call.self->answer(call.requests().submit_write(call.slot_number(), parts, position, mode));
 }
 
-// (slot, owned, offset, length, position, dsync, unaligned?)
+// (slot, memory, offset, length, position, dsync, unaligned?)
 napi_value EngineObject::submit_write_owned(napi_env env, napi_callback_info info) {
   Call<7> call(env, info);
-  Bytes bytes;
   std::uint64_t offset, length, position;
   WriteMode mode;
-  if (!call.has_free_slot() || !buffer_bytes(env, call.values[1], bytes) ||
-      !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
+  OwnedMemory* memory = call.has_free_slot() ? memory_of(env, call.values[1]) : nullptr;
+  if (memory == nullptr || !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
       !whole_number(env, call.values[4], position) || !boolean(env, call.values[5], mode.durable) ||
       !flag(env, call.values[6], mode.unaligned)) {
-    return call.wrong("submitWriteOwned(slot, owned, offset, length, position, dsync, unaligned?)");
+    return call.wrong("submitWriteOwned(slot, memory, offset, length, position, dsync, unaligned?)");
   }
-  if (length == 0 || length > kRequestLength || offset > bytes.size() || length > bytes.size() - offset) {
-    return call.wrong("submitWriteOwned: offset and length must lie inside the buffer, within limits.requestLength");
+  const std::uint64_t size = memory->bytes().size();
+  if (length == 0 || length > kRequestLength || offset > size || length > size - offset) {
+    return call.wrong("submitWriteOwned: offset and length must lie inside the memory, within limits.requestLength");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
-  napi_ref reference;
-  if (napi_create_reference(env, call.values[1], 1, &reference) != napi_ok) return call.self->answer(Code::NO_MEMORY);
-  Code code = call.requests().submit_write_owned(call.slot_number(), bytes.subspan(offset, length), position, mode);
-  if (code == Code::ok) {
-    call.self->owned_[call.slot_number()] = reference;
-  } else {
-    napi_delete_reference(env, reference);
-  }
-  return call.self->answer(code);
+  return call.self->answer(
+      call.requests().submit_write_owned(call.slot_number(), *memory, offset, length, position, mode));
 }
 
 // (slot, length, position)
@@ -405,7 +399,6 @@ std::uint32_t EngineObject::fill_batch() {
   std::uint32_t count = 0;
   double* numbers = completions_;
   while (count < kCompletionBatch && engine_->requests().collect(completion)) {
-    if (!owned_.empty()) drop_owned(completion.slot);
     numbers[0] = completion.slot;
     numbers[1] = static_cast<double>(completion.status.code);
     numbers[2] = completion.status.system_error;
@@ -443,18 +436,20 @@ napi_value EngineObject::destroy(napi_env env, napi_callback_info info) {
   if (call.self == nullptr) return call.wrong("destroy()");
   EngineObject& self = *call.self;
   if (self.stopped_ || self.engine_ == nullptr) return nullptr;
-  self.stop_engine(stop_deadline());
-  self.engine_->requests().abandon_pending();
+  const bool ended = self.stop_engine(stop_deadline());
+  self.engine_->requests().abandon_pending(ended);
   // What was pending is answered CLOSED from the event loop, as every completion is; then the rest goes too.
   self.wake_up_->notify();
   return nullptr;
 }
 
-void EngineObject::stop_engine(std::chrono::steady_clock::time_point deadline) {
+// Whether the engine's thread has ended.
+bool EngineObject::stop_engine(std::chrono::steady_clock::time_point deadline) {
   stopped_ = true;
-  engine_->stop(deadline);
+  const bool ended = engine_->stop(deadline);
   last_snapshot_ = engine_->snapshot();
   if (std::exchange(counted_, false)) open_engines.fetch_sub(1, std::memory_order_relaxed);
+  return ended;
 }
 
 // Gives up what the object holds; afterwards it may be collected.
@@ -462,18 +457,10 @@ void EngineObject::let_go() {
   bool was_open = engine_ != nullptr;
   engine_.reset();
   if (was_open) std::erase(Napi::Env(env_).GetInstanceData<AddonState>()->engines, this);
-  while (!owned_.empty()) drop_owned(owned_.begin()->first);
   if (wake_up_ != nullptr) std::exchange(wake_up_, nullptr)->close();
   if (callback_ != nullptr) napi_delete_reference(env_, std::exchange(callback_, nullptr));
   if (completions_reference_ != nullptr) napi_delete_reference(env_, std::exchange(completions_reference_, nullptr));
   if (self_ != nullptr) napi_delete_reference(env_, std::exchange(self_, nullptr));
-}
-
-void EngineObject::drop_owned(std::uint32_t slot) {
-  auto found = owned_.find(slot);
-  if (found == owned_.end()) return;
-  napi_delete_reference(env_, found->second);
-  owned_.erase(found);
 }
 
 // All engines of the environment are asked to stop before the first is waited for.

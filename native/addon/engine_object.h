@@ -14,7 +14,6 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "../host/engine_thread.h"
@@ -78,9 +77,8 @@ class EngineObject {
   void deliver();
   std::uint32_t fill_batch();
   bool call_back(std::uint32_t count);
-  void stop_engine(std::chrono::steady_clock::time_point deadline);
+  bool stop_engine(std::chrono::steady_clock::time_point deadline);
   void let_go();
-  void drop_owned(std::uint32_t slot);
   static void environment_ends(void* self);
   static void finalize(napi_env env, void* self, void* hint);
 
@@ -92,8 +90,7 @@ class EngineObject {
   napi_ref self_ = nullptr;
   napi_ref completions_reference_ = nullptr;
   double* completions_ = nullptr;
-  std::unordered_map<std::uint32_t, napi_ref> owned_;  // buffers that pending writes use, by slot
-  std::vector<Bytes> views_;                           // of the call at hand; keeps its memory
+  std::vector<Bytes> views_;  // of the call at hand; keeps its memory
   std::vector<ConstBytes> parts_;
   bool counted_ = false;
   bool stopped_ = false;

@@ -66,6 +66,14 @@ RequestTable::RequestTable(std::unique_ptr<BufferPool> pool, RawArray<Piece> pie
       submissions_(kAllPieces),
       completions_(kAllPieces) {}
 
+// The engine's thread has ended.
+RequestTable::~RequestTable() {
+  for (std::uint32_t slot = 0; slot < states_.size(); ++slot) {
+    if (states_[slot] == SlotState::pending) end_use(requests_[slot]);
+  }
+  for (OwnedMemory* owned : kept_) owned->end_use();
+}
+
 Code RequestTable::submit_write(std::uint32_t slot, std::span<const std::span<const std::byte>> parts,
                                 std::uint64_t position, WriteMode mode) {
   Extent extent{position, total_length(parts)};
@@ -82,19 +90,24 @@ Code RequestTable::submit_write(std::uint32_t slot, std::span<const std::span<co
   return Code::ok;
 }
 
-Code RequestTable::submit_write_owned(std::uint32_t slot, std::span<std::byte> owned, std::uint64_t position,
-                                      WriteMode mode) {
-  Extent extent{position, owned.size()};
+Code RequestTable::submit_write_owned(std::uint32_t slot, OwnedMemory& owned, std::uint64_t offset,
+                                      std::uint64_t length, std::uint64_t position, WriteMode mode) {
+  BLOCKMIRROR_ASSERT(offset <= owned.bytes().size() && length <= owned.bytes().size() - offset,
+                     "a request lies inside its memory");
+  Extent extent{position, length};
   Code code = check(extent, mode.unaligned);
   if (code != Code::ok) return code;
+  const std::span<std::byte> bytes = owned.bytes().subspan(offset, length);
   Request& request = open_request(slot, PieceKind::write);
-  if (!cut(request, slot, extent, owned.data())) return Code::QUEUE_FULL;
+  if (!cut(request, slot, extent, bytes.data())) return Code::QUEUE_FULL;
   for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) {
     piece(i).durable = mode.durable;
     if (!piece(i).pooled) continue;
     const Extent named = piece(i).named();
-    copy_out(piece(i).memory + piece(i).partial.head, owned.data() + (named.position - position), named.length);
+    copy_out(piece(i).memory + piece(i).partial.head, bytes.data() + (named.position - position), named.length);
   }
+  request.owned = &owned;
+  owned.begin_use();
   submit(slot, request);
   return Code::ok;
 }
@@ -210,9 +223,10 @@ Command* RequestTable::completed_command(std::uint32_t slot) {
   return found == commands_.end() || states_[slot] != SlotState::free ? nullptr : found->second.get();
 }
 
-void RequestTable::abandon_pending() {
+void RequestTable::abandon_pending(bool engine_ended) {
   closing_ = true;
   abandoned_ = true;
+  engine_ended_ = engine_ended;
 }
 
 Code RequestTable::check(const Extent& extent, bool unaligned) const {
@@ -324,7 +338,12 @@ Code RequestTable::submit_single(std::uint32_t slot, PieceKind kind, Command* co
   return Code::ok;
 }
 
+void RequestTable::end_use(Request& request) {
+  if (request.owned != nullptr) std::exchange(request.owned, nullptr)->end_use();
+}
+
 void RequestTable::settle(std::uint32_t slot, Request& request, Completion& into) {
+  end_use(request);
   into.slot = slot;
   into.status = request.status;
   if (request.kind == PieceKind::command) shape_ = commands_[slot]->shape;
@@ -333,11 +352,22 @@ void RequestTable::settle(std::uint32_t slot, Request& request, Completion& into
   states_[slot] = readable ? SlotState::readable : SlotState::free;
 }
 
+// Answers the caller; pieces, memory and command stay as the engine knows them.
+void RequestTable::keep_for_engine(std::uint32_t slot, Request& request, Completion& into) {
+  if (request.owned != nullptr) kept_.push_back(std::exchange(request.owned, nullptr));
+  into = {slot, request.status};
+  states_[slot] = SlotState::free;
+}
+
 bool RequestTable::collect_abandoned(Completion& into) {
   for (; abandoned_slot_ < kPendingRequests; ++abandoned_slot_) {
     if (states_[abandoned_slot_] != SlotState::pending) continue;
     Request& request = requests_[abandoned_slot_];
     request.status = Status::of(Code::CLOSED);
+    if (!engine_ended_) {
+      keep_for_engine(abandoned_slot_, request, into);
+      return true;
+    }
     if (request.kind == PieceKind::command) commands_[abandoned_slot_]->shape = shape_;
     settle(abandoned_slot_, request, into);
     return true;

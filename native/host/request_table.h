@@ -6,6 +6,8 @@
 //  - A request is accepted as a whole or not at all: all its pieces and all their memory, or QUEUE_FULL.
 //  - A piece is whole blocks; where the request begins or ends inside of one, the piece says so (Piece::partial).
 //  - Bytes to be written are copied before submit_write returns (I7); bytes read stay in the pool until finish_read.
+//  - What was handed over is in use until the engine is done with it. A request that was abandoned while the engine may
+//    still have it keeps its pieces and all their memory as long as the table lives: until the engine's thread has ended.
 //  - A request completes once, when its last piece has; of several errors the one at the lowest position counts.
 //  - No allocation per request once pieces and pool have been in use; commands are rare and may allocate.
 #pragma once
@@ -23,6 +25,7 @@
 #include "buffer_pool.h"
 #include "commands.h"
 #include "limits.h"
+#include "owned_memory.h"
 #include "piece.h"
 #include "spsc_ring.h"
 
@@ -43,6 +46,7 @@ class RequestTable {
   // Null when there is no memory for it.
   static std::unique_ptr<RequestTable> make(std::uint64_t pool_bytes = kPendingBytes,
                                             std::uint64_t registered_bytes = kRegisteredBytes);
+  ~RequestTable();
   RequestTable(const RequestTable&) = delete;
   RequestTable& operator=(const RequestTable&) = delete;
 
@@ -51,9 +55,10 @@ class RequestTable {
   // (0, kRequestLength]: asserted, the addon checks.
   Code submit_write(std::uint32_t slot, std::span<const std::span<const std::byte>> parts, std::uint64_t position,
                     WriteMode mode);
-  // `owned` stays as it is until the completion. Pieces of it that the devices cannot take as they lie are copied, and
-  // so are those with a partial block.
-  Code submit_write_owned(std::uint32_t slot, std::span<std::byte> owned, std::uint64_t position, WriteMode mode);
+  // Bytes [offset, offset + length) of `owned`, which is in use from here on. Pieces of it that the devices cannot take
+  // as they lie are copied, and so are those with a partial block.
+  Code submit_write_owned(std::uint32_t slot, OwnedMemory& owned, std::uint64_t offset, std::uint64_t length,
+                          std::uint64_t position, WriteMode mode);
   Code submit_read(std::uint32_t slot, std::uint64_t length, std::uint64_t position);
   Code submit_flush(std::uint32_t slot);
   Code submit_discard(std::uint32_t slot, std::uint64_t position, std::uint64_t length);
@@ -70,8 +75,8 @@ class RequestTable {
   Command* completed_command(std::uint32_t slot);
 
   // After the engine thread has ended or was given up: what it did not complete now completes with CLOSED, through
-  // collect(). Nothing is submitted any more, so memory given back here is not given out again.
-  void abandon_pending();
+  // collect(). Nothing is submitted any more.
+  void abandon_pending(bool engine_ended);
 
   bool is_free(std::uint32_t slot) const { return states_[slot] == SlotState::free; }
   const Shape& shape() const { return shape_; }
@@ -92,6 +97,7 @@ class RequestTable {
     PieceKind kind = PieceKind::flush;
     std::uint32_t first_piece = kNoPiece;
     std::uint32_t pieces_left = 0;
+    OwnedMemory* owned = nullptr;
     Status status;
     RequestProgress progress;
   };
@@ -115,7 +121,9 @@ class RequestTable {
   void undo(Request& request);
   void submit(std::uint32_t slot, Request& request);
   Code submit_single(std::uint32_t slot, PieceKind kind, Command* command);
+  void end_use(Request& request);
   void settle(std::uint32_t slot, Request& request, Completion& into);
+  void keep_for_engine(std::uint32_t slot, Request& request, Completion& into);
   bool collect_abandoned(Completion& into);
 
   const std::unique_ptr<BufferPool> pool_;
@@ -128,9 +136,11 @@ class RequestTable {
   std::uint32_t pieces_in_use_ = 0;
   std::uint32_t free_pieces_ = kNoPiece;
   std::unordered_map<std::uint32_t, std::unique_ptr<Command>> commands_;
+  std::vector<OwnedMemory*> kept_;  // of requests that were abandoned
   Shape shape_;
   bool closing_ = false;
   bool abandoned_ = false;
+  bool engine_ended_ = false;
   std::uint32_t abandoned_slot_ = 0;  // where collect looks for the next one that never completed
 };
 

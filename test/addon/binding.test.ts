@@ -1,7 +1,7 @@
 // What the binding says about itself, and how it answers what lib/ must never send.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { NativeDeviceFacts, NativeStatus } from '../../lib/binding';
+import type { NativeDeviceFacts, NativeMemory, NativeStatus } from '../../lib/binding';
 import { KIB, MIB, useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';
 import { RawEngine, binding, expectNoEngineLeft, makeFiles, openFiles, runningMirror } from './raw_engine';
 
@@ -78,6 +78,7 @@ test('arguments of a wrong type are thrown, and take nothing', async () => {
   const { engine } = await runningMirror('threads', folder());
   const { native } = engine;
   const bytes = Buffer.alloc(4096);
+  const memory = binding.takeMemory(binding.allocateMemory(4096) as ArrayBuffer) as NativeMemory;
   const slot = 100;
   const wrong: (() => unknown)[] = [
     () => native.submitWrite(slot, 'hello' as never, 0, 512, 0, false),
@@ -95,6 +96,14 @@ test('arguments of a wrong type are thrown, and take nothing', async () => {
     () => native.submitWritev(slot, [], 0, false),
     () => native.submitWritev(slot, bytes as never, 0, false),
     () => native.submitWriteOwned(slot, bytes as never, 0, 512, 0, false),
+    () => native.submitWriteOwned(slot, memory, 0, 8192, 0, false),
+    () => native.submitWriteOwned(slot, memory, 4096, 512, 0, false),
+    () => native.submitWriteOwned(slot, memory, 0, 0, 0, false),
+    () => binding.allocateMemory(0),
+    () => binding.allocateMemory(-1),
+    () => binding.allocateMemory('4096' as never),
+    () => binding.takeMemory(bytes as never),
+    () => binding.giveMemoryBack(bytes.buffer as never),
     () => native.submitRead(slot, 0, 0),
     () => native.submitRead(slot, binding.limits.requestLength + 512, 0),
     () => native.submitDiscard(slot, 0, 0),

@@ -1,8 +1,9 @@
 // A device that does not answer: the images lie on a file system that is frozen, so that every write to it hangs.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { randomFillSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { noLoopDevices } from '../support/loop_device';
+import type { NativeMemory } from '../../lib/binding';
+import { noFreezing, withFreezableFolder } from '../support/freezable_folder';
 import { describeUnless } from '../support/skip';
 import { MIB, useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';
 import {
@@ -16,52 +17,27 @@ import {
   ringRecords,
 } from './raw_engine';
 
-const noFreezing =
-  noLoopDevices ??
-  (['mkfs.ext4', 'fsfreeze'].every((tool) => spawnSync(tool, ['-V']).error === undefined)
-    ? null
-    : 'needs mkfs.ext4 and fsfreeze (packages e2fsprogs and util-linux)');
-
 describeUnless(noFreezing, 'a device that hangs', () => {
   const folder = useTemporaryFolder();
   expectNoEngineLeft();
 
-  /** Runs the test with a file system that it may freeze; thawed and unmounted whatever happens. */
-  const withFileSystem = async (test: (mountPoint: string, freeze: () => void, thaw: () => void) => Promise<void>) => {
-    const mountPoint = path.join(folder(), 'mounted');
-    const disk = writeFileInFull(path.join(folder(), 'disk'), 96 * MIB);
-    mkdirSync(mountPoint);
-    execFileSync('mkfs.ext4', ['-q', '-m', '0', disk]);
-    execFileSync('mount', ['-o', 'loop', disk, mountPoint]);
-    let frozen = false;
-    const thaw = () => {
-      if (frozen) execFileSync('fsfreeze', ['--unfreeze', mountPoint]);
-      frozen = false;
+  const formatted = async (engine: RawEngine, folderOfImages: string): Promise<Files> => {
+    const length = 16 * MIB + binding.limits.labelAreaLength;
+    const files: Files = {
+      log: writeFileInFull(path.join(folder(), 'log'), binding.logLength(ringRecords)),
+      images: ['master', 'slave'].map((name) => writeFileInFull(path.join(folderOfImages, name), length)),
     };
-    const freeze = () => {
-      execFileSync('fsfreeze', ['--freeze', mountPoint]);
-      frozen = true;
-    };
-    try {
-      await test(mountPoint, freeze, thaw);
-    } finally {
-      thaw();
-      execFileSync('umount', [mountPoint]);
-    }
+    await openFiles(engine, files);
+    await format(engine, files);
+    return files;
   };
 
   test.each(devices)(
     'keeps nobody waiting for long at destroy; once it answers, %s lets go of everything',
     (device) =>
-      withFileSystem(async (mountPoint, freeze, thaw) => {
-        const length = 16 * MIB + binding.limits.labelAreaLength;
-        const files: Files = {
-          log: writeFileInFull(path.join(folder(), 'log'), binding.logLength(ringRecords)),
-          images: ['master', 'slave'].map((name) => writeFileInFull(path.join(mountPoint, name), length)),
-        };
+      withFreezableFolder(folder(), async ({ mountPoint, freeze, thaw }) => {
         const engine = new RawEngine(device);
-        await openFiles(engine, files);
-        await format(engine, files);
+        const files = await formatted(engine, mountPoint);
         freeze();
         // Fewer than the threads device has threads: the read below still gets one.
         const writes = Array.from({ length: 8 }, (_, index) =>
@@ -89,6 +65,35 @@ describeUnless(noFreezing, 'a device that hangs', () => {
         await again.command('openImages', { paths: files.images, readOnly: false, exclusive: true });
         expect(await again.command('assess', {})).toMatchObject({ clean: false, damaged: false });
         await again.close();
+      }),
+    60_000,
+  );
+
+  test.each(devices)(
+    'is not waited for to give back what was handed over: %s keeps it until it answered',
+    (device) =>
+      withFreezableFolder(folder(), async ({ mountPoint, freeze, thaw }) => {
+        const engine = new RawEngine(device);
+        const files = await formatted(engine, mountPoint);
+        const store = binding.allocateMemory(MIB) as ArrayBuffer;
+        const expected = Buffer.from(randomFillSync(new Uint8Array(store)));
+        const memory = binding.takeMemory(store) as NativeMemory;
+        freeze();
+        const write = engine.start((slot) => engine.native.submitWriteOwned(slot, memory, 0, MIB, 0, false));
+        await new Promise((resolve) => setTimeout(resolve, 300)); // the devices have it by then
+        engine.native.destroy();
+        expect(await write).toMatchObject({ name: 'CLOSED' });
+        // A device may still read it: nobody is given it to change.
+        expect(binding.giveMemoryBack(memory)).toBeNull();
+        thaw();
+        const end = performance.now() + 10_000;
+        let back: ArrayBuffer | null = null;
+        while (back === null && performance.now() < end) {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          back = binding.giveMemoryBack(memory);
+        }
+        expect(Buffer.from(back as ArrayBuffer).equals(expected)).toBe(true);
+        for (const image of files.images) expect(readFileSync(image).subarray(0, MIB).equals(expected)).toBe(true);
       }),
     60_000,
   );

@@ -1,5 +1,6 @@
 // Requests through the raw binding, over files, on both device kinds: bytes in, the same bytes out and on every image.
 import { randomFillSync } from 'node:crypto';
+import type { NativeMemory } from '../../lib/binding';
 import { readFileSync } from 'node:fs';
 import { KIB, MIB, useTemporaryFolder } from '../support/temporary_folder';
 import {
@@ -14,13 +15,6 @@ import {
 } from './raw_engine';
 
 const random = (length: number): Buffer => randomFillSync(Buffer.alloc(length));
-
-/** A view of a new ArrayBuffer whose address has this remainder modulo 4096. */
-function viewAt(remainder: number, length: number): Buffer {
-  const store = new ArrayBuffer(length + 8 * KIB);
-  const start = binding.addressRemainder(new Uint8Array(store), 4096);
-  return Buffer.from(store, (4096 - start + remainder) % 4096, length);
-}
 
 expectNoEngineLeft();
 
@@ -142,17 +136,23 @@ describe.each(devices)('requests by %s', (device) => {
     ['aligned', 0],
     ['aligned to a block alone', 512],
     ['aligned to nothing', 16],
-  ])('a buffer that is handed over is written, %s', async (_, remainder) => {
+  ])('memory that is handed over is written, %s', async (_, offset) => {
     const { engine } = await runningMirror(device, folder());
-    const view = viewAt(remainder, 2 * MIB);
-    randomFillSync(view);
-    const expected = Buffer.from(view);
+    const length = 2 * MIB;
+    const store = binding.allocateMemory(length + 512) as ArrayBuffer;
+    const expected = random(length);
+    new Uint8Array(store).set(expected, offset);
+    const memory = binding.takeMemory(store) as NativeMemory;
+    expect(store.byteLength).toBe(0);
     const position = MIB - 512;
     const pending = engine.start((slot) =>
-      engine.native.submitWriteOwned(slot, view.buffer as ArrayBuffer, view.byteOffset, view.length, position, true),
+      engine.native.submitWriteOwned(slot, memory, offset, length, position, true),
     );
+    expect(binding.giveMemoryBack(memory)).toBeNull(); // a device may be reading it
     expect(await pending).toMatchObject({ name: 'OK' });
-    expect((await engine.readBytes(expected.length, position)).equals(expected)).toBe(true);
+    const back = binding.giveMemoryBack(memory) as ArrayBuffer;
+    expect(Buffer.from(back, offset, length).equals(expected)).toBe(true);
+    expect((await engine.readBytes(length, position)).equals(expected)).toBe(true);
     await engine.close();
   });
 

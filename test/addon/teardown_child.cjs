@@ -55,9 +55,8 @@ function load(engine) {
   const bytes = Buffer.alloc(64 * 1024, 7);
   for (let slot = 0; slot < 2000; slot++)
     engine.submitWrite(slot, bytes, 0, bytes.length, (slot % 200) * 65536, slot % 2 === 0);
-  const owned = new ArrayBuffer(2 * 1024 * 1024);
-  const start = (4096 - binding.addressRemainder(new Uint8Array(owned), 4096)) % 4096;
-  engine.submitWriteOwned(2000, owned, start, 1024 * 1024, 0, false);
+  const memory = binding.takeMemory(binding.allocateMemory(2 * 1024 * 1024));
+  engine.submitWriteOwned(2000, memory, 0, 1024 * 1024, 0, false);
   for (let slot = 2001; slot < 2100; slot++) engine.submitRead(slot, 65536, (slot % 200) * 65536);
   engine.submitFlush(2100);
 }

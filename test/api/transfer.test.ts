@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Mirror } from '../../lib/index';
 import { loadBinding } from '../../lib/load';
 import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
@@ -130,4 +132,32 @@ function webAssemblyMemory(): ArrayBuffer {
     WebAssembly: { Memory: new (options: { initial: number }) => { buffer: ArrayBuffer } };
   };
   return new WebAssembly.Memory({ initial: 1 }).buffer;
+}
+
+test.each([NaN, -1, 1.5, Infinity, 2 ** 60])('alignedBuffer(%d) is refused', (length) => {
+  expect(() => Mirror.alignedBuffer(length)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
+});
+
+test('an aligned buffer of no length is an empty buffer', () => {
+  expect(Mirror.alignedBuffer(0).length).toBe(0);
+});
+
+test('memory that nobody needs any more is let go', async () => {
+  const { mirror } = await mirrors.make();
+  const binding = loadBinding();
+  for (let round = 0; round < 50; round++) {
+    const { buffer } = await mirror.write(Mirror.alignedBuffer(MIB), { position: 0, transfer: true });
+    expect(buffer.length).toBe(MIB);
+  }
+  const collect = (globalThis as { gc?: () => void }).gc ?? gcOfThisProcess();
+  for (let turn = 0; turn < 50 && binding.memoryBlocks() > 10; turn++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  expect(binding.memoryBlocks()).toBeLessThan(10);
+});
+
+function gcOfThisProcess(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
 }

@@ -208,7 +208,7 @@ TEST_CASE("engine thread: stopped under load it ends soon, and what it did not d
     constexpr std::uint32_t kWrites = 64;
     for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, bytes, i % 8 * kMiB);
     CHECK(client.stop());
-    client.requests().abandon_pending();
+    client.requests().abandon_pending(true);
     unsigned ok = 0, closed = 0;
     Completion completion;
     while (client.requests().collect(completion)) (completion.status.ok() ? ok : closed)++;

@@ -199,24 +199,87 @@ TEST_CASE("request table: every slot can hold a small request, and pieces run ou
   CHECK(table.collect().size() == kPendingRequests);
 }
 
-TEST_CASE("request table: an owned buffer is used where it lies aligned, and copied where it does not") {
+TEST_CASE("request table: memory that was handed over is used where it lies aligned, and copied where it does not") {
   Table table;
-  std::vector<std::byte> storage(3 * kMiB);
-  auto address = reinterpret_cast<std::uintptr_t>(storage.data());
-  std::byte* aligned = storage.data() + (4096 - address % 4096) % 4096;
-  std::span<std::byte> owned(aligned, 2 * kMiB);
-  std::iota(reinterpret_cast<unsigned char*>(aligned), reinterpret_cast<unsigned char*>(aligned) + owned.size(), 0);
-  REQUIRE(table->submit_write_owned(1, owned, 4096, {}) == Code::ok);
+  OwnedMemory& owned = *OwnedMemory::make(3 * kMiB);
+  std::byte* const begin = owned.bytes().data();
+  std::iota(reinterpret_cast<unsigned char*>(begin), reinterpret_cast<unsigned char*>(begin) + 3 * kMiB, 0);
+  REQUIRE(table->submit_write_owned(1, owned, 4096, 2 * kMiB, 4096, {}) == Code::ok);
   CHECK(table->pool_bytes_in_use() == 0);
-  for (Piece* piece : table.take()) CHECK(piece->memory == aligned + (piece->extent.position - 4096));
+  for (Piece* piece : table.take()) CHECK(piece->memory == begin + piece->extent.position);
 
   // From an odd block on, the second piece does not lie aligned any more.
-  REQUIRE(table->submit_write_owned(2, owned.first(kMiB), kMiB - 512, {}) == Code::ok);
+  REQUIRE(table->submit_write_owned(2, owned, 0, kMiB, kMiB - 512, {}) == Code::ok);
   std::vector<Piece*> pieces = table.take();
   REQUIRE(pieces.size() == 2);
-  CHECK(pieces[0]->memory == aligned);
-  CHECK(pieces[1]->memory != aligned + 512);
-  CHECK(std::memcmp(pieces[1]->memory, aligned + 512, pieces[1]->extent.length) == 0);
+  CHECK(pieces[0]->memory == begin);
+  CHECK(pieces[1]->memory != begin + 512);
+  CHECK(std::memcmp(pieces[1]->memory, begin + 512, pieces[1]->extent.length) == 0);
+  owned.drop();
+}
+
+TEST_CASE("request table: memory that was handed over is in use until the last piece of its request is done") {
+  Table table;
+  OwnedMemory& owned = *OwnedMemory::make(2 * kMiB);
+  CHECK(table->submit_write_owned(1, owned, 0, 2 * kMiB, 4096 * kMiB, {}) == Code::OUT_OF_RANGE);
+  CHECK_FALSE(owned.in_use());
+  REQUIRE(table->submit_write_owned(1, owned, 0, 2 * kMiB, 0, {}) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 2);
+  table.answer(*pieces[0]);
+  CHECK(table.collect().empty());
+  CHECK(owned.in_use());
+  table.answer(*pieces[1]);
+  CHECK(table.collect().size() == 1);
+  CHECK_FALSE(owned.in_use());
+  owned.drop();
+}
+
+TEST_CASE(
+    "request table: what an engine that was left to itself still has stays until the table goes, whoever let go") {
+  const std::uint64_t before = OwnedMemory::count();
+  {
+    Table table;
+    OwnedMemory& owned = *OwnedMemory::make(kMiB);
+    std::byte* const begin = owned.bytes().data();
+    std::memset(begin, 0x41, kMiB);
+    REQUIRE(table->submit_write_owned(1, owned, 0, kMiB, 0, {}) == Code::ok);
+    Piece* piece = table.take().at(0);
+    owned.drop();  // whoever handed it over, and its environment, are gone
+    table->abandon_pending(false);
+    REQUIRE(table.collect().at(0).status.code == Code::CLOSED);
+    REQUIRE(OwnedMemory::count() == before + 1);
+    OwnedMemory* found = OwnedMemory::find(begin);
+    REQUIRE(found != nullptr);
+    CHECK(found->in_use());
+    found->drop();
+    CHECK(piece->memory[kMiB - 1] == std::byte{0x41});  // as the device would read it
+    table.answer(*piece);
+    CHECK(table.collect().empty());
+  }
+  CHECK(OwnedMemory::count() == before);
+}
+
+TEST_CASE("request table: an engine that ended has nothing any more, and gives back what was handed over") {
+  Table table;
+  OwnedMemory& owned = *OwnedMemory::make(kMiB);
+  REQUIRE(table->submit_write_owned(1, owned, 0, kMiB, 0, {}) == Code::ok);
+  table->abandon_pending(true);
+  REQUIRE(table.collect().at(0).status.code == Code::CLOSED);
+  CHECK_FALSE(owned.in_use());
+  owned.drop();
+}
+
+TEST_CASE("request table: it goes with requests pending, as at the end of an environment, and lets their memory go") {
+  const std::uint64_t before = OwnedMemory::count();
+  {
+    Table table;
+    OwnedMemory& owned = *OwnedMemory::make(kMiB);
+    REQUIRE(table->submit_write_owned(1, owned, 0, kMiB, 0, {}) == Code::ok);
+    owned.drop();
+    CHECK(OwnedMemory::count() == before + 1);
+  }
+  CHECK(OwnedMemory::count() == before);
 }
 
 TEST_CASE("request table: an unaligned write is cut into whole blocks, and the first and last say what is not theirs") {
@@ -247,15 +310,15 @@ TEST_CASE("request table: an unaligned write is cut into whole blocks, and the f
 
 TEST_CASE("request table: of owned memory only the pieces with a partial block are copied") {
   Table table;
-  void* memory = std::aligned_alloc(4096, 3 * kMiB);
-  std::span<std::byte> owned(static_cast<std::byte*>(memory) + 100, 3 * kMiB - 200);
-  const std::vector<std::byte> content = pattern(owned.size());
-  std::copy(content.begin(), content.end(), owned.begin());
-  REQUIRE(table->submit_write_owned(1, owned, 100, {false, true}) == Code::ok);
+  OwnedMemory& owned = *OwnedMemory::make(3 * kMiB);
+  std::byte* const memory = owned.bytes().data();
+  const std::vector<std::byte> content = pattern(3 * kMiB - 200);
+  std::copy(content.begin(), content.end(), memory + 100);
+  REQUIRE(table->submit_write_owned(1, owned, 100, content.size(), 100, {false, true}) == Code::ok);
   std::vector<Piece*> pieces = table.take();
   REQUIRE(pieces.size() == 3);
   CHECK(pieces[0]->pooled);
-  CHECK(pieces[1]->memory == static_cast<std::byte*>(memory) + kMiB);
+  CHECK(pieces[1]->memory == memory + kMiB);
   CHECK(pieces[2]->pooled);
   for (Piece* piece : pieces) {
     const Extent named = piece->named();
@@ -264,7 +327,7 @@ TEST_CASE("request table: of owned memory only the pieces with a partial block a
   }
   CHECK(table.collect().size() == 1);
   CHECK(table->pool_bytes_in_use() == 0);
-  std::free(memory);
+  owned.drop();
 }
 
 TEST_CASE("request table: an unaligned write keeps to the end of the mirror, to the byte") {
@@ -324,7 +387,7 @@ TEST_CASE("request table: what an engine that is gone did not complete is answer
   std::vector<Piece*> pieces = table.take();
   table.answer(*pieces[0]);  // one of two
   table.answer(*pieces[2]);  // the read
-  table->abandon_pending();
+  table->abandon_pending(true);
   std::vector<Completion> completions = table.collect();
   REQUIRE(completions.size() == 3);
   CHECK(completions[0].slot == 2);
