@@ -356,6 +356,7 @@ export interface NativeBinding {
     defaultRecoveryBudget: number;
     defaultRingRecords: number;
     minimumRingRecords: number;
+    maximumRingRecords: number;
     /** Bytes at the end of every image that hold the label. */
     labelAreaLength: number;
     imageNameLength: number;

@@ -15,7 +15,7 @@ import { BlockmirrorError, isBlockmirrorError } from './errors';
 import { readLabelHeads } from './find_images';
 import { labelPosition } from './layout';
 import { loadBinding } from './load';
-import { type CheckedCreate, checkCreate } from './options';
+import { type CheckedCreate, checkCreate, checkStoredPath } from './options';
 import { refuseLivingOwner } from './owner';
 import { writeZeroFile } from './preallocate';
 import { type Copied, type LongWork, copyExtents, flushMaster, flushSlaves, retire, sum, verifyCopy } from './recovery';
@@ -266,12 +266,7 @@ async function storedPaths(checked: CheckedCreate, binding: NativeBinding): Prom
     const place = await findPlace(path, name);
     if (place === null) throw new BlockmirrorError('IMAGE_NOT_FOUND', { image: name, path });
     const stored = await pathToStore(place, folder);
-    if (Buffer.byteLength(stored.path) > binding.limits.imagePathLength) {
-      throw new BlockmirrorError('INVALID_OPTION', {
-        detail: `the path of ${name} is longer than the ${binding.limits.imagePathLength} bytes the log has for it`,
-        remedy: 'Use a shorter path',
-      });
-    }
+    checkStoredPath(name, stored.path, binding.limits.imagePathLength);
     paths.push(stored);
   }
   return paths;

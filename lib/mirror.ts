@@ -25,7 +25,7 @@ import { createMirror } from './create';
 import type { Engine, WriteMode } from './engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
 import { loadBinding } from './load';
-import { checkOpen, checkPath } from './options';
+import { checkOpen, checkPath, checkStoredPath } from './options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './recovery';
 import {
   checkFlag,
@@ -151,6 +151,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     try {
       const host = await thisHost();
       const paths = attached.images.map((image) => image.store);
+      for (const { name, store } of attached.images) {
+        checkStoredPath(name, store.path, attached.engine.binding.limits.imagePathLength);
+      }
       const superblock = await attached.engine.command('activate', { recoveryBudget, ...host, paths });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');
       return new Mirror({ ...attached, superblock }, owner);

@@ -14,6 +14,7 @@ export interface Limits {
   minimumRecoveryBudget: number;
   defaultRecoveryBudget: number;
   minimumRingRecords: number;
+  maximumRingRecords: number;
 }
 
 export interface CheckedCreate extends CheckedLongWork {
@@ -69,8 +70,9 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     names.add(name);
   }
   const ringRecords = reader.wholeNumber('ringRecords');
-  if (ringRecords !== null && ringRecords < limits.minimumRingRecords) {
-    throw invalidOption(`ringRecords is ${ringRecords}`, `Give at least ${limits.minimumRingRecords}`);
+  if (ringRecords !== null && (ringRecords < limits.minimumRingRecords || ringRecords > limits.maximumRingRecords)) {
+    const range = `${limits.minimumRingRecords} to ${limits.maximumRingRecords}`;
+    throw invalidOption(`ringRecords is ${ringRecords}`, `Give ${range}`);
   }
   const size = reader.get('size') === undefined ? null : reader.size('size');
   if (size === 0)
@@ -158,4 +160,10 @@ function checkImage(
     );
   }
   return { name, path: checkPath(reader.get('path'), `${where}.path`) };
+}
+
+/** The log has `most` bytes for the path of an image. */
+export function checkStoredPath(name: string, path: string, most: number): void {
+  if (Buffer.byteLength(path) <= most) return;
+  throw invalidOption(`the path of ${name} is longer than the ${most} bytes the log has for it`, 'Use a shorter path');
 }

@@ -9,7 +9,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { printable } from '../shell';
-import type { ExitCode } from './exit_codes';
+import { EXIT, type ExitCode } from './exit_codes';
 import { progressDisplay, type ProgressDisplay } from './progress';
 
 export interface Outcome {
@@ -58,6 +58,19 @@ function widthOf(stream: NodeJS.WriteStream): number {
   return Math.min(Math.max(columns, SMALLEST_WIDTH), LARGEST_WIDTH);
 }
 
+/**
+ * The answer is lost (a full disk): one line about it, and the exit code of a failure whatever the command's own is. Where
+ * even that line cannot be written the code alone tells.
+ */
+function writingFailed(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
+  if (stream === process.stdout) {
+    process.stderr.write(`blockmirror: the output could not be written: ${screen(error.message)}\n`);
+  }
+  process.on('exit', () => {
+    process.exitCode = EXIT.failed;
+  });
+}
+
 export class Output {
   /** Long work reports here; any other word takes the bar off the screen first. */
   readonly progress: ProgressDisplay;
@@ -67,7 +80,7 @@ export class Output {
     this.progress = progressDisplay(process.stderr.isTTY === true);
     for (const stream of [process.stdout, process.stderr]) {
       stream.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'EPIPE') throw error;
+        if (error.code !== 'EPIPE') writingFailed(stream, error);
       });
     }
   }

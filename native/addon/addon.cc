@@ -43,6 +43,7 @@ Napi::Object limits(Napi::Env env) {
   object.Set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));
   object.Set("defaultRingRecords", number(kDefaultRingRecords));
   object.Set("minimumRingRecords", number(kMinimumRingRecords));
+  object.Set("maximumRingRecords", number(kMaximumRecordCount));
   object.Set("labelAreaLength", number(kLabelAreaLength));
   object.Set("imageNameLength", number(kImageNameLength));
   object.Set("imagePathLength", number(kImagePathLength));
@@ -94,7 +95,7 @@ Napi::Value label_of(const Napi::CallbackInfo& info) {
 
 Napi::Value length_of_log(const Napi::CallbackInfo& info) {
   std::uint64_t records;
-  if (!whole_number(info.Env(), info[0], records) || records > UINT32_MAX) {
+  if (!whole_number(info.Env(), info[0], records) || records > kMaximumRecordCount) {
     return Napi::Value(info.Env(), throw_type_error(info.Env(), "logLength(ringRecords)"));
   }
   std::uint64_t length = log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize);

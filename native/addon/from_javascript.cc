@@ -151,6 +151,8 @@ Command::Body format(Napi::Env env, Fields& fields) {
   FormatLog command;
   command.options.size = fields.number("size");
   command.options.ring_records = fields.small_number("ringRecords");
+  if (command.options.ring_records < kMinimumRingRecords || command.options.ring_records > kMaximumRecordCount)
+    fields.reject("ringRecords");
   command.options.assume_identical = fields.flag("assumeIdentical");
   fields.list("images",
               [&](Napi::Value image) { command.options.images.push_back(image_from(env, fields, image, true)); });

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runCommand } from '../support/command_line';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { MAIN, runCommand } from '../support/command_line';
 
 const COMMANDS = ['create', 'status', 'recover', 'verify', 'log', 'doctor', 'demo'];
 
@@ -23,6 +25,22 @@ test.each(COMMANDS)('%s --help has options, examples and exit codes', async (com
 test('--version is that of the package', async () => {
   const { version } = JSON.parse(readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8'));
   expect((await runCommand(['--version'])).stdout).toBe(`${version}\n`);
+});
+
+test('an answer that cannot be written is one line on stderr and exit code 1', () => {
+  const full = openSync('/dev/full', 'w');
+  try {
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, 'doctor', '--json'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^blockmirror: the output could not be written: .*ENOSPC[^\n]*\n$/),
+    });
+  } finally {
+    closeSync(full);
+  }
 });
 
 const WRONG: [string, string[], RegExp][] = [
