@@ -38,6 +38,12 @@ Task<Status> Membership::settle(ParallelOperation::Results results, Code master_
   co_return Status::success();
 }
 
+Task<void> Membership::note_master_failure(int error) {
+  superblock_.images[0].error = error;
+  superblock_.images[0].changed_at_ms = runtime_.wall_clock_ms();
+  if (broken_.code != Code::LOG_FAILED) (void)co_await write_superblock();
+}
+
 Task<Status> Membership::make_durable() {
   while (broken_.ok() && !durable()) {
     if (recording_) {

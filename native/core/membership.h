@@ -55,6 +55,10 @@ class Membership {
   // Fails the slaves that have errors in `results` and reports the master's as `code`, then makes the change durable.
   Task<Status> settle(ParallelOperation::Results results, Code master_code);
 
+  // The master failed, and the mirror has stopped. Says so in the log, best effort, for a look from outside: nothing that
+  // is acknowledged depends on it. The next opening takes it back.
+  Task<void> note_master_failure(int error);
+
   // Changes of state on the disk exclude each other, so that no label is ever ahead of the log.
   // Both copies, one after the other, durable; with a change that waits, its generation and the labels too.
   Task<Status> write_superblock();

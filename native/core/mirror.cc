@@ -270,7 +270,9 @@ Task<Status> Mirror::settle(ParallelOperation::Results results) {
   if (results.failed == 0 && membership_.durable() && membership_.failure().ok()) co_return Status::success();
   Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (status.ok()) status = membership_.failure();  // I12, whoever found it
-  if (!status.ok()) stop(status);
+  const bool stops = !status.ok() && stopped_.ok();
+  if (stops) stop(status);
+  if (stops && status.code == Code::MASTER_FAILED) co_await membership_.note_master_failure(status.system_error);
   if (status.ok()) intents_.set_generation(membership_.generation());
   co_return status;
 }

@@ -239,6 +239,7 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
   runtime.random(b.incarnation.bytes);
   b.lifecycle = Lifecycle::opening;
   b.owner = options.owner;
+  b.images[0].error = 0;  // of a master that failed in an opening before
   for (std::size_t i = 0; i < options.found_at.size() && i < b.images.size(); ++i) {
     if (options.found_at[i].path.empty()) continue;
     b.images[i].path = options.found_at[i].path;

@@ -323,8 +323,18 @@ describeUnless(noLoopDevices, 'a master that fails', () => {
         images: [{ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } }, { state: 'consistent' }],
       });
       await failure(mirror.write(pattern(512, 1), { position: 0 }), 'MASTER_FAILED');
+      // From outside too: while the mirror that stopped is still open, and after it was let go.
+      const held = (await inspect(paths.log)).status;
+      expect(held).toMatchObject({ phase: 'stopped', stopped: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } });
       await mirror.close();
-      expect((await inspect(paths.log)).status.phase).toBe('unclean');
+      const { status } = await inspect(paths.log);
+      expect(status).toMatchObject({ phase: 'unclean', images: [{ state: 'failed' }, { state: 'consistent' }] });
+      expect(status.stopped?.message).toMatch(/EIO|ENOSPC/);
+      expect(status.images[0]?.changedAt).not.toBeNull();
+      // The device answers again: the next opening takes it back.
+      rmSync(join(folder, 'filler'));
+      await recover(paths.log);
+      expect((await inspect(paths.log)).status).toMatchObject({ phase: 'closed', stopped: null });
     } finally {
       run('losetup', '--detach', master);
       run('umount', folder);
