@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "aligned_buffer.h"
+#include "mutation.h"
 #include "recovery.h"
 
 namespace blockmirror {
@@ -17,7 +18,7 @@ Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, uns
   from = 0;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
     const bool in_sync = superblock_.images[i].state == ImageState::in_sync;
-    const bool gives = in_sync;
+    const bool gives = in_sync || mutated(Mutation::repair_from_unproven_slave);
     if (!gives || (membership_.receiving() & image_bit(i)) == 0) continue;
     if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
     from = i;
@@ -28,7 +29,7 @@ Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, uns
 Task<Status> MasterRepair::rewrite(Extent block, std::span<const std::byte> bytes, unsigned from) {
   Device& master = *membership_.images()[0];
   int error = co_await master.write(block.position, bytes, true);
-  if (error == 0) {
+  if (error == 0 && !mutated(Mutation::repair_not_read_back)) {
     AlignedBuffer written(block.length);
     error = co_await master.read(block.position, written.span());
     if (error == 0 && std::memcmp(written.span().data(), bytes.data(), block.length) != 0) {

@@ -103,7 +103,7 @@ void Membership::unlock() {
 Task<Status> Membership::write_superblock() {
   co_await lock();
   Status status;
-  if (durable()) {
+  if (durable() || mutated(Mutation::fracture_without_generation)) {
     status = co_await write_superblock_locked();
   } else {
     status = co_await record_change_locked();

@@ -5,6 +5,7 @@
 
 #include "aligned_buffer.h"
 #include "mirror.h"
+#include "mutation.h"
 
 namespace blockmirror {
 
@@ -22,7 +23,8 @@ Task<Status> Mirror::read_mended(Extent extent, std::span<std::byte> into) {
   ++repairs_under_way_;
   Status status;
   {
-    RangeLock::Guard held(ranges_, extent.widened(repair_.block_length()), RangeLock::Mode::exclusive);  // I6
+    const auto mode = mutated(Mutation::repair_beside_writes) ? RangeLock::Mode::shared : RangeLock::Mode::exclusive;
+    RangeLock::Guard held(ranges_, extent.widened(repair_.block_length()), mode);  // I6
     co_await held;
     status = co_await read_held(extent, into);
   }
@@ -68,8 +70,10 @@ Task<Status> Mirror::read_block(Extent block, std::span<std::byte> into) {
 Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned from) {
   if (!may_write().ok()) co_return;  // it is served, and stays as it is
   IntentLog::Lease lease;
-  const Status covered = co_await intents_.cover(block.widened(repair_.block_length()), lease);  // I1
-  if (!covered.ok()) co_return;
+  if (!mutated(Mutation::repair_without_intent)) {
+    const Status covered = co_await intents_.cover(block.widened(repair_.block_length()), lease);  // I1
+    if (!covered.ok()) co_return;
+  }
   note_activity();
   if (may_write().ok()) {
     ++writes_in_flight_;

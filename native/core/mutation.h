@@ -18,10 +18,16 @@ namespace blockmirror {
   X(retire_after_failed_flush, "the engine goes on after a failed flush")                                     \
   X(retire_while_slave_missed, "a failed write of a slave is ignored")                                        \
   X(acknowledge_before_fracture, "a write is acknowledged before the fracture is durable")                    \
+  X(fracture_without_generation, "an opening makes a fracture durable without a new generation")              \
   X(one_superblock_copy, "a fracture goes into one copy of the superblock only")                              \
   X(fracture_without_labels, "a fracture is not written to the labels")                                       \
   X(acknowledge_after_log_failure, "a write is acknowledged although the log failed")                         \
   X(recover_wrong_direction, "recovery copies from the slave to the master")                                  \
+  X(repair_from_unproven_slave, "what the master cannot read is taken from a slave that is only assumed")     \
+  X(repair_from_nothing, "what neither the master nor a slave can read is taken for zeroes")                  \
+  X(repair_not_read_back, "a rewrite of the master is not read back")                                         \
+  X(repair_without_intent, "the master is rewritten while no intent covers the block")                        \
+  X(repair_beside_writes, "the master is rewritten without the range being held alone")                       \
   X(drop_last_sector, "recovery leaves out the last sector of an extent")                                     \
   X(skip_recovery, "an unclean mirror is opened without recovery: the next write's record retires its debt")  \
   X(debt_retired_uncopied, "recovery's debt is retired although it was not copied")                           \

@@ -110,7 +110,7 @@ Task<Status> Recovery::mend_master(Extent piece, std::byte* bytes, std::vector<R
     co_await repair_.read_slave(block, into, from);
     // I1: only what an intent of the last opening covers may be written.
     const bool may_write = from != 0 && debt_.contains(block);
-    if (!may_write) {
+    if (!may_write && !mutated(Mutation::repair_from_nothing)) {
       co_return Status::of(Code::READ_FAILED, 0, error, block.position);
     }
     const Status status = co_await repair_.rewrite(block, into, from);

@@ -83,7 +83,8 @@ bool operator==(const SectorRef& one, const SectorRef& other) {
   return std::memcmp(one.bytes(), other.bytes(), kSimulatedSector) == 0;
 }
 
-SparseDisk::SparseDisk(const SparseDisk& other) : pages_(other.pages_), size_(other.size_), hash_(other.hash_) {
+SparseDisk::SparseDisk(const SparseDisk& other)
+    : pages_(other.pages_), size_(other.size_), hash_(other.hash_), spoilt_(other.spoilt_) {
   for (Page* page : pages_) {
     if (page != nullptr) ++page->references;
   }
@@ -93,6 +94,7 @@ SparseDisk& SparseDisk::operator=(SparseDisk other) noexcept {
   std::swap(pages_, other.pages_);
   std::swap(size_, other.size_);
   std::swap(hash_, other.hash_);
+  std::swap(spoilt_, other.spoilt_);
   return *this;
 }
 
@@ -106,8 +108,39 @@ void SparseDisk::release(Page* page) {
   if (--page->references == 0) delete page;
 }
 
+namespace {
+
+std::uint64_t contribution_of(const SparseDisk::Spoilt& spoilt) {
+  return mix_hash(spoilt.sector * 2 + (spoilt.for_good ? 1 : 0) + 0x3c6ef372fe94f82bull);
+}
+
+}  // namespace
+
+void SparseDisk::spoil(std::uint64_t sector, bool for_good) {
+  spoilt_.push_back({sector, for_good});
+  hash_ ^= contribution_of(spoilt_.back());
+}
+
+void SparseDisk::heal(std::uint64_t sector) {
+  std::erase_if(spoilt_, [&](const Spoilt& spoilt) {
+    if (spoilt.sector == sector) hash_ ^= contribution_of(spoilt);
+    return spoilt.sector == sector;
+  });
+}
+
+bool SparseDisk::is_readable(std::uint64_t position, std::uint64_t length) const {
+  return std::none_of(spoilt_.begin(), spoilt_.end(), [&](const Spoilt& spoilt) {
+    const std::uint64_t at = spoilt.sector * kSimulatedSector;
+    return at >= position && at < position + length;
+  });
+}
+
 void SparseDisk::set(std::uint64_t sector, SectorRef content) {
   BLOCKMIRROR_ASSERT(sector < size_ / kSimulatedSector, "a sector past the simulated disk");
+  const bool kept = std::any_of(spoilt_.begin(), spoilt_.end(),
+                                [&](const Spoilt& spoilt) { return spoilt.sector == sector && spoilt.for_good; });
+  if (kept) return;
+  heal(sector);
   Page*& page = pages_[sector / kPage];
   if (page == nullptr) {
     if (content.hash() == 0) return;

@@ -68,6 +68,15 @@ class SparseDisk {
     return page == nullptr ? SectorRef() : page->sectors[sector % kPage];
   }
   void set(std::uint64_t sector, SectorRef content);
+  // A sector that cannot be read: until it is set, or for good (then it does not take what is set).
+  void spoil(std::uint64_t sector, bool for_good);
+  void heal(std::uint64_t sector);
+  bool is_readable(std::uint64_t position, std::uint64_t length) const;
+  struct Spoilt {
+    std::uint64_t sector = 0;
+    bool for_good = false;
+  };
+  const std::vector<Spoilt>& spoilt() const { return spoilt_; }
   void read(std::uint64_t position, std::span<std::byte> into) const;
   // What a sector adds to hash(): the hash is the exclusive or of it over all sectors.
   static std::uint64_t contribution(std::uint64_t sector, const SectorRef& content) {
@@ -86,6 +95,7 @@ class SparseDisk {
   std::vector<Page*> pages_;
   std::uint64_t size_;
   std::uint64_t hash_ = 0;
+  std::vector<Spoilt> spoilt_;
 };
 
 }  // namespace blockmirror

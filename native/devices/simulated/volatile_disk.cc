@@ -32,6 +32,15 @@ void VolatileDisk::overwrite(std::uint64_t sector, const SectorRef& content) {
   durable_.set(sector, content);
 }
 
+// It holds garbage from now on, so that whoever believes it is found out.
+void VolatileDisk::spoil(std::uint64_t sector, bool for_good) {
+  std::array<std::byte, kSimulatedSector> garbage;
+  garbage.fill(std::byte{0xa5});
+  overwrite(sector, SectorRef::of(garbage.data()));
+  content_.spoil(sector, for_good);
+  durable_.spoil(sector, for_good);
+}
+
 std::uint64_t VolatileDisk::hash() const {
   if (unflushed_.empty()) return durable_.hash();
   std::uint64_t hash = mix_hash(durable_.hash() + 1) ^ content_.hash();

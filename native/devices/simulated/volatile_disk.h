@@ -45,6 +45,7 @@ class VolatileDisk {
   }
   // Media damage, or a disk put back from a copy: not a write.
   void overwrite(std::uint64_t sector, const SectorRef& content);
+  void spoil(std::uint64_t sector, bool for_good);
 
   // Of all that matters for what can happen next; equal to durable().hash() when the cache is empty.
   std::uint64_t hash() const;

@@ -15,6 +15,11 @@ namespace blockmirror::simulator {
 // Which disks lose their cache; none: the process alone dies. Bit 0 is the log.
 using LostCaches = std::uint32_t;
 
+// The master's cache is lost, or that of a slave from which a recovery may have to take what the master cannot read.
+inline bool spares_only_durable(const Disks& disks, LostCaches lost) {
+  return (lost >> 1 & 1u) != 0 || (lost != 0 && !disks[1].content().spoilt().empty());
+}
+
 class CrashPoint {
  public:
   CrashPoint(const Machine& machine, LostCaches lost);

@@ -15,7 +15,7 @@ void Explorer::crash(const Life& life, unsigned depth) {
 Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) const {
   Promises promises{life.expectation(), 0};
   Expectation& expectation = promises.expectation;
-  expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+  expectation.promise = spares_only_durable(life.machine().disks(), lost) ? Promise::durable : life.promise();
   expectation.may_be_live = life.may_be_live();
   expectation.damage_expected = false;
   std::uint64_t hash = life.model().hash(expectation.promise);

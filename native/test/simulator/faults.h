@@ -19,6 +19,9 @@ namespace blockmirror::simulator {
   X(late_landing, "a request lands after its sender died")                                                       \
   X(write_error, "a write is answered with EIO, any part of it landed")                                          \
   X(read_error, "a read is answered with EIO")                                                                   \
+  X(unreadable_sector, "a sector cannot be read until it is written")                                            \
+  X(spoilt_sector, "a sector cannot be read, whatever is written to it")                                         \
+  X(fault_at_opening, "a fault of a device while the mirror is opened or recovered")                             \
   X(flush_error, "a flush is answered with EIO, and any part of the cache is dropped")                           \
   X(short_transfer, "a write is carried out in two parts")                                                       \
   X(try_again, "a request is put back (EAGAIN) and carried out later")                                           \
@@ -57,6 +60,7 @@ struct PlannedFault {
   Fault fault = Fault::write_error;
   unsigned disk = 0;     // 0 is the log, 1 the master, 2.. the slaves
   unsigned ordinal = 0;  // which request it strikes; media faults: which sector or record
+  bool early = false;    // counted from the start of the opening, whatever it is
 };
 
 }  // namespace blockmirror::simulator

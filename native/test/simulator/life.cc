@@ -29,7 +29,8 @@ class Life::Tracer : public Watcher {
   }
   void cache_lost(unsigned disk) override {
     life_.checker_.cache_lost(disk);
-    if (disk == 1) life_.model_.lose_cache();
+    // Where the master cannot be read a recovery may have to choose that disk.
+    if (disk == 1 || life_.world_.proven) life_.model_.lose_cache();
   }
 
  private:
@@ -54,6 +55,14 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
       session_(std::make_unique<Session>(machine_)) {
   ++verdict_.counts.lives;
   checker_.attach(machine_.disks());
+  for (const SpoiltSector& spoilt : plan_.spoilt) {
+    VolatileDisk& disk = machine_.disks()[spoilt.disk];
+    if (!disk.content().is_readable(spoilt.sector * kSimulatedSector, kSimulatedSector)) continue;
+    disk.spoil(spoilt.sector, spoilt.for_good);
+    verdict_.count(spoilt.for_good ? Fault::spoilt_sector : Fault::unreadable_sector);
+    note("sector " + std::to_string(spoilt.sector) + " of disk " + std::to_string(spoilt.disk) + " cannot be read" +
+         (spoilt.for_good ? ", whatever is written" : ""));
+  }
   machine_.plan_faults(plan_.faults, number * 31 + 7);
   machine_.on_fault = [this](Fault fault, unsigned disk) {
     verdict_.count(fault);
@@ -283,15 +292,16 @@ void Life::judge_debt() {
 }
 
 void Life::judge_refusal(const Status& status) {
-  const bool lost_a_device = std::any_of(plan_.faults.begin(), plan_.faults.end(),
-                                         [](const PlannedFault& fault) { return fault.fault == Fault::read_error; });
+  const bool lost_a_device = std::any_of(plan_.faults.begin(), plan_.faults.end(), [](const PlannedFault& fault) {
+    return fault.fault == Fault::read_error || (fault.early && fault.disk < 2);
+  });
   note("the opening is refused: code " + std::to_string(static_cast<int>(status.code)) + ", image " +
        std::to_string(status.image));
   if (expectation_.refusal_expected) {
     ++verdict_.counts.refused;
     return;
   }
-  if (!expectation_.refusal_possible && !lost_a_device)
+  if (!expectation_.refusal_possible && !lost_a_device && !debt_is_lost())
     verdict_.fail("opening", "the mirror does not open: code " + std::to_string(static_cast<int>(status.code)) +
                                  ", image " + std::to_string(status.image));
 }
@@ -301,9 +311,19 @@ void Life::judge_opening() {
     verdict_.fail("I8", "an older copy was put back, and the mirror opened");
     return;
   }
-  const SparseDisk& master = machine_.disks()[1].content();
+  const SparseDisk master = content();
   const std::uint64_t sectors = geometry_.mirror_size / kSimulatedSector;
-  const std::vector<std::uint64_t> unexplained = model_.unexplained(master, expectation_.promise);
+  bool alone = true;  // then nothing has to be equal to it
+  for (const ImageRecord& image : session_->superblock().images)
+    alone &= image.role == Role::master || image.state == ImageState::failed;
+  for (const SparseDisk::Spoilt& spoilt : machine_.disks()[1].content().spoilt()) {
+    if (recovered_ && !alone && assessment_.debt.contains({spoilt.sector * kSimulatedSector, kSimulatedSector}))
+      verdict_.fail("I11", "sector " + std::to_string(spoilt.sector) +
+                               " of the master cannot be read, and the debt that holds it is paid");
+  }
+  std::vector<std::uint64_t> unexplained = model_.unexplained(master, expectation_.promise);
+  std::erase_if(unexplained,
+                [&](std::uint64_t sector) { return !master.is_readable(sector * kSimulatedSector, kSimulatedSector); });
   if (!unexplained.empty())
     verdict_.fail("content", "sector " + std::to_string(unexplained[0]) +
                                  " of the master holds what no history of acknowledged writes explains");
@@ -311,13 +331,60 @@ void Life::judge_opening() {
     const ImageState state = session_->superblock().images[i].state;
     if (state != ImageState::in_sync && state != ImageState::assumed) continue;
     std::vector<std::uint64_t> differing;
-    master.differences(machine_.disks()[i + 1].content(), sectors, differing);
+    const SparseDisk& slave = machine_.disks()[i + 1].content();
+    master.differences(slave, sectors, differing);
+    std::erase_if(differing, [&](std::uint64_t sector) {
+      const std::uint64_t at = sector * kSimulatedSector;
+      return !slave.is_readable(at, kSimulatedSector) || !master.is_readable(at, kSimulatedSector);
+    });
     if (!differing.empty())
       verdict_.fail("I10", "slave " + std::to_string(i) +
                                " claims to be in sync, but differs from the master in sector " +
                                std::to_string(differing[0]));
   }
   model_.rebase(master);
+}
+
+SparseDisk Life::content() const {
+  SparseDisk content = machine_.disks()[1].content();
+  const std::vector<SparseDisk::Spoilt> spoilt = content.spoilt();
+  for (const SparseDisk::Spoilt& bad : spoilt) {
+    for (unsigned i = 1; i <= world_.slaves; ++i) {
+      const SparseDisk& slave = machine_.disks()[i + 1].content();
+      const bool in_sync = session_->superblock().images[i].state == ImageState::in_sync;
+      if (!in_sync || !slave.is_readable(bad.sector * kSimulatedSector, kSimulatedSector)) continue;
+      content.heal(bad.sector);
+      content.set(bad.sector, slave.get(bad.sector));
+      break;
+    }
+  }
+  return content;
+}
+
+bool Life::somebody_serves(Extent extent) const {
+  const Extent block = extent.widened(kBlock).clipped(geometry_.mirror_size);
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    const bool in_sync = session_->superblock().images[i].state == ImageState::in_sync;
+    const SparseDisk& slave = machine_.disks()[i + 1].content();
+    if (in_sync && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;
+  }
+  return false;
+}
+
+// Of the debt there is something that the master cannot read, and nobody can give or it does not take.
+bool Life::debt_is_lost() const {
+  const std::vector<SparseDisk::Spoilt>& spoilt = machine_.disks()[1].content().spoilt();
+  return std::any_of(spoilt.begin(), spoilt.end(), [&](const SparseDisk::Spoilt& bad) {
+    const Extent sector{bad.sector * kSimulatedSector, kSimulatedSector};
+    return assessment_.debt.contains(sector) && (bad.for_good || !somebody_serves(sector));
+  });
+}
+
+void Life::judge_failed_read(Extent extent, const Status& status) {
+  const bool breaks_reads = std::any_of(plan_.faults.begin(), plan_.faults.end(),
+                                        [](const PlannedFault& fault) { return fault.fault == Fault::read_error; });
+  if (status.code != Code::READ_FAILED || breaks_reads || !somebody_serves(extent)) return;
+  verdict_.fail("read", "a read fails that a slave in sync could have served");
 }
 
 // --- what the user does ----------------------------------------------------------------------------------------------
@@ -392,7 +459,11 @@ Task<void> Life::read(const Action& action) {
   AlignedBuffer bytes(extent.length);
   const std::uint64_t asked = model_.now();
   const Status status = co_await session_->read(extent, bytes.span());
-  if (!status.ok() || ended_) co_return;
+  if (ended_) co_return;
+  if (!status.ok()) {
+    judge_failed_read(extent, status);
+    co_return;
+  }
   for (std::uint32_t i = 0; i < action.sectors; ++i) {
     const SectorRef content = SectorRef::of(bytes.span().data() + i * kSimulatedSector);
     if (!model_.may_hold(action.sector + i, content, Promise::acknowledged, asked))

@@ -65,6 +65,11 @@ class Life {
   unsigned spare_slow(unsigned chosen, unsigned completable, unsigned options);
   void judge_opening();
   void judge_refusal(const Status& status);
+  void judge_failed_read(Extent extent, const Status& status);
+  // What the mirror holds: of the master, and of a slave in sync where the master cannot be read.
+  SparseDisk content() const;
+  bool somebody_serves(Extent extent) const;
+  bool debt_is_lost() const;
   void judge_debt();
   void count_ahead();
   void note(const std::string& words);

@@ -32,6 +32,7 @@ Machine::Machine(Disks disks, std::uint64_t number, Watcher* watcher)
       watcher_(watcher),
       random_(number),
       seen_(disks_.size()),
+      seen_early_(disks_.size()),
       silent_(disks_.size()),
       lost_(disks_.size()) {
   for (unsigned disk = 0; disk < disks_.size(); ++disk) ports_.push_back(std::make_unique<Port>(*this, disk));
@@ -175,7 +176,7 @@ std::array<unsigned, 2> Machine::sharing(const PlannedFault& fault) const {
 bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
   const Operation operation = pending.request->operation;
   const bool writes = operation == Operation::write || operation == Operation::write_zeroes;
-  const auto& seen = seen_[pending.disk];
+  const auto& seen = fault.early ? seen_early_[pending.disk] : seen_[pending.disk];
   const unsigned count =
       writes ? seen[static_cast<unsigned>(Operation::write)] + seen[static_cast<unsigned>(Operation::write_zeroes)]
              : seen[static_cast<unsigned>(operation)];
@@ -223,11 +224,17 @@ void Machine::reset_device(unsigned disk) {
 int Machine::strike(Pending& pending, bool& again) {
   if (lost_[pending.disk]) return EIO;
   const Operation operation = pending.request->operation;
-  if (faults_.empty() || (!counting_ && operation != Operation::read)) return 0;
-  if (pending.put_back == 0) ++seen_[pending.disk][static_cast<unsigned>(operation)];
-  if (pending.put_back > 0) return 0;
+  const DeviceRequest& request = *pending.request;
+  if (operation == Operation::read && !disks_[pending.disk].content().is_readable(request.position, request.length)) {
+    return EIO;
+  }
+  if (faults_.empty() || pending.put_back > 0) return 0;
+  const bool counts = counting_ || operation == Operation::read;
+  if (counts) ++seen_[pending.disk][static_cast<unsigned>(operation)];
+  ++seen_early_[pending.disk][static_cast<unsigned>(operation)];
   for (const PlannedFault& fault : faults_) {
-    if (!is_due(fault, pending)) continue;
+    if ((!counts && !fault.early) || !is_due(fault, pending)) continue;
+    if (on_fault && fault.early) on_fault(Fault::fault_at_opening, pending.disk);
     if (on_fault) on_fault(fault.fault, pending.disk);
     switch (fault.fault) {
       case Fault::short_transfer:

@@ -80,6 +80,9 @@ class Machine : public Runtime {
   void start_counting() { counting_ = true; }
   std::function<void(Fault, unsigned disk)> on_fault;
 
+  // Whether the disk still does what it is asked.
+  bool answers(unsigned disk) const { return !silent_[disk] && !lost_[disk]; }
+
   // The process is dead: whatever it still asks for fails and changes nothing, so that it can be taken down in an
   // orderly way.
   void die();
@@ -111,9 +114,10 @@ class Machine : public Runtime {
 
   std::vector<PlannedFault> faults_;
   Random fault_random_{0};
-  std::vector<std::array<unsigned, 4>> seen_;  // requests per disk and operation
-  std::vector<bool> silent_;                   // stopped answering
-  std::vector<bool> lost_;                     // answers everything with EIO
+  std::vector<std::array<unsigned, 4>> seen_;        // requests per disk and operation
+  std::vector<std::array<unsigned, 4>> seen_early_;  // those of the opening with them
+  std::vector<bool> silent_;                         // stopped answering
+  std::vector<bool> lost_;                           // answers everything with EIO
 };
 
 }  // namespace blockmirror::simulator

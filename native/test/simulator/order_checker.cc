@@ -52,13 +52,19 @@ Extent OrderChecker::blocks_of(const DeviceRequest& request) const {
 void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   ++clock_;
   if (is_record(disk, request)) record_submitted(request);
-  if (disk == 0) return;
+  if (disk == 0) return superblock_submitted(request);
   Image& image = images_[disk - 1];
+  // Whoever runs reads a slave in the place of the master alone.
+  const bool serves = running_ && disk > 1 && request.operation == Operation::read;
+  if (serves && request.position < geometry_.mirror_size &&
+      (image.out || claimed_state(disk - 1) != StoredState::in_sync))
+    violation_("I10", "what the master cannot read is read from image " + std::to_string(disk - 1) +
+                          ", which nobody has proven to be in sync");
   if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
   if (is_data(disk, request)) {
     if (running_) data_submitted(disk - 1, request);
     image.under_way.push_back(blocks_of(request));
-    image.latest[{request.position, request.length}] = {clock_, false};
+    if (!is_repair(disk, request)) image.latest[{request.position, request.length}] = {clock_, false};
   }
 }
 
@@ -92,8 +98,34 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
   if (is_data(disk, request)) {
     const Extent extent = blocks_of(request);
     image.under_way.erase(std::find(image.under_way.begin(), image.under_way.end(), extent));
-    image.latest[{request.position, request.length}].succeeded = error == 0;
+    const auto latest = image.latest.find({request.position, request.length});
+    if (latest != image.latest.end()) latest->second.succeeded = error == 0;
     for (std::uint64_t block = extent.position; block < extent.end(); ++block) image.written[block] = clock_;
+  }
+}
+
+// A write that goes to the master alone, over what it cannot read, with the bytes that a slave holds.
+bool OrderChecker::is_repair(unsigned disk, const DeviceRequest& request) const {
+  if (disk != 1 || request.operation != Operation::write) return false;
+  if ((*disks_)[1].content().is_readable(request.position, request.length)) return false;
+  std::vector<std::byte> held(request.length);
+  for (std::size_t slave = 2; slave < disks_->size(); ++slave) {
+    (*disks_)[slave].content().read(request.position, held);
+    if (std::equal(held.begin(), held.end(), request.memory)) return true;
+  }
+  return false;
+}
+
+// I8: a change of who is in sync is never written without its new generation.
+void OrderChecker::superblock_submitted(const DeviceRequest& request) {
+  const bool is_copy = request.operation == Operation::write && (request.position == 0 || request.position == 65536);
+  if (!is_copy) return;
+  const std::uint64_t generation = stored_generation(request.memory);
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    const bool failed = stored_state(request.memory, i) == StoredState::failed;
+    if (failed && claimed_state(i) != StoredState::failed && generation <= claimed_generation())
+      violation_("I8", "image " + std::to_string(i) + " is recorded as failed, and the generation stays " +
+                           std::to_string(generation));
   }
 }
 
@@ -188,6 +220,13 @@ void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) 
   }
 }
 
+std::uint64_t OrderChecker::claimed_generation() const {
+  std::vector<std::byte> a(20480), b(20480);
+  (*disks_)[0].content().read(0, a);
+  (*disks_)[0].content().read(65536, b);
+  return stored_generation(stored_update(a.data()) >= stored_update(b.data()) ? a.data() : b.data());
+}
+
 // The state that a reader of the superblock would find: the newer copy counts.
 StoredState OrderChecker::claimed_state(unsigned image) const {
   std::vector<std::byte> a(20480), b(20480);
@@ -205,6 +244,8 @@ void OrderChecker::acknowledged(Extent written, std::uint64_t position, const st
       const std::uint64_t at = position / kSimulatedSector + sector;
       const SectorRef holds = durable ? disk.durable().get(at) : disk.content().get(at);
       if (holds == contents[sector]) continue;
+      // It takes no write, and says so to nobody before it is read.
+      if (!disk.content().is_readable(at * kSimulatedSector, kSimulatedSector)) continue;
       // Once written and then lost with a cache, it is recovered by its intent; never written, it was missed.
       if (images_[i].lost && reached(i, written)) break;
       if (images_[i].out) {

@@ -8,6 +8,8 @@
 //        copies of the superblock, with the new generation in the labels of the others
 //   I6   overlapping data writes are never under way together
 //   budget  no crash from now on could leave more to copy than the recovery budget
+//   I8   no slave is recorded as failed without a new generation
+//   I10  while the mirror runs no slave is read that is not proven to be in sync
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
 
@@ -84,6 +86,9 @@ class OrderChecker : public Watcher {
   void judge_fracture(unsigned image);
   bool reached(unsigned image, Extent extent) const;
   StoredState claimed_state(unsigned image) const;
+  std::uint64_t claimed_generation() const;
+  bool is_repair(unsigned disk, const DeviceRequest& request) const;
+  void superblock_submitted(const DeviceRequest& request);
 
   Geometry geometry_;
   std::uint64_t recovery_budget_;

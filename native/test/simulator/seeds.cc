@@ -73,6 +73,58 @@ struct Additions {
       : returning_device(random.one_in(8)), older_generation(random.one_in(12)), of_log(random.one_in(3)) {}
 };
 
+// Sectors that cannot be read, and reads that meet them; faults while a mirror is opened. With generators of their own.
+struct Unreadable {
+  Random random;
+  bool any;
+  explicit Unreadable(std::uint64_t seed) : random(seed * 23 + 11), any(random.one_in(5)) {}
+};
+
+template <typename IsKept>
+void draw_unreadable(Unreadable& unreadable, SeedPlan& plan, IsKept is_kept) {
+  if (!unreadable.any) return;
+  Random& random = unreadable.random;
+  plan.world.proven = !random.one_in(4);
+  const std::uint64_t sectors = plan.world.mirror_size / kSimulatedSector;
+  const std::uint64_t places[] = {0, 3, 8, 64, 100, sectors / 2, sectors - 16};
+  for (LifePlan& life : plan.lives) {
+    const std::uint64_t spoilt = 1 + random.below(4);
+    for (std::uint64_t i = 0; i < spoilt; ++i) {
+      const std::uint64_t sector = places[random.below(std::size(places))] + random.below(8);
+      const bool for_good = random.one_in(6);
+      const bool both = random.one_in(8);
+      const unsigned disk = random.one_in(6) ? 2 + static_cast<unsigned>(random.below(plan.world.slaves)) : 1;
+      Action read;
+      read.kind = Action::Kind::read;
+      read.sectors = 1 + static_cast<std::uint32_t>(random.below(12));
+      read.sector = static_cast<std::uint32_t>(std::min(sector, sectors - read.sectors));
+      const std::uint32_t region_end = (read.sector / kRegionSectors + 1) * kRegionSectors;
+      read.sectors = std::min(read.sectors, region_end - read.sector);
+      const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+      if (!is_kept()) continue;
+      life.spoilt.push_back({disk, sector, for_good});
+      if (both) life.spoilt.push_back({disk == 1 ? 2u : 1u, sector, false});
+      life.actions.insert(at, read);
+    }
+  }
+}
+
+template <typename IsKept>
+void draw_early_faults(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 29 + 13);
+  if (!random.one_in(6)) return;
+  static constexpr Fault kFaults[] = {Fault::write_error, Fault::write_error, Fault::write_error, Fault::flush_error};
+  for (LifePlan& life : plan.lives) {
+    PlannedFault fault;
+    fault.fault = kFaults[random.below(std::size(kFaults))];
+    fault.early = true;
+    fault.disk = random.one_in(4) ? static_cast<unsigned>(random.below(2))
+                                  : 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+    fault.ordinal = static_cast<unsigned>(random.below(fault.fault == Fault::flush_error ? 2 : 6));
+    if (is_kept()) life.faults.push_back(fault);
+  }
+}
+
 // A sequential stream beside the rest, in some of the seeds: a mirror of several regions and a budget that lets the log
 // cover ahead. It too has a generator of its own, and its items come last.
 struct Streams {
@@ -266,6 +318,9 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_additions(later, additions, plan, is_kept);
   draw_streams(streams, plan, is_kept);
   draw_partial_writes(seed_case.seed, plan, is_kept);
+  Unreadable unreadable(seed_case.seed);
+  draw_unreadable(unreadable, plan, is_kept);
+  draw_early_faults(seed_case.seed, plan, is_kept);
   if (items != nullptr) *items = item;
   return plan;
 }
@@ -274,7 +329,8 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
   static std::map<std::uint64_t, Created> created_by_world;  // creating one costs as much as hundreds of recoveries
   SeedPlan plan = draw_plan(seed_case);
   const World& world = plan.world;
-  const std::uint64_t key = world.slaves + 16 * world.ring_records + 1024 * world.mirror_size;
+  const std::uint64_t key =
+      world.slaves + 16 * world.ring_records + 1024 * world.mirror_size + (world.proven ? 512 : 0);
   auto found = created_by_world.find(key);
   if (found == created_by_world.end()) found = created_by_world.emplace(key, create(world)).first;
   const Created& created = found->second;
@@ -314,7 +370,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     disks = point.build(point.drawn(random));
     model = life.model();
     expectation = {};
-    expectation.promise = (lost >> 1 & 1u) != 0 ? Promise::durable : life.promise();
+    expectation.promise = spares_only_durable(life.machine().disks(), lost) ? Promise::durable : life.promise();
     expectation.may_be_live = life.may_be_live();
     expectation.damage_possible = life.expectation().damage_possible;
     // A copy that was put back is still there when the opening that would have refused it was cut off.

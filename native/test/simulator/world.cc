@@ -4,13 +4,21 @@
 #include <optional>
 
 #include "../../core/session.h"
+#include "../support/copy_steps.h"
 
 namespace blockmirror::simulator {
 namespace {
 
 Task<void> format(Session& session, FormatOptions options, std::optional<Status>& result) {
+  ExtentSet copied;
+  if (!options.assume_identical) copied.add({0, options.size});
   Status status = co_await session.format(std::move(options));
   if (status.ok()) status = co_await session.recover_flush_master();
+  std::vector<std::vector<Extent>> steps = test::copy_steps(copied);
+  for (std::size_t i = 0; status.ok() && i < steps.size(); ++i) {
+    CopyResult result_of_step;
+    status = co_await session.recover_copy(std::move(steps[i]), false, false, result_of_step);
+  }
   if (status.ok()) status = co_await session.recover_flush_slaves();
   if (status.ok()) status = co_await session.recover_retire({});
   if (status.ok()) status = co_await session.close();
@@ -68,7 +76,7 @@ Created create(const World& world) {
   FormatOptions options;
   options.size = world.mirror_size;
   options.ring_records = world.ring_records;
-  options.assume_identical = true;  // all of them are zeroes
+  options.assume_identical = !world.proven;  // all of them are zeroes
   std::vector<Device*> images;
   for (unsigned i = 0; i <= world.slaves; ++i) {
     images.push_back(&machine.device(i + 1));

@@ -16,6 +16,7 @@ struct World {
   std::uint64_t mirror_size = 64 * 1024;  // bytes
   std::uint32_t ring_records = 8;
   std::uint64_t recovery_budget = 1024 * 1024;  // bytes
+  bool proven = false;                          // the slaves are in sync, not only assumed to be
   friend bool operator==(const World&, const World&) = default;
 };
 
@@ -31,6 +32,12 @@ struct Action {
 std::string words_of(const Action& action);
 std::vector<SectorRef> contents_of(const Action& action);
 
+struct SpoiltSector {
+  unsigned disk = 1;
+  std::uint64_t sector = 0;
+  bool for_good = false;
+};
+
 // From opening to closing, or to the crash.
 struct LifePlan {
   std::vector<Action> actions;
@@ -43,6 +50,7 @@ struct LifePlan {
   static constexpr unsigned kNoDisk = ~0u;
   unsigned slow_disk = kNoDisk;  // mostly answers after the others
   std::vector<PlannedFault> faults;
+  std::vector<SpoiltSector> spoilt;  // from its start on
 };
 
 // A freshly created mirror, closed cleanly, made by the real formatter.
