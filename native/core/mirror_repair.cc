@@ -80,6 +80,7 @@ Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
     const Status status = co_await repair_.rewrite(block, bytes, from);
     --writes_in_flight_;
     if (!status.ok()) settle_failed_repair(block, status);
+    if (stopped_.code == Code::MASTER_FAILED) co_await membership_.note_master_failure(stopped_.system_error);
   }
   intents_.settle(lease);
 }

@@ -220,6 +220,7 @@ TEST_CASE("a master of which many blocks cannot be repaired is dying, and stops 
   const Status stopped = mirror.session->snapshot().stopped;
   CHECK(stopped.code == Code::MASTER_FAILED);
   CHECK(stopped.position == 7 * 4096);
+  CHECK(durable_superblock(*mirror.log).images[0].error == kIoError);
   CHECK(mirror.write({0, 4096}, 1).code == Code::MASTER_FAILED);
 }
 
