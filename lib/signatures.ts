@@ -9,6 +9,7 @@
 import { open } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
 import { LABEL_COPY_DISTANCE, LABEL_MAGIC, LOG_MAGIC, SUPERBLOCK_POSITIONS, labelPosition } from './layout';
+import { shellPath } from './shell';
 import { probe } from './system/blkid';
 import { type Place, findPlace } from './system/places';
 import type { Signature, Signatures } from './types';
@@ -96,7 +97,7 @@ export function refuseSignatures(
   if (!consent.keepData) {
     refuse(
       'If the content of the master is what the mirror shall hold, say keepData (`--keep-data`); ' +
-        `if it may go, wipe it first (\`wipefs -a ${place.path}\`)${install}`,
+        `if it may go, wipe it first (\`wipefs -a ${shellPath(place.path)}\`)${install}`,
     );
   }
   const label = labelPosition(place.size);

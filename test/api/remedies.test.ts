@@ -222,6 +222,22 @@ test('every remedy of a mirror that is known is free of words that stand for som
   }
 });
 
+test('the command that wipes a master wipes that one alone, whatever its name', async () => {
+  const path = join(mirrors.folder(), 'a b.img');
+  const bystander = join(mirrors.folder(), 'a');
+  for (const file of [path, bystander]) {
+    writeFileSync(file, Buffer.alloc(9 * MIB));
+    spawnSync('mkfs.ext4', ['-q', '-F', file]);
+  }
+  const before = readFileSync(bystander);
+  const create = { log: join(mirrors.folder(), 'log'), master: path, slaves: [join(mirrors.folder(), 'c')] };
+  const error = await failure(Mirror.create({ ...create, size: MIRROR_SIZE }), 'SIGNATURE_FOUND');
+  const wipe = commandsOf(error.remedy).find((command) => command.startsWith('wipefs'));
+  expect(wipe).toContain(shellPath(path));
+  runs(wipe as string);
+  expect(readFileSync(bystander).equals(before)).toBe(true);
+});
+
 test('limits are told by name', () => {
   const named = [11, 12, 23, 24].map((systemError) => new BlockmirrorError('NO_MEMORY', { systemError }).remedy);
   expect(named.map((remedy) => /RLIMIT_\w+|fs\.file-max/.exec(remedy)?.[0])).toEqual([

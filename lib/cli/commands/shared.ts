@@ -3,6 +3,7 @@ import type { ImageState, ImageStatus, Owner, Status } from '../../index';
 import type { Colour, Output } from '../output';
 import { table } from '../words';
 import { command as commandOf } from '../../remedies';
+import { printable } from '../../shell';
 
 /** Options that commands share, as commander hands them over. */
 export interface DeviceChoice {
@@ -53,13 +54,13 @@ export function imageTable(images: readonly ImageStatus[], output: Output): stri
   const before = column(({ name }) => name) + column(({ role }) => role) + column(({ state }) => state);
   const longest = Math.max(...images.map(({ path }) => path.length));
   if (output.isTerminal && before + longest > output.width) {
-    const rows = images.map((image) => [image.name, image.role, stateOf(image)]);
+    const rows = images.map((image) => [printable(image.name), image.role, stateOf(image)]);
     const [head, ...lines] = table(['IMAGE', 'ROLE', 'STATE'], rows).split('\n');
     return [head, ...lines.flatMap((line, index) => [line, `    ${images[index]?.path ?? ''}`])].join('\n');
   }
   return table(
     ['IMAGE', 'ROLE', 'STATE', 'PATH'],
-    images.map((image) => [image.name, image.role, stateOf(image), image.path]),
+    images.map((image) => [printable(image.name), image.role, stateOf(image), printable(image.path)]),
   );
 }
 
