@@ -4,15 +4,16 @@
  * The order matters: the log is held first (I9), so that nobody changes where the images are while they are looked for.
  */
 import { availableParallelism } from 'node:os';
-import type { NativeAssessment, NativeDeviceFacts, NativeSuperblock } from './binding';
+import type { NativeAssessment, NativeDeviceFacts, NativeStatus, NativeSuperblock } from './binding';
 import { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainImage, explainLog } from './explain';
-import { type FoundImage, findImages, mirrorFacts } from './find_images';
+import { type FoundImage, findImages, isRemembered, mirrorFacts } from './find_images';
 import { describeOwner, explainBusy, explainUnknown } from './holders';
 import { loadBinding } from './load';
+import { isLoss, lossOf, sectorsGrown } from './losses';
 import { refuseLivingOwner } from './owner';
-import { remedyOf } from './remedies';
+import { type MirrorFacts, logLost, remedyOf } from './remedies';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { findPlace, folderOfLog } from './system/places';
 import type { DeviceKind } from './types';
@@ -23,6 +24,8 @@ export interface Attached {
   superblock: NativeSuperblock;
   assessment: NativeAssessment;
   images: FoundImage[];
+  /** Slaves whose files lost allocation: they are failed when the mirror is activated. */
+  lost: readonly number[];
 }
 
 export interface AttachOptions {
@@ -61,7 +64,9 @@ export async function letGo(engine: Engine): Promise<void> {
 
 async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
   engine.names = { log: logPath, images: [] };
-  await openLogExclusive(engine, logPath);
+  await openLogExclusive(engine, logPath).catch((error: unknown) => {
+    throw isBlockmirrorError(error, 'HOLE') ? error.withRemedy(logLost(logPath)) : error;
+  });
   const superblock = await loadSuperblock(engine, logPath);
   const folder = await folderOfLog(logPath);
   if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, folder);
@@ -74,16 +79,36 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   engine.names = { log: logPath, images, mirror };
   options.signal?.throwIfAborted();
   await refuseUnsafe(logPath, images);
-  await openImagesExclusive(engine, images);
+  await openImagesExclusive(engine, images, true);
   // Again: what was looked at before it was held may have changed until then.
   await refuseUnsafe(logPath, await findAgain(images));
   const assessment = await engine.command('assess', {});
-  for (const verdict of assessment.images) {
+  const lost: number[] = [];
+  for (const [index, verdict] of assessment.images.entries()) {
     if (verdict.code === 0) continue;
-    throw await explainImage(errorOfStatus(engine.binding.codes, verdict, engine.names), superblock, mirror);
+    const error = explainVerdict(engine, superblock, assessment, index, isRemembered(images[index]), mirror);
+    if (index === 0 || !isBlockmirrorError(error, 'LOST_ALLOCATION'))
+      throw await explainImage(error, superblock, mirror);
+    lost.push(index);
   }
   options.signal?.throwIfAborted();
-  return { engine, logPath, superblock, assessment, images };
+  return { engine, logPath, superblock, assessment, images, lost };
+}
+
+/** Why the image may not be attached as it is. LOST_ALLOCATION of a slave: the mirror opens without it. */
+export function explainVerdict(
+  engine: Engine,
+  superblock: NativeSuperblock,
+  assessment: NativeAssessment,
+  index: number,
+  remembered: boolean,
+  mirror: MirrorFacts,
+): BlockmirrorError {
+  const status = { ...(assessment.images[index] as NativeStatus), image: index };
+  const error = errorOfStatus(engine.binding.codes, status, engine.names);
+  if (isLoss(error, remembered)) return lossOf(error, index, superblock, assessment, mirror);
+  if (!isBlockmirrorError(error, 'BLOCK_TOO_LARGE')) return error;
+  return sectorsGrown(error, status.position, superblock.blockSize);
 }
 
 /** @throws NOT_A_LOG, which says what it is instead, and what the engine finds wrong with it */
@@ -113,10 +138,15 @@ export async function openLogExclusive(engine: Engine, logPath: string): Promise
   }
 }
 
-export async function openImagesExclusive(engine: Engine, images: readonly { path: string }[]): Promise<void> {
+/** @param members of a mirror that is there already */
+export async function openImagesExclusive(
+  engine: Engine,
+  images: readonly { path: string }[],
+  members: boolean,
+): Promise<void> {
   try {
     const paths = images.map((image) => image.path);
-    await engine.command('openImages', { paths, readOnly: false, exclusive: true });
+    await engine.command('openImages', { paths, readOnly: false, exclusive: true, members });
   } catch (error) {
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     throw await explainBusy(error.image ?? 'image', error.path ?? '', null, error.cause ?? error);

@@ -202,7 +202,8 @@ export interface NativeCommands {
   /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is
    * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
   openImages: {
-    arguments: { paths: string[]; readOnly: boolean; exclusive: boolean; requireAllocated?: boolean };
+    /** members: of a mirror that is there; what a file of theirs lost is for assess to judge, not refused as HOLE. */
+    arguments: { paths: string[]; readOnly: boolean; exclusive: boolean; members?: boolean };
     result: NativeDeviceFacts[];
   };
   /** idle -> formatting. size 0: the largest the images allow. Writes the log in full, then the labels; slaves start as
@@ -219,12 +220,14 @@ export interface NativeCommands {
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
-   * Writes the new incarnation to log and labels (I8). */
+   * Writes the new incarnation to log and labels (I8). lost: slaves found LOST_ALLOCATION or TRUNCATED_IMAGE that are
+   * failed, durably, with it. */
   activate: {
     arguments: {
       recoveryBudget: number;
       host: string;
       bootId: string;
+      lost?: readonly number[];
       paths?: { path: string; pathKind: NativePathKind }[];
     };
     result: NativeSuperblock;

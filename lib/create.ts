@@ -214,7 +214,7 @@ async function formatAndCopy(
     await refuseLivingOwner(former, checked.log, { takeOver: checked.takeOver, again: 'create with `--take-over`' });
   }
   const stored = await storedPaths(checked, engine.binding);
-  await openImagesExclusive(engine, checked.images);
+  await openImagesExclusive(engine, checked.images, false);
   work.checkpoint();
   work.onProgress?.({ step: 'format', bytesDone: 0, bytesTotal: 0 });
   plan.formatted = true;

@@ -7,6 +7,7 @@
  *  - An error says what was found, on which image or path and where, and then what to do about it.
  *  - Arguments of a wrong type keep Node's own ERR_INVALID_ARG_TYPE (TypeError).
  */
+import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { NativeStatus } from './binding';
 import { type MirrorFacts, remedyOf, remedyOfPath } from './remedies';
@@ -124,9 +125,8 @@ export const ERRORS = {
     syscall: 'open',
   },
   HOLE: {
-    summary: 'The file is not allocated in full',
-    remedy:
-      'An image of a mirror has lost bytes: have it copied again. One that is to become part of a mirror has to be written in full',
+    summary: 'The file is not allocated in full, or shares blocks with another file',
+    remedy: 'Write it in full, or, where blocks are shared, name a full copy of it',
   },
   TOO_SMALL: {
     summary: 'A device or file is too small',
@@ -184,8 +184,15 @@ export const ERRORS = {
     remedy: 'Decide which side is right, and create the mirror anew over that master with keepData',
   },
   TRUNCATED_IMAGE: {
-    summary: 'The image is smaller than it was when the mirror was made',
-    remedy: 'Restore its size and content from the image it was; nothing was written to it',
+    summary: 'The image is smaller than it was when the mirror was made, or lost blocks and its label',
+    remedy:
+      'Put the image back that was there, or say where it is, by the option images (--image NAME=PATH); nothing was written to it',
+  },
+  LOST_ALLOCATION: {
+    summary:
+      'The file of the image lost blocks that it had (cut short, punched, or shared with another file on a full disk)',
+    remedy:
+      'It is damaged, and must not be used as it is. The mirror goes on without a slave that is damaged so; to have it back, make the mirror anew over the same master, with keepData',
   },
   IMAGE_MISSING: {
     summary: 'An image cannot be found',
@@ -198,8 +205,9 @@ export const ERRORS = {
     syscall: 'io_uring_setup',
   },
   BLOCK_TOO_LARGE: {
-    summary: 'The blocks of a device are larger than the format of blockmirror holds',
-    remedy: 'Use a device with smaller blocks: an image may have up to 4 KiB logical, the log up to 64 KiB physical',
+    summary: 'The blocks of a device are larger than can be used',
+    remedy:
+      'Use a device with smaller blocks: image and log may have up to 4 KiB logical, the log up to 64 KiB physical',
   },
   ADDON_MISSING: {
     summary: 'The native part of blockmirror is not there for this platform',
@@ -335,6 +343,17 @@ function causeOf(name: ErrorName, context: ErrorContext): { cause?: unknown } {
   return { cause: systemError(context.systemError, (ERRORS[name] as ErrorEntry).syscall, context.path) };
 }
 
+/** What ENODATA stands for in the log and in the engine (native/core/device.h); no read or write answers it. */
+const LOST_ALLOCATION_ERRNO = osConstants.errno.ENODATA;
+
+/** What an image returned, in words. @param errno positive */
+export function failureReason(errno: number): string {
+  if (errno === LOST_ALLOCATION_ERRNO) return ERRORS.LOST_ALLOCATION.summary.replace(/^The file/, 'its file');
+  const returned = `it returned ${systemErrorName(errno)}`;
+  if (errno !== osConstants.errno.ENOSPC) return returned;
+  return `${returned} for a write in place: it lost blocks that it had, or what lies below it (a thin volume) is full`;
+}
+
 /** @param errno positive */
 export function systemErrorName(errno: number): string {
   try {
@@ -391,6 +410,12 @@ export function errorOfStatus(
     if (image !== undefined && image.path !== '') context.path ??= image.path;
   }
   if (POSITIONED.has(known)) context.position ??= status.position;
+  if (known === 'BLOCK_TOO_LARGE' && status.position > 0) context.detail ??= `${status.position} bytes`;
+  if (known === 'MASTER_FAILED' && status.systemError === LOST_ALLOCATION_ERRNO) {
+    context.detail ??= failureReason(status.systemError);
+    context.remedy ??= 'Write nothing to it, close the mirror and open it again: the error then names the way out';
+    delete context.systemError;
+  }
   if (names?.mirror !== undefined) {
     const remedy = remedyOf(known, { mirror: names.mirror, image: status.image });
     if (remedy !== null) context.remedy ??= remedy;
@@ -404,6 +429,8 @@ const POSITIONED: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'READ_FAILED',
   'WRITE_FAILED',
   'HOLE',
+  'LOST_ALLOCATION',
+  'TRUNCATED_IMAGE',
 ]);
 
 /** Node's own error for an argument of a wrong type. */

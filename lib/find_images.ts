@@ -21,8 +21,15 @@ export interface FoundImage {
   place: Place | null;
   /** Set when it was not there, and was found elsewhere by its label. */
   expectedAt?: string;
+  /** By the caller, this time. */
+  named: boolean;
   /** What the log shall remember from now on; an empty path: what it has. */
   store: StoredPath;
+}
+
+/** A file, at the path that the log remembers. */
+export function isRemembered(image: FoundImage | undefined): boolean {
+  return image?.place?.kind === 'file' && !image.named;
 }
 
 /** For remedies. An image that was not found is where the log says. */
@@ -80,27 +87,35 @@ export async function findImage(
   if (override !== undefined) {
     const place = await findPlace(override, name);
     if (place === null) return missing(name, override, 'the path that was given does not exist');
-    return { name, path: override, place, store: await pathToStore(place, logFolder) };
+    return { name, path: override, place, named: true, store: await pathToStore(place, logFolder) };
   }
   const stored = storedPathToPath(image, logFolder);
   // A slave that failed is no longer written to, and opening its device may hang or fail.
-  if (image.state === 'failed') return { name, path: '', place: null, store: KEEP };
+  if (image.state === 'failed') return { name, path: '', place: null, named: false, store: KEEP };
   const place = await findPlace(stored, name);
   const carriesLabel = place !== null && (await carries(superblock, image, place.realPath, image.labelPosition));
   // The kernel may have given this device's name to another one since.
-  if (place !== null && (carriesLabel || place.kind === 'file')) return { name, path: stored, place, store: KEEP };
+  if (place !== null && (carriesLabel || place.kind === 'file'))
+    return { name, path: stored, place, named: false, store: KEEP };
   const candidates = await search(superblock, image, logFolder);
   const [only] = candidates;
   if (candidates.length === 1 && only !== undefined) {
     const moved = await findPlace(only, name);
     if (moved !== null) {
-      return { name, path: only, place: moved, expectedAt: stored, store: await pathToStore(moved, logFolder) };
+      return {
+        name,
+        path: only,
+        place: moved,
+        named: false,
+        expectedAt: stored,
+        store: await pathToStore(moved, logFolder),
+      };
     }
   }
   if (candidates.length > 1) {
     return missing(name, stored, `several carry its label: ${candidates.join(', ')}`, 'Say which one it is');
   }
-  if (place !== null) return { name, path: stored, place, store: KEEP };
+  if (place !== null) return { name, path: stored, place, named: false, store: KEEP };
   return missing(name, stored, 'the path does not exist, and no device and no file beside the log carries its label');
 }
 

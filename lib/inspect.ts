@@ -7,12 +7,12 @@
  *  - One image that cannot be used never hides the others.
  *  - `attachable` is false whenever open() would refuse, and `obstacles` says all the reasons.
  */
-import { letGo, loadSuperblock, newEngine } from './attach';
-import type { NativeAssessment, NativeBinding, NativeDeviceFacts, NativeStatus, NativeSuperblock } from './binding';
+import { explainVerdict, letGo, loadSuperblock, newEngine } from './attach';
+import type { NativeAssessment, NativeBinding, NativeDeviceFacts, NativeSuperblock } from './binding';
 import type { Engine } from './engine';
-import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
+import { BlockmirrorError, errorOfStatus, failureReason, isBlockmirrorError } from './errors';
 import { explainImage } from './explain';
-import { findImage, mirrorFacts, refuseUnknownNames } from './find_images';
+import { findImage, isRemembered, mirrorFacts, refuseUnknownNames } from './find_images';
 import { describeOwner, explainUnknown, findHolder } from './holders';
 import { identifyPlace, identityToText, readIdentityAt } from './identify';
 import { type SeenDevice, findObstacles } from './obstacles';
@@ -148,7 +148,8 @@ async function seeImages(
       const path = storedPathToPath(image, logFolder);
       seen.push({ name, path: '', facts: null, problem: null, error: await strangerAt(path, name, superblock) });
     } else {
-      seen.push({ ...seeDevice(binding, name, found.path), expectedAt: found.expectedAt ?? null });
+      const expectedAt = found.expectedAt ?? null;
+      seen.push({ ...seeDevice(binding, name, found.path), expectedAt, remembered: isRemembered(found) });
     }
   }
   return seen;
@@ -177,7 +178,7 @@ async function strangerAt(path: string, image: string, superblock: NativeSuperbl
 
 async function assess(engine: Engine, images: readonly SeenDevice[]): Promise<NativeAssessment> {
   const paths = images.map((image) => image.path);
-  await engine.command('openImages', { paths, readOnly: true, exclusive: false, requireAllocated: false });
+  await engine.command('openImages', { paths, readOnly: true, exclusive: false, members: true });
   return engine.command('assess', {});
 }
 
@@ -194,8 +195,7 @@ async function judge(
   for (const [index, image] of images.entries()) {
     const verdict = assessment.images[index];
     if (image.problem !== null || verdict === undefined || verdict.code === 0) continue;
-    const status: NativeStatus = { ...verdict, image: index };
-    const error = errorOfStatus(engine.binding.codes, status, engine.names);
+    const error = explainVerdict(engine, superblock, assessment, index, image.remembered === true, mirror);
     image.problem = (await explainImage(error, superblock, mirror)).toJSON();
   }
 }
@@ -284,11 +284,11 @@ function masterFailure(
 ): Problem | null {
   const [image] = superblock.images;
   if (image === undefined || image.error === 0 || superblock.lifecycle === 'sealed') return null;
+  const when = image.changedAtMs === 0 ? '' : ` at ${new Date(image.changedAtMs).toISOString()}`;
   return new BlockmirrorError('MASTER_FAILED', {
     image: image.name,
     path: master === undefined || master.path === '' ? image.path : master.path,
-    systemError: image.error,
-    ...(image.changedAtMs === 0 ? {} : { detail: `at ${new Date(image.changedAtMs).toISOString()}` }),
+    detail: `${failureReason(image.error)}${when}`,
     remedy: remedyOf('MASTER_FAILED', { mirror, image: 0 }) ?? '',
   }).toJSON();
 }

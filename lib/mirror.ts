@@ -154,7 +154,12 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       for (const { name, store } of attached.images) {
         checkStoredPath(name, store.path, attached.engine.binding.limits.imagePathLength);
       }
-      const superblock = await attached.engine.command('activate', { recoveryBudget, ...host, paths });
+      const superblock = await attached.engine.command('activate', {
+        recoveryBudget,
+        ...host,
+        lost: attached.lost,
+        paths,
+      });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');
       return new Mirror({ ...attached, superblock }, owner);
     } catch (error) {

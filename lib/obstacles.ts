@@ -18,6 +18,8 @@ export interface SeenDevice {
   path: string;
   facts: NativeDeviceFacts | null;
   expectedAt?: string | null;
+  /** A file, at the path that the log remembers. */
+  remembered?: boolean;
   /** Why it cannot be used; set by the first who finds a reason. */
   problem: Problem | null;
   /** The error that `problem` is made of, where looking for it failed. */
@@ -37,7 +39,9 @@ export async function findObstacles(
 ): Promise<Problem[]> {
   const surroundings = await readSurroundings();
   const devices = [log, ...images];
-  const leftOut = new Set(images.filter(({ problem }) => problem?.code === 'ERR_BLOCKMIRROR_SLAVE_FAILED'));
+  const leftOut = new Set(
+    images.filter(({ problem }, index) => index > 0 && problem !== null && OPENS_WITHOUT.has(problem.code)),
+  );
   const places: NamedPlace[] = [];
   for (const [index, device] of devices.entries()) {
     if (device.path === '') continue;
@@ -46,9 +50,9 @@ export async function findObstacles(
     places.push({ name: device.name, place });
     device.problem ??= await obstacleOf(device, { name: device.name, place }, surroundings, held);
     if (device.problem !== null) continue;
+    if (index > 0) continue; // what an image lost is among the engine's verdicts
     const whole = binding.deviceFacts(place.realPath, true);
-    const image = index === 0 ? LOG : index - 1;
-    if ('code' in whole) device.problem = errorOfStatus(binding.codes, { ...whole, image }, names).toJSON();
+    if ('code' in whole) device.problem = errorOfStatus(binding.codes, { ...whole, image: LOG }, names).toJSON();
   }
   const obstacles = devices
     .filter((device) => !leftOut.has(device))
@@ -82,6 +86,8 @@ async function obstacleOf(
   return (await explainBusy(image, path, null, undefined)).toJSON();
 }
 
+/** A slave of which this was found is no obstacle: the mirror opens without it. */
+const OPENS_WITHOUT: ReadonlySet<string> = new Set(['ERR_BLOCKMIRROR_SLAVE_FAILED', 'ERR_BLOCKMIRROR_LOST_ALLOCATION']);
 const EROFS = 30;
 /** Of a native status. */
 const LOG = -2;

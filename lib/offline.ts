@@ -8,13 +8,13 @@ import { cleanReport, dryRunReport } from './recovery';
 import { folderOfLog } from './system/places';
 import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './types';
 
-/** A mirror that was closed cleanly is not touched. */
+/** A mirror that was closed cleanly is not touched, unless a slave's file lost allocation: that is made known to its log. */
 export async function recover(log: string, options: RecoverOptions = {}): Promise<RecoveryReport> {
   checkPath(log, 'log');
   const checked = checkRecover(options);
   if (checked.dryRun) return dryRun(log, checked.images);
   const attached = await attach(log, checked);
-  if (attached.assessment.clean) {
+  if (attached.assessment.clean && attached.lost.length === 0) {
     const { superblock, assessment, images } = attached;
     await letGo(attached.engine);
     return cleanReport({ log, superblock, assessment, paths: images.map((image) => image.path) });

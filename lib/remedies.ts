@@ -83,8 +83,10 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
     case 'CREATE_UNFINISHED':
       return `Run the same create again, or, to keep what the master holds: ${anew.replace(' --overwrite-signature', '')}`;
     case 'HOLE':
+      return image === LOG ? logLost(mirror.log) : null;
+    case 'LOST_ALLOCATION':
       if (one === undefined) return null;
-      if (isMaster) return masterLost(mirror);
+      if (isMaster) return 'Write nothing to it. No slave is known to hold what it lost: put that back from a backup';
       return `Bytes of it are lost. Put it aside, and have everything copied to a new one: ${quoted(`${putAside(one.path)} && ${recreate(mirror)}`)}`;
     case 'TRUNCATED_IMAGE':
       if (one === undefined) return null;
@@ -105,6 +107,22 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
       return null;
   }
 }
+
+/** The mirror made anew over a slave in sync, of a master whose file lost bytes. The old log stays as it is. */
+export function remakeOver(mirror: MirrorFacts, slave: string): string {
+  const [master] = mirror.images;
+  const anew = recreate({ ...mirror, log: `${mirror.log}.new` }, slave);
+  return `${slave} holds what it lost. Put the master aside, and have everything copied from ${slave}: ${quoted(`${putAside(master?.path ?? '')} && ${anew}`)}`;
+}
+
+/** A log with zeroes in its ring is damaged, which recovery knows: it copies everything. */
+export function logLost(path: string): string {
+  const log = shellPath(path);
+  const allocate = `fallocate -l "$(stat -c %s ${log})" ${log} && ${command('recover', path)}`;
+  return `Make room on its file system and allocate it again: what it lost counts as unknown, and recovery copies everything: ${quoted(allocate)}`;
+}
+
+const LOG = -2;
 
 function isFile(path: string): boolean {
   return !path.startsWith('/dev/');
@@ -127,7 +145,7 @@ export function remedyOfPath(name: ErrorName, path: string | undefined, systemEr
         ? `Make it and its file system writable, or name another; ${quoted(`findmnt -T ${shellPath(path)}`)} shows the file system`
         : `Make it writable (${quoted(`blockdev --setrw ${shellPath(path)}`)}), or name another`;
     case 'HOLE':
-      return `Write it in full: ${quoted(`fallocate -l "$(stat -c %s ${shellPath(path)})" ${shellPath(path)}`)}`;
+      return `Write it in full: ${quoted(`fallocate -l "$(stat -c %s ${shellPath(path)})" ${shellPath(path)}`)}; where it shares blocks with another file (a reflink), name a full copy of it instead`;
     case 'NOT_A_LOG':
     case 'NO_LABEL':
     case 'LOG_DAMAGED':

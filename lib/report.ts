@@ -15,6 +15,8 @@ export function recoveryReportToText(report: RecoveryReport): string {
   }
   if (report.clean) {
     lines.push('closed cleanly: nothing to recover');
+    for (const slave of report.slaves)
+      if (slave.state === 'failed') lines.push(`${slave.name} (${slave.path}): failed`);
     return lines.join('\n');
   }
   if (report.damaged) {

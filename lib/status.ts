@@ -15,7 +15,7 @@ import type {
   NativeSuperblock,
   NativeVerifySummary,
 } from './binding';
-import { BlockmirrorError, type ErrorName, systemErrorName } from './errors';
+import { BlockmirrorError, type ErrorName, failureReason } from './errors';
 import { type MirrorFacts, remedyOf } from './remedies';
 import type {
   DeviceKind,
@@ -182,8 +182,7 @@ export function shownState(state: NativeImageState, provable: boolean): ImageSta
 /** A slave that failed, with the errno and the date that are known. */
 export function failure(mirror: MirrorFacts, name: string, path: string, errno: number, atMs: number): Problem {
   const when = atMs === 0 ? '' : ` at ${new Date(atMs).toISOString()}`;
-  const reason =
-    errno === 0 ? `it failed${atMs === 0 ? ' earlier' : when}` : `it returned ${systemErrorName(errno)}${when}`;
+  const reason = errno === 0 ? `it failed${atMs === 0 ? ' earlier' : when}` : `${failureReason(errno)}${when}`;
   return new BlockmirrorError('SLAVE_FAILED', {
     image: name,
     ...(path === '' ? {} : { path }),

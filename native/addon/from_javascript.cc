@@ -143,7 +143,7 @@ Command::Body open_images(Napi::Env, Fields& fields) {
   fields.list("paths", [&](Napi::Value path) { command.paths.push_back(fields.text(path, "paths")); });
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
-  command.require_allocated = fields.flag_or("requireAllocated", true);
+  command.members = fields.flag_or("members", false);
   return command;
 }
 
@@ -167,6 +167,13 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.boot_id = fields.uuid("bootId");
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
+  if (fields.has("lost")) {
+    fields.list("lost", [&](Napi::Value index) {
+      std::uint64_t image = kMaxImages;
+      if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject("lost");
+      command.options.lost |= image_bit(static_cast<unsigned>(image));
+    });
+  }
   if (fields.has("paths")) {
     fields.list("paths",
                 [&](Napi::Value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });

@@ -13,7 +13,9 @@
 // A request's memory belongs to the device until it completes.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -65,11 +67,28 @@ struct DeviceTraits {
   ForceUnitAccess force_unit_access = ForceUnitAccess::emulated;
 };
 
+// Of the file of an image: it was cut short, or blocks were punched out of it, so that the bytes there are gone; or it
+// shares its blocks on a full disk, so that no write there can succeed.
+struct AllocationLoss {
+  bool lost = false;
+  std::uint64_t position = 0;  // bytes; the first that is concerned
+};
+// Stands for it where an errno is kept. No read or write answers it.
+inline constexpr int kLostAllocation = ENODATA;
+
+// The smallest unit in which the device can be read and written, bytes.
+inline std::uint32_t transfer_unit(const DeviceTraits& traits) {
+  return std::max(traits.logical_block_size, traits.offset_alignment);
+}
+
 class Device {
  public:
   virtual ~Device() = default;
   virtual const DeviceTraits& traits() const = 0;
   virtual void submit(DeviceRequest& request) = 0;
+  // What the file behind the device lost, as far as the file system says. Costs a stat; a suspicion costs a walk of the
+  // extents. Devices that are no files of their own lose nothing that could be asked for.
+  virtual AllocationLoss allocation_loss() { return {}; }
 
   class SingleOperation;
   SingleOperation read(std::uint64_t position, std::span<std::byte> into);

@@ -68,7 +68,7 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
   into.physical_block_size = 512;
   for (std::size_t i = 0; i < images.size(); ++i) {
     const DeviceTraits& traits = images[i]->traits();
-    into.block_size = std::max({into.block_size, traits.logical_block_size, traits.offset_alignment});
+    into.block_size = std::max(into.block_size, transfer_unit(traits));
     into.physical_block_size = std::max({into.physical_block_size, into.block_size, traits.physical_block_size});
     if (into.block_size > kLabelCopyLength || into.physical_block_size > kMaximumPhysicalBlockSize) {
       const std::uint32_t block = std::max(into.block_size, into.physical_block_size);
@@ -86,7 +86,7 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
   if (into.size % into.block_size != 0) return Status::of(Code::MISALIGNED, kNoImage, 0, into.block_size);
 
   const DeviceTraits& log_traits = log.traits();
-  const std::uint32_t log_block = std::max(log_traits.logical_block_size, log_traits.offset_alignment);
+  const std::uint32_t log_block = transfer_unit(log_traits);
   if (log_block > kMinimumRecordSize || log_traits.physical_block_size > kMaximumRecordSize) {
     return Status::of(Code::BLOCK_TOO_LARGE, kLogDevice, 0, std::max(log_block, log_traits.physical_block_size));
   }

@@ -108,6 +108,7 @@ Code judge(const Superblock& superblock, unsigned index, const Status& found, co
     if (Code code = judge_identity(superblock, index, label); code != Code::ok) return code;
   }
   if (is_left_out(image.state)) return Code::ok;
+  if (found.code == Code::BLOCK_TOO_LARGE) return found.code;
   if (device_size < image.device_size) return Code::TRUNCATED_IMAGE;
   if (!found.ok()) return found.code;
   if (label.size != superblock.size || label.label_position != image.label_position) return Code::LABEL_DAMAGED;

@@ -8,6 +8,9 @@ namespace blockmirror {
 
 Task<Status> read_superblock(Device& log, Superblock& into) {
   if (log.traits().size < kSuperblockCopyB + kSuperblockLength) co_return Status::of(Code::NOT_A_LOG, kLogDevice);
+  if (const std::uint32_t unit = transfer_unit(log.traits()); unit > kMinimumRecordSize) {
+    co_return Status::of(Code::BLOCK_TOO_LARGE, kLogDevice, 0, unit);
+  }
   AlignedBuffer copy_a(kSuperblockLength), copy_b(kSuperblockLength);
   const int error_a = co_await log.read(kSuperblockCopyA, copy_a.span());
   const int error_b = co_await log.read(kSuperblockCopyB, copy_b.span());
@@ -19,6 +22,10 @@ Task<Status> read_superblock(Device& log, Superblock& into) {
 
 Task<FoundLabel> read_label(Device& image, std::uint64_t position) {
   FoundLabel result;
+  if (const std::uint32_t unit = transfer_unit(image.traits()); unit > kLabelCopyLength) {
+    result.found = Status::of(Code::BLOCK_TOO_LARGE, kNoImage, 0, unit);
+    co_return result;
+  }
   if (image.traits().size < position + kLabelAreaLength) {
     result.found = Status::of(Code::TRUNCATED_IMAGE, kNoImage, 0, image.traits().size);
     co_return result;

@@ -313,7 +313,8 @@ Task<Status> Mirror::retirement_pass(bool everything) {
   while (retiring_) co_await retirement_ended_.wait();
   retiring_ = true;
   const bool starved = intents_.starves();
-  Status status = co_await flush_images();
+  Status status = co_await settle_losses(everything);
+  if (status.ok()) status = co_await flush_images();
   if (status.ok()) {
     IntentLog::RetirementGoal goal = intents_.goal_under_pressure();
     if (everything) goal = {0, intents_.next_sequence(), false};
@@ -327,6 +328,21 @@ Task<Status> Mirror::retirement_pass(bool everything) {
   retiring_ = false;
   retirement_ended_.wake_all();
   co_return status;
+}
+
+// A file that is cut short or punched answers no error: reads give zeroes, writes find new blocks.
+Task<Status> Mirror::settle_losses(bool now) {
+  if (!now && runtime_.now_ns() - losses_looked_for_ns_ < kLookForLosses_ns) co_return Status::success();
+  losses_looked_for_ns_ = runtime_.now_ns();
+  ParallelOperation::Results results;
+  const ImageSet asked = membership_.receiving();
+  for (unsigned i = 0; i < membership_.images().size(); ++i) {
+    if ((asked & image_bit(i)) == 0 || !membership_.images()[i]->allocation_loss().lost) continue;
+    results.failed |= image_bit(i);
+    results.errors[i] = kLostAllocation;
+  }
+  if (results.failed == 0) co_return Status::success();
+  co_return co_await settle(results);
 }
 
 Task<void> Mirror::retirement_loop() {

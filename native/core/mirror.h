@@ -7,7 +7,8 @@
 //  - I4, I5: it is acknowledged when all receiving images have it and every fracture so far is durable.
 //  - I6: the bytes of a partial block that a write does not name are read and written back under its own lock, so that
 //    two writers of one block never undo one another.
-//  - I2: retirement follows a flush of all receiving images.
+//  - I2: retirement follows a flush of all receiving images. Before it each of them is asked what its file lost: a loss
+//    fails the image as an error would, for what it held there is gone without an error (I11).
 //  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried.
 //  - I12: once the log failed, nothing is acknowledged, covered or not.
 //  - A block that the master cannot read is served from a slave in sync, under the range held alone, and rewritten under
@@ -81,6 +82,7 @@ class Mirror {
   Task<Status> flush_images();
   Task<Status> settle(ParallelOperation::Results results);
   Task<Status> retirement_pass(bool everything);
+  Task<Status> settle_losses(bool now);
   Task<void> retirement_loop();
   void note_activity();
   void wait_for_quiet();
@@ -120,8 +122,11 @@ class Mirror {
   unsigned failed_repairs_ = 0;
   std::vector<Extent> unmended_;  // blocks whose rewrite failed; the master is not asked for them
   Condition repair_ended_;
+  // Under pressure passes follow one another many times a second.
+  static constexpr std::uint64_t kLookForLosses_ns = 10'000'000'000;
 
   bool retiring_ = false;
+  std::uint64_t losses_looked_for_ns_ = 0;
   bool quiet_ = false;
   std::uint64_t writes_seen_ = 0;
   std::uint64_t writes_at_last_look_ = 0;

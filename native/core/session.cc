@@ -38,6 +38,29 @@ class Step {
 
 Status wrong_phase() { return Status::of(Code::WRONG_PHASE); }
 
+// An image that is known by its label and lost allocation is damaged. Where the loss took the label too, nothing but the
+// path says which image it is: it is as good as cut short.
+Status judge_allocation(Status verdict, const AllocationLoss& loss, std::uint64_t device_size) {
+  if (verdict.code == Code::TRUNCATED_IMAGE) verdict.position = device_size;
+  if (!loss.lost) return verdict;
+  const bool unlabelled = verdict.code == Code::NO_LABEL || verdict.code == Code::LABEL_DAMAGED;
+  if (!verdict.ok() && !unlabelled) return verdict;
+  return Status::of(verdict.ok() ? Code::LOST_ALLOCATION : Code::TRUNCATED_IMAGE, verdict.image, 0, loss.position);
+}
+
+// Sectors may have grown since the mirror was made: behind another controller, or copied onto another disk. A block of the
+// mirror could then not be written alone.
+Status judge_sectors(const Status& verdict, const DeviceTraits& traits, std::uint32_t block_size) {
+  const std::uint32_t unit = transfer_unit(traits);
+  if (!verdict.ok() || unit <= block_size) return verdict;
+  return Status::of(Code::BLOCK_TOO_LARGE, verdict.image, 0, unit);
+}
+
+// What a slave may be failed for at an opening, where the caller decides so.
+bool is_loss(const Status& verdict) {
+  return verdict.code == Code::LOST_ALLOCATION || verdict.code == Code::TRUNCATED_IMAGE;
+}
+
 }  // namespace
 
 struct Session::State {
@@ -187,6 +210,10 @@ Task<Status> Session::assess(Assessment& into) {
     const FoundLabel label = co_await read_label(*device, s.superblock.images[i].label_position);
     Status verdict = judge_label(s.superblock, i, label.found, label.label, device->traits().size);
     verdict.image = static_cast<ImageIndex>(i);
+    if (s.superblock.images[i].state != ImageState::failed) {
+      verdict = judge_sectors(verdict, device->traits(), s.superblock.block_size);
+      verdict = judge_allocation(verdict, device->allocation_loss(), device->traits().size);
+    }
     into.images.push_back(verdict);
     // A fracture and a seal may have numbered labels beyond the superblock; none of these numbers is used again.
     const bool counts = verdict.ok() && label.found.ok() && !mutated(Mutation::label_numbers_forgotten);
@@ -238,6 +265,12 @@ Task<Status> Session::State::begin_incarnation(const ActivateOptions& options) {
   ++b.open_count;
   runtime.random(b.incarnation.bytes);
   b.lifecycle = Lifecycle::opening;
+  // A torn write destroys as much as the largest physical block that is there now.
+  for (unsigned i = 0; i < b.images.size(); ++i) {
+    if ((membership.receiving() & image_bit(i)) == 0) continue;
+    const std::uint32_t block = membership.images()[i]->traits().physical_block_size;
+    b.physical_block_size = std::min(std::max(b.physical_block_size, block), kMaximumPhysicalBlockSize);
+  }
   b.owner = options.owner;
   b.images[0].error = 0;  // of a master that failed in an opening before
   for (std::size_t i = 0; i < options.found_at.size() && i < b.images.size(); ++i) {
@@ -261,8 +294,12 @@ Task<Status> Session::activate(ActivateOptions options) {
   if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
   if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
   if (!s.broken.ok()) co_return s.broken;
-  for (const Status& verdict : s.verdicts) {
-    if (!verdict.ok()) co_return verdict;
+  for (unsigned i = 0; i < s.verdicts.size(); ++i) {
+    const bool given_up = i > 0 && (options.lost & image_bit(i)) != 0 && is_loss(s.verdicts[i]);
+    if (!s.verdicts[i].ok() && !given_up) co_return s.verdicts[i];
+  }
+  for (unsigned i = 1; i < s.verdicts.size(); ++i) {
+    if (!s.verdicts[i].ok()) s.membership.fail(i, kLostAllocation);
   }
   s.recovery_budget = options.recovery_budget;
   const Status status = co_await s.begin_incarnation(options);

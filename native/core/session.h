@@ -76,6 +76,9 @@ struct FormatOptions {
 struct ActivateOptions {
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
   Owner owner;
+  // Slaves that are failed with this opening: their verdict is that they lost allocation. Their fracture is durable with
+  // the new incarnation.
+  ImageSet lost = 0;
   // When not empty, one per image: where the images were found this time, to be remembered.
   std::vector<FormatOptions::Image> found_at;
 };

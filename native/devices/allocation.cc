@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -24,14 +25,25 @@ struct ExtentMap {
   }
 };
 
-Allocation hole_at(std::uint64_t position) { return {.error = 0, .complete = false, .first_hole = position}; }
-Allocation complete() { return {.error = 0, .complete = true, .first_hole = 0}; }
+Allocation hole_at(std::uint64_t position, Allocation found = {}) {
+  found.complete = false;
+  found.first_hole = position;
+  return found;
+}
+
+Allocation failed(int error) {
+  Allocation found;
+  found.error = error;
+  return found;
+}
 
 Allocation query_by_seek(int descriptor, std::uint64_t size) {
   const off_t hole = ::lseek(descriptor, 0, SEEK_HOLE);
-  if (hole < 0) return {.error = errno, .complete = false, .first_hole = 0};
+  if (hole < 0) return failed(errno);
   if (static_cast<std::uint64_t>(hole) < size) return hole_at(static_cast<std::uint64_t>(hole));
-  return complete();
+  Allocation found;
+  found.complete = true;
+  return found;
 }
 
 int read_extents(int descriptor, std::uint64_t from, std::uint64_t size, ExtentMap& map) {
@@ -51,24 +63,31 @@ int read_extents(int descriptor, std::uint64_t from, std::uint64_t size, ExtentM
 
 Allocation query_allocation(int descriptor, std::uint64_t size) {
   ExtentMap map;
+  Allocation found;
   std::uint64_t allocated_to = 0;
   while (allocated_to < size) {
     const int error = read_extents(descriptor, allocated_to, size, map);
     if (error == EOPNOTSUPP || error == ENOTTY || error == ENOSYS || error == EINVAL || error == EBADR) {
       return query_by_seek(descriptor, size);
     }
-    if (error != 0) return {.error = error, .complete = false, .first_hole = 0};
+    if (error != 0) return failed(error);
     const std::uint64_t before = allocated_to;
     for (unsigned i = 0; i < map.header().fm_mapped_extents; ++i) {
       const fiemap_extent& extent = map.extent(i);
-      if (extent.fe_logical > allocated_to) return hole_at(allocated_to);
-      if ((extent.fe_flags & FIEMAP_EXTENT_DELALLOC) != 0) return hole_at(extent.fe_logical);
-      const std::uint64_t end = extent.fe_logical + extent.fe_length;
-      if (end > allocated_to) allocated_to = end;
+      if (extent.fe_logical > allocated_to) return hole_at(allocated_to, found);
+      if ((extent.fe_flags & FIEMAP_EXTENT_DELALLOC) != 0) return hole_at(extent.fe_logical, found);
+      const auto end = std::min<std::uint64_t>(extent.fe_logical + extent.fe_length, size);
+      if (end <= allocated_to) continue;
+      if ((extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0) {
+        if (found.shared_bytes == 0) found.first_shared = allocated_to;
+        found.shared_bytes += end - allocated_to;
+      }
+      allocated_to = end;
     }
-    if (allocated_to == before) return hole_at(allocated_to);
+    if (allocated_to == before) return hole_at(allocated_to, found);
   }
-  return complete();
+  found.complete = true;
+  return found;
 }
 
 }  // namespace blockmirror

@@ -35,6 +35,7 @@ class FileDevice : public Device {
 
   const DeviceTraits& traits() const override { return file_.traits(); }
   void submit(DeviceRequest& request) override;
+  AllocationLoss allocation_loss() override { return file_.allocation_loss(); }
 
   int descriptor() const { return file_.descriptor(); }
   TransferPolicy& policy() { return policy_; }

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@ namespace blockmirror {
 
 namespace {
 
-constexpr std::uint32_t kDefaultBlockSize = 4096;  // bytes, where nobody knows better
+constexpr std::uint32_t kMostMemoryAlignment = 4096;  // bytes; a page, which all our buffers have
+constexpr std::uint32_t kDefaultBlockSize = 4096;     // bytes, where nobody knows better
 
 Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
 
@@ -115,8 +117,14 @@ Status query_traits(int descriptor, const struct stat& status, DeviceTraits& tra
   if (alignment.known && (alignment.memory == 0 || alignment.offset == 0)) {
     return Status::of(Code::NO_DIRECT_IO, kNoImage, EINVAL);
   }
+  // Of xfs on a realtime device, the size of an extent, which need be no power of two.
+  const bool usable =
+      !alignment.known || (std::has_single_bit(alignment.memory) && std::has_single_bit(alignment.offset) &&
+                           alignment.memory <= kMostMemoryAlignment);
+  if (!usable) return Status::of(Code::BLOCK_TOO_LARGE, kNoImage, 0, std::max(alignment.memory, alignment.offset));
   // Without an answer: what every direct I/O of Linux has accepted, whole logical blocks of the file and in memory.
-  traits.memory_alignment = alignment.known ? alignment.memory : traits.logical_block_size;
+  traits.memory_alignment =
+      alignment.known ? alignment.memory : std::min(traits.logical_block_size, kMostMemoryAlignment);
   traits.offset_alignment = alignment.known ? alignment.offset : traits.logical_block_size;
   traits.logical_block_size = std::max(traits.logical_block_size, traits.offset_alignment);
   traits.physical_block_size = std::max(traits.physical_block_size, traits.logical_block_size);
@@ -135,6 +143,10 @@ OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
   std::swap(inode_, other.inode_);
   std::swap(locked_, other.locked_);
   std::swap(exclusion_, other.exclusion_);
+  std::swap(member_file_, other.member_file_);
+  std::swap(loss_, other.loss_);
+  std::swap(blocks_, other.blocks_);
+  std::swap(next_look_ms_, other.next_look_ms_);
   return *this;
 }
 
@@ -184,12 +196,50 @@ Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
   inode_ = S_ISBLK(status.st_mode) ? 0 : status.st_ino;
   if (Status queried = query_traits(descriptor_, status, traits_); !queried.ok()) return queried;
   if (traits_.read_only && !options.read_only) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
-  if (!S_ISREG(status.st_mode) || !options.require_allocated) return Status::success();
+  if (!S_ISREG(status.st_mode)) return Status::success();
+  if (options.member) {
+    member_file_ = true;
+    blocks_ = status.st_blocks;
+    look_at_extents();
+    return Status::success();
+  }
+  if (!options.require_allocated) return Status::success();
 
   const Allocation allocation = query_allocation(descriptor_, traits_.size);
   if (allocation.error != 0) return open_failed(allocation.error);
+  if (allocation.shared_bytes > 0) return Status::of(Code::HOLE, kNoImage, 0, allocation.first_shared);
   if (!allocation.complete) return Status::of(Code::HOLE, kNoImage, 0, allocation.first_hole);
   return Status::success();
+}
+
+// Shared blocks are a loss where there is no room to write them anew; else a write finds out.
+void OpenFile::look_at_extents() {
+  constexpr std::uint64_t kShareOfTime = 100;
+  const std::uint64_t begin_ms = monotonic_ms();
+  const Allocation allocation = query_allocation(descriptor_, traits_.size);
+  next_look_ms_ = monotonic_ms() + kShareOfTime * (monotonic_ms() - begin_ms);
+  if (allocation.error != 0) return;  // not known: no loss
+  if (!allocation.complete) loss_ = {true, allocation.first_hole};
+  if (loss_.lost || allocation.shared_bytes == 0) return;
+  struct statvfs room {};
+  if (::fstatvfs(descriptor_, &room) != 0) return;
+  const std::uint64_t free_bytes = std::uint64_t{room.f_bavail} * room.f_frsize;
+  if (free_bytes < allocation.shared_bytes) loss_ = {true, allocation.first_shared};
+}
+
+AllocationLoss OpenFile::allocation_loss() {
+  if (!member_file_ || loss_.lost) return loss_;
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) return loss_;
+  if (static_cast<std::uint64_t>(status.st_size) < traits_.size) {
+    loss_ = {true, static_cast<std::uint64_t>(status.st_size)};
+    return loss_;
+  }
+  const bool suspicious = status.st_blocks < blocks_;
+  if (suspicious && monotonic_ms() < next_look_ms_) return loss_;
+  blocks_ = status.st_blocks;
+  if (suspicious) look_at_extents();
+  return loss_;
 }
 
 bool OpenFile::same_as(const OpenFile& other) const {

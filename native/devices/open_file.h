@@ -21,9 +21,11 @@ namespace blockmirror {
 struct OpenFileOptions {
   bool read_only = false;
   bool exclusive = true;
-  // What must hold of a regular file: every block allocated (a hole is an allocation, and so an ENOSPC, in the write
-  // path). Files that create() makes are written or preallocated in full first.
+  // What must hold of a regular file: every block allocated, and its own (a hole or a shared block is an allocation, and
+  // so an ENOSPC, in the write path). Files that create() makes are written or preallocated in full first.
   bool require_allocated = true;
+  // It is an image of a mirror already: what it lost is no reason to refuse it here, but damage to be judged.
+  bool member = false;
   unsigned busy_retry_ms = 2000;
 };
 
@@ -36,18 +38,23 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
   ~OpenFile();
 
-  // OPEN_FAILED, BUSY, USE_UNKNOWN, NO_DIRECT_IO, READ_ONLY_DEVICE, HOLE, each with its errno.
+  // OPEN_FAILED, BUSY, USE_UNKNOWN, NO_DIRECT_IO, READ_ONLY_DEVICE, HOLE, BLOCK_TOO_LARGE, each with its errno.
   static Status open(const std::string& path, const OpenFileOptions& options, OpenFile& into);
 
   int descriptor() const { return descriptor_; }
   bool is_open() const { return descriptor_ >= 0; }
   const std::string& path() const { return path_; }
   const DeviceTraits& traits() const { return traits_; }
+  // What a member lost, when it was opened or since; of anything else nothing.
+  // A file whose size and count of blocks have not fallen since they were last looked at has lost nothing. Where they
+  // have (xfs and btrfs also give up blocks of their own), the extents decide; that takes at most a hundredth of the time.
+  AllocationLoss allocation_loss();
   // Same device or same file, by whatever path: st_rdev of a block device, st_dev and st_ino of a file.
   bool same_as(const OpenFile& other) const;
 
  private:
   Status describe(mode_t expected, const OpenFileOptions& options);
+  void look_at_extents();
 
   int descriptor_ = -1;
   std::string path_;
@@ -56,6 +63,10 @@ class OpenFile {
   ino_t inode_ = 0;
   bool locked_ = false;
   Exclusion exclusion_;
+  bool member_file_ = false;
+  AllocationLoss loss_;
+  std::int64_t blocks_ = 0;  // st_blocks when they were last looked at
+  std::uint64_t next_look_ms_ = 0;
 };
 
 }  // namespace blockmirror

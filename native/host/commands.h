@@ -33,7 +33,7 @@ struct OpenImages {
   std::vector<std::string> paths;  // empty: that image is left out
   bool read_only = false;
   bool exclusive = true;
-  bool require_allocated = true;
+  bool members = false;  // of a mirror that is there; else files must be allocated in full
   std::vector<DeviceFacts> facts;
 };
 

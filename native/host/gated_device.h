@@ -24,6 +24,7 @@ class GatedDevice final : public Device {
   void submit(DeviceRequest& request) override {
     if (!gate_.frozen) device_->submit(request);
   }
+  AllocationLoss allocation_loss() override { return device_->allocation_loss(); }
 
  private:
   const std::unique_ptr<Device> device_;

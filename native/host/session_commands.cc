@@ -76,7 +76,7 @@ Task<Status> SessionHost::execute(OpenImages& command) {
   OpenFileOptions options;
   options.read_only = command.read_only;
   options.exclusive = command.exclusive;
-  options.require_allocated = command.require_allocated;
+  options.member = command.members;
   std::vector<Device*> devices;
   for (const std::string& path : command.paths) {
     Attached opened;

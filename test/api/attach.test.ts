@@ -1,5 +1,5 @@
 /** I8 and I9 through the API: no stale or foreign image, no second opener, and what the error says. */
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, unlinkSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { inspect, recover } from '../../lib/index';
 import { writeFileInFull } from '../support/temporary_folder';
@@ -127,14 +127,6 @@ test('a log and images that both moved on', async () => {
   await writeOnce(paths, 2);
   overwrite(paths.slaves[0] as string, 0, moved);
   await failure(mirrors.open(paths), 'DIVERGED');
-});
-
-test('a truncated image', async () => {
-  const paths = await mirrors.create();
-  truncateSync(paths.slaves[0] as string, MIRROR_SIZE);
-  const error = await failure(mirrors.open(paths), 'TRUNCATED_IMAGE');
-  expect(error.image).toBe('slave1');
-  expect(statSync(paths.slaves[0] as string).size).toBe(MIRROR_SIZE);
 });
 
 describe('where the images are', () => {

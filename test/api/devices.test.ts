@@ -106,6 +106,29 @@ describeUnless(noLoopDevices, 'block devices', () => {
     expect(error.image).toBe('log');
   });
 
+  test.each(['master', 'slave1', 'log'])('sectors of the %s that grew since create', async (which) => {
+    const paths = devices();
+    await Mirror.create({ ...paths, verify: false });
+    const device = { master: paths.master, slave1: paths.slaves[0] as string, log: paths.log }[which] as string;
+    run('losetup', '--sector-size', '4096', device);
+    if (which === 'log') {
+      const mirror = await mirrors.open(paths);
+      await mirror.write(pattern(512, 1), { position: 512 });
+      await mirror.close();
+      return;
+    }
+    const error = await failure(mirrors.open(paths), 'BLOCK_TOO_LARGE');
+    expect(error.image).toBe(which);
+    expect(error.message).toMatch(/its sectors have 4096 bytes now, and this mirror was made in blocks of 512/);
+    const seen = await inspect(paths.log);
+    expect(seen.attachable).toBe(false);
+    expect(seen.status.images.map((image) => image.error?.code).filter((code) => code !== undefined)).toEqual([
+      'ERR_BLOCKMIRROR_BLOCK_TOO_LARGE',
+    ]);
+    run('losetup', '--sector-size', '512', device);
+    await mirrors.open(paths);
+  });
+
   test('a read-only device is refused by name', async () => {
     const paths = { ...devices(), slaves: [makeLoop(IMAGE, { readOnly: true }).path] };
     const error = await failure(Mirror.create(paths), 'READ_ONLY_DEVICE');

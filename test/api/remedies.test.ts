@@ -80,8 +80,12 @@ describe('a slave that is lost is copied again', () => {
       (paths) =>
         [0, MIB / 2].forEach((copy) => overwrite(first(paths), MIRROR_SIZE + copy + 512, Buffer.alloc(512, 1))),
     ],
-    ['its end', 'TRUNCATED_IMAGE', (paths) => truncateSync(first(paths), 4 * MIB)],
-    ['its allocation', 'HOLE', (paths) => spawnSync('fallocate', ['-p', '-o', '1MiB', '-l', '64KiB', first(paths)])],
+    ['its end', 'LOST_ALLOCATION', (paths) => truncateSync(first(paths), 4 * MIB)],
+    [
+      'its allocation',
+      'LOST_ALLOCATION',
+      (paths) => spawnSync('fallocate', ['-p', '-o', '1MiB', '-l', '64KiB', first(paths)]),
+    ],
     ['its file', 'IMAGE_MISSING', (paths) => rmSync(first(paths))],
   ];
   test.each(losses)('%s: %s', async (_what, code, spoil) => {

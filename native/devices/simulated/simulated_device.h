@@ -30,6 +30,12 @@ class SimulatedDevice : public Device {
   const DeviceTraits& traits() const override { return traits_; }
   DeviceTraits& mutable_traits() { return traits_; }
   void submit(DeviceRequest& request) override;
+  AllocationLoss allocation_loss() override {
+    ++losses_asked_;
+    return loss_;
+  }
+  void lose_allocation(std::uint64_t position) { loss_ = {true, position}; }
+  unsigned losses_asked() const { return losses_asked_; }
 
   // What a request's fate is: an errno, or 0; and when, from now. Set by the test; the default completes after 1 us.
   struct Fate {
@@ -73,6 +79,8 @@ class SimulatedDevice : public Device {
   std::vector<Unflushed> unflushed_;
   std::vector<DeviceRequest*> in_flight_;
   std::vector<std::function<void()>> held_;
+  AllocationLoss loss_;
+  unsigned losses_asked_ = 0;
   bool powered_ = true;
   std::uint64_t lives_ = 0;
 };

@@ -694,3 +694,51 @@ TEST_CASE("retiring everything by request leaves nothing live, while writes go o
   mirror.advance();
   CHECK(held.succeeded());
 }
+
+TEST_CASE(
+    "a slave whose file lost blocks without an error is failed before anything is retired, durably and by that name") {
+  RunningMirror mirror({.slaves = 2});
+  REQUIRE(mirror.write({0, 4096}, 1).ok());
+  mirror.images[1]->lose_allocation(8192);
+  CHECK(mirror.session->snapshot().states[1] == ImageState::assumed);
+  REQUIRE(mirror.run(mirror.session->retire_all()).ok());
+  CHECK(mirror.session->snapshot().states[1] == ImageState::failed);
+  CHECK(mirror.session->snapshot().errors[1] == kLostAllocation);
+  const Superblock durable = durable_superblock(*mirror.log);
+  CHECK(durable.images[1].state == ImageState::failed);
+  CHECK(durable.images[1].error == static_cast<std::uint32_t>(kLostAllocation));
+  CHECK(durable.generation.counter == 2);
+  CHECK(mirror.label_of(2).generation.counter == 2);
+  CHECK(mirror.write({0, 4096}, 2).ok());
+}
+
+TEST_CASE("a master whose file lost blocks without an error stops the mirror, and nothing is retired or sealed") {
+  RunningMirror mirror({.slaves = 1});
+  REQUIRE(mirror.write({0, 4096}, 1).ok());
+  mirror.images[0]->lose_allocation(0);
+  const Status status = mirror.run(mirror.session->retire_all());
+  CHECK(status.code == Code::MASTER_FAILED);
+  CHECK(status.system_error == kLostAllocation);
+  CHECK(mirror.write({4096, 4096}, 2).code == Code::MASTER_FAILED);
+  CHECK(mirror.session->snapshot().coverage_bytes > 0);
+  (void)mirror.run(mirror.session->close());
+  CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::open);
+}
+
+TEST_CASE("a loss that nothing retired since is found by close, before it seals") {
+  RunningMirror mirror({.slaves = 2});
+  mirror.images[2]->lose_allocation(0);
+  REQUIRE(mirror.run(mirror.session->close()).ok());
+  CHECK(mirror.durable_state(2) == ImageState::failed);
+  CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::sealed);
+}
+
+TEST_CASE("under pressure the images are asked what they lost once in ten seconds, not at each retirement") {
+  RunningMirror mirror({.slaves = 1, .ring_records = 8, .recovery_budget = kMinimumRecoveryBudget});
+  const unsigned asked = mirror.images[1]->losses_asked();
+  for (unsigned i = 0; i < 200; ++i) REQUIRE(mirror.write({(i % 4) * kMiB + (i % 250) * 4096, 4096}, 1).ok());
+  CHECK(mirror.session->snapshot().counters.retirements > 10);
+  CHECK(mirror.images[1]->losses_asked() <= asked + 1);
+  mirror.advance(11'000'000'000);
+  CHECK(mirror.images[1]->losses_asked() > asked);
+}

@@ -146,6 +146,98 @@ TEST_CASE("open file: a hole is refused with its position, preallocated blocks a
   }
 }
 
+namespace {
+
+void cut(const std::string& path, std::uint64_t length) {
+  REQUIRE(::truncate(path.c_str(), static_cast<off_t>(length)) == 0);
+}
+
+AllocationLoss loss_of_member(const std::string& path) {
+  OpenFile file;
+  REQUIRE(OpenFile::open(path, {.member = true}, file).ok());
+  return file.allocation_loss();
+}
+
+// A file system with reflinks of `size` bytes on a loop device, mounted in the child that makes it.
+int mount_with_reflinks(const std::string& image, const std::string& mount_point, std::uint64_t size) {
+  make_file(image, size, Fill::sparse);
+  if (std::system(("mkfs.xfs -q -m reflink=1 " + image + " >/dev/null 2>&1").c_str()) != 0) return 250;
+  ::mkdir(mount_point.c_str(), 0755);
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
+  static LoopDevice device(image);
+  if (!device.available()) return 250;
+  return ::mount(device.path().c_str(), mount_point.c_str(), "xfs", 0, nullptr) == 0 ? 0 : 250;
+}
+
+int clone(const std::string& from, const std::string& to) {
+  const int source = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
+  const int target = ::open(to.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int outcome = ::ioctl(target, FICLONE, source);
+  ::close(source);
+  ::close(target);
+  return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("open file: a member that lost blocks is opened, and says where they were; one that lost none says so") {
+  TemporaryDirectory directory;
+  make_file(directory / "image", kSize);
+  CHECK_FALSE(loss_of_member(directory / "image").lost);
+  punch(directory / "image", 65536, 4096);
+  const AllocationLoss loss = loss_of_member(directory / "image");
+  CHECK(loss.lost);
+  CHECK(loss.position == 65536);
+}
+
+TEST_CASE("open file: a member that is punched, cut short or cut and made as long again while it is open says so") {
+  for (const int how : {0, 1, 2}) {
+    CAPTURE(how);
+    TemporaryDirectory directory;
+    const std::string path = directory / "image";
+    make_file(path, kSize);
+    OpenFile file;
+    REQUIRE(OpenFile::open(path, {.member = true}, file).ok());
+    CHECK_FALSE(file.allocation_loss().lost);
+    if (how == 0) punch(path, 131072, 4096);
+    if (how > 0) cut(path, 131072);
+    if (how == 2) cut(path, kSize);
+    const AllocationLoss loss = file.allocation_loss();
+    CHECK(loss.lost);
+    CHECK(loss.position == 131072);
+    CHECK(file.allocation_loss().lost);
+  }
+}
+
+TEST_CASE("open file: blocks shared with another file are a hole, of a member only where there is no room for them") {
+  TemporaryDirectory directory;
+  const std::string mount_point = directory / "xfs";
+  constexpr std::uint64_t kImage = 64 * 1024 * 1024;
+  const int outcome = exit_code_of([&] {
+    if (!is_root()) return 249;
+    if (const int error = mount_with_reflinks(directory / "disk", mount_point, 320 * 1024 * 1024); error != 0)
+      return error;
+    const std::string path = mount_point + "/image";
+    make_file(path, kImage);
+    if (!open_status(path).ok()) return 1;
+    if (clone(path, mount_point + "/copy") != 0) return 250;
+    const Status shared = open_status(path);
+    if (shared.code != Code::HOLE || shared.position != 0) return 2;
+    if (loss_of_member(path).lost) return 3;
+    const int filler = ::open((mount_point + "/filler").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const std::vector<char> bytes(1024 * 1024, 'f');
+    while (::write(filler, bytes.data(), bytes.size()) > 0 && ::fsync(filler) == 0) {
+    }
+    ::close(filler);
+    const AllocationLoss loss = loss_of_member(path);
+    if (!loss.lost || loss.position != 0) return 4;
+    return open_status(path).code == Code::HOLE ? 0 : 5;
+  });
+  if (outcome == 249) return skip("mounting needs root");
+  if (outcome == 250) return skip("there is no xfs with reflinks here (mkfs.xfs, the kernel)");
+  CHECK(outcome == 0);
+}
+
 TEST_CASE("open file: a file of many fragments is looked at to its end") {
   TemporaryDirectory directory;
   make_file(directory / "image", 4 * kSize, Fill::preallocated);
