@@ -16,7 +16,7 @@ import { refuseLivingOwner } from './owner';
 import { type MirrorFacts, logLost, remedyOf } from './remedies';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { findPlace, folderOfLog } from './system/places';
-import type { DeviceKind } from './types';
+import type { DeviceKind, Problem } from './types';
 
 export interface Attached {
   engine: Engine;
@@ -26,6 +26,8 @@ export interface Attached {
   images: FoundImage[];
   /** Slaves whose files lost allocation: they are failed when the mirror is activated. */
   lost: readonly number[];
+  /** By name: slaves that failed before, were to be attached, and could not be. */
+  unattached: ReadonlyMap<string, Problem>;
 }
 
 export interface AttachOptions {
@@ -35,6 +37,8 @@ export interface AttachOptions {
   images: Readonly<Record<string, string>>;
   /** The operator says that the owner in the log is dead. */
   takeOver: boolean;
+  /** Fills in slaves that failed before, which are left out otherwise; by name, why some cannot be attached. */
+  attachFailed?: (logPath: string, superblock: NativeSuperblock, images: FoundImage[]) => Promise<Map<string, Problem>>;
   signal: AbortSignal | undefined;
 }
 
@@ -75,6 +79,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
     if (!isBlockmirrorError(error)) throw error;
     throw await explainImage(error, superblock, mirrorFacts(logPath, superblock, [], folder));
   });
+  const unattached = (await options.attachFailed?.(logPath, superblock, images)) ?? new Map<string, Problem>();
   const mirror = mirrorFacts(logPath, superblock, images, folder);
   engine.names = { log: logPath, images, mirror };
   options.signal?.throwIfAborted();
@@ -92,7 +97,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
     lost.push(index);
   }
   options.signal?.throwIfAborted();
-  return { engine, logPath, superblock, assessment, images, lost };
+  return { engine, logPath, superblock, assessment, images, lost, unattached };
 }
 
 /** Why the image may not be attached as it is. LOST_ALLOCATION of a slave: the mirror opens without it. */
@@ -165,7 +170,7 @@ export async function readSuperblock(logPath: string): Promise<NativeSuperblock>
   }
 }
 
-async function refuseUnsafe(logPath: string, images: readonly FoundImage[]): Promise<void> {
+export async function refuseUnsafe(logPath: string, images: readonly FoundImage[]): Promise<void> {
   const places: NamedPlace[] = [];
   const log = await findPlace(logPath, 'log');
   if (log !== null) places.push({ name: 'log', place: log });

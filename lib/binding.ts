@@ -164,9 +164,17 @@ export interface NativeRepair {
   length: number;
 }
 export interface NativeCompareResult {
+  /** Less than was asked for: it was not compared there. */
+  bytesCompared: number[];
   bytesDiffered: number[];
-  /** First differing extents, bounded; `slave` counts from 0. */
-  differences: { slave: number; position: number; length: number }[];
+  /** Of those that differ: inside what an unfinished recovery is going to copy. */
+  bytesExpected: number[];
+  /** Of those that differ: where another slave holds the same. */
+  bytesShared: number[];
+  /** The first read of that slave that failed. */
+  unread: (NativeStatus | null)[];
+  /** First differing extents, bounded; `slave` counts from 0, `agreeing` is a set of images (bit 1 is the first slave). */
+  differences: { slave: number; position: number; length: number; expected: boolean; agreeing: number }[];
 }
 
 export interface NativeSnapshot {
@@ -251,10 +259,12 @@ export interface NativeCommands {
     };
     result: null;
   };
-  /** running, recovering: compares master and slaves under the range lock, writes nothing. */
-  compare: { arguments: NativeExtents; result: NativeCompareResult };
-  /** running: every 'assumed' slave was compared in full and found equal. */
-  markVerified: { arguments: Record<string, never>; result: null };
+  /** running, recovering: compares master and slaves under the range lock, writes nothing. all: slaves that receive no
+   * writes too, where their device is attached. */
+  compare: { arguments: NativeExtents & { all: boolean }; result: NativeCompareResult };
+  /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend. It is
+   * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
+  recordVerify: { arguments: { bytesCompared: number[]; bytesDiffered: number[] }; result: null };
   /** running -> running: retires everything now. */
   retireAll: { arguments: Record<string, never>; result: null };
   /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in

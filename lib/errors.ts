@@ -69,6 +69,10 @@ export const ERRORS = {
     summary: 'The slave is no longer part of the mirror',
     remedy: 'It stays out until the mirror is made anew over the same master, with keepData, which copies everything',
   },
+  SLAVE_DIFFERS: {
+    summary: 'A verify found that the slave differs from the master',
+    remedy: 'Verify the mirror again: it says where, and whether it still does',
+  },
   NO_SLAVE: {
     summary: 'No slave is in sync any more, and writes are rejected',
     remedy:

@@ -66,6 +66,19 @@ export async function findImages(
   return found;
 }
 
+/** Where a slave that failed is now: only where its own label is, since its old path may be another image's by now. */
+export async function findFailedImage(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  logFolder: string,
+): Promise<FoundImage | BlockmirrorError> {
+  const found = await findImage(superblock, { ...image, state: 'in-sync' }, logFolder, undefined);
+  if (found instanceof BlockmirrorError || found.place === null) return found;
+  const itself = await carriesAnywhere(superblock, image, found.place.realPath, image.deviceSize);
+  if (itself) return { ...found, store: KEEP };
+  return missing(image.name, found.path, 'its label is not there any more');
+}
+
 /** @throws INVALID_OPTION */
 export function refuseUnknownNames(superblock: NativeSuperblock, overrides: Readonly<Record<string, string>>): void {
   const unknown = Object.keys(overrides).find((name) => !superblock.images.some((image) => image.name === name));

@@ -377,10 +377,14 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */
-  async verify(options: LongWorkOptions = {}): Promise<VerifyReport> {
-    const work = checkMirrorVerify(options);
+  async verify(options: LongWorkOptions & { all?: boolean } = {}): Promise<VerifyReport> {
+    const { all, ...work } = checkMirrorVerify(options);
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
-    return this.track(runVerification({ ...this.longWork(work), recovering: this.recovering }));
+    const { unattached, assessment } = this.attached;
+    const { recovering } = this;
+    return this.track(
+      runVerification({ ...this.longWork(work), extents: assessment.extents, recovering, all, unattached }),
+    );
   }
 
   /** Waits for requests in flight, seals the mirror and lets its devices go. Idempotent. */

@@ -1,5 +1,6 @@
 /** Recovery and verification of a mirror that nobody has open: what the command line does. */
 import { attach, createUnfinished, letGo } from './attach';
+import { attachFailed } from './failed_slaves';
 import { look } from './inspect';
 import { loadBinding } from './load';
 import { Mirror } from './mirror';
@@ -22,7 +23,7 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
   const { compare, verify, onProgress, signal } = checked;
   try {
-    return await mirror.recover({ compare, verify, ...given({ onProgress, signal }) });
+    return await mirror.recover({ compare, verify, onProgress, signal });
   } finally {
     await mirror.close();
   }
@@ -38,16 +39,12 @@ async function dryRun(log: string, overrides: Readonly<Record<string, string>>):
 /** Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(). */
 export async function verify(log: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkPath(log, 'log');
-  const { device, images, takeOver, onProgress, signal } = checkVerify(options);
-  const mirror = await Mirror.open(log, { device, images, takeOver, recovery: 'manual', ...given({ signal }) });
+  const { all, ...checked } = checkVerify(options);
+  const attached = await attach(log, { ...checked, ...(all ? { attachFailed } : {}) });
+  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
   try {
-    return await mirror.verify(given({ onProgress, signal }));
+    return await mirror.verify({ all, onProgress: checked.onProgress, signal: checked.signal });
   } finally {
     await mirror.close();
   }
-}
-
-/** Without the entries that are undefined. */
-function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }

@@ -46,6 +46,7 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages {
 }
 
 export interface CheckedVerify extends CheckedLongWork, CheckedImages {
+  all: boolean;
   takeOver: boolean;
 }
 
@@ -132,8 +133,13 @@ export function checkRecover(options: RecoverOptions): CheckedRecover {
 }
 
 export function checkVerify(options: VerifyOptions): CheckedVerify {
-  const reader = new OptionReader(options, ['images', 'takeOver', ...LONG_WORK]);
-  return { takeOver: reader.flag('takeOver', false), ...reader.images(), ...reader.longWork() };
+  const reader = new OptionReader(options, ['all', 'images', 'takeOver', ...LONG_WORK]);
+  return {
+    all: reader.flag('all', false),
+    takeOver: reader.flag('takeOver', false),
+    ...reader.images(),
+    ...reader.longWork(),
+  };
 }
 
 /** A name that is also a command line word: `--image NAME=PATH`. */

@@ -70,6 +70,8 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
   switch (name) {
     case 'SLAVE_FAILED':
       return `Close the mirror where it is open, see that a sound device is there, and have everything copied to it: ${anew}`;
+    case 'SLAVE_DIFFERS':
+      return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, have everything copied from it: ${anew}`;
     case 'NO_SLAVE':
       return `Reading still works. Close the mirror, see that sound devices are there for the slaves, and have everything copied to them: ${anew}`;
     case 'MASTER_FAILED':

@@ -1,6 +1,6 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
 import { formatSize } from './size';
-import type { Extent, RecoveryReport, Repair, VerifyReport } from './types';
+import type { Extent, RecoveryReport, Repair, VerifyReport, VerifySlave } from './types';
 
 const EXTENT_LINES = 16;
 
@@ -50,15 +50,17 @@ export function verifyReportToText(report: VerifyReport): string {
     lines.push(...extentsToText(report.extents));
   }
   for (const slave of report.slaves) {
-    const result = slave.bytesDiffered === 0 ? 'equal to the master' : `${slave.bytesDiffered} bytes differ`;
-    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${result}`);
+    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${comparedInWords(slave, report)}`);
+    if (slave.error !== null) lines.push(`  ${slave.error.message}`);
   }
-  for (const { slave, position, length } of report.differences.slice(0, EXTENT_LINES)) {
-    lines.push(`  ${slave}: ${length} bytes from byte ${position}`);
+  for (const { slave, position, length, expected } of report.differences.slice(0, EXTENT_LINES)) {
+    const note = expected ? ', inside a live intent' : '';
+    lines.push(`  ${slave}: ${length} bytes from byte ${position}${note}`);
   }
   if (report.differences.length > EXTENT_LINES) lines.push(`  and ${report.differences.length - EXTENT_LINES} more`);
+  lines.push(...agreementsToText(report));
   lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
-  lines.push(report.identical ? 'all images are identical' : 'the images differ');
+  lines.push(VERIFY_RESULT[report.result]);
   return lines.join('\n');
 }
 
@@ -71,6 +73,38 @@ function repairsToText(repairs: readonly Repair[]): string[] {
     );
   if (repairs.length > EXTENT_LINES) lines.push(`  and ${repairs.length - EXTENT_LINES} more`);
   return lines;
+}
+
+const VERIFY_RESULT: Record<VerifyReport['result'], string> = {
+  identical: 'all images are identical',
+  differs: 'the images differ',
+  incomplete: 'what was compared is equal, but not everything was compared',
+};
+
+function comparedInWords(slave: VerifySlave, report: VerifyReport): string {
+  const { compared, bytesCompared, bytesDiffered, bytesExpected } = slave;
+  if (bytesDiffered === null) {
+    return bytesCompared === 0 ? 'NOT compared' : `NOT compared from byte ${bytesCompared} on, and what was is dropped`;
+  }
+  const scope = compared ? '' : `; ${formatSize(bytesCompared)} of it compared, NOT the rest`;
+  if (bytesDiffered === 0) return compared ? 'equal to the master' : `equal as far as it was compared${scope}`;
+  const expected = report.clean || bytesExpected === null ? '' : `, ${bytesExpected} of them inside the live intents`;
+  return `${bytesDiffered} ${bytesDiffered === 1 ? 'byte differs' : 'bytes differ'}${expected}${scope}`;
+}
+
+/** Slaves that hold the same where they differ from the master, each group once. */
+function agreementsToText(report: VerifyReport): string[] {
+  const groups = new Map<string, { slaves: string[]; position: number }>();
+  for (const { slave, agreesWith, position } of report.differences) {
+    if (agreesWith.length === 0) continue;
+    const slaves = [slave, ...agreesWith].sort();
+    if (!groups.has(slaves.join())) groups.set(slaves.join(), { slaves, position });
+  }
+  return [...groups.values()].map(
+    ({ slaves, position }) =>
+      `${slaves.slice(0, -1).join(', ')} and ${slaves.at(-1)} agree with each other and differ from the master ` +
+      `(first at byte ${position}): the master may be the damaged one`,
+  );
 }
 
 function differedInWords(bytes: number | null): string {

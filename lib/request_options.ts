@@ -113,8 +113,9 @@ function checkHighWaterMark(value: unknown, otherwise: number): number {
 
 type MirrorWork = Pick<CheckedLongWork, 'onProgress' | 'signal'>;
 
-export function checkMirrorVerify(options: unknown): MirrorWork {
-  return longWorkOf(new OptionReader(options, ['onProgress', 'signal'], 'options', 'mirror.verify()'));
+export function checkMirrorVerify(options: unknown): MirrorWork & { all: boolean } {
+  const reader = new OptionReader(options, ['all', 'onProgress', 'signal'], 'options', 'mirror.verify()');
+  return { all: reader.flag('all', false), ...longWorkOf(reader) };
 }
 
 export function checkMirrorRecover(options: unknown): MirrorWork & { compare: boolean; verify: boolean } {

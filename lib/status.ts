@@ -125,8 +125,30 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     };
   }
   const broken = problem !== null && !IN_THE_WAY.has(problem.code);
-  const provable = facts.provable && bytesDiffered === 0;
-  return { ...common, state: broken ? 'failed' : shownState(state, provable), error: problem };
+  const shown = shownImageState(state, bytesDiffered, facts.provable);
+  const differs = bytesDiffered > 0 ? difference(mirrorOf(facts), common, facts.lastVerify) : null;
+  return { ...common, state: broken ? 'failed' : shown, error: problem ?? differs };
+}
+
+/** A slave that a verify found different goes on receiving every write; it would drift further without. */
+export function shownImageState(state: NativeImageState, bytesDiffered: number, provable: boolean): ImageState {
+  const inSync = state === 'in-sync' || state === 'assumed';
+  return inSync && bytesDiffered > 0 ? 'inconsistent' : shownState(state, provable);
+}
+
+function difference(
+  mirror: MirrorFacts,
+  image: { name: string; path: string; bytesDiffered: number },
+  lastVerify: VerifySummary | null,
+): Problem {
+  const when = lastVerify !== null && lastVerify.bytesDiffered > 0 ? `, as of ${lastVerify.finishedAt}` : '';
+  return new BlockmirrorError('SLAVE_DIFFERS', {
+    image: image.name,
+    path: image.path,
+    detail: `${image.bytesDiffered} ${image.bytesDiffered === 1 ? 'byte' : 'bytes'}${when}`,
+    remedy:
+      remedyOf('SLAVE_DIFFERS', { mirror, image: mirror.images.findIndex(({ name }) => name === image.name) }) ?? '',
+  }).toJSON();
 }
 
 function mirrorOf({ log, superblock, images }: StatusFacts): MirrorFacts {

@@ -28,7 +28,7 @@ export type ImageRole = 'master' | 'slave';
  * - `assumed`: declared identical by the operator, not verified yet.
  * - `behind`: fractured, but a crash-consistent point in time.
  * - `synchronizing`: being copied from the master; not usable yet.
- * - `inconsistent`: a copy began and did not end; not usable.
+ * - `inconsistent`: known to differ from the master: a verify found it so, or a copy began and did not end; not usable.
  * - `failed`: it returned an error, or cannot be attached; `error` says why.
  */
 export type ImageState =
@@ -144,6 +144,8 @@ export interface RecoverOptions extends DeviceOption {
 }
 
 export interface VerifyOptions extends DeviceOption {
+  /** Slaves that failed are read and compared too, where their devices can be opened; nothing of them is changed. */
+  all?: boolean;
   /** As in OpenOptions. */
   takeOver?: boolean;
   images?: Readonly<Record<string, string>>;
@@ -489,19 +491,43 @@ export interface VerifySlave {
   name: string;
   path: string;
   state: ImageState;
-  bytesDiffered: number;
+  /** All of it was compared with the master. */
+  compared: boolean;
+  bytesCompared: number;
+  /** Of those compared; null when nothing can be said: it took no part, or failed meanwhile. */
+  bytesDiffered: number | null;
+  /** Of those that differ: inside live intents of a mirror that was not closed cleanly; recovery copies them. */
+  bytesExpected: number | null;
+  /** Of those that differ: where another slave holds the same, so that the master may be the damaged one. */
+  bytesShared: number | null;
+  /** Why it was not compared, or not all of it. */
+  error: Problem | null;
+}
+
+export interface VerifyDifference {
+  slave: string;
+  position: number;
+  length: number;
+  /** Inside live intents: recovery copies it. */
+  expected: boolean;
+  /** Slaves that hold the same there. */
+  agreesWith: string[];
 }
 
 export interface VerifyReport {
   uuid: string;
   log: string;
+  /** 'identical': every slave of the mirror was compared, all of it, and is equal. 'incomplete': what was compared is. */
+  result: 'identical' | 'differs' | 'incomplete';
+  /** result is 'identical'. */
   identical: boolean;
-  /** False: the mirror was not closed cleanly, so that differences inside `extents` are what recovery will repair. */
+  /** False: the mirror was not closed cleanly, so that differences inside `extents` are what recovery will mend. */
   clean: boolean;
+  /** Of the mirror, with at least one slave. */
   bytesCompared: number;
   slaves: VerifySlave[];
   /** The first differences found, bounded. */
-  differences: { slave: string; position: number; length: number }[];
+  differences: VerifyDifference[];
   /** Live intents, merged; empty when clean. */
   extents: Extent[];
   durationMs: number;

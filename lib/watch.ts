@@ -18,6 +18,7 @@ export interface StateChange {
 export class StateWatch {
   private timer: NodeJS.Timeout | null = null;
   private states: NativeImageState[];
+  private inSync: number;
   private stopped = false;
   private repairs: number;
 
@@ -30,6 +31,7 @@ export class StateWatch {
   ) {
     const snapshot = engine.snapshot();
     this.states = snapshot.images.map((image) => image.state);
+    this.inSync = inSync(snapshot.images);
     this.repairs = repairsOf(snapshot);
     engine.afterCompletions = (): void => this.lookSoon();
   }
@@ -60,8 +62,10 @@ export class StateWatch {
       return from === to ? [] : [{ index, from, to }];
     });
     const stopped = snapshot.phase === 'stopped';
-    const degraded = inSync(states) < inSync(this.states) || (stopped && !this.stopped);
+    const count = inSync(snapshot.images);
+    const degraded = count < this.inSync || (stopped && !this.stopped);
     this.states = states;
+    this.inSync = count;
     this.stopped = stopped;
     const repairs = repairsOf(snapshot);
     // Of more than the engine remembers only the newest are told; all are counted.
@@ -89,6 +93,9 @@ function repairsOf(snapshot: NativeSnapshot): number {
   return snapshot.counters['repairs'] ?? 0;
 }
 
-function inSync(states: readonly NativeImageState[]): number {
-  return states.filter((state) => state === 'in-sync' || state === 'assumed').length;
+/** One that a verify found different is not. */
+function inSync(images: readonly { state: NativeImageState; bytesDiffered: number }[]): number {
+  return images.filter(
+    ({ state, bytesDiffered }) => (state === 'in-sync' || state === 'assumed') && bytesDiffered === 0,
+  ).length;
 }

@@ -2,6 +2,7 @@
   "variables": {
     "core_sources": [
       "native/core/block_seal.cc",
+      "native/core/comparison.cc",
       "native/core/coverage.cc",
       "native/core/crc32c.cc",
       "native/core/formatter.cc",

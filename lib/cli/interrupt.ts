@@ -18,9 +18,9 @@ export class Interrupted extends Error {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** @param meaning what stopping here means, in a sentence, and what to do next */
+/** @param meaning what stopping here means, in a sentence, and what to do next; a function: as of that moment */
 export async function interruptible<T>(
-  meaning: string,
+  meaning: string | (() => string),
   output: Pick<Output, 'note'>,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -28,7 +28,7 @@ export async function interruptible<T>(
   const onSignal = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) process.exit(exitCodeOfSignal(signal));
     output.note(`Stopping after the step under way (${signal}); once more ends it at once.`);
-    controller.abort(new Interrupted(signal, meaning));
+    controller.abort(new Interrupted(signal, typeof meaning === 'string' ? meaning : meaning()));
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   try {

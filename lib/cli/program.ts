@@ -139,6 +139,7 @@ function addVerify(program: Command, perform: Perform): void {
   program
     .command('verify <log>')
     .description('Compare every byte of the slaves with the master; changes no data')
+    .option('--all', 'read slaves that failed as well, where their devices can be opened')
     .addOption(deviceOption())
     .addOption(imageOption())
     .addOption(takeOverOption())
@@ -270,7 +271,9 @@ Examples:
 `;
 
 const VERIFY_HELP = `
-The mirror must not be in use. Exit code 3: a slave differs.
+The mirror must not be in use. What differs is remembered: the slave is inconsistent, and status says so, until it was
+verified equal. A slave that failed is compared with --all alone, and stays failed whatever is found.
+Exit code 3: a slave differs, or was not compared.
 
 Examples:
   blockmirror verify m.log

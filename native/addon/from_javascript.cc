@@ -83,6 +83,16 @@ class Fields {
     }
     return extents;
   }
+  // Whole numbers, at most one per image.
+  std::vector<std::uint64_t> numbers(const char* name) {
+    std::vector<std::uint64_t> numbers;
+    list(name, [&](Napi::Value value) {
+      std::uint64_t number = 0;
+      if (!whole_number(env_, value, number)) reject(name);
+      numbers.push_back(number);
+    });
+    return numbers;
+  }
   Uuid uuid(const char* name) {
     Uuid uuid;
     if (!parse_uuid(text(name), uuid)) reject(name);
@@ -200,6 +210,20 @@ Command::Body recover_retire(Napi::Env, Fields& fields) {
   return command;
 }
 
+Command::Body compare(Napi::Env, Fields& fields) {
+  Compare command;
+  command.extents = fields.extents();
+  command.all = fields.flag("all");
+  return command;
+}
+
+Command::Body record_verify(Napi::Env, Fields& fields) {
+  RecordVerify command;
+  command.found.bytes_compared = fields.numbers("bytesCompared");
+  command.found.bytes_differed = fields.numbers("bytesDiffered");
+  return command;
+}
+
 template <typename Step>
 Command::Body plain(Napi::Env, Fields&) {
   return Step{};
@@ -228,8 +252,8 @@ constexpr Parser kParsers[] = {
     {"recoverFlushSlaves", plain<RecoverFlushSlaves>},
     {"recoverVerify", with_extents<RecoverVerify>},
     {"recoverRetire", recover_retire},
-    {"compare", with_extents<Compare>},
-    {"markVerified", plain<MarkVerified>},
+    {"compare", compare},
+    {"recordVerify", record_verify},
     {"retireAll", plain<RetireAll>},
     {"close", plain<Close>},
 };

@@ -224,10 +224,18 @@ Napi::Object copy_object(Napi::Env env, const CopyResult& result) {
 
 Napi::Object compare_object(Napi::Env env, const CompareResult& result) {
   Napi::Object object = Napi::Object::New(env);
+  object.Set("bytesCompared", numbers(env, result.bytes_compared));
   object.Set("bytesDiffered", numbers(env, result.bytes_differed));
+  object.Set("bytesExpected", numbers(env, result.bytes_expected));
+  object.Set("bytesShared", numbers(env, result.bytes_shared));
+  object.Set("unread", array_of(env, result.unread, [env](const Status& status) -> Napi::Value {
+               return status.ok() ? env.Null() : Napi::Value(to_javascript(env, status));
+             }));
   object.Set("differences", array_of(env, result.differences, [env](const Difference& difference) {
                Napi::Object entry = extent_object(env, difference.extent);
                entry.Set("slave", number(difference.slave));
+               entry.Set("agreeing", number(difference.agreeing));
+               entry.Set("expected", difference.expected);
                return entry;
              }));
   return object;

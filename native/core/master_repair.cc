@@ -17,8 +17,7 @@ std::uint64_t MasterRepair::block_length() const {
 Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, unsigned& from) {
   from = 0;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
-    const bool in_sync = superblock_.images[i].state == ImageState::in_sync;
-    const bool gives = in_sync || mutated(Mutation::repair_from_unproven_slave);
+    const bool gives = membership_.may_serve(i) || mutated(Mutation::repair_from_unproven_slave);
     if (!gives || (membership_.receiving() & image_bit(i)) == 0) continue;
     if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
     from = i;

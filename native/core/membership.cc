@@ -18,6 +18,20 @@ ImageSet Membership::receiving() const {
   return set;
 }
 
+ImageSet Membership::attached() const {
+  ImageSet set = 0;
+  for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
+    if (images_[i] != nullptr) set |= image_bit(i);
+  }
+  return set;
+}
+
+bool Membership::may_serve(unsigned slave) const {
+  const ImageRecord& image = superblock_.images[slave];
+  const bool proven = image.state == ImageState::in_sync && image.bytes_differed == 0;
+  return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
+}
+
 void Membership::fail(unsigned slave, int error) {
   BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be failed");
   if (superblock_.images[slave].state == ImageState::failed) return;

@@ -40,6 +40,9 @@ class Membership {
   // Images that get every write: in sync, assumed, or being made (create).
   ImageSet receiving() const;
   ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
+  ImageSet attached() const;
+  // Whether that slave may stand in where the master cannot be read: in sync, and not known to differ from it.
+  bool may_serve(unsigned slave) const;
   int error_of(unsigned image) const { return errors_[image]; }
   std::uint64_t generation() const { return superblock_.generation.counter; }
 

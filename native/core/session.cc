@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "comparison.h"
 #include "formatter.h"
 #include "label.h"
 #include "log_reader.h"
@@ -98,7 +99,6 @@ struct Session::State {
 
   std::uint64_t next_sequence = 0;  // of the incarnation that activate or format began
 
-  class Comparing;
   Extent whole() const { return {0, superblock.size}; }
   Status may_step(std::initializer_list<Phase> allowed) {
     note_stop();
@@ -430,6 +430,7 @@ Task<Status> Session::State::pay_debt(RecoverySummary summary) {
     const Status status = co_await finish_format();
     if (!status.ok()) co_return status;
   }
+  if (debt.contains(whole())) forget_differences(membership.receiving(), superblock);
   recovery.reset();
   debt.clear();
   start_mirror(tail);
@@ -464,65 +465,32 @@ Task<Status> Session::State::write_new_ring() {
 // --- comparing
 // ----------------------------------------------------------------------------------------------------------
 
-class Session::State::Comparing final : public PieceWork {
- public:
-  Comparing(State& state, ImageSet images, CompareResult& into) : state_(state), images_(images), into_(into) {}
-
-  Task<Status> work_on(Extent piece, const PieceMemory& memory) override {
-    ParallelOperation::Results results;
-    if (state_.mirror) {
-      results = co_await state_.mirror->read_images(piece, images_, memory);
-    } else {
-      DeviceRequest model;
-      model.operation = Operation::read;
-      model.position = piece.position;
-      model.length = piece.length;
-      ParallelOperation everywhere(state_.membership.images(), images_, model);
-      for (unsigned i = 0; i < kMaxImages; ++i) everywhere.set_memory(i, memory[i]);
-      results = co_await everywhere;
-    }
-    for (unsigned i = 0; i < state_.superblock.images.size(); ++i) {
-      if ((results.failed & image_bit(i)) == 0) continue;
-      co_return Status::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
-    }
-    // One that failed meanwhile missed writes, and takes no part any more.
-    const ImageSet slaves = images_ & state_.membership.receiving_slaves();
-    count_differences(piece, compare_block_of(state_.superblock), slaves, memory, into_);
-    co_return Status::success();
-  }
-
- private:
-  State& state_;
-  const ImageSet images_;
-  CompareResult& into_;
-};
-
-Task<Status> Session::compare(std::vector<Extent> extents, CompareResult& into) {
+Task<Status> Session::compare(std::vector<Extent> extents, bool all, CompareResult& into) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   const Status refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
   if (!refused.ok()) co_return refused;
-  into = CompareResult{};
-  into.bytes_differed.assign(s.superblock.images.size() - 1, 0);
   if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  const ImageSet images = s.membership.receiving();
-  State::Comparing comparing(s, images, into);
-  const Status status = co_await s.pieces.run(extents, images, comparing);
-  forget_slaves(images & static_cast<ImageSet>(~s.membership.receiving()), into);
-  co_return status;
+  const ImageSet images = all ? s.membership.attached() : s.membership.receiving();
+  const ExtentSet none;
+  const ExtentSet& uncertain = s.recovery ? s.recovery->uncopied() : none;
+  Comparison comparison(s.membership, s.superblock, s.mirror ? &*s.mirror : nullptr, uncertain, images, into);
+  co_return co_await s.pieces.run(extents, images, comparison);
 }
 
-Task<Status> Session::mark_verified() {
+Task<Status> Session::record_verify(VerifyResult found) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
-  if (const Status refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
-  for (ImageRecord& image : s.superblock.images) {
-    if (image.state == ImageState::assumed) image.state = ImageState::in_sync;
-  }
-  Status status = co_await s.membership.write_superblock();
-  if (status.ok()) status = co_await s.membership.write_labels(s.membership.receiving(), false);
+  if (const Status refused = s.may_step({Phase::recovering, Phase::running}); !refused.ok()) co_return refused;
+  const std::size_t slaves = s.superblock.images.size() - 1;
+  if (found.bytes_compared.size() != slaves || found.bytes_differed.size() != slaves) co_return wrong_phase();
+  const VerifyChange change =
+      apply_verify(found, s.membership.receiving(), s.phase == Phase::running, s.runtime.wall_clock_ms(), s.superblock);
+  Status status;
+  if (change.superblock) status = co_await s.membership.write_superblock();
+  if (status.ok() && change.labels) status = co_await s.membership.write_labels(s.membership.receiving(), false);
   if (status.ok() && !s.membership.durable()) status = co_await s.membership.make_durable();
-  if (!status.ok()) s.mirror->stop(status);  // half a change of state must not be built upon
+  if (!status.ok() && s.mirror) s.mirror->stop(status);  // half a change of state must not be built upon
   co_return status;
 }
 

@@ -94,6 +94,8 @@ struct PartialBlocks {
 struct Difference {
   unsigned slave = 0;  // 0 is the first slave
   Extent extent;
+  ImageSet agreeing = 0;  // other slaves that hold there the same as this one
+  bool expected = false;  // inside what an unfinished recovery is going to copy
 };
 
 // Bytes of an image that could not be read were written anew from another one, and read back.
@@ -116,8 +118,18 @@ struct CopyResult {
   std::vector<Repair> repairs;  // bounded
 };
 struct CompareResult {
+  // Per slave, index 0 is the first. A slave whose bytes_compared fall short was not compared there.
+  std::vector<std::uint64_t> bytes_compared;
   std::vector<std::uint64_t> bytes_differed;
-  std::vector<Difference> differences;  // bounded
+  std::vector<std::uint64_t> bytes_expected;  // of those that differ: inside what recovery is going to copy
+  std::vector<std::uint64_t> bytes_shared;    // of those that differ: where another slave holds the same
+  std::vector<Status> unread;                 // READ_FAILED: the first read of that slave that failed
+  std::vector<Difference> differences;        // bounded
+};
+// Of a verify, whole or cut off: per slave, what was compared, and what of it differed outside of live intents.
+struct VerifyResult {
+  std::vector<std::uint64_t> bytes_compared;
+  std::vector<std::uint64_t> bytes_differed;
 };
 
 // One name and one atomic-width number each; see Snapshot::counters and docs/API.md.
@@ -200,8 +212,11 @@ class Session {
   Task<Status> recover_verify(std::vector<Extent> extents, CompareResult& into);
   Task<Status> recover_retire(RecoverySummary summary);
 
-  Task<Status> compare(std::vector<Extent> extents, CompareResult& into);  // running or recovering
-  Task<Status> mark_verified();
+  // Running or recovering. `all`: slaves that receive no writes are compared too, where their device is attached.
+  Task<Status> compare(std::vector<Extent> extents, bool all, CompareResult& into);
+  // Running or recovering: remembers durably what differed. A slave that was found equal all over is no longer assumed,
+  // and what was remembered of it is forgotten.
+  Task<Status> record_verify(VerifyResult found);
   Task<Status> retire_all();
   // Waits for every request accepted before it, seals when running, and ends the background work.
   Task<Status> close();

@@ -73,10 +73,13 @@ struct RecoverRetire {
 
 struct Compare {
   std::vector<Extent> extents;
+  bool all = false;
   CompareResult result;
 };
 
-struct MarkVerified {};
+struct RecordVerify {
+  VerifyResult found;
+};
 struct RetireAll {};
 struct Close {};
 
@@ -90,7 +93,7 @@ struct Shape {
 struct Command {
   using Body =
       std::variant<OpenLog, LoadSuperblock, OpenImages, FormatLog, Assess, Activate, RecoverFlushMaster, RecoverCopy,
-                   RecoverFlushSlaves, RecoverVerify, RecoverRetire, Compare, MarkVerified, RetireAll, Close>;
+                   RecoverFlushSlaves, RecoverVerify, RecoverRetire, Compare, RecordVerify, RetireAll, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -146,10 +146,10 @@ Task<Status> SessionHost::execute(RecoverRetire& command) {
 }
 
 Task<Status> SessionHost::execute(Compare& command) {
-  return session_->compare(std::move(command.extents), command.result);
+  return session_->compare(std::move(command.extents), command.all, command.result);
 }
 
-Task<Status> SessionHost::execute(MarkVerified&) { return session_->mark_verified(); }
+Task<Status> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }
 
 Task<Status> SessionHost::execute(RetireAll&) { return session_->retire_all(); }
 

@@ -59,7 +59,7 @@ class SessionHost {
   Task<Status> execute(RecoverVerify& command);
   Task<Status> execute(RecoverRetire& command);
   Task<Status> execute(Compare& command);
-  Task<Status> execute(MarkVerified& command);
+  Task<Status> execute(RecordVerify& command);
   Task<Status> execute(RetireAll& command);
   Task<Status> execute(Close& command);
 

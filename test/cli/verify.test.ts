@@ -47,3 +47,22 @@ test('images that were only said to be identical are proven so', async () => {
   const after = await runCommand(['status', log, '--json']);
   expect(after.json().images[1].state).toBe('synchronized');
 });
+
+test('verify, status and their exit codes agree about a difference, until the byte is put back', async () => {
+  const { log, slave } = await createMirrorFiles(folder());
+  flipByte(slave, 5 * MIB);
+  const found = await runCommand(['verify', log]);
+  expect(found.exitCode).toBe(3);
+  expect(found.stdout).toMatch(/slave1 .*: inconsistent; 1 byte differs/);
+  expect(found.stdout).toMatch(/Next: .*slave1 differs/s);
+  const status = await runCommand(['status', log]);
+  expect(status.exitCode).toBe(3);
+  expect(status.stdout).toMatch(/slave1 +slave +inconsistent/);
+  expect(status.stdout).toMatch(/a\s+verify\s+found\s+that\s+the\s+slave\s+differs/);
+  expect(status.stdout).not.toMatch(/nothing to do/);
+  flipByte(slave, 5 * MIB);
+  const again = await runCommand(['verify', log]);
+  expect(again.exitCode).toBe(0);
+  expect(again.stdout).toMatch(/all images are identical\n\nNext: nothing to do/);
+  expect((await runCommand(['status', log])).exitCode).toBe(0);
+});

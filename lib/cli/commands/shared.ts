@@ -36,7 +36,7 @@ export const STATE_MEANING: Record<ImageState, string> = {
   assumed: 'declared identical when the mirror was made, never compared',
   behind: 'a consistent point in time, older than the master',
   synchronizing: 'being copied from the master; not usable',
-  inconsistent: 'a copy began and did not end; not usable',
+  inconsistent: 'known to differ from the master: a verify found it so, or a copy began and did not end; not usable',
   failed: 'out of the mirror',
 };
 

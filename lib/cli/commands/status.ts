@@ -186,7 +186,9 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths): str
   const command = (verb: string, ...flags: string[]): string => `\`${commandLine(verb, log, options, ...flags)}\``;
   const names = (wanted: (image: ImageStatus) => boolean): string =>
     list(status.images.filter(wanted).map((image) => image.name));
-  const lost = names((image) => !isInSync(image.state) && image.role === 'slave');
+  // It receives every write, and so is no loss that refuses any.
+  const differs = ({ state, bytesDiffered }: ImageStatus): boolean => state === 'inconsistent' && bytesDiffered > 0;
+  const lost = names((image) => !isInSync(image.state) && !differs(image) && image.role === 'slave');
   const assumed = names((image) => image.state === 'assumed');
   const different = names((image) => image.bytesDiffered > 0);
   if (status.phase === 'creating') {
@@ -209,11 +211,12 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths): str
   if (!inspection.attachable) return 'see to what is named above; the mirror cannot be opened as it is.';
   if (status.phase === 'unclean' || inspection.damaged) return null;
   if (lost !== '') {
-    const alone = status.images.every((image) => image.role === 'master' || !isInSync(image.state));
+    const alone = status.images.every((image) => image.role === 'master' || !(isInSync(image.state) || differs(image)));
     const how = alone ? 'writes are refused until a slave is in sync again' : `the mirror works without ${lost}`;
     return `${how}; what is said above brings ${lost} back.`;
   }
-  if (different !== '') return `${command('verify')} compares ${different} again; it differed from the master.`;
+  if (different !== '')
+    return `${command('verify')} says where ${different} differs, and whether it still does; what is said above mends it.`;
   if (assumed !== '') {
     return `${command('verify')} proves that ${assumed} is identical; so far it was only said to be.`;
   }

@@ -1,27 +1,67 @@
 /** `blockmirror verify LOG`: compares every byte of the slaves with the master. */
-import { verify, verifyReportToText } from '../../index';
+import { type Progress, type VerifyReport, formatSize, verify, verifyReportToText } from '../../index';
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
-import { imagesOf, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
+import { list, wrap } from '../words';
+import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
 
-const STOPPED = 'Nothing was changed; what was compared so far is not kept.';
+interface VerifyChoice extends DeviceChoice, ImagePaths, TakeOver {
+  all?: boolean;
+}
 
-type VerifyArguments = DeviceChoice & ImagePaths & TakeOver;
-
-export async function verifyCommand(output: Output, log: string, options: VerifyArguments): Promise<Outcome> {
-  const report = await interruptible(STOPPED, output, (signal) =>
-    verify(log, {
-      takeOver: options.takeOver === true,
-      device: options.device,
-      ...imagesOf(options),
-      onProgress: output.progress.listener,
-      signal,
-    }),
+export async function verifyCommand(output: Output, log: string, options: VerifyChoice): Promise<Outcome> {
+  let last: Progress | null = null;
+  const onProgress = (progress: Progress): void => {
+    last = progress;
+    output.progress.listener(progress);
+  };
+  const chosen = { all: options.all === true, takeOver: options.takeOver === true, device: options.device };
+  const report = await interruptible(
+    () => stopped(last),
+    output,
+    (signal) => verify(log, { ...chosen, ...imagesOf(options), onProgress, signal }),
   );
   return {
-    exitCode: report.identical ? EXIT.done : EXIT.attention,
+    exitCode: report.result === 'identical' ? EXIT.done : EXIT.attention,
     document: report,
-    text: verifyReportToText(report),
+    text: `${verifyReportToText(report)}\n\n${wrap(nextStep(report, log, options), 100)}`,
   };
+}
+
+function stopped(last: Progress | null): string {
+  const scope =
+    last === null
+      ? 'Nothing was compared'
+      : `${formatSize(last.bytesDone)} of ${formatSize(last.bytesTotal)} were compared`;
+  return `${scope}. What was found different is remembered (blockmirror status shows it); nothing else was changed.`;
+}
+
+function nextStep(report: VerifyReport, log: string, options: VerifyChoice): string {
+  const names = (wanted: (slave: VerifyReport['slaves'][number]) => boolean): string =>
+    list(report.slaves.filter(wanted).map(({ name }) => name));
+  const real = names((slave) => (slave.bytesDiffered ?? 0) > (slave.bytesExpected ?? 0));
+  if (!report.clean) {
+    const rest = real === '' ? '' : `; what differs in ${real} outside of the live intents stays, so verify again then`;
+    return `Next: ${commandLine('recover', log, options)}${rest}`;
+  }
+  if (real !== '') {
+    const doubt = report.differences.some(({ agreesWith }) => agreesWith.length > 0)
+      ? 'find out first which of the images is right; '
+      : '';
+    return (
+      `Next: ${doubt}it is remembered that ${real} differs, and ${commandLine('status', log, options)} says so, with a ` +
+      'command that has everything copied, until a verify finds it equal.'
+    );
+  }
+  const missing = names(({ compared }) => !compared);
+  if (missing !== '' && options.all !== true) {
+    return `Next: ${commandLine('verify', log, options, '--all')} compares ${missing} too.`;
+  }
+  if (missing !== '') return `Next: see to ${missing}; it could not be compared, for the reason named above.`;
+  const out = names(({ state }) => state === 'failed');
+  if (out !== '') {
+    return `Next: ${out} holds the same now, but receives no writes; ${commandLine('status', log, options)} says what to do.`;
+  }
+  return 'Next: nothing to do.';
 }

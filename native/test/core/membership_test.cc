@@ -277,42 +277,6 @@ TEST_CASE(
   CHECK(after > 0);
 }
 
-TEST_CASE("marking a mirror verified makes assumed slaves in sync, in superblock and labels") {
-  RunningMirror mirror({.slaves = 2});
-  CHECK(mirror.durable_state(1) == ImageState::assumed);
-  REQUIRE(mirror.run(mirror.session->mark_verified()).ok());
-  for (unsigned image : {1u, 2u}) {
-    CHECK(mirror.durable_state(image) == ImageState::in_sync);
-    CHECK(mirror.label_of(image).state == ImageState::in_sync);
-  }
-  REQUIRE(mirror.run(mirror.session->close()).ok());
-  REQUIRE(mirror.open().ok());
-  CHECK(mirror.assessment.clean);
-}
-
-TEST_CASE("a close that meets a mirror being marked verified waits for it, and the next open is clean") {
-  for (unsigned steps = 0; steps < 12; ++steps) {
-    CAPTURE(steps);
-    RunningMirror mirror({});
-    Pending& marked = mirror.start_task(mirror.session->mark_verified());
-    for (unsigned i = 0; i < steps; ++i) mirror.runtime.step();
-    Pending& close = mirror.start_close();
-    mirror.advance();
-    CHECK(marked.succeeded());
-    CHECK(close.succeeded());
-    REQUIRE(mirror.open().ok());
-    CHECK(mirror.assessment.clean);
-  }
-}
-
-TEST_CASE("marking verified that cannot be written stops the mirror") {
-  RunningMirror mirror({});
-  mirror.log->decide = [](const DeviceRequest&) { return error_fate(); };
-  CHECK(mirror.run(mirror.session->mark_verified()).code == Code::LOG_FAILED);
-  mirror.heal();
-  CHECK(mirror.write({0, 4096}, 1).code == Code::LOG_FAILED);
-}
-
 TEST_CASE("a slave whose label cannot be sealed is failed, and the others open clean") {
   for (std::uint64_t copy : {std::uint64_t{0}, kLabelCopyDistance}) {
     CAPTURE(copy);
@@ -408,7 +372,7 @@ TEST_CASE("I8: what writes the superblock beside a fracture writes its generatio
   fail_data_writes(mirror, 1);
   Pending& write = mirror.start_write({0, 4096}, 1);
   for (unsigned i = 0; i < 4; ++i) mirror.runtime.step();
-  Pending& marked = mirror.start_task(mirror.session->mark_verified());
+  Pending& marked = mirror.start_task(mirror.session->record_verify(mirror.found_equal()));
   mirror.advance();
   CHECK(write.succeeded());
   CHECK(marked.succeeded());

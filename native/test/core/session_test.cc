@@ -51,8 +51,8 @@ void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allo
   check("recover", [&] { return session.recover_flush_slaves(); });
   check("recover", [&] { return session.recover_verify({{0, 4096}}, compared); });
   check("recover", [&] { return session.recover_retire({}); });
-  check("compare", [&] { return session.compare({{0, 4096}}, compared); });
-  check("run", [&] { return session.mark_verified(); });
+  check("compare", [&] { return session.compare({{0, 4096}}, false, compared); });
+  check("run", [&] { return session.record_verify({}); });
   check("run", [&] { return session.retire_all(); });
   check("run", [&] { return session.write({0, 4096}, bytes.span(), false, nullptr); });
   check("run", [&] { return session.read({0, 4096}, bytes.span()); });
@@ -223,7 +223,7 @@ TEST_CASE("a close waits for the step under way, and the steps that come during 
     return request.operation == Operation::read ? hold_fate() : SimulatedDevice::Fate{};
   };
   CompareResult result;
-  Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, result));
+  Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, false, result));
   mirror.advance();
   Pending& close = mirror.start_close();
   mirror.advance();
@@ -243,7 +243,7 @@ TEST_CASE("a comparison that starts at any moment of a close is refused or waite
     Pending& close = mirror.start_close();
     for (unsigned i = 0; i < steps; ++i) mirror.runtime.step();
     CompareResult result;
-    Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, result));
+    Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, false, result));
     mirror.advance();
     CHECK(close.succeeded());
     CHECK(comparing.code() == Code::CLOSED);
@@ -255,18 +255,18 @@ TEST_CASE("a comparison finds what differs in a running mirror, and waits for wr
   REQUIRE(mirror.write({0, kMiB}, 1).ok());
   mirror.images[2]->content()[70000] = std::byte{2};
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, false, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 1});
   REQUIRE(result.differences.size() == 1);
   CHECK(result.differences[0].extent == Extent{69632, 4096});
-  CHECK(mirror.run(mirror.session->compare({{4 * kMiB - 4096, 8192}}, result)).code == Code::OUT_OF_RANGE);
-  CHECK(mirror.run(mirror.session->compare({{0, 0}}, result)).code == Code::OUT_OF_RANGE);
+  CHECK(mirror.run(mirror.session->compare({{4 * kMiB - 4096, 8192}}, false, result)).code == Code::OUT_OF_RANGE);
+  CHECK(mirror.run(mirror.session->compare({{0, 0}}, false, result)).code == Code::OUT_OF_RANGE);
 
   mirror.images[1]->decide = [](const DeviceRequest& request) {
     return request.operation == Operation::write ? hold_fate() : SimulatedDevice::Fate{};
   };
   mirror.start_write({4096, 4096}, 5);
-  Pending& comparing = mirror.start_task(mirror.session->compare({{0, 16384}}, result));
+  Pending& comparing = mirror.start_task(mirror.session->compare({{0, 16384}}, false, result));
   mirror.advance();
   CHECK_FALSE(comparing.ended());
   mirror.heal();
@@ -275,15 +275,21 @@ TEST_CASE("a comparison finds what differs in a running mirror, and waits for wr
   CHECK(result.differences.empty());
 }
 
-TEST_CASE("a comparison that cannot read an image says which, and fails nobody") {
+TEST_CASE("a comparison that cannot read a slave says which and where, fails nobody, and goes on with the others") {
   RunningMirror mirror({.slaves = 2});
   mirror.images[2]->decide = [](const DeviceRequest& request) {
     return request.operation == Operation::read ? error_fate() : SimulatedDevice::Fate{};
   };
   CompareResult result;
-  const Status status = mirror.run(mirror.session->compare({{0, kMiB}}, result));
-  CHECK(status.code == Code::READ_FAILED);
-  CHECK(status.image == 2);
+  mirror.images[1]->content()[70000] = std::byte{2};
+  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, false, result)).ok());
+  CHECK(result.bytes_compared == std::vector<std::uint64_t>{2 * kMiB, 0});
+  CHECK(result.bytes_differed == std::vector<std::uint64_t>{1, 0});
+  CHECK(result.unread[0].ok());
+  CHECK(result.unread[1].code == Code::READ_FAILED);
+  CHECK(result.unread[1].image == 2);
+  CHECK(result.unread[1].system_error == kIoError);
+  CHECK(result.unread[1].position == 0);
   CHECK(mirror.session->snapshot().states[2] == ImageState::assumed);
 }
 
@@ -699,7 +705,7 @@ TEST_CASE("a slave that fails while it is compared makes no difference that is r
   CompareResult result;
   std::vector<Extent> extents;
   for (std::uint64_t i = 0; i < 4; ++i) extents.push_back({i * kMiB, kMiB});
-  Pending& compared = mirror.start_task(mirror.session->compare(extents, result));
+  Pending& compared = mirror.start_task(mirror.session->compare(extents, false, result));
   mirror.advance();
   mirror.images[0]->release_held();
   mirror.advance();

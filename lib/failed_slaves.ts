@@ -1,0 +1,52 @@
+/**
+ * Slaves that failed earlier, attached once more because a verify asked for them: to be read, never to be written.
+ *
+ * They are tried one by one, apart from the mirror's own engine, so that a dead device or a foreign image among them is
+ * named in the report and keeps nobody from comparing the others.
+ */
+import { letGo, newEngine, refuseUnsafe } from './attach';
+import type { NativeSuperblock } from './binding';
+import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
+import { type FoundImage, findFailedImage } from './find_images';
+import { folderOfLog } from './system/places';
+import type { Problem } from './types';
+
+/** Fills in `images` those that can be attached; by name, why the others cannot. The caller holds the log. */
+export async function attachFailed(
+  logPath: string,
+  superblock: NativeSuperblock,
+  images: FoundImage[],
+): Promise<Map<string, Problem>> {
+  const unattached = new Map<string, Problem>();
+  for (const [index, image] of superblock.images.entries()) {
+    if (image.state !== 'failed' || images[index]?.path !== '') continue;
+    try {
+      const found = await findFailedImage(superblock, image, await folderOfLog(logPath));
+      if (found instanceof BlockmirrorError) throw found;
+      await refuseUnsafe(logPath, [...images, found]);
+      await judgeAlone(logPath, images.length, index, found);
+      images[index] = found;
+    } catch (error) {
+      if (!isBlockmirrorError(error)) throw error;
+      unattached.set(image.name, error.toJSON());
+    }
+  }
+  return unattached;
+}
+
+/** @throws what opening or judging that image says */
+async function judgeAlone(logPath: string, count: number, index: number, image: FoundImage): Promise<void> {
+  const engine = newEngine('threads');
+  const names = Array.from({ length: count }, () => ({ name: image.name, path: image.path }));
+  engine.names = { log: logPath, images: names };
+  try {
+    await engine.command('openLog', { path: logPath, readOnly: true, exclusive: false, requireAllocated: false });
+    await engine.command('loadSuperblock', {});
+    const paths = names.map((_, at) => (at === index ? image.path : ''));
+    await engine.command('openImages', { paths, readOnly: false, exclusive: true });
+    const verdict = (await engine.command('assess', {})).images[index];
+    if (verdict !== undefined && verdict.code !== 0) throw errorOfStatus(engine.binding.codes, verdict, engine.names);
+  } finally {
+    await letGo(engine);
+  }
+}
