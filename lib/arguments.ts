@@ -21,9 +21,9 @@ export function checkBytes(buffer: unknown, name: string): asserts buffer is Byt
     // Another thread could change it between the copies of two images; a snapshot is the caller's to take.
     throw invalidArgumentType(name, 'over memory that is not shared (copy it with Buffer.from(view))', buffer);
   }
-  if (buffer.byteLength === 0 && isDetached(buffer)) {
+  if (isDetached(buffer)) {
     throw new BlockmirrorError('BUFFER_DETACHED', {
-      detail: 'it was detached before this call',
+      detail: 'it was detached or shrunk before this call',
       remedy: 'After a write with transfer, use the buffer of its result',
     });
   }

@@ -42,8 +42,9 @@ function allocate(length: number): ArrayBuffer {
 
 /** `new Uint8Array` of a detached store throws, and Node 20 has no ArrayBuffer.prototype.detached. */
 export function isDetached(view: Bytes): boolean {
-  if (view.byteLength !== 0) return false;
   try {
+    // Once its memory is gone a typed array has no bytes, and a DataView throws.
+    if (view.byteLength !== 0) return false;
     new Uint8Array(view.buffer as ArrayBuffer);
     return false;
   } catch {

@@ -1,11 +1,14 @@
 /** Sizes as people write them: '4GiB' to bytes and back. Binary units only: '4GB' is ambiguous and refused. Pure. */
-import { BlockmirrorError } from './errors';
+import { BlockmirrorError, invalidArgumentType } from './errors';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 const PATTERN = /^(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|PiB)?$/i;
 
 /** @throws ERR_BLOCKMIRROR_INVALID_OPTION naming the option when it is no size */
 export function parseSize(size: number | string, option = 'size'): number {
+  if (typeof size !== 'number' && typeof size !== 'string') {
+    throw invalidArgumentType(option, "a number of bytes or a text such as '64MiB'", size);
+  }
   const bytes = typeof size === 'number' ? size : parseText(size);
   if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0) {
     throw new BlockmirrorError('INVALID_OPTION', {
@@ -26,6 +29,7 @@ function parseText(text: string): number | undefined {
 
 /** The largest unit that leaves at least 1, with at most one decimal: '1.5 GiB', '4 KiB', '0 B'. */
 export function formatSize(bytes: number): string {
+  if (typeof bytes !== 'number') throw invalidArgumentType('bytes', 'a number', bytes);
   let power = 0;
   let value = bytes;
   while (Math.abs(value) >= 1024 && power < UNITS.length - 1) {

@@ -4,6 +4,7 @@
  * Such a request is not atomic: after an error or an abort some of its pieces may have been written. The engine's
  * "queue full" is waited out here, since pieces before it may be under way already.
  */
+import { isDetached } from './buffers';
 import type { Engine } from './engine';
 import { isBlockmirrorError } from './errors';
 import { forEachPiece } from './pieces';
@@ -65,9 +66,10 @@ export function sliceOf(buffers: readonly Bytes[], slice: Slice): Uint8Array[] {
   let want = slice.length;
   for (const buffer of buffers) {
     if (want === 0) break;
-    const start = Math.min(skip, buffer.byteLength);
+    const there = isDetached(buffer) ? 0 : buffer.byteLength;
+    const start = Math.min(skip, there);
     skip -= start;
-    const length = Math.min(want, buffer.byteLength - start);
+    const length = Math.min(want, there - start);
     if (length === 0) continue;
     want -= length;
     parts.push(new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset + start, length));

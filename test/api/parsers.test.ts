@@ -37,6 +37,13 @@ test('sizes are bytes or have a binary unit, and are written with the largest th
   ]);
 });
 
+test('what is neither a number nor a text is no size', () => {
+  for (const wrong of [null, undefined, {}, [], 7n, Symbol('size')]) {
+    expect(() => parseSize(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+    expect(() => formatSize(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+  }
+});
+
 test('mountinfo: optional fields before the dash, and blanks written in octal', () => {
   const text =
     '36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue\n' +

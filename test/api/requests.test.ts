@@ -262,6 +262,19 @@ describe('wrong requests are refused before anything is logged', () => {
     expect(mirror.status().pendingRequests).toBe(0);
   });
 
+  test.each([
+    ['a typed array', () => new Float64Array(512)],
+    ['a DataView', () => new DataView(new ArrayBuffer(4096))],
+  ])('%s whose memory is gone is refused by name in every call', async (_, make) => {
+    const { mirror } = await mirrors.make();
+    const view = make();
+    structuredClone(view.buffer, { transfer: [view.buffer] });
+    await failure(mirror.write(view, { position: 0 }), 'BUFFER_DETACHED');
+    await failure(mirror.read(view, { position: 0 }), 'BUFFER_DETACHED');
+    await failure(mirror.writev([view], 0), 'BUFFER_DETACHED');
+    await failure(mirror.readv([view], 0), 'BUFFER_DETACHED');
+  });
+
   test('beyond the limit of pending requests each is refused, what was taken is done, and then there is room again', async () => {
     const { mirror } = await mirrors.make();
     const bytes = Buffer.alloc(512, 5);
