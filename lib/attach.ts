@@ -132,9 +132,10 @@ export function createUnfinished(logPath: string, superblock: NativeSuperblock, 
   });
 }
 
-export async function openLogExclusive(engine: Engine, logPath: string): Promise<NativeDeviceFacts> {
+/** @param makeLength above 0: a file that is not there is made of that length, one that is empty is given it */
+export async function openLogExclusive(engine: Engine, logPath: string, makeLength = 0): Promise<NativeDeviceFacts> {
   try {
-    return await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true });
+    return await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true, makeLength });
   } catch (error) {
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     const superblock = await readSuperblock(logPath).catch(() => null);
@@ -143,15 +144,19 @@ export async function openLogExclusive(engine: Engine, logPath: string): Promise
   }
 }
 
-/** @param members of a mirror that is there already */
+/**
+ * @param members of a mirror that is there already
+ * @param makeLengths one per image, as of openLogExclusive; none: nothing is made
+ */
 export async function openImagesExclusive(
   engine: Engine,
   images: readonly { path: string }[],
   members: boolean,
-): Promise<void> {
+  makeLengths: readonly number[] = [],
+): Promise<NativeDeviceFacts[]> {
   try {
     const paths = images.map((image) => image.path);
-    await engine.command('openImages', { paths, readOnly: false, exclusive: true, members });
+    return await engine.command('openImages', { paths, readOnly: false, exclusive: true, members, makeLengths });
   } catch (error) {
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     throw await explainBusy(error.image ?? 'image', error.path ?? '', null, error.cause ?? error);

@@ -22,6 +22,12 @@ export interface NativeDeviceFacts {
   memoryAlignment: number;
   offsetAlignment: number;
   blockDevice: boolean;
+  /** 'major:minor' of a block device, or of the file system of a file. */
+  device: string;
+  /** Of a file; '0' of a block device. */
+  inode: string;
+  /** By this opening: 'file', it was not there; 'length', it was an empty file. */
+  made: 'no' | 'length' | 'file';
   readOnly: boolean;
   volatileCache: boolean;
   forceUnitAccess: 'native' | 'emulated';
@@ -193,16 +199,23 @@ export interface NativeSnapshot {
 }
 
 export type NativePhase =
-  'idle' | 'loaded' | 'attached' | 'formatting' | 'recovering' | 'running' | 'stopped' | 'closed';
+  'idle' | 'loaded' | 'attached' | 'planned' | 'formatting' | 'recovering' | 'running' | 'stopped' | 'closed';
 
 /**
  * Control commands, in the order in which a mirror's life needs them. Each is asynchronous: `command` takes a slot,
  * the completion names it, `result(slot)` returns the object. A command in the wrong phase answers WRONG_PHASE.
  */
 export interface NativeCommands {
-  /** idle. Opens the log's device; reads nothing. */
+  /** idle. Opens the log's device; reads nothing. makeLength above 0: a file that is not there is made of that length,
+   * held, and gets its name by linkLog; one that is empty gets that length. */
   openLog: {
-    arguments: { path: string; readOnly: boolean; exclusive: boolean; requireAllocated?: boolean };
+    arguments: {
+      path: string;
+      readOnly: boolean;
+      exclusive: boolean;
+      requireAllocated?: boolean;
+      makeLength?: number;
+    };
     result: NativeDeviceFacts;
   };
   /** idle -> loaded. NOT_A_LOG, LOG_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE. */
@@ -210,13 +223,20 @@ export interface NativeCommands {
   /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is
    * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
   openImages: {
-    /** members: of a mirror that is there; what a file of theirs lost is for assess to judge, not refused as HOLE. */
-    arguments: { paths: string[]; readOnly: boolean; exclusive: boolean; members?: boolean };
+    /** members: of a mirror that is there; what a file of theirs lost is for assess to judge, not refused as HOLE.
+     * makeLengths: as makeLength of openLog, one per path. */
+    arguments: {
+      paths: string[];
+      readOnly: boolean;
+      exclusive: boolean;
+      members?: boolean;
+      makeLengths?: readonly number[];
+    };
     result: NativeDeviceFacts[];
   };
-  /** idle -> formatting. size 0: the largest the images allow. Writes the log in full, then the labels; slaves start as
-   * 'synchronizing', or 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. */
-  format: {
+  /** idle -> planned. size 0: the largest the images allow. Decides everything (MISALIGNED, TOO_SMALL, BLOCK_TOO_LARGE,
+   * OUT_OF_RANGE before anything is written) and writes it durably to the log, as a superblock that is `creating`. */
+  planFormat: {
     arguments: {
       size: number;
       ringRecords: number;
@@ -225,6 +245,15 @@ export interface NativeCommands {
     };
     result: NativeSuperblock;
   };
+  /** planned. Gives files that were made, and have none yet, their names, durably. OPEN_FAILED with EEXIST. */
+  linkLog: { arguments: Record<string, never>; result: null };
+  linkImages: { arguments: Record<string, never>; result: null };
+  /** planned. Zeroes over the extents of an image; without extents: flushes it. */
+  fillImage: { arguments: { image: number; extents?: Float64Array }; result: null };
+  /** planned -> formatting. Writes the rest of the log in full, then the labels; slaves start as 'synchronizing', or
+   * 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. The
+   * first slave that fails in any of these steps ends it: SLAVE_FAILED. */
+  format: { arguments: Record<string, never>; result: NativeSuperblock };
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.

@@ -1,224 +1,182 @@
 /**
- * Making a mirror: check everything, make the files that are not there, format, copy the master to the slaves.
+ * Making a mirror: hold everything, check everything under the locks, write the plan to the log, make the files that
+ * are not there, format, copy the master to the slaves.
  *
  * Invariants:
+ *  - I9: the log, then every image, is held before anything on it counts. What was looked at before (lookFirst) only
+ *    spares the wait for a lock; it is all looked at again under the locks.
  *  - Nothing that exists is written to before every check on every device has passed.
- *  - Files that were made are removed again when it fails before formatting began.
+ *  - The plan (a superblock that is `creating`) is durable before a file gets its name and before anything is written to
+ *    an image. Whoever finds the log later knows which images it is for, and in which roles (lib/remains.ts).
+ *  - A file that is made has no name until it is whole. What is removed again, when it fails before formatting began, is
+ *    what this create made itself and still holds: the very inode, never whatever the path names by then.
  *  - Until the copy is proven the log says `creating`: an interrupted create is no mirror, and may be run again.
+ *  - A mirror is made with all its slaves: one that fails ends it.
  */
-import { open, unlink } from 'node:fs/promises';
+import { lstat, stat, truncate, unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { letGo, newEngine, openImagesExclusive, openLogExclusive, readSuperblock } from './attach';
+import { letGo, newEngine, openImagesExclusive, openLogExclusive } from './attach';
 import type { NativeBinding, NativeDeviceFacts, NativeSuperblock } from './binding';
+import { type Held, judge, lookFirst, madeMeanwhile } from './create_checks';
 import type { Engine } from './engine';
-import { BlockmirrorError, isBlockmirrorError } from './errors';
-import { readLabelHeads } from './find_images';
-import { labelPosition } from './layout';
+import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
+import { type WantedFile, explainFull } from './free_space';
 import { loadBinding } from './load';
-import { type CheckedCreate, checkCreate, checkStoredPath } from './options';
-import { refuseLivingOwner } from './owner';
-import { writeZeroFile } from './preallocate';
-import { type Copied, type LongWork, copyExtents, flushMaster, flushSlaves, retire, sum, verifyCopy } from './recovery';
-import { refuseSignatures, signaturesOf } from './signatures';
-import { formatSize } from './size';
+import { type CheckedCreate, checkCreate } from './options';
+import { totalLength } from './pieces';
+import {
+  type Copied,
+  type LongWork,
+  copyExtents,
+  flushMaster,
+  flushSlaves,
+  forEachBatch,
+  progressOf,
+  retire,
+  sum,
+  verifyCopy,
+} from './recovery';
 import { shownState } from './status';
-import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';
-import type { CreateOptions, CreateReport } from './types';
-import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
-
-const MIB = 1024 * 1024;
+import { deviceNumber } from './system/block_devices';
+import type { CreateOptions, CreateReport, Extent } from './types';
 
 export async function createMirror(options: CreateOptions): Promise<CreateReport> {
   const started = performance.now();
   const binding = loadBinding();
   const checked = checkCreate(options, binding.limits);
   checked.signal?.throwIfAborted();
-  await refuseUnsafe(checked);
-  const made = await makeFiles(checked, binding);
+  const wanted = await lookFirst(checked, binding);
   const engine = newEngine(checked.device);
-  const plan = { formatted: false };
-  try {
-    const { superblock, copied } = await formatAndCopy(engine, checked, plan);
-    const images = superblock.images.map((image, index) => ({
-      name: image.name,
-      role: image.role,
-      path: checked.images[index]?.path ?? image.path,
-      state: shownState(engine.snapshot().images[index]?.state ?? image.state, true),
-      error: null,
-      expectedAt: null,
-      changedAt: null,
-      bytesDiffered: 0,
-    }));
-    await engine.command('close', {});
-    engine.destroy();
-    return {
-      uuid: superblock.mirrorUuid,
-      log: checked.log,
-      size: superblock.size,
-      blockSize: superblock.blockSize,
-      images,
-      bytesCopied: sum(copied.bytesCopied),
-      verified: checked.verify && !checked.assumeIdentical,
-      durationMs: Math.round(performance.now() - started),
-    };
-  } catch (error) {
-    await letGo(engine);
-    if (!plan.formatted) for (const path of made) await unlink(path).catch(() => undefined);
-    throw error;
-  }
-}
-
-// --- before anything is written -----------------------------------------------------------------------------------------
-
-async function refuseUnsafe(checked: CheckedCreate): Promise<void> {
-  const log = await findPlace(checked.log, 'log');
-  const images: { name: string; path: string; place: Place | null }[] = [];
-  for (const { name, path } of checked.images) images.push({ name, path, place: await findPlace(path, name) });
-  refuseSamePaths(checked);
-  const places: NamedPlace[] = log === null ? [] : [{ name: 'log', place: log }];
-  for (const { name, place } of images) if (place !== null) places.push({ name, place });
-  refuseOverlaps(places);
-  refuseUsed(places, await readSurroundings());
-  refuseMissingMaster(checked, images[0]?.place ?? null);
-  for (const { name, path, place } of images) refuseSize(name, path, place, checked.size);
-  const unfinished = log === null ? null : await unfinishedCreate(checked.log);
-  for (const { name, place } of places) {
-    const found = await signaturesOf(place);
-    if (name === 'log' && place.kind === 'file' && found.signatures.length === 0 && (await holdsData(place))) {
-      found.signatures.push({ type: 'data', kind: 'other', label: null, reaches: null });
-    }
-    const role = name === 'log' ? 'log' : name === checked.images[0]?.name ? 'master' : 'slave';
-    refuseSignatures({ name, place }, role, found, checked, await isRemainder(place, unfinished));
-  }
-}
-
-/** Paths that do not exist yet have no bytes to be compared by. */
-function refuseSamePaths(checked: CheckedCreate): void {
-  const named = [{ name: 'log', path: checked.log }, ...checked.images];
-  for (const [index, one] of named.entries()) {
-    const other = named.slice(index + 1).find((candidate) => resolve(candidate.path) === resolve(one.path));
-    if (other === undefined) continue;
-    throw new BlockmirrorError('SAME_DEVICE', { path: one.path, detail: `named as ${one.name} and as ${other.name}` });
-  }
-}
-
-/** Made anew it would hold zeroes, and the slaves, which may hold the only data, would get them. */
-function refuseMissingMaster({ keepData, images }: CheckedCreate, place: Place | null): void {
-  const [master] = images;
-  if (!keepData || place !== null || master === undefined) return;
-  throw new BlockmirrorError('IMAGE_NOT_FOUND', {
-    image: master.name,
-    path: master.path,
-    detail: 'keepData (--keep-data) says that it holds the data',
-    remedy: 'Check the path of the master; without keepData it is made anew, and empty',
-  });
-}
-
-function refuseSize(name: string, path: string, place: Place | null, size: number | null): void {
-  if (place === null) {
-    if (size !== null) return;
-    throw new BlockmirrorError('IMAGE_NOT_FOUND', { image: name, path });
-  }
-  const room = labelPosition(place.size);
-  if (room > 0 && room >= (size ?? 0)) return;
-  const needs = size === null ? 'at least 2 MiB' : `${formatSize(size)} and the 1 MiB of the label`;
-  throw new BlockmirrorError('TOO_SMALL', {
-    image: name,
-    path,
-    detail: `it has ${place.size} bytes, and needs ${needs}, in whole MiB`,
-  });
-}
-
-/** The superblock of a create that was interrupted; null when the log is anything else. */
-async function unfinishedCreate(log: string): Promise<NativeSuperblock | null> {
-  const superblock = await readSuperblock(log).catch(() => null);
-  return superblock?.lifecycle === 'creating' ? superblock : null;
-}
-
-/** Whether blockmirror's marks on the place are of that interrupted create: nothing was ever promised over them. */
-async function isRemainder(place: Place, unfinished: NativeSuperblock | null): Promise<boolean> {
-  if (unfinished === null) return false;
-  const heads = await readLabelHeads(place.realPath, labelPosition(place.size));
-  return heads.every((head) => head.mirrorUuid === unfinished.mirrorUuid);
-}
-
-/** A file that is to become the log, and holds something else than zeroes. */
-async function holdsData(place: Place): Promise<boolean> {
-  const file = await open(place.realPath, 'r');
-  try {
-    const chunk = Buffer.alloc(MIB);
-    const zeroes = Buffer.alloc(MIB);
-    for (let position = 0; position < place.size;) {
-      const { bytesRead } = await file.read(chunk, 0, MIB, position);
-      if (bytesRead === 0) return false;
-      if (chunk.compare(zeroes, 0, bytesRead, 0, bytesRead) !== 0) return true;
-      position += bytesRead;
-    }
-    return false;
-  } finally {
-    await file.close();
-  }
-}
-
-// --- files --------------------------------------------------------------------------------------------------------------
-
-/** @returns paths that did not exist before */
-async function makeFiles(checked: CheckedCreate, binding: NativeBinding): Promise<string[]> {
-  const log = await findPlace(checked.log, 'log');
-  const wanted: { name: string; path: string; length: number; fresh: boolean }[] = [];
-  if (log === null || (log.kind === 'file' && log.size === 0)) {
-    const length = binding.logLength(checked.ringRecords ?? binding.limits.defaultRingRecords);
-    wanted.push({ name: 'log', path: checked.log, length, fresh: log === null });
-  }
-  for (const { name, path } of checked.images) {
-    if ((await findPlace(path, name)) !== null || checked.size === null) continue;
-    const length = Math.ceil(checked.size / MIB) * MIB + binding.limits.labelAreaLength;
-    wanted.push({ name, path, length, fresh: true });
-  }
-  const bytesTotal = wanted.reduce((total, file) => total + file.length, 0);
-  let bytesDone = 0;
-  const made: string[] = [];
-  const advance = (bytes: number): void => {
-    bytesDone += bytes;
-    checked.onProgress?.({ step: 'prepare', bytesDone, bytesTotal });
-  };
-  try {
-    for (const { name, path, length, fresh } of wanted) {
-      await writeZeroFile(path, length, name, fresh, advance, () => checked.signal?.throwIfAborted());
-      if (fresh) made.push(path);
-    }
-  } catch (error) {
-    for (const path of made) await unlink(path).catch(() => undefined);
-    throw error;
-  }
-  return made;
-}
-
-// --- the mirror ---------------------------------------------------------------------------------------------------------
-
-async function formatAndCopy(
-  engine: Engine,
-  checked: CheckedCreate,
-  plan: { formatted: boolean },
-): Promise<{ superblock: NativeSuperblock; copied: Copied }> {
-  const work: LongWork = {
+  const work: Work = {
     engine,
     onProgress: checked.onProgress,
     checkpoint: () => checked.signal?.throwIfAborted(),
+    made: [],
+    formatting: false,
   };
-  engine.names = { log: checked.log, images: checked.images };
-  const logFacts = await openLogExclusive(engine, checked.log);
-  // Consent to lose what is on it is no consent to take it from a mirror that is open on another host.
-  const former = await readSuperblock(checked.log).catch(() => null);
-  if (former !== null) {
-    await refuseLivingOwner(former, checked.log, { takeOver: checked.takeOver, again: 'create with `--take-over`' });
+  try {
+    const { superblock, copied } = await makeMirror(work, checked, wanted);
+    const report = reportOf(engine, checked, superblock, copied);
+    await engine.command('close', {});
+    refuseFailedSeal(engine, checked);
+    engine.destroy();
+    return { ...report, durationMs: Math.round(performance.now() - started) };
+  } catch (error) {
+    if (!work.formatting) await unmake(work.made);
+    await letGo(engine);
+    throw explainFailure(explainFull(error, wanted));
   }
-  const stored = await storedPaths(checked, engine.binding);
-  await openImagesExclusive(engine, checked.images, false);
+}
+
+interface Work extends LongWork {
+  /** Paths that this create made or lengthened, and holds. */
+  made: NativeDeviceFacts[];
+  formatting: boolean;
+}
+
+async function makeMirror(
+  work: Work,
+  checked: CheckedCreate,
+  wanted: readonly WantedFile[],
+): Promise<{ superblock: NativeSuperblock; copied: Copied }> {
+  const { engine } = work;
+  const held = await hold(work, checked, wanted);
+  work.checkpoint();
+  const stored = await judge(checked, held, engine.binding.limits);
+  work.checkpoint();
+  await plan(engine, checked, stored, chooseRing(engine.binding, held.log, checked.ringRecords));
+  await link(engine, 'linkLog');
+  await fill(work, held.images);
+  await link(engine, 'linkImages');
   work.checkpoint();
   work.onProgress?.({ step: 'format', bytesDone: 0, bytesTotal: 0 });
-  plan.formatted = true;
-  const superblock = await format(engine, checked, stored, chooseRing(engine.binding, logFacts, checked.ringRecords));
+  work.formatting = true;
+  const superblock = await engine.command('format', {});
+  return { superblock, copied: await copy(work, checked, superblock) };
+}
+
+/** From here on nobody else changes what log and images hold. */
+async function hold(work: Work, checked: CheckedCreate, wanted: readonly WantedFile[]): Promise<Held> {
+  const { engine } = work;
+  const lengthOf = (name: string): number => wanted.find((file) => file.name === name)?.length ?? 0;
+  const note = (facts: NativeDeviceFacts): void => {
+    if (facts.made !== 'no') work.made.push(facts);
+  };
+  engine.names = { log: checked.log, images: checked.images };
+  const log = await openLogExclusive(engine, checked.log, lengthOf('log'));
+  note(log);
+  const images = await openImagesExclusive(
+    engine,
+    checked.images,
+    false,
+    checked.images.map(({ name }) => lengthOf(name)),
+  );
+  images.forEach(note);
+  return { log, images };
+}
+
+async function link(engine: Engine, command: 'linkLog' | 'linkImages'): Promise<void> {
+  try {
+    await engine.command(command, {});
+  } catch (error) {
+    const taken = isBlockmirrorError(error) && (error.cause as SystemError | undefined)?.code === 'EEXIST';
+    throw taken ? madeMeanwhile(error.image ?? '', error.path ?? '', error.cause) : error;
+  }
+}
+
+/** What is removed, or emptied again, is what this create made: nothing that the path names instead by now. */
+async function unmake(made: readonly NativeDeviceFacts[]): Promise<void> {
+  for (const { path, device, inode, made: how } of made) {
+    const absolute = resolve(path);
+    const there = await (how === 'file' ? lstat : stat)(absolute, { bigint: true }).catch(() => null);
+    if (there === null || deviceNumber(there.dev) !== device || String(there.ino) !== inode) continue;
+    await (how === 'file' ? unlink(absolute) : truncate(absolute)).catch(() => undefined);
+  }
+}
+
+async function plan(
+  engine: Engine,
+  checked: CheckedCreate,
+  stored: Awaited<ReturnType<typeof judge>>,
+  ringRecords: number,
+): Promise<void> {
+  const { size, assumeIdentical } = checked;
+  const images = checked.images.map(({ name }, index) => ({
+    name,
+    path: stored[index]?.path ?? '',
+    pathKind: stored[index]?.pathKind ?? ('absolute' as const),
+  }));
+  try {
+    await engine.command('planFormat', { size: size ?? 0, ringRecords, assumeIdentical, images });
+  } catch (error) {
+    if (!isBlockmirrorError(error, 'MISALIGNED')) throw error;
+    throw new BlockmirrorError('INVALID_OPTION', {
+      detail: `size is ${size} bytes`,
+      remedy: `Give a multiple of ${error.position} bytes, the block size of these images`,
+    });
+  }
+}
+
+/** Written in full: an extent that is only reserved costs a metadata update at its first write. */
+async function fill(work: Work, images: readonly NativeDeviceFacts[]): Promise<void> {
+  const wholes = images.map((facts) => (facts.made === 'no' ? [] : wholeOf(facts)));
+  if (totalLength(wholes.flat()) === 0) return;
+  const advance = progressOf(work, 'prepare', wholes.flat());
+  for (const [image, whole] of wholes.entries()) {
+    if (whole.length === 0) continue;
+    await forEachBatch(work, whole, async ({ extents, bytes }) => {
+      await work.engine.command('fillImage', { image, extents });
+      advance(bytes);
+    });
+    await work.engine.command('fillImage', { image });
+  }
+}
+
+function wholeOf({ size }: NativeDeviceFacts): Extent[] {
+  return [{ position: 0, length: size }];
+}
+
+async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperblock): Promise<Copied> {
   const extents = checked.assumeIdentical ? [] : [{ position: 0, length: superblock.size }];
   const verify = checked.verify && !checked.assumeIdentical;
   const started = performance.now();
@@ -237,39 +195,60 @@ async function formatAndCopy(
     verified: verify,
     fullCompare: false,
   });
-  return { superblock, copied };
+  return copied;
 }
 
-async function format(
+function reportOf(
   engine: Engine,
   checked: CheckedCreate,
-  stored: readonly StoredPath[],
-  ringRecords: number,
-): Promise<NativeSuperblock> {
-  const { size, assumeIdentical } = checked;
-  const images = checked.images.map(({ name }, index) => ({ name, ...(stored[index] as StoredPath) }));
-  try {
-    return await engine.command('format', { size: size ?? 0, ringRecords, assumeIdentical, images });
-  } catch (error) {
-    if (!isBlockmirrorError(error, 'MISALIGNED')) throw error;
-    throw new BlockmirrorError('INVALID_OPTION', {
-      detail: `size is ${size} bytes`,
-      remedy: `Give a multiple of ${error.position} bytes, the block size of these images`,
-    });
-  }
+  superblock: NativeSuperblock,
+  copied: Copied,
+): Omit<CreateReport, 'durationMs'> {
+  const { images } = engine.snapshot();
+  return {
+    uuid: superblock.mirrorUuid,
+    log: checked.log,
+    size: superblock.size,
+    blockSize: superblock.blockSize,
+    images: superblock.images.map((image, index) => ({
+      name: image.name,
+      role: image.role,
+      path: checked.images[index]?.path ?? image.path,
+      state: shownState(images[index]?.state ?? image.state, true),
+      error: null,
+      expectedAt: null,
+      changedAt: null,
+      bytesDiffered: 0,
+    })),
+    bytesCopied: sum(copied.bytesCopied),
+    verified: checked.verify && !checked.assumeIdentical,
+  };
 }
 
-async function storedPaths(checked: CheckedCreate, binding: NativeBinding): Promise<StoredPath[]> {
-  const folder = await folderOfLog(checked.log);
-  const paths: StoredPath[] = [];
-  for (const { name, path } of checked.images) {
-    const place = await findPlace(path, name);
-    if (place === null) throw new BlockmirrorError('IMAGE_NOT_FOUND', { image: name, path });
-    const stored = await pathToStore(place, folder);
-    checkStoredPath(name, stored.path, binding.limits.imagePathLength);
-    paths.push(stored);
-  }
-  return paths;
+/** A slave can still fail at the very last step, the sealing of its label. Then there is a mirror, without that slave. */
+function refuseFailedSeal(engine: Engine, checked: CheckedCreate): void {
+  const { images } = engine.snapshot();
+  const failed = images.findIndex((image) => image.state === 'failed');
+  if (failed < 0) return;
+  throw new BlockmirrorError('SLAVE_FAILED', {
+    image: checked.images[failed]?.name ?? '',
+    path: checked.images[failed]?.path ?? '',
+    systemError: images[failed]?.error ?? 0,
+    detail: 'the mirror was made, and this slave failed when it was closed',
+    remedy: 'Replace the slave, and run create again with keepData and overwriteSignature',
+  });
+}
+
+/** What a mirror that is open does without that slave, a create does not. */
+function explainFailure(error: unknown): unknown {
+  if (!isBlockmirrorError(error, 'SLAVE_FAILED') || error.remedy.includes('run create')) return error;
+  return new BlockmirrorError('SLAVE_FAILED', {
+    ...(error.image === undefined ? {} : { image: error.image }),
+    ...(error.path === undefined ? {} : { path: error.path }),
+    detail: 'create needs all slaves, and has stopped',
+    remedy: 'Look at its device (`dmesg`), replace it or leave it out, and run create again; there is no mirror yet',
+    cause: error.cause,
+  });
 }
 
 const RECORD_SIZE = 4096;

@@ -242,6 +242,15 @@ export const ERRORS = {
     summary: 'There is data on it already',
     remedy: 'Name another device, or say that the old content may go',
   },
+  STALE_MASTER: {
+    summary: 'The image that is to be the master is not the newest of the mirror it comes from',
+    remedy: 'Name the newest image as the master, or say by acceptStale that the older content shall win',
+  },
+  NO_SPACE: {
+    summary: 'There is not enough free space',
+    remedy: 'Make room, give a smaller size, or name paths on another file system; nothing was made',
+    syscall: 'fallocate',
+  },
   IMAGE_NOT_FOUND: {
     summary: 'The image file does not exist, and it cannot be made',
     remedy: 'Give size, so that it can be made, or name an existing file or device',

@@ -82,6 +82,13 @@ export class OptionReader {
     return found;
   }
 
+  text(name: string): string | null {
+    const value = this.get(name);
+    if (value === undefined) return null;
+    if (typeof value !== 'string') throw invalidArgumentType(`${this.prefix}.${name}`, 'a string', value);
+    return value;
+  }
+
   size(name: string): number {
     const value = this.options[name];
     if (typeof value !== 'number' && typeof value !== 'string') {

@@ -15,6 +15,8 @@ export interface Limits {
   defaultRecoveryBudget: number;
   minimumRingRecords: number;
   maximumRingRecords: number;
+  imagePathLength: number;
+  labelAreaLength: number;
 }
 
 export interface CheckedCreate extends CheckedLongWork {
@@ -26,6 +28,8 @@ export interface CheckedCreate extends CheckedLongWork {
   assumeIdentical: boolean;
   keepData: boolean;
   overwriteSignature: boolean;
+  /** Name, in the mirror it comes from, of the image that may be master although it is not the newest. */
+  acceptStale: string | null;
   verify: boolean;
   takeOver: boolean;
   ringRecords: number | null;
@@ -55,7 +59,7 @@ const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'verify'],
-    ...['takeOver', 'ringRecords', ...LONG_WORK],
+    ...['acceptStale', 'takeOver', 'ringRecords', ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
@@ -71,13 +75,16 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     names.add(name);
   }
   const ringRecords = reader.wholeNumber('ringRecords');
-  if (ringRecords !== null && (ringRecords < limits.minimumRingRecords || ringRecords > limits.maximumRingRecords)) {
-    const range = `${limits.minimumRingRecords} to ${limits.maximumRingRecords}`;
-    throw invalidOption(`ringRecords is ${ringRecords}`, `Give ${range}`);
+  const { minimumRingRecords, maximumRingRecords } = limits;
+  if (ringRecords !== null && (ringRecords < minimumRingRecords || ringRecords > maximumRingRecords)) {
+    throw invalidOption(`ringRecords is ${ringRecords}`, `Give ${minimumRingRecords} to ${maximumRingRecords}`);
   }
   const size = reader.get('size') === undefined ? null : reader.size('size');
   if (size === 0)
     throw invalidOption('size is 0', 'Give a size, or leave it out for the largest that the images allow');
+  // Room for the label, and for rounding to whole MiB, in numbers that JavaScript can hold.
+  const largestSize = Number.MAX_SAFE_INTEGER - 2 * limits.labelAreaLength;
+  if (size !== null && size > largestSize) throw invalidOption(`size is ${size}`, `Give at most ${largestSize} bytes`);
   return {
     log: checkPath(reader.get('log'), 'options.log'),
     images,
@@ -85,6 +92,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     assumeIdentical: reader.flag('assumeIdentical', false),
     keepData: reader.flag('keepData', false),
     overwriteSignature: reader.flag('overwriteSignature', false),
+    acceptStale: reader.text('acceptStale'),
     verify: reader.flag('verify', true),
     takeOver: reader.flag('takeOver', false),
     ringRecords,

@@ -90,6 +90,11 @@ export interface CreateOptions extends DeviceOption {
   keepData?: boolean;
   /** What the slaves and the log hold now may go. */
   overwriteSignature?: boolean;
+  /**
+   * The master is known not to be the newest image of the mirror it comes from, and its content shall win nevertheless:
+   * its name in that mirror, as the refusal (STALE_MASTER) gives it.
+   */
+  acceptStale?: string;
   /** Read the copy back and compare; default true. */
   verify?: boolean;
   /** What the log holds now is a mirror that was left open on another host, and that host is dead for good. */

@@ -30,6 +30,7 @@
       "native/devices/io_uring/io_uring_reactor.cc",
       "native/devices/io_uring/ring.cc",
       "native/devices/loop_reactor.cc",
+      "native/devices/made_file.cc",
       "native/devices/open_file.cc",
       "native/devices/overlay.cc",
       "native/devices/reactor.cc",

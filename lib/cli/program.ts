@@ -91,6 +91,7 @@ function addCreate(program: Command, perform: Perform): void {
     .option('--assume-identical', 'all images hold the same bytes already: copy nothing')
     .option('--keep-data', "the master's content is the truth and stays")
     .option('--overwrite-signature', 'what the slaves and the log hold now may go')
+    .option('--accept-stale <name>', 'the master is not the newest image of its mirror, and shall win nevertheless')
     .option('--no-verify', 'do not read the copy back')
     .addOption(takeOverOption())
     .addOption(deviceOption())

@@ -65,7 +65,10 @@ const LINK_PREFERENCE = [/^wwn-/, /^nvme-eui\./, /^nvme-/, /^scsi-/, /^ata-/, /^
  * The path to remember: of a block device a stable link, of a file below the log's folder the way from there (so that
  * the folder can be moved), else the absolute path.
  */
-export async function pathToStore(place: Place, logFolder: string): Promise<StoredPath> {
+export async function pathToStore(
+  place: Pick<Place, 'path' | 'realPath' | 'kind'>,
+  logFolder: string,
+): Promise<StoredPath> {
   if (place.kind === 'block') {
     return { path: (await stableLink(place.realPath)) ?? resolve(place.path), pathKind: 'absolute' };
   }

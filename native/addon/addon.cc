@@ -64,7 +64,7 @@ Napi::Value device_facts(const Napi::CallbackInfo& info) {
   OpenFile file;
   Status status = OpenFile::open(info[0].As<Napi::String>().Utf8Value(), options, file);
   if (!status.ok()) return to_javascript(info.Env(), status);
-  DeviceFacts facts{file.path(), file.traits()};
+  DeviceFacts facts{file.path(), file.traits(), file.device(), file.inode()};
   return to_javascript(info.Env(), facts);
 }
 
@@ -95,7 +95,9 @@ Napi::Value label_of(const Napi::CallbackInfo& info) {
 
 Napi::Value length_of_log(const Napi::CallbackInfo& info) {
   std::uint64_t records;
-  if (!whole_number(info.Env(), info[0], records) || records > kMaximumRecordCount) {
+  // Of the smallest size; a log of large blocks counts each of its records as many of them.
+  constexpr std::uint64_t kMost = std::uint64_t{kMaximumRecordCount} * (kMaximumRecordSize / kMinimumRecordSize);
+  if (!whole_number(info.Env(), info[0], records) || records > kMost) {
     return Napi::Value(info.Env(), throw_type_error(info.Env(), "logLength(ringRecords)"));
   }
   std::uint64_t length = log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize);

@@ -53,10 +53,11 @@ class Fields {
     return false;
   }
   bool flag_or(const char* name, bool otherwise) { return has(name) ? flag(name) : otherwise; }
-  std::uint64_t number(const char* name) {
-    std::uint64_t value = 0;
-    if (!whole_number(env_, get(name), value)) reject(name);
-    return value;
+  std::uint64_t number(const char* name) { return number(get(name), name); }
+  std::uint64_t number(Napi::Value value, const char* name) {
+    std::uint64_t whole = 0;
+    if (!whole_number(env_, value, whole)) reject(name);
+    return whole;
   }
   std::uint32_t small_number(const char* name) {
     std::uint64_t value = number(name);
@@ -145,6 +146,7 @@ Command::Body open_log(Napi::Env, Fields& fields) {
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.require_allocated = fields.flag_or("requireAllocated", true);
+  if (fields.has("makeLength")) command.make_length = fields.number("makeLength");
   return command;
 }
 
@@ -154,11 +156,22 @@ Command::Body open_images(Napi::Env, Fields& fields) {
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.members = fields.flag_or("members", false);
+  if (fields.has("makeLengths")) {
+    fields.list("makeLengths",
+                [&](Napi::Value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
+  }
   return command;
 }
 
-Command::Body format(Napi::Env env, Fields& fields) {
-  FormatLog command;
+Command::Body fill_image(Napi::Env, Fields& fields) {
+  FillImage command;
+  command.image = fields.small_number("image");
+  if (fields.has("extents")) command.extents = fields.extents();
+  return command;
+}
+
+Command::Body plan_format(Napi::Env env, Fields& fields) {
+  PlanFormat command;
   command.options.size = fields.number("size");
   command.options.ring_records = fields.small_number("ringRecords");
   if (command.options.ring_records < kMinimumRingRecords || command.options.ring_records > kMaximumRecordCount)
@@ -244,7 +257,11 @@ constexpr Parser kParsers[] = {
     {"openLog", open_log},
     {"loadSuperblock", plain<LoadSuperblock>},
     {"openImages", open_images},
-    {"format", format},
+    {"planFormat", plan_format},
+    {"linkLog", plain<LinkLog>},
+    {"linkImages", plain<LinkImages>},
+    {"fillImage", fill_image},
+    {"format", plain<FormatLog>},
     {"assess", plain<Assess>},
     {"activate", activate},
     {"recoverFlushMaster", plain<RecoverFlushMaster>},

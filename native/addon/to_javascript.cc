@@ -1,5 +1,7 @@
 #include "to_javascript.h"
 
+#include <sys/sysmacros.h>
+
 #include <algorithm>
 #include <string>
 #include <variant>
@@ -47,6 +49,8 @@ const char* name_of(Phase phase) {
       return "idle";
     case Phase::loaded:
       return "loaded";
+    case Phase::planned:
+      return "planned";
     case Phase::formatting:
       return "formatting";
     case Phase::recovering:
@@ -257,6 +261,7 @@ struct Results {
   Napi::Value operator()(const OpenImages& command) const {
     return array_of(env, command.facts, [this](const DeviceFacts& facts) { return to_javascript(env, facts); });
   }
+  Napi::Value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
   Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
@@ -294,6 +299,9 @@ Napi::Object to_javascript(Napi::Env env, const DeviceFacts& facts) {
   object.Set("memoryAlignment", number(traits.memory_alignment));
   object.Set("offsetAlignment", number(traits.offset_alignment));
   object.Set("blockDevice", traits.block_device);
+  object.Set("device", std::to_string(major(facts.device)) + ":" + std::to_string(minor(facts.device)));
+  object.Set("inode", std::to_string(facts.inode));
+  object.Set("made", facts.made == Made::no ? "no" : facts.made == Made::length ? "length" : "file");
   object.Set("readOnly", traits.read_only);
   object.Set("volatileCache", traits.volatile_cache);
   object.Set("forceUnitAccess", traits.force_unit_access == ForceUnitAccess::native ? "native" : "emulated");

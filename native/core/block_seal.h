@@ -70,7 +70,8 @@ bool generation_is_valid(const Generation& generation, const std::array<Generati
 // and the same with A and B exchanged. `unknown` is a copy whose CRC holds but whose version or features we do not
 // know. It is compared by its update number because a program that does know it may have crashed between its copies:
 // the older copy that we can read is then not the truth any more.
-// Two whole copies of different mirrors never arise from us: formatting zeroes copy B before it writes copy A.
+// Two whole copies of different mirrors arise from us in one case alone, which choose_superblock knows: a create that
+// was cut off while it took a log over.
 enum class CopyChoice : std::uint8_t { copy_a, copy_b, neither };
 CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, Code code_a,
                        std::span<const std::byte> copy_b, Code code_b, Code& why);

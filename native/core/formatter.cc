@@ -11,17 +11,6 @@ namespace {
 
 constexpr std::uint64_t kFormatChunk = 1024 * 1024;  // bytes written at once
 
-// Everything but the ring and the superblocks: reserved areas and maps, so that no block of the log is ever a hole.
-Task<Status> write_zeroes(Device& log, Extent extent) {
-  AlignedBuffer zeroes(kFormatChunk);
-  for (std::uint64_t at = extent.position; at < extent.end(); at += kFormatChunk) {
-    const std::uint64_t length = std::min(kFormatChunk, extent.end() - at);
-    const int error = co_await log.write(at, zeroes.first(length));
-    if (error != 0) co_return Status::of(Code::WRITE_FAILED, kLogDevice, error, at);
-  }
-  co_return Status::success();
-}
-
 Task<Status> write_blank_ring(Device& log, const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
   AlignedBuffer chunk(kFormatChunk);
@@ -51,6 +40,16 @@ std::uint64_t largest_size(std::span<Device* const> images) {
 }
 
 }  // namespace
+
+Task<Status> write_zeroes(Device& device, ImageIndex image, Extent extent) {
+  AlignedBuffer zeroes(kFormatChunk);
+  for (std::uint64_t at = extent.position; at < extent.end(); at += kFormatChunk) {
+    const std::uint64_t length = std::min(kFormatChunk, extent.end() - at);
+    const int error = co_await device.write(at, zeroes.first(length));
+    if (error != 0) co_return Status::of(Code::WRITE_FAILED, image, error, at);
+  }
+  co_return Status::success();
+}
 
 Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
                        std::span<Device* const> images, Superblock& into) {
@@ -90,6 +89,9 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
   if (log_block > kMinimumRecordSize || log_traits.physical_block_size > kMaximumRecordSize) {
     return Status::of(Code::BLOCK_TOO_LARGE, kLogDevice, 0, std::max(log_block, log_traits.physical_block_size));
   }
+  if (options.ring_records < kMinimumRingRecords || options.ring_records > kMaximumRecordCount) {
+    return Status::of(Code::OUT_OF_RANGE, kLogDevice, 0, options.ring_records);
+  }
   into.ring.position = kRingPosition;
   into.ring.record_size = std::max(kMinimumRecordSize, log_traits.physical_block_size);
   into.ring.record_count = options.ring_records;
@@ -119,17 +121,18 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
 
 Task<Status> write_formatted(Membership& membership, Superblock& superblock) {
   Device& log = membership.log();
-  const Extent before_ring{0, superblock.ring.position};
+  const Extent between_superblocks{kSuperblockCopyA + kSuperblockLength,
+                                   kSuperblockCopyB - kSuperblockCopyA - kSuperblockLength};
+  const std::uint64_t behind_superblocks = kSuperblockCopyB + kSuperblockLength;
+  const Extent before_ring{behind_superblocks, superblock.ring.position - behind_superblocks};
   const std::uint64_t ring_end = superblock.ring.position + superblock.ring.length();
   const Extent after_ring{ring_end, superblock.log_size - ring_end};
-  // The old superblocks go first and durably: from here on this is no log, whatever it was before.
-  Status status = co_await write_zeroes(log, before_ring);
-  if (status.ok()) status = co_await flush_log(log);
+  // Reserved areas and maps too, so that no block of the log is ever a hole.
+  Status status = co_await write_zeroes(log, kLogDevice, between_superblocks);
+  if (status.ok()) status = co_await write_zeroes(log, kLogDevice, before_ring);
   if (status.ok()) status = co_await write_blank_ring(log, superblock);
-  if (status.ok()) status = co_await write_zeroes(log, after_ring);
+  if (status.ok()) status = co_await write_zeroes(log, kLogDevice, after_ring);
   if (status.ok()) status = co_await flush_log(log);
-  // `creating` first: a create that is cut off here is known by its log, and its labels are its own to write again.
-  if (status.ok()) status = co_await membership.write_superblock();
   if (status.ok()) status = co_await membership.write_labels(membership.receiving(), false);
   co_return status;
 }

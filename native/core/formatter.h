@@ -1,6 +1,7 @@
-// Formatting: the log written once in full (no unwritten extents, no record of an earlier formatting left), then its
-// superblock, `creating`, then the labels. Until that superblock is durable the log is not a log; until its lifecycle
-// moves on there is no mirror (CREATE_UNFINISHED).
+// Formatting: first the plan, a superblock that is `creating`; then the rest of the log, written once in full (no
+// unwritten extents, no record of an earlier formatting left); then the labels. From the first durable copy of the plan
+// on the log is that of the new mirror alone, and says which paths are to be what in it; until its lifecycle moves on
+// there is no mirror (CREATE_UNFINISHED), and nothing else in the log counts.
 #pragma once
 
 #include <vector>
@@ -14,11 +15,14 @@
 namespace blockmirror {
 
 // Decides everything about a new mirror from its options and devices. Pure but for the random identities. TOO_SMALL
-// (image or log), MISALIGNED (size), BLOCK_TOO_LARGE (blocks larger than a label or a record; position: how large).
+// (image or log), MISALIGNED (size), OUT_OF_RANGE (ring records), BLOCK_TOO_LARGE (blocks larger than a label or a record; position: how large).
 Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
                        std::span<Device* const> images, Superblock& into);
 
-// Writes log and labels of a planned superblock.
+// Zeroes, in whole blocks of the device. WRITE_FAILED.
+Task<Status> write_zeroes(Device& device, ImageIndex image, Extent extent);
+
+// Writes log and labels of a planned superblock that is durable.
 Task<Status> write_formatted(Membership& membership, Superblock& superblock);
 
 // Replaces every record of a damaged ring by empty ones of the opening `superblock.open_count`, from `first_sequence`

@@ -83,6 +83,7 @@ struct Session::State {
   std::uint64_t highest_sequence = 0;
   ExtentSet debt;
   std::vector<Status> verdicts;
+  bool assume_identical = false;  // of the plan
 
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
   PieceRunner pieces{runtime};
@@ -111,6 +112,16 @@ struct Session::State {
       if (!fits) return Status::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
     }
     return extents.size() <= kCopyExtents ? Status::success() : Status::of(Code::OUT_OF_RANGE);
+  }
+  // A mirror that is being made needs every slave: it would otherwise start degraded, and nobody asked for that.
+  Status with_all_slaves(Status status) const {
+    const bool being_made = phase == Phase::planned || phase == Phase::formatting;
+    if (!being_made || (!status.ok() && status.code != Code::NO_SLAVE)) return status;
+    for (unsigned i = 1; i < superblock.images.size(); ++i) {
+      if (superblock.images[i].state != ImageState::failed) continue;
+      return Status::of(Code::SLAVE_FAILED, static_cast<ImageIndex>(i), membership.error_of(i));
+    }
+    return status;
   }
   Task<Status> pay_debt(RecoverySummary summary);
   Task<Status> write_new_ring();
@@ -166,7 +177,10 @@ Task<Status> Session::assess(Assessment& into) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
-  RingReading ring = co_await read_ring(s.membership.log(), s.superblock);
+  RingReading ring;
+  // Of a create that did not finish nothing in the ring counts: it may be of whatever stood there before.
+  const bool creating = s.superblock.lifecycle == Lifecycle::creating;
+  if (!creating) ring = co_await read_ring(s.membership.log(), s.superblock);
   const RingScan& scan = ring.scan;
   into = Assessment{};
   into.damaged = scan.damaged;
@@ -195,7 +209,7 @@ Task<Status> Session::assess(Assessment& into) {
     into.damage.push_back("sealed at record " + std::to_string(s.superblock.sealed_sequence) +
                           ", but the ring ends at " + std::to_string(scan.sequence));
   }
-  if (into.damaged || s.superblock.lifecycle == Lifecycle::creating) {
+  if (into.damaged || creating) {
     into.debt.clear();
     into.debt.add(s.whole());
   }
@@ -332,7 +346,7 @@ void Session::State::start_mirror(std::uint64_t tail) {
 // --- formatting
 // ---------------------------------------------------------------------------------------------------------
 
-Task<Status> Session::format(FormatOptions options) {
+Task<Status> Session::plan_format(FormatOptions options) {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
@@ -340,13 +354,24 @@ Task<Status> Session::format(FormatOptions options) {
   if (!s.membership.has_log() || count < 2 || options.images.size() != count) co_return wrong_phase();
   Status status = plan_superblock(s.runtime, options, s.membership.log(), s.membership.images(), s.superblock);
   if (!status.ok()) co_return status;
-  status = co_await write_formatted(s.membership, s.superblock);
+  s.assume_identical = options.assume_identical;
+  status = co_await s.membership.write_superblock();
+  if (!status.ok()) co_return status;
+  s.phase = Phase::planned;
+  co_return status;
+}
+
+Task<Status> Session::format() {
+  State& s = *state_;
+  Step step(s.steps_in_flight, s.steps_ended);
+  if (const Status refused = s.may_step({Phase::planned}); !refused.ok()) co_return refused;
+  Status status = s.with_all_slaves(co_await write_formatted(s.membership, s.superblock));
   if (!status.ok()) co_return status;
   s.next_sequence = s.superblock.first_sequence;
   s.scanned_tail = s.superblock.ring.record_count;
   ExtentSet debt;
-  if (options.assume_identical) {
-    for (std::size_t i = 1; i < count; ++i) s.superblock.images[i].state = ImageState::assumed;
+  if (s.assume_identical) {
+    for (std::size_t i = 1; i < s.superblock.images.size(); ++i) s.superblock.images[i].state = ImageState::assumed;
   } else {
     debt.add(s.whole());
   }
@@ -360,7 +385,7 @@ Task<Status> Session::State::finish_format() {
   for (ImageRecord& image : superblock.images) {
     if (image.state == ImageState::synchronizing) image.state = ImageState::in_sync;
   }
-  Status status = co_await membership.write_labels(membership.receiving(), false);
+  const Status status = with_all_slaves(co_await membership.write_labels(membership.receiving(), false));
   if (!status.ok()) co_return status;
   superblock.lifecycle = Lifecycle::open;
   co_return co_await membership.write_superblock();
@@ -373,7 +398,7 @@ Task<Status> Session::recover_flush_master() {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  co_return co_await s.recovery->flush_master();
+  co_return s.with_all_slaves(co_await s.recovery->flush_master());
 }
 
 Task<Status> Session::recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into) {
@@ -381,14 +406,14 @@ Task<Status> Session::recover_copy(std::vector<Extent> extents, bool compare, bo
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
   if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  co_return co_await s.recovery->copy(extents, compare, only_differing, into);
+  co_return s.with_all_slaves(co_await s.recovery->copy(extents, compare, only_differing, into));
 }
 
 Task<Status> Session::recover_flush_slaves() {
   State& s = *state_;
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  co_return co_await s.recovery->flush_slaves();
+  co_return s.with_all_slaves(co_await s.recovery->flush_slaves());
 }
 
 Task<Status> Session::recover_verify(std::vector<Extent> extents, CompareResult& into) {
@@ -396,7 +421,7 @@ Task<Status> Session::recover_verify(std::vector<Extent> extents, CompareResult&
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
   if (const Status wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  co_return co_await s.recovery->verify(extents, into);
+  co_return s.with_all_slaves(co_await s.recovery->verify(extents, into));
 }
 
 Task<Status> Session::recover_retire(RecoverySummary summary) {
@@ -417,6 +442,7 @@ Task<Status> Session::State::pay_debt(RecoverySummary summary) {
   const bool formatting = phase == Phase::formatting;
   std::uint64_t tail = scanned_tail;
   if (!membership.failure().ok()) co_return membership.failure();
+  if (const Status complete = with_all_slaves(Status::success()); !complete.ok()) co_return complete;
   if (!membership.durable()) {
     const Status status = co_await membership.make_durable();
     if (!status.ok()) co_return status;

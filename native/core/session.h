@@ -6,7 +6,7 @@
 //
 //   idle --load_superblock--> loaded --activate--> running               (clean)
 //                                     --activate--> recovering --recover_retire--> running
-//   idle --format--> formatting --recover_retire--> running
+//   idle --plan_format--> planned --format--> formatting --recover_retire--> running
 //   any  --close--> closed;   running --master or log failed--> stopped
 //
 // Invariants: I3 (recovery), I8 (attach, incarnation), I10 (status is derived), I12.
@@ -42,7 +42,7 @@ inline constexpr std::uint32_t kDefaultRingRecords = 4096;
 inline constexpr std::uint32_t kMinimumRingRecords = 8;
 inline constexpr std::uint32_t kRecordsInFlight = 4;
 
-enum class Phase : std::uint8_t { idle, loaded, formatting, recovering, running, stopped, closed };
+enum class Phase : std::uint8_t { idle, loaded, planned, formatting, recovering, running, stopped, closed };
 
 struct LiveIntent {
   std::uint64_t sequence = 0;
@@ -200,7 +200,11 @@ class Session {
   void set_images(std::vector<Device*> images);
 
   Task<Status> load_superblock();
-  Task<Status> format(FormatOptions options);
+  // Decides everything about a new mirror, and writes that plan, `creating`, durably to the log; nothing else yet.
+  Task<Status> plan_format(FormatOptions options);
+  // Writes the rest of the log and the labels. A mirror is made with all its slaves: from here to the end of
+  // recover_retire the first that fails ends it, SLAVE_FAILED.
+  Task<Status> format();
   Task<Status> assess(Assessment& into);
   Task<Status> activate(ActivateOptions options);
   const Superblock& superblock() const;  // loaded or later

@@ -302,7 +302,17 @@ Status decode_superblock(std::span<const std::byte> copy, Superblock& into) {
   return Status::success();
 }
 
+// A create takes a log over by writing copy A, then copy B. Cut off between them, the log is the new mirror's.
+bool is_taken_over(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Superblock& into) {
+  Superblock taken, former;
+  if (!decode_superblock(copy_a, taken).ok() || !decode_superblock(copy_b, former).ok()) return false;
+  if (taken.log_uuid == former.log_uuid || taken.lifecycle != Lifecycle::creating) return false;
+  into = std::move(taken);
+  return true;
+}
+
 Status choose_superblock(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Superblock& into) {
+  if (is_taken_over(copy_a, copy_b, into)) return Status::success();
   return choose_copy(kSeal, copy_a, copy_b, into, decode_superblock);
 }
 

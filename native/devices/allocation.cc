@@ -1,5 +1,6 @@
 #include "allocation.h"
 
+#include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -60,6 +61,16 @@ int read_extents(int descriptor, std::uint64_t from, std::uint64_t size, ExtentM
 }
 
 }  // namespace
+
+int allocate_zeroes(int descriptor, std::uint64_t length) {
+  int outcome = 0;
+  do {
+    outcome = ::fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(length));
+  } while (outcome != 0 && errno == EINTR);
+  // Where there is no such call, the zeroes that are written before anything else allocate it.
+  if (outcome != 0 && errno != EOPNOTSUPP && errno != ENOSYS) return errno;
+  return ::ftruncate(descriptor, static_cast<off_t>(length)) == 0 ? 0 : errno;
+}
 
 Allocation query_allocation(int descriptor, std::uint64_t size) {
   ExtentMap map;

@@ -19,4 +19,8 @@ struct Allocation {
 
 Allocation query_allocation(int descriptor, std::uint64_t size);
 
+// Gives an empty file that length, of zeroes. All its space is allocated before it has a length: a full disk refuses it
+// at once, and whoever is killed here leaves a file that is empty or whole. An errno, 0 for none.
+int allocate_zeroes(int descriptor, std::uint64_t length);
+
 }  // namespace blockmirror

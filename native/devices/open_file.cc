@@ -24,8 +24,17 @@ namespace {
 
 constexpr std::uint32_t kMostMemoryAlignment = 4096;  // bytes; a page, which all our buffers have
 constexpr std::uint32_t kDefaultBlockSize = 4096;     // bytes, where nobody knows better
+constexpr unsigned kAttempts = 8;  // each but the last met a path that was replaced while its lock was waited for
 
 Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
+
+// Whether the path still leads to what was opened.
+bool names(const std::string& path, int descriptor) {
+  struct stat opened {
+  }, there{};
+  return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev &&
+         opened.st_ino == there.st_ino;
+}
 
 // Before open(2): opening a FIFO blocks, opening a tape rewinds it.
 int check_type(mode_t mode) {
@@ -147,6 +156,7 @@ OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
   std::swap(loss_, other.loss_);
   std::swap(blocks_, other.blocks_);
   std::swap(next_look_ms_, other.next_look_ms_);
+  std::swap(lengthened_, other.lengthened_);
   return *this;
 }
 
@@ -158,11 +168,36 @@ OpenFile::~OpenFile() {
 }
 
 Status OpenFile::open(const std::string& path, const OpenFileOptions& options, OpenFile& into) {
+  const std::uint64_t deadline_ms = monotonic_ms() + options.busy_retry_ms;
+  bool replaced = false;
+  Status status;
+  for (unsigned attempt = 0; attempt < kAttempts && (attempt == 0 || replaced); ++attempt) {
+    status = open_once(path, options, deadline_ms, into, replaced);
+  }
+  return status;
+}
+
+Status OpenFile::adopt(int descriptor, const std::string& path, OpenFile& into) {
+  OpenFile adopted;
+  adopted.descriptor_ = descriptor;
+  adopted.path_ = path;
+  Status status = adopted.describe(S_IFREG, {.require_allocated = false});
+  if (!status.ok()) {
+    adopted.descriptor_ = -1;
+    return status;
+  }
+  adopted.locked_ = true;
+  into = std::move(adopted);
+  return status;
+}
+
+Status OpenFile::open_once(const std::string& path, const OpenFileOptions& options, std::uint64_t deadline_ms,
+                           OpenFile& into, bool& replaced) {
+  replaced = false;
   struct stat before {};
   if (::stat(path.c_str(), &before) != 0) return open_failed(errno);
   if (const int error = check_type(before.st_mode); error != 0) return open_failed(error);
 
-  const std::uint64_t deadline_ms = monotonic_ms() + options.busy_retry_ms;
   const int access = options.read_only ? O_RDONLY : O_RDWR;
   const int exclusion = options.exclusive && S_ISBLK(before.st_mode) ? O_EXCL : 0;
   OpenFile opened;
@@ -178,13 +213,25 @@ Status OpenFile::open(const std::string& path, const OpenFileOptions& options, O
     if (error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
     if (error != 0) return open_failed(error);
     opened.locked_ = true;
+    replaced = !names(path, opened.descriptor_);
+    if (replaced) return open_failed(ESTALE);
     Status status = Exclusion::take(opened.descriptor_, path, deadline_ms, opened.exclusion_);
     if (!status.ok()) return status;
+    if (error = opened.lengthen(options.length_if_empty); error != 0) return open_failed(error);
   }
   opened.path_ = path;
   if (Status status = opened.describe(before.st_mode, options); !status.ok()) return status;
   into = std::move(opened);
   return Status::success();
+}
+
+int OpenFile::lengthen(std::uint64_t length) {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) return errno;
+  if (length == 0 || !S_ISREG(status.st_mode) || status.st_size != 0) return 0;
+  const int error = allocate_zeroes(descriptor_, length);
+  lengthened_ = error == 0;
+  return error;
 }
 
 Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
@@ -203,7 +250,7 @@ Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
     look_at_extents();
     return Status::success();
   }
-  if (!options.require_allocated) return Status::success();
+  if (!options.require_allocated || lengthened_) return Status::success();
 
   const Allocation allocation = query_allocation(descriptor_, traits_.size);
   if (allocation.error != 0) return open_failed(allocation.error);

@@ -4,6 +4,8 @@
 // kind, and what keeps others from its bytes by another path (exclusion.h); nobody else's OpenFile succeeds before it
 // closes. A kill leaves locks behind for a moment while io_uring lets go of its descriptors, so EBUSY and EWOULDBLOCK
 // are retried, bounded, before BUSY is answered.
+// What was opened exclusively is what the path names once the lock is had: who waited for a file that was removed or
+// replaced meanwhile gets the new one, or the error of its path.
 #pragma once
 
 #include <sys/types.h>
@@ -27,6 +29,8 @@ struct OpenFileOptions {
   // It is an image of a mirror already: what it lost is no reason to refuse it here, but damage to be judged.
   bool member = false;
   unsigned busy_retry_ms = 2000;
+  // Above 0: a regular file that is empty gets this length once it is held (allocate_zeroes), exclusively.
+  std::uint64_t length_if_empty = 0;
 };
 
 class OpenFile {
@@ -40,11 +44,18 @@ class OpenFile {
 
   // OPEN_FAILED, BUSY, USE_UNKNOWN, NO_DIRECT_IO, READ_ONLY_DEVICE, HOLE, BLOCK_TOO_LARGE, each with its errno.
   static Status open(const std::string& path, const OpenFileOptions& options, OpenFile& into);
+  // Takes a descriptor over that the caller has opened as above, with O_DIRECT and under its lock. After an error it is
+  // the caller's still.
+  static Status adopt(int descriptor, const std::string& path, OpenFile& into);
 
   int descriptor() const { return descriptor_; }
   bool is_open() const { return descriptor_ >= 0; }
   const std::string& path() const { return path_; }
   const DeviceTraits& traits() const { return traits_; }
+  bool lengthened() const { return lengthened_; }  // it was empty, see length_if_empty
+  // Where it lies, by whatever path: st_rdev and 0 of a block device, st_dev and st_ino of a file.
+  dev_t device() const { return device_; }
+  ino_t inode() const { return inode_; }
   // What a member lost, when it was opened or since; of anything else nothing.
   // A file whose size and count of blocks have not fallen since they were last looked at has lost nothing. Where they
   // have (xfs and btrfs also give up blocks of their own), the extents decide; that takes at most a hundredth of the time.
@@ -53,6 +64,9 @@ class OpenFile {
   bool same_as(const OpenFile& other) const;
 
  private:
+  static Status open_once(const std::string& path, const OpenFileOptions& options, std::uint64_t deadline_ms,
+                          OpenFile& into, bool& replaced);
+  int lengthen(std::uint64_t length);
   Status describe(mode_t expected, const OpenFileOptions& options);
   void look_at_extents();
 
@@ -67,6 +81,7 @@ class OpenFile {
   AllocationLoss loss_;
   std::int64_t blocks_ = 0;  // st_blocks when they were last looked at
   std::uint64_t next_look_ms_ = 0;
+  bool lengthened_ = false;
 };
 
 }  // namespace blockmirror

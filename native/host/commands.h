@@ -3,6 +3,8 @@
 // One struct per entry of NativeCommands in lib/binding.ts, in its order.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -12,9 +14,15 @@
 
 namespace blockmirror {
 
+enum class Made : std::uint8_t { no, length, file };  // it was there; it was there, empty; it was not there
+
 struct DeviceFacts {
   std::string path;
   DeviceTraits traits;
+  // Where it lies: st_rdev and 0 of a block device, st_dev and st_ino of a file.
+  dev_t device = 0;
+  ino_t inode = 0;
+  Made made = Made::no;
 };
 
 struct OpenLog {
@@ -22,6 +30,7 @@ struct OpenLog {
   bool read_only = false;
   bool exclusive = true;
   bool require_allocated = true;
+  std::uint64_t make_length = 0;  // above 0: a file that is not there is made, one that is empty is given this length
   DeviceFacts facts;
 };
 
@@ -33,12 +42,27 @@ struct OpenImages {
   std::vector<std::string> paths;  // empty: that image is left out
   bool read_only = false;
   bool exclusive = true;
-  bool members = false;  // of a mirror that is there; else files must be allocated in full
+  bool members = false;                     // of a mirror that is there; else files must be allocated in full
+  std::vector<std::uint64_t> make_lengths;  // one per path, or none at all
   std::vector<DeviceFacts> facts;
 };
 
-struct FormatLog {
+struct PlanFormat {
   FormatOptions options;
+  Superblock superblock;
+};
+
+// Gives the files that were made, and have none yet, their names.
+struct LinkLog {};
+struct LinkImages {};
+
+// Writes zeroes over an image that was made, and flushes it when there is nothing to write.
+struct FillImage {
+  std::uint32_t image = 0;
+  std::vector<Extent> extents;
+};
+
+struct FormatLog {
   Superblock superblock;
 };
 
@@ -91,9 +115,9 @@ struct Shape {
 };
 
 struct Command {
-  using Body =
-      std::variant<OpenLog, LoadSuperblock, OpenImages, FormatLog, Assess, Activate, RecoverFlushMaster, RecoverCopy,
-                   RecoverFlushSlaves, RecoverVerify, RecoverRetire, Compare, RecordVerify, RetireAll, Close>;
+  using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, FillImage, FormatLog,
+                            Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves, RecoverVerify,
+                            RecoverRetire, Compare, RecordVerify, RetireAll, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -3,8 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <utility>
 
+#include "../core/formatter.h"
 #include "session_host.h"
 
 namespace blockmirror {
@@ -32,19 +35,54 @@ bool SessionHost::is_attached(const Place& place) const {
   return false;
 }
 
+// With length_if_empty a file that is not there is made. Somebody else may make or remove it between our looks; one such
+// change is followed, a second one reported.
+Status SessionHost::open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file,
+                                 Attached& into, DeviceFacts& facts) {
+  Status status;
+  for (unsigned attempt = 0; attempt < 2; ++attempt) {
+    status = OpenFile::open(path, options, file);
+    facts.made = status.ok() && file.lengthened() ? Made::length : Made::no;
+    if (options.length_if_empty == 0 || status.code != Code::OPEN_FAILED || status.system_error != ENOENT) break;
+    status = MadeFile::make(path, options.length_if_empty, file, into.made);
+    facts.made = status.ok() ? Made::file : Made::no;
+    if (status.code != Code::OPEN_FAILED || status.system_error != EEXIST) break;
+  }
+  return status;
+}
+
+// Images are opened in the order of their places, so that of two openers of the same ones the first to come has all.
+std::vector<std::size_t> SessionHost::order_of_opening(const std::vector<std::string>& paths) {
+  std::vector<std::pair<Place, std::size_t>> order;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    Place place;
+    place_of(paths[i], place);
+    order.emplace_back(place, i);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first.device, a.first.inode) < std::pair(b.first.device, b.first.inode);
+  });
+  std::vector<std::size_t> indices;
+  for (const auto& entry : order) indices.push_back(entry.second);
+  return indices;
+}
+
 // The place is compared before the file is opened: our own lock would otherwise be waited for, and then be reported
 // as somebody else's. A path that cannot be looked up is OpenFile's to report.
 Status SessionHost::attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
                            DeviceFacts& facts) {
   if (place_of(path, into.place) && is_attached(into.place)) return Status::of(Code::SAME_DEVICE, image);
   OpenFile file;
-  Status status = OpenFile::open(path, options, file);
+  Status status = open_or_make(path, options, file, into, facts);
   if (!status.ok()) {
     status.image = image;
     return status;
   }
   facts.path = path;
   facts.traits = file.traits();
+  facts.device = file.device();
+  facts.inode = file.inode();
+  into.place = {facts.traits.block_device, facts.device, facts.inode};
   std::unique_ptr<Device> device = reactor_.make_device(std::move(file));
   if (!device) return Status::of(Code::NO_MEMORY, image);
   into.device = std::make_unique<GatedDevice>(std::move(device), gate_);
@@ -62,6 +100,7 @@ Task<Status> SessionHost::execute(OpenLog& command) {
   options.read_only = command.read_only;
   options.exclusive = command.exclusive;
   options.require_allocated = command.require_allocated;
+  options.length_if_empty = command.make_length;
   Attached opened;
   Status status = attach(command.path, options, kLogDevice, opened, command.facts);
   if (!status.ok()) co_return status;
@@ -77,22 +116,22 @@ Task<Status> SessionHost::execute(OpenImages& command) {
   options.read_only = command.read_only;
   options.exclusive = command.exclusive;
   options.member = command.members;
-  std::vector<Device*> devices;
-  for (const std::string& path : command.paths) {
+  const std::size_t count = command.paths.size();
+  images_.resize(count);
+  command.facts.resize(count);
+  for (const std::size_t i : order_of_opening(command.paths)) {
+    if (command.paths[i].empty()) continue;
+    options.length_if_empty = i < command.make_lengths.size() ? command.make_lengths[i] : 0;
     Attached opened;
-    DeviceFacts facts;
-    if (!path.empty()) {
-      auto image = static_cast<ImageIndex>(images_.size());
-      Status status = attach(path, options, image, opened, facts);
-      if (!status.ok()) {
-        images_.clear();
-        co_return status;
-      }
+    Status status = attach(command.paths[i], options, static_cast<ImageIndex>(i), opened, command.facts[i]);
+    if (!status.ok()) {
+      images_.clear();
+      co_return status;
     }
-    devices.push_back(opened.device.get());
-    images_.push_back(std::move(opened));
-    command.facts.push_back(std::move(facts));
+    images_[i] = std::move(opened);
   }
+  std::vector<Device*> devices;
+  for (const Attached& image : images_) devices.push_back(image.device.get());
   session_->set_images(std::move(devices));
   co_return Status::success();
 }
@@ -111,11 +150,50 @@ Task<Status> SessionHost::execute(LoadSuperblock& command) {
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
-Task<Status> SessionHost::execute(FormatLog& command) {
+Task<Status> SessionHost::execute(PlanFormat& command) {
   bool ready = log_.device && !images_.empty() && command.options.images.size() == images_.size();
   for (const Attached& image : images_) ready = ready && image.device;
   if (!ready) co_return Status::of(Code::WRONG_PHASE);
-  Task<Status> step = session_->format(std::move(command.options));
+  Task<Status> step = session_->plan_format(std::move(command.options));
+  co_return co_await with_superblock(std::move(step), command.superblock);
+}
+
+Task<Status> SessionHost::execute(LinkLog&) {
+  if (!alone_in(Phase::planned, Phase::planned)) co_return Status::of(Code::WRONG_PHASE, kLogDevice);
+  Status status = log_.made.link();
+  status.image = kLogDevice;
+  co_return status;
+}
+
+Task<Status> SessionHost::execute(LinkImages&) {
+  if (!alone_in(Phase::planned, Phase::planned)) co_return Status::of(Code::WRONG_PHASE);
+  for (std::size_t i = 0; i < images_.size(); ++i) {
+    Status status = images_[i].made.link();
+    status.image = static_cast<ImageIndex>(i);
+    if (!status.ok()) co_return status;
+  }
+  co_return Status::success();
+}
+
+Task<Status> SessionHost::execute(FillImage& command) {
+  const bool ready = session_->phase() == Phase::planned && command.image < images_.size();
+  if (!ready) co_return Status::of(Code::WRONG_PHASE);
+  Device& device = *images_[command.image].device;
+  Status status;
+  for (const Extent& extent : command.extents) {
+    const bool fits = extent.end() <= device.traits().size && extent.position % device.traits().offset_alignment == 0 &&
+                      extent.length % device.traits().offset_alignment == 0;
+    if (!fits) co_return Status::of(Code::OUT_OF_RANGE, static_cast<ImageIndex>(command.image), 0, extent.position);
+    status = co_await write_zeroes(device, static_cast<ImageIndex>(command.image), extent);
+    if (!status.ok()) co_return status;
+  }
+  if (!command.extents.empty()) co_return status;
+  const int error = co_await device.flush();
+  co_return error == 0 ? status : Status::of(Code::WRITE_FAILED, static_cast<ImageIndex>(command.image), error);
+}
+
+Task<Status> SessionHost::execute(FormatLog& command) {
+  Task<Status> step = session_->format();
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 

@@ -18,6 +18,7 @@
 #include "../core/runtime.h"
 #include "../core/session.h"
 #include "../core/task.h"
+#include "../devices/made_file.h"
 #include "../devices/open_file.h"
 #include "../devices/reactor.h"
 #include "commands.h"
@@ -50,6 +51,10 @@ class SessionHost {
   Task<Status> execute(OpenLog& command);
   Task<Status> execute(LoadSuperblock& command);
   Task<Status> execute(OpenImages& command);
+  Task<Status> execute(PlanFormat& command);
+  Task<Status> execute(LinkLog& command);
+  Task<Status> execute(LinkImages& command);
+  Task<Status> execute(FillImage& command);
   Task<Status> execute(FormatLog& command);
   Task<Status> execute(Assess& command);
   Task<Status> execute(Activate& command);
@@ -72,11 +77,15 @@ class SessionHost {
   struct Attached {
     Place place;
     std::unique_ptr<Device> device;  // null: left out
+    MadeFile made;                   // of a file that was not there
   };
   static bool place_of(const std::string& path, Place& into);
   bool is_attached(const Place& place) const;
+  static Status open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file, Attached& into,
+                             DeviceFacts& facts);
   Status attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
                 DeviceFacts& facts);
+  static std::vector<std::size_t> order_of_opening(const std::vector<std::string>& paths);
   void detach_images();
   bool alone_in(Phase first, Phase second) const;
   Task<Status> with_superblock(Task<Status> step, Superblock& into);

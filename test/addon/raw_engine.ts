@@ -172,12 +172,13 @@ export async function openFiles(engine: RawEngine, files: Files): Promise<void> 
 }
 
 export async function format(engine: RawEngine, files: Files): Promise<NativeSuperblock> {
-  const superblock = await engine.command('format', {
+  await engine.command('planFormat', {
     size: 0,
     ringRecords,
     assumeIdentical: true,
     images: files.images.map((file, index) => ({ name: `i${index}`, path: file, pathKind: 'absolute' })),
   });
+  const superblock = await engine.command('format', {});
   await engine.command('recoverFlushMaster', {});
   await engine.command('recoverFlushSlaves', {});
   await engine.command('recoverRetire', {

@@ -270,15 +270,26 @@ describe('a create that was interrupted', () => {
 test('files made before a failure are removed again', async () => {
   const paths = mirrors.paths();
   const controller = new AbortController();
-  let calls = 0;
-  const onProgress = (): void => {
-    calls += 1;
-    if (calls === 25) controller.abort(new Error('enough'));
+  const onProgress = ({ step, bytesDone }: Progress): void => {
+    if (step === 'prepare' && bytesDone > 2 * MIB) controller.abort(new Error('enough'));
   };
   await expect(Mirror.create({ ...paths, size: MIRROR_SIZE, onProgress, signal: controller.signal })).rejects.toThrow(
     'enough',
   );
   for (const path of [paths.log, paths.master, ...paths.slaves]) expect(existsSync(path)).toBe(false);
+});
+
+test('a path that is longer than the log has room for is refused, and one that just fits is not', async () => {
+  let deep = mirrors.folder();
+  while (deep.length < 640) deep = join(deep, 'x'.repeat(Math.min(200, 660 - deep.length)));
+  mkdirSync(deep, { recursive: true });
+  const at = (length: number): string => join(deep, 'x'.repeat(length - deep.length - 1));
+  const options = { ...mirrors.paths(), log: join(mirrors.folder(), 'elsewhere', 'm.log'), size: MIRROR_SIZE };
+  mkdirSync(join(mirrors.folder(), 'elsewhere'));
+  const error = await failure(Mirror.create({ ...options, master: at(768) }), 'INVALID_OPTION');
+  expect(error.message).toMatch(/the path of master is longer than the 767 bytes/);
+  expect(existsSync(options.log)).toBe(false);
+  await Mirror.create({ ...options, master: at(767) });
 });
 
 test('a folder with log and images can be moved as a whole', async () => {

@@ -286,6 +286,18 @@ describeUnless(noLoopDevices, 'a slave that fails', () => {
     return { mirror, paths };
   }
 
+  test('ends a create, also beside one that is well; the same create goes on without further consent', async () => {
+    const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves: [makeLoop(IMAGE).path, failing] };
+    breakIt();
+    const error = await failure(Mirror.create(paths), 'SLAVE_FAILED');
+    expect(error).toMatchObject({ image: 'slave2', path: failing });
+    expect(error.message).toMatch(/create needs all slaves.*there is no mirror yet/);
+    expect((await inspect(paths.log)).status.phase).toBe('creating');
+    rmSync(join(folder, 'filler'));
+    const report = await Mirror.create(paths);
+    expect(report.images.map(({ state }) => state)).toEqual(['synchronized', 'synchronized', 'synchronized']);
+  });
+
   test('is told by events and status, and the mirror goes on without it', async () => {
     const { mirror, paths } = await broken([failing, makeLoop(IMAGE).path]);
     const states: StateEvent[] = [];

@@ -53,6 +53,7 @@ const wrongValues: [string, object, RegExp][] = [
   ['an ambiguous size', { size: '4GB' }, /4GiB/],
   ['too few ring records', { ringRecords: 7 }, /8 to 1048576/],
   ['too many ring records', { ringRecords: 1048577 }, /8 to 1048576/],
+  ['a size beyond all numbers', { size: Number.MAX_SAFE_INTEGER }, /at most 9007199252643839 bytes/],
   ['broken ring records', { ringRecords: 64.5 }, /whole number/],
   ['an unknown device', { device: 'nvme' }, /'auto', 'io_uring', 'threads'/],
   ['a misspelt option', { overwriteSignatures: true }, /has no 'overwriteSignatures'/],

@@ -348,11 +348,21 @@ function withFile<T>(path: string, use: (read: (position: number, length: number
   }
 }
 
+/** Copy A of a create that was cut off before it wrote copy B over that of the log which was there. */
+function takenOver([copyA, copyB]: (() => Superblock)[]): Superblock | null {
+  try {
+    const [a, b] = [copyA?.(), copyB?.()];
+    return a !== undefined && b !== undefined && a.logUuid !== b.logUuid && a.lifecycle === 'creating' ? a : null;
+  } catch {
+    return null;
+  }
+}
+
 /** A log, as a file or block device: its newest superblock and what its ring holds. Throws when there is no superblock. */
 export function readLog(path: string): { superblock: Superblock; ring: RingScan } {
   return withFile(path, (read) => {
     const copies = SUPERBLOCK_COPIES.map((at) => () => readSuperblock(read(at, SUPERBLOCK_LENGTH)));
-    const superblock = newest(copies);
+    const superblock = takenOver(copies) ?? newest(copies);
     const { position, recordSize, recordCount } = superblock.ring;
     const slots = Array.from({ length: recordCount }, (_, index) => {
       try {

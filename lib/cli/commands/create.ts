@@ -16,6 +16,7 @@ interface CreateArguments extends DeviceChoice {
   keepData?: boolean;
   overwriteSignature?: boolean;
   takeOver?: boolean;
+  acceptStale?: string;
   verify: boolean;
 }
 
@@ -32,6 +33,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       keepData: options.keepData === true,
       overwriteSignature: options.overwriteSignature === true,
       takeOver: options.takeOver === true,
+      ...(options.acceptStale === undefined ? {} : { acceptStale: options.acceptStale }),
       verify: options.verify,
       device: options.device,
       onProgress: output.progress.listener,

@@ -43,7 +43,8 @@ void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allo
     if (otherwise == Code::CLOSED) CHECK(code == Code::CLOSED);
   };
   check("load", [&] { return session.load_superblock(); });
-  check("format", [&] { return session.format({}); });
+  check("plan_format", [&] { return session.plan_format({}); });
+  check("format", [&] { return session.format(); });
   check("assess", [&] { return session.assess(assessment); });
   check("activate", [&] { return session.activate({}); });
   check("recover", [&] { return session.recover_flush_master(); });
@@ -300,7 +301,7 @@ TEST_CASE("formatting is refused when an image, the log or its blocks do not fit
     options.size = size;
     options.ring_records = 64;
     options.images = {{"master", "/m", PathKind::absolute}, {"slave", "/s", PathKind::absolute}};
-    return mirror.run(mirror.session->format(options));
+    return mirror.run(mirror.session->plan_format(options));
   };
   SimulatedMirror mirror({});
   CHECK(format(mirror, 64 * kMiB).code == Code::TOO_SMALL);
@@ -328,7 +329,7 @@ TEST_CASE("the size of a mirror is the largest that all images allow, when none 
   options.ring_records = 64;
   options.assume_identical = true;
   options.images = {{"master", "/m", PathKind::absolute}, {"slave", "/s", PathKind::absolute}};
-  REQUIRE(mirror.run(mirror.session->format(options)).ok());
+  REQUIRE(mirror.run(mirror.session->plan_format(options)).ok());
   CHECK(mirror.session->superblock().size == 4 * kMiB);
 }
 
@@ -345,7 +346,8 @@ TEST_CASE("a create that fails or crashes at any moment leaves no mirror, or a w
     RecoverySteps recovery;
     recovery.assessment.debt.add({0, kMiB});
     auto create = [&]() -> Task<Status> {
-      Status status = co_await mirror.session->format(options);
+      Status status = co_await mirror.session->plan_format(options);
+      if (status.ok()) status = co_await mirror.session->format();
       if (status.ok()) status = co_await recovery.recover(*mirror.session);
       co_return status;
     };
@@ -377,13 +379,80 @@ TEST_CASE("a create that fails or crashes at any moment leaves no mirror, or a w
   CHECK(finished > 0);
 }
 
-TEST_CASE("a create whose last slave fails, fails") {
+TEST_CASE("a create of which a slave fails, fails, names it, and leaves no mirror") {
+  for (const unsigned slaves : {1u, 2u}) {
+    SimulatedMirror mirror({.slaves = slaves});
+    mirror.images[slaves]->decide = [](const DeviceRequest& request) {
+      return request.operation == Operation::write && request.position < 4 * kMiB ? error_fate()
+                                                                                  : SimulatedDevice::Fate{};
+    };
+    const Status status = mirror.create();
+    CHECK(status.code == Code::SLAVE_FAILED);
+    CHECK(status.image == static_cast<ImageIndex>(slaves));
+    CHECK(status.system_error == EIO);
+    CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::creating);
+  }
+}
+
+TEST_CASE("a create whose slave cannot take one of its labels fails, and leaves no mirror") {
+  for (unsigned at = 0; at < 4; ++at) {  // of the format, then of the end, copy A and B
+    CAPTURE(at);
+    SimulatedMirror mirror({.slaves = 2});
+    unsigned labels = 0;
+    mirror.images[2]->decide = [&](const DeviceRequest& request) {
+      const bool label = request.operation == Operation::write && request.position >= 4 * kMiB;
+      return label && labels++ == at ? error_fate() : SimulatedDevice::Fate{};
+    };
+    const Status status = mirror.create();
+    CHECK(labels == at + 1);
+    CHECK(status.code == Code::SLAVE_FAILED);
+    CHECK(status.image == 2);
+    CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::creating);
+  }
+}
+
+TEST_CASE("the plan of a create is durable before a byte of the images or of the ring is written") {
   SimulatedMirror mirror({});
-  mirror.images[1]->decide = [](const DeviceRequest& request) {
-    return request.operation == Operation::write && request.position < 4 * kMiB ? error_fate()
-                                                                                : SimulatedDevice::Fate{};
+  mirror.new_session();
+  bool early = false;
+  for (auto& image : mirror.images) {
+    image->on_submit = [&](const DeviceRequest& request) { early |= request.operation != Operation::read; };
+  }
+  mirror.log->on_submit = [&](const DeviceRequest& request) {
+    early |= request.operation == Operation::write && request.position >= kRingPosition;
   };
-  CHECK(mirror.create().code == Code::NO_SLAVE);
+  FormatOptions options;
+  options.size = kMiB;
+  options.ring_records = 64;
+  options.images = {{"master", "/m", PathKind::absolute}, {"slave", "/s", PathKind::absolute}};
+  REQUIRE(mirror.run(mirror.session->plan_format(options)).ok());
+  CHECK_FALSE(early);
+  const Superblock plan = durable_superblock(*mirror.log);
+  CHECK(plan.lifecycle == Lifecycle::creating);
+  CHECK(plan.images[1].path == "/s");
+  CHECK(plan.images[1].state == ImageState::synchronizing);
+  // Nothing in the ring counts yet: what stood there before is no damage.
+  mirror.crash();
+  mirror.new_session();
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  Assessment assessment;
+  REQUIRE(mirror.run(mirror.session->assess(assessment)).ok());
+  CHECK_FALSE(assessment.damaged);
+  CHECK(assessment.debt.bytes() == kMiB);
+}
+
+TEST_CASE("formatting refuses a ring of fewer or more records than a superblock holds") {
+  SimulatedMirror mirror({});
+  for (const std::uint32_t records : {0u, kMinimumRingRecords - 1, kMaximumRecordCount + 1, 0xffffffffu}) {
+    mirror.new_session();
+    FormatOptions options;
+    options.size = kMiB;
+    options.ring_records = records;
+    options.images = {{"master", "/m", PathKind::absolute}, {"slave", "/s", PathKind::absolute}};
+    const Status status = mirror.run(mirror.session->plan_format(options));
+    CHECK(status.code == Code::OUT_OF_RANGE);
+    CHECK(status.image == kLogDevice);
+  }
 }
 
 TEST_CASE("an opening flushes the log before it writes anything that builds upon what was scanned") {

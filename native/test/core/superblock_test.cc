@@ -300,6 +300,26 @@ TEST_CASE("without a whole copy the answer names what is there") {
   CHECK(choose(zeroes, later) == Code::UNKNOWN_VERSION);
 }
 
+TEST_CASE("a create that was cut off while it took a log over has it, from its first copy on") {
+  const auto with = [](std::uint8_t log_uuid, Lifecycle lifecycle, std::uint64_t update) {
+    Superblock superblock = sample_superblock();
+    superblock.log_uuid.bytes[0] = std::byte{log_uuid};
+    superblock.lifecycle = lifecycle;
+    superblock.update = update;
+    std::vector<std::byte> copy(kSuperblockLength);
+    encode_superblock(superblock, copy);
+    return copy;
+  };
+  const auto former = with(1, Lifecycle::open, 900), taken = with(2, Lifecycle::creating, 1);
+  Superblock found;
+  REQUIRE(choose_superblock(taken, former, found).ok());
+  CHECK(found.log_uuid.bytes[0] == std::byte{2});
+  CHECK(found.lifecycle == Lifecycle::creating);
+  // Copy A is written first: the other way round it is nothing that a create leaves.
+  CHECK(choose_superblock(former, taken, found).code == Code::LOG_DAMAGED);
+  CHECK(choose_superblock(with(2, Lifecycle::open, 1), former, found).code == Code::LOG_DAMAGED);
+}
+
 TEST_CASE("a newer copy of an unknown version or feature is not passed over for an older one that we know") {
   Superblock found;
   CHECK(choose_superblock(patched(with_update(8), kVersion, 2), with_update(7), found).code == Code::UNKNOWN_VERSION);

@@ -516,3 +516,54 @@ TEST_CASE("open file: the lock ends with its owner, though a forked child still 
   file = OpenFile();
   CHECK(open_status(directory / "image", kImpatient).ok());
 }
+
+TEST_CASE("open file: who waited for a file that was removed or replaced meanwhile gets what the path names now") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "file", next = directory / "next";
+  make_file(path, kSize);
+  const OpenFileOptions patient{.busy_retry_ms = 5000};
+  OpenFile holder;
+  REQUIRE(OpenFile::open(path, {}, holder).ok());
+  const ino_t former = holder.inode();
+  OpenFile waited;
+  Status status;
+  std::thread waiter([&] { status = OpenFile::open(path, patient, waited); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  make_file(next, kSize);
+  REQUIRE(::rename(next.c_str(), path.c_str()) == 0);
+  holder = OpenFile();
+  waiter.join();
+  REQUIRE(status.ok());
+  CHECK(waited.inode() != former);
+  struct stat there {};
+  REQUIRE(::stat(path.c_str(), &there) == 0);
+  CHECK(there.st_ino == waited.inode());
+
+  std::thread second([&] {
+    OpenFile gone;
+    status = OpenFile::open(path, patient, gone);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  REQUIRE(::unlink(path.c_str()) == 0);
+  waited = OpenFile();
+  second.join();
+  CHECK(status.code == Code::OPEN_FAILED);
+  CHECK(status.system_error == ENOENT);
+}
+
+TEST_CASE("open file: an empty file gets its length under the lock, one that holds a byte does not") {
+  TemporaryDirectory directory;
+  OpenFileOptions options;
+  options.length_if_empty = kSize;
+  std::ofstream(directory / "empty");
+  OpenFile empty;
+  REQUIRE(OpenFile::open(directory / "empty", options, empty).ok());
+  CHECK(empty.lengthened());
+  CHECK(empty.traits().size == kSize);
+  const std::string other = directory / "other";
+  make_file(other, 8192);
+  OpenFile held;
+  REQUIRE(OpenFile::open(other, options, held).ok());
+  CHECK_FALSE(held.lengthened());
+  CHECK(held.traits().size == 8192);
+}

@@ -89,12 +89,13 @@ class Client {
     OpenImages images;
     images.paths = {files.image(0), files.image(1)};
     run(std::move(images));
-    FormatLog format;
+    PlanFormat format;
     format.options.ring_records = kRingRecords;
     format.options.assume_identical = true;
     for (unsigned i = 0; i < 2; ++i)
       format.options.images.push_back({"i" + std::to_string(i), files.image(i), PathKind::absolute});
     run(std::move(format));
+    run(FormatLog{});
     run(RecoverRetire{});
   }
   void write(std::uint32_t slot, std::span<const std::byte> bytes, std::uint64_t position) {

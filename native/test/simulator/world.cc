@@ -12,7 +12,8 @@ namespace {
 Task<void> format(Session& session, FormatOptions options, std::optional<Status>& result) {
   ExtentSet copied;
   if (!options.assume_identical) copied.add({0, options.size});
-  Status status = co_await session.format(std::move(options));
+  Status status = co_await session.plan_format(std::move(options));
+  if (status.ok()) status = co_await session.format();
   if (status.ok()) status = co_await session.recover_flush_master();
   std::vector<std::vector<Extent>> steps = test::copy_steps(copied);
   for (std::size_t i = 0; status.ok() && i < steps.size(); ++i) {

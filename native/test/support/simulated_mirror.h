@@ -68,7 +68,8 @@ class SimulatedMirror {
       image.path = "/" + image.name;
       format.images.push_back(image);
     }
-    Status status = run(session->format(format));
+    Status status = run(session->plan_format(format));
+    if (status.ok()) status = run(session->format());
     if (status.ok()) status = recover();
     if (status.ok()) status = run(session->close());
     return status;

@@ -1,0 +1,314 @@
+/**
+ * Everything that a create looks at before it writes: twice, first before it waits for any lock (lookFirst), then under
+ * the locks (judge), where it counts. Neither writes or makes anything.
+ */
+import { type FileHandle, constants, open, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { NativeBinding, NativeDeviceFacts } from './binding';
+import { BlockmirrorError } from './errors';
+import { type WantedFile, refuseWithoutSpace } from './free_space';
+import { identifyPlace } from './identify';
+import { labelPosition } from './layout';
+import { type CheckedCreate, checkStoredPath } from './options';
+import { refuseLivingOwner } from './owner';
+import { isLabelOf, isPlanOf, unfinishedPlan, withoutRemains } from './remains';
+import { refuseSignatures, signaturesOf } from './signatures';
+import { formatSize } from './size';
+import { refuseStaleMaster } from './standing';
+import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';
+import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
+
+const MIB = 1024 * 1024;
+const RECORD_SIZE = 4096;
+
+/** What the engine holds: the log, and the images in their order. */
+export interface Held {
+  log: NativeDeviceFacts;
+  images: NativeDeviceFacts[];
+}
+
+interface Named {
+  name: string;
+  path: string;
+  /** null: it is not there (it may be held without a name). */
+  place: Place | null;
+}
+
+// --- before the locks -----------------------------------------------------------------------------------------------------
+
+/** @returns the files that will have to be made, or are empty and will have to be filled */
+export async function lookFirst(checked: CheckedCreate, binding: NativeBinding): Promise<WantedFile[]> {
+  refuseSamePaths(checked);
+  const named = await findAll(checked);
+  await refuseUnsafePlaces(named, checked);
+  const wanted = await wantedFiles(named, checked, binding);
+  await refuseBlockSize(named, checked, binding);
+  await refuseWithoutSpace(wanted);
+  return wanted;
+}
+
+/** Paths that do not exist yet have no bytes to be compared by. */
+function refuseSamePaths(checked: CheckedCreate): void {
+  const named = [{ name: 'log', path: checked.log }, ...checked.images];
+  for (const [index, one] of named.entries()) {
+    const other = named.slice(index + 1).find((candidate) => resolve(candidate.path) === resolve(one.path));
+    if (other === undefined) continue;
+    throw new BlockmirrorError('SAME_DEVICE', { path: one.path, detail: `named as ${one.name} and as ${other.name}` });
+  }
+}
+
+/** The log first, then the images. */
+async function findAll(checked: CheckedCreate): Promise<Named[]> {
+  const named: Named[] = [];
+  for (const { name, path } of [{ name: 'log', path: checked.log }, ...checked.images]) {
+    named.push({ name, path, place: await findPlace(path, name) });
+  }
+  return named;
+}
+
+async function refuseUnsafePlaces(named: readonly Named[], checked: CheckedCreate): Promise<void> {
+  const places = placesOf(named);
+  refuseOverlaps(places);
+  refuseUsed(places, await readSurroundings());
+  refuseMissingMaster(checked, named[1]?.place ?? null);
+  for (const { name, path, place } of named.slice(1)) refuseSize(name, path, place, checked.size);
+}
+
+function placesOf(named: readonly Named[]): NamedPlace[] {
+  return named.flatMap(({ name, place }) => (place === null ? [] : [{ name, place }]));
+}
+
+/** Nothing is in it: it is filled like one that is not there. */
+function isBlank(place: Place | null): boolean {
+  return place === null || (place.kind === 'file' && place.size === 0);
+}
+
+/** Made anew it would hold zeroes, and the slaves, which may hold the only data, would get them. */
+function refuseMissingMaster({ keepData, images }: CheckedCreate, place: Place | null): void {
+  const [master] = images;
+  if (!keepData || !isBlank(place) || master === undefined) return;
+  throw new BlockmirrorError('IMAGE_NOT_FOUND', {
+    image: master.name,
+    path: master.path,
+    detail: 'keepData (--keep-data) says that it holds the data',
+    remedy: 'Check the path of the master; without keepData it is made anew, and empty',
+  });
+}
+
+function refuseSize(name: string, path: string, place: Place | null, size: number | null): void {
+  if (place === null || isBlank(place)) {
+    if (size !== null) return;
+    throw place === null
+      ? new BlockmirrorError('IMAGE_NOT_FOUND', { image: name, path })
+      : new BlockmirrorError('TOO_SMALL', { image: name, path, detail: 'it is empty', remedy: 'Give size' });
+  }
+  const room = labelPosition(place.size);
+  if (room > 0 && room >= (size ?? 0)) return;
+  const needs = size === null ? 'at least 2 MiB' : `${formatSize(size)} and the 1 MiB of the label`;
+  throw new BlockmirrorError('TOO_SMALL', {
+    image: name,
+    path,
+    detail: `it has ${place.size} bytes, and needs ${needs}, in whole MiB`,
+  });
+}
+
+async function wantedFiles(
+  named: readonly Named[],
+  checked: CheckedCreate,
+  binding: NativeBinding,
+): Promise<WantedFile[]> {
+  const wanted: WantedFile[] = [];
+  for (const { name, path, place } of named) {
+    if (!isBlank(place)) continue;
+    if (name !== 'log') {
+      const length = Math.ceil((checked.size ?? 0) / MIB) * MIB + binding.limits.labelAreaLength;
+      wanted.push({ name, path, length });
+      continue;
+    }
+    const facts = await factsOf(path, place, binding);
+    const scale = Math.max(RECORD_SIZE, facts?.physicalBlockSize ?? 0) / RECORD_SIZE;
+    const records = checked.ringRecords ?? binding.limits.defaultRingRecords;
+    wanted.push({ name, path, length: binding.logLength(records * scale) });
+  }
+  return wanted;
+}
+
+/** The engine judges it again, of all images together, before anything is written. */
+async function refuseBlockSize(named: readonly Named[], checked: CheckedCreate, binding: NativeBinding): Promise<void> {
+  if (checked.size === null) return;
+  let block = 512;
+  for (const { path, place } of named.slice(1)) {
+    const facts = await factsOf(path, place, binding);
+    if (facts !== null) block = Math.max(block, facts.logicalBlockSize, facts.offsetAlignment);
+  }
+  if (checked.size % block === 0) return;
+  throw new BlockmirrorError('INVALID_OPTION', {
+    detail: `size is ${checked.size} bytes`,
+    remedy: `Give a multiple of ${block} bytes, the block size of these images`,
+  });
+}
+
+/** Of a file that is not there: of a nameless one in its folder. null where that cannot be told before it is opened. */
+async function factsOf(path: string, place: Place | null, binding: NativeBinding): Promise<NativeDeviceFacts | null> {
+  if (place !== null) return knownFacts(binding, path);
+  const flags = constants.O_RDWR | TEMPORARY_FILE;
+  const file = await open(dirname(resolve(path)), flags, 0o600).catch((): FileHandle | null => null);
+  if (file === null) return null;
+  try {
+    return knownFacts(binding, `/proc/self/fd/${file.fd}`);
+  } finally {
+    await file.close();
+  }
+}
+
+/** O_TMPFILE, which node:fs does not name: a file without a name. */
+const TEMPORARY_FILE = 0o20000000 | constants.O_DIRECTORY;
+
+function knownFacts(binding: NativeBinding, path: string): NativeDeviceFacts | null {
+  const facts = binding.deviceFacts(path);
+  return 'code' in facts ? null : facts;
+}
+
+// --- under the locks ------------------------------------------------------------------------------------------------------
+
+/**
+ * @returns the paths of the images that the log shall remember
+ * @throws whatever speaks against making this mirror
+ */
+export async function judge(
+  checked: CheckedCreate,
+  held: Held,
+  limits: { imagePathLength: number },
+): Promise<StoredPath[]> {
+  const named = await findAll(checked);
+  refuseReplaced(named, held);
+  await refuseUnsafePlaces(named, checked);
+  const folder = await folderOfLog(checked.log);
+  const stored = await storedPaths(named.slice(1), folder, limits);
+  const places = named.map(({ place }, index) => (isMade(held, index) ? null : place));
+  await refuseData(named, places, checked, stored, folder);
+  const [log, master, ...slaves] = places;
+  if (log) await refuseOwner(log, checked);
+  const peers = slaves.filter((place) => place !== null);
+  if (master) await refuseStaleMaster(master, log ?? null, peers, checked.acceptStale);
+  refuseReplaced(await findAll(checked), held);
+  return stored;
+}
+
+/** Consent to lose what is on it is no consent to take it from a mirror that is open on another host. */
+async function refuseOwner(log: Place, { takeOver }: CheckedCreate): Promise<void> {
+  const { superblock } = await identifyPlace(log);
+  if (superblock === null) return;
+  await refuseLivingOwner(superblock, log.path, { takeOver, again: 'create with `--take-over`' });
+}
+
+function factsAt(held: Held, index: number): NativeDeviceFacts {
+  return index === 0 ? held.log : (held.images[index - 1] as NativeDeviceFacts);
+}
+
+/** Made just now: it holds nothing. */
+function isMade(held: Held, index: number): boolean {
+  return factsAt(held, index).made !== 'no';
+}
+
+/** What is looked at by its path has to be what is held: a file may have been put in its place meanwhile. */
+function refuseReplaced(named: readonly Named[], held: Held): void {
+  for (const [index, { name, path, place }] of named.entries()) {
+    const { device, inode, made } = factsAt(held, index);
+    if (place === null && made === 'file') continue;
+    const same = place !== null && (place.number ?? place.inodeDevice) === device && placeInode(place) === inode;
+    if (same) continue;
+    if (made === 'file') throw madeMeanwhile(name, path);
+    throw new BlockmirrorError('OPEN_FAILED', {
+      image: name,
+      path,
+      detail: 'another file was put in its place meanwhile',
+      remedy: 'Run create again when nobody else works on these paths',
+    });
+  }
+}
+
+export function madeMeanwhile(image: string, path: string, cause?: unknown): BlockmirrorError {
+  return new BlockmirrorError('BUSY', {
+    image,
+    path,
+    detail: 'somebody else made this file meanwhile',
+    remedy: 'Wait until the other create has ended, then see what it made',
+    cause,
+  });
+}
+
+function placeInode(place: Place): string {
+  return place.number === null ? place.inode : '0';
+}
+
+async function storedPaths(
+  images: readonly Named[],
+  folder: string,
+  limits: { imagePathLength: number },
+): Promise<StoredPath[]> {
+  const paths: StoredPath[] = [];
+  for (const { name, path, place } of images) {
+    const stored = await pathToStore(place ?? (await placeToBe(path)), folder);
+    checkStoredPath(name, stored.path, limits.imagePathLength);
+    paths.push(stored);
+  }
+  return paths;
+}
+
+/** Of a file that has no name yet: what its path will be. */
+async function placeToBe(path: string): Promise<Pick<Place, 'path' | 'realPath' | 'kind'>> {
+  const absolute = resolve(path);
+  const realPath = join(await realpath(dirname(absolute)), basename(absolute));
+  return { path, realPath, kind: 'file' };
+}
+
+/**
+ * Data that is there, less what this very create left when it was interrupted.
+ * @throws SIGNATURE_FOUND
+ */
+async function refuseData(
+  named: readonly Named[],
+  places: readonly (Place | null)[],
+  checked: CheckedCreate,
+  stored: readonly StoredPath[],
+  folder: string,
+): Promise<void> {
+  const [log, master, ...slaves] = places;
+  const found = log ? await unfinishedPlan(log) : null;
+  const plan = found !== null && (await isPlanOf(found, stored, folder)) ? found : null;
+  if (log) {
+    const signatures = await signaturesOf(log);
+    if (log.kind === 'file' && signatures.signatures.length === 0 && (await holdsData(log))) {
+      signatures.signatures.push({ type: 'data', kind: 'other', label: null, reaches: null });
+    }
+    refuseSignatures({ name: 'log', place: log }, 'log', signatures, checked, plan !== null);
+  }
+  const ofMaster = master ? await signaturesOf(master) : { signatures: [], probed: true, problem: null };
+  const images = [master ?? null, ...slaves];
+  for (const [index, place] of images.entries()) {
+    if (place === null) continue;
+    const role = index === 0 ? 'master' : 'slave';
+    const whole = index === 0 ? ofMaster : await signaturesOf(place);
+    const rest = plan === null ? whole : withoutRemains(whole, role, await isLabelOf(place, plan), ofMaster);
+    refuseSignatures({ name: named[index + 1]?.name ?? role, place }, role, rest, checked, false);
+  }
+}
+
+/** A file that is to become the log, and holds something else than zeroes. */
+async function holdsData(place: Place): Promise<boolean> {
+  const file = await open(place.realPath, 'r');
+  try {
+    const chunk = Buffer.alloc(MIB);
+    const zeroes = Buffer.alloc(MIB);
+    for (let position = 0; position < place.size;) {
+      const { bytesRead } = await file.read(chunk, 0, MIB, position);
+      if (bytesRead === 0) return false;
+      if (chunk.compare(zeroes, 0, bytesRead, 0, bytesRead) !== 0) return true;
+      position += bytesRead;
+    }
+    return false;
+  } finally {
+    await file.close();
+  }
+}

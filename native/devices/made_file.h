@@ -1,0 +1,42 @@
+// Making a file that does not exist yet, for a mirror: held from its first moment, and without a name until it is whole.
+//
+// Invariants:
+//  - Never opens, shortens or removes a file that was there before: a name that is taken is answered with EEXIST.
+//  - I9: an flock (LOCK_EX) is held on it before anybody else can open it by a name. Where the file system knows no
+//    nameless files it has its name, empty, a moment before the lock; whoever is quicker then has it, and we have not.
+//  - All its space is allocated before it has a length, so that a full disk refuses it at once, and a kill leaves
+//    nothing, an empty file, or one of full length.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "../core/status.h"
+#include "open_file.h"
+
+namespace blockmirror {
+
+class MadeFile {
+ public:
+  MadeFile() = default;
+  MadeFile(MadeFile&& other) noexcept { *this = std::move(other); }
+  MadeFile& operator=(MadeFile&& other) noexcept;
+  ~MadeFile();
+
+  // Zeroes of that length, open in `file`. OPEN_FAILED (EEXIST: the name is taken; ENOSPC, EDQUOT, EFBIG: no room for
+  // it), BUSY, NO_DIRECT_IO. After an error nothing of it is left.
+  static Status make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made);
+
+  // Gives it its name, where it has none yet, and makes the name durable. OPEN_FAILED with EEXIST when the name was taken meanwhile.
+  Status link();
+
+ private:
+  static Status make_at(const std::string& path, std::uint64_t length, int descriptor, bool named, OpenFile& file,
+                        MadeFile& made);
+
+  int descriptor_ = -1;  // of the same opening as the OpenFile: it shares its lock
+  std::string path_;
+  bool named_ = false;
+};
+
+}  // namespace blockmirror
