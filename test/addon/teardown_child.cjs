@@ -68,12 +68,13 @@ async function reach(step, { engine, command }) {
   if (reached('images')) return;
   await command('openImages', { paths: options.files.images, readOnly: false, exclusive: true });
   if (reached('formatted')) return;
-  await command('format', {
+  await command('planFormat', {
     size: 0,
     ringRecords: options.ringRecords,
     assumeIdentical: true,
     images: options.files.images.map((path, index) => ({ name: `i${index}`, path, pathKind: 'absolute' })),
   });
+  await command('format', {});
   if (reached('idle')) return;
   await command('recoverRetire', {
     liveIntents: 0,
