@@ -188,7 +188,7 @@ export interface NativeSnapshot {
   /** The reason of phase 'stopped'. */
   stopped: NativeStatus | null;
   inFlight: number;
-  images: { state: NativeImageState; error: number; bytesDiffered: number }[];
+  images: { state: NativeImageState; error: number; changedAtMs: number; bytesDiffered: number }[];
   lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number };

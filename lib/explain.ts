@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import type { NativeSuperblock } from './binding';
 import { BlockmirrorError, isBlockmirrorError } from './errors';
 import { type Identity, findLogOf, findParts, identityToText, readIdentityAt } from './identify';
-import { type MirrorFacts, command, recreate } from './remedies';
+import { type MirrorFacts, command, remake } from './remedies';
 
 /** Of NOT_A_LOG: what it is instead, and where its log is. Any other error is given back as it is. */
 export async function explainLog(error: unknown, path: string): Promise<unknown> {
@@ -43,9 +43,10 @@ export async function explainImage(
   const what = await describe(path);
   const found = await whereTheyAre(superblock, mirror).catch(() => ({}));
   const named = Object.entries(found);
+  const lost = image === mirror.images[0]?.name ? `; ${whenMasterIsLost(mirror)}` : '';
   const remedy =
     named.length === 0
-      ? `Attach the image of ${image} that this mirror had, or say where it is, by the option images (--image ${image}=PATH)`
+      ? `Attach the image of ${image} that this mirror had, or say where it is, by the option images (--image ${image}=PATH)${lost}`
       : `${named.map(([one, at]) => `${one} is ${at}`).join(', ')}: \`${command('status', mirror.log, found)}\` shows it, and every command takes the same options`;
   return new BlockmirrorError(name, {
     image,
@@ -62,9 +63,13 @@ function explainMissing(error: BlockmirrorError, mirror: MirrorFacts): Blockmirr
   if (image === undefined) return error;
   const lost =
     index === 0
-      ? `when it is lost, \`${command('status', mirror.log)}\` says which slave can take its place`
-      : `when it is lost, have everything copied to a new one there: \`${recreate(mirror)}\``;
+      ? whenMasterIsLost(mirror)
+      : `when it is lost, have everything copied to a new one there: ${remake(mirror)}`;
   return error.withRemedy(`${error.remedy}; ${lost}`);
+}
+
+function whenMasterIsLost({ log }: MirrorFacts): string {
+  return `when it is lost, \`${command('status', log)}\` says which slave can take its place`;
 }
 
 async function describe(path: string): Promise<string | null> {

@@ -11,6 +11,7 @@ import { BlockmirrorError } from './errors';
 import { LABEL_MAGIC, labelPosition } from './layout';
 import type { MirrorFacts } from './remedies';
 import { imageNames } from './status';
+import type { FoundElsewhere } from './types';
 import { readBlockDevices } from './system/block_devices';
 import { type Place, type StoredPath, findPlace, pathToStore, storedPathToPath } from './system/places';
 
@@ -32,6 +33,13 @@ export function isRemembered(image: FoundImage | undefined): boolean {
   return image?.place?.kind === 'file' && !image.named;
 }
 
+/** Of images, those that were found by their label alone; for whoever has to know it. */
+export function elsewhereOf(
+  images: readonly { name: string; path: string; expectedAt?: string | null }[],
+): FoundElsewhere[] {
+  return images.flatMap(({ name, path, expectedAt }) => (expectedAt ? [{ name, expectedAt, path }] : []));
+}
+
 /** For remedies. An image that was not found is where the log says. */
 export function mirrorFacts(
   log: string,
@@ -42,6 +50,8 @@ export function mirrorFacts(
   const images = superblock.images.map((image, index) => ({
     name: image.name,
     path: paths[index]?.path || storedPathToPath(image, logFolder),
+    // Whether it is still itself is not asked: opening a device that failed may hang.
+    doubtful: image.state === 'failed',
   }));
   return { log, size: superblock.size, images };
 }

@@ -19,7 +19,7 @@ import {
   thisHost,
   visibleProcesses,
 } from './system/processes';
-import { findUses, readSurroundings } from './uses';
+import { findUses, readSurroundings, usedError } from './uses';
 import { shownOwner } from './status';
 import type { Holder, Owner } from './types';
 
@@ -70,9 +70,7 @@ export async function explainBusy(
 ): Promise<BlockmirrorError> {
   const uses = await findUses(path).catch(() => []);
   if (uses.length > 0) {
-    const mounted = uses.some((use) => use.kind === 'mounted');
-    const detail = uses.map((use) => use.detail).join('; ');
-    return new BlockmirrorError(mounted ? 'MOUNTED' : 'IN_USE', { image, path, detail, cause });
+    return usedError(image, path, uses, cause);
   }
   return new BlockmirrorError('BUSY', {
     image,

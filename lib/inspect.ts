@@ -8,7 +8,13 @@
  *  - `attachable` is false whenever open() would refuse, and `obstacles` says all the reasons.
  */
 import { explainVerdict, letGo, loadSuperblock, newEngine } from './attach';
-import type { NativeAssessment, NativeBinding, NativeDeviceFacts, NativeSuperblock } from './binding';
+import type {
+  NativeAssessment,
+  NativeBinding,
+  NativeDeviceFacts,
+  NativeImageRecord,
+  NativeSuperblock,
+} from './binding';
 import type { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, failureReason, isBlockmirrorError } from './errors';
 import { explainImage } from './explain';
@@ -54,6 +60,7 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     const folder = await folderOfLog(log);
     const images = await seeImages(engine.binding, superblock, folder, overrides);
     const mirror = mirrorFacts(log, superblock, images, folder);
+    mirror.images.forEach((image, index) => (image.doubtful &&= images[index]?.isItself !== true));
     for (const image of images) {
       if (image.error !== null) image.problem = (await explainImage(image.error, superblock, mirror)).toJSON();
     }
@@ -146,7 +153,8 @@ async function seeImages(
       seen.push({ name, path: '', facts: null, problem: null, error: found });
     } else if (found.path === '') {
       const path = storedPathToPath(image, logFolder);
-      seen.push({ name, path: '', facts: null, problem: null, error: await strangerAt(path, name, superblock) });
+      const error = await strangerAt(path, image, superblock);
+      seen.push({ name, path: '', facts: null, problem: null, error, isItself: error === null });
     } else {
       const expectedAt = found.expectedAt ?? null;
       seen.push({ ...seeDevice(binding, name, found.path), expectedAt, remembered: isRemembered(found) });
@@ -163,12 +171,18 @@ function seeDevice(binding: NativeBinding, name: string, path: string): SeenDevi
 }
 
 /** A slave that failed is looked for no more, and its path may be another device by now: nobody may be told to write there. */
-async function strangerAt(path: string, image: string, superblock: NativeSuperblock): Promise<BlockmirrorError | null> {
+async function strangerAt(
+  path: string,
+  image: NativeImageRecord,
+  superblock: NativeSuperblock,
+): Promise<BlockmirrorError | null> {
   const identity = await readIdentityAt(path).catch(() => null);
-  if (identity === null || identity.size === 0 || identity.label?.mirrorUuid === superblock.mirrorUuid) return null;
+  if (identity === null || identity.size === 0) return null;
+  const { label } = identity;
+  if (label?.mirrorUuid === superblock.mirrorUuid && label.imageUuid === image.uuid) return null;
   const what = identityToText(identity) ?? 'nothing of blockmirror';
   return new BlockmirrorError('SLAVE_FAILED', {
-    image,
+    image: image.name,
     path,
     detail: `it failed earlier, and what is at its path now is ${what}`,
     remedy:
@@ -242,6 +256,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
         path: images[index]?.path || (seen.mirror.images[index]?.path ?? ''),
         expectedAt: images[index]?.expectedAt ?? null,
         problem: images[index]?.problem ?? null,
+        doubtful: seen.mirror.images[index]?.doubtful === true,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',
       logUse: { recordsLive: live.size, sequence: assessment.sequence, tail: assessment.tail },

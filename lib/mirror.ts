@@ -24,6 +24,7 @@ import { alignedBuffer, HandedOver } from './buffers';
 import { createMirror } from './create';
 import type { Engine, WriteMode } from './engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
+import { elsewhereOf } from './find_images';
 import { loadBinding } from './load';
 import { checkOpen, checkPath, checkStoredPath } from './options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './recovery';
@@ -415,7 +416,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     if (!this.recovering) {
       const { superblock, assessment } = this.attached;
       const nothing = { ...assessment, clean: true, damaged: false, damage: [], liveIntents: [], extents: [] };
-      return Promise.resolve(cleanReport({ log: this.log, superblock, paths: this.paths, assessment: nothing }));
+      return Promise.resolve(cleanReport({ ...this.longWork(options), superblock, assessment: nothing }));
     }
     this.recoveryUnderWay ??= this.track(this.recoverOnce({ ...this.longWork(options), ...how })).finally(() => {
       this.recoveryUnderWay = null;
@@ -439,6 +440,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       log: this.log,
       superblock: this.attached.superblock,
       paths: this.paths,
+      foundElsewhere: elsewhereOf(this.attached.images),
       assessment: this.attached.assessment,
       onProgress: options.onProgress,
       checkpoint: (): void => {

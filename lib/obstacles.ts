@@ -17,6 +17,8 @@ export interface SeenDevice {
   /** Empty: it was left out, or not found. */
   path: string;
   facts: NativeDeviceFacts | null;
+  /** Of a slave that failed earlier: nothing else is at its path by now. */
+  isItself?: boolean;
   expectedAt?: string | null;
   /** A file, at the path that the log remembers. */
   remembered?: boolean;

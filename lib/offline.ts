@@ -1,6 +1,7 @@
 /** Recovery and verification of a mirror that nobody has open: what the command line does. */
 import { attach, createUnfinished, letGo } from './attach';
 import { attachFailed } from './failed_slaves';
+import { elsewhereOf } from './find_images';
 import { look } from './inspect';
 import { loadBinding } from './load';
 import { Mirror } from './mirror';
@@ -18,7 +19,8 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
   if (attached.assessment.clean && attached.lost.length === 0) {
     const { superblock, assessment, images } = attached;
     await letGo(attached.engine);
-    return cleanReport({ log, superblock, assessment, paths: images.map((image) => image.path) });
+    const foundElsewhere = elsewhereOf(images);
+    return cleanReport({ log, superblock, assessment, foundElsewhere, paths: images.map((image) => image.path) });
   }
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
   const { compare, verify, onProgress, signal } = checked;
@@ -33,7 +35,8 @@ async function dryRun(log: string, overrides: Readonly<Record<string, string>>):
   const seen = await look(log, overrides);
   if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, await folderOfLog(log));
   const { superblock, assessment, images, held } = seen;
-  return dryRunReport({ log, superblock, assessment, held, paths: images.map((image) => image.path) });
+  const paths = images.map((image) => image.path);
+  return dryRunReport({ log, superblock, assessment, held, paths, foundElsewhere: elsewhereOf(images) });
 }
 
 /** Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(). */

@@ -12,8 +12,16 @@ import type { NativeAssessment, NativeRepair, NativeSuperblock } from './binding
 import type { Engine } from './engine';
 import { BlockmirrorError } from './errors';
 import { type Batch, batchesOf, cutExtents, forEachPiece, totalLength } from './pieces';
-import { shownState } from './status';
-import type { Extent, ProgressListener, ProgressStep, RecoveryReport, RecoverySlave, Repair } from './types';
+import { shownImageState } from './status';
+import type {
+  Extent,
+  FoundElsewhere,
+  ProgressListener,
+  ProgressStep,
+  RecoveryReport,
+  RecoverySlave,
+  Repair,
+} from './types';
 
 /** Repairs named one by one in a report; all are counted. */
 const REPAIRS_LIMIT = 1000;
@@ -35,12 +43,16 @@ export interface RecoveryContext extends LongWork {
   log: string;
   superblock: NativeSuperblock;
   paths: readonly string[];
+  foundElsewhere: readonly FoundElsewhere[];
   assessment: NativeAssessment;
   /** Count what differed. */
   compare: boolean;
   /** Read back what was copied. */
   verify: boolean;
 }
+
+/** What every report is of, also of work that was not done. */
+type ReportContext = Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'foundElsewhere' | 'assessment'>;
 
 export interface Plan {
   extents: Extent[];
@@ -82,7 +94,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
     bytesCopied,
     slaves: slavesOf(context).map((slave, index) => ({
       ...slave,
-      state: shownState(images[index + 1]?.state ?? 'failed', true),
+      state: shownImageState(images[index + 1]?.state ?? 'failed', images[index + 1]?.bytesDiffered ?? 0, true),
       bytesDiffered: comparesIn(context, planned) ? (copied.bytesDiffered[index] ?? 0) : null,
       bytesCopied: copied.bytesCopied[index] ?? 0,
     })),
@@ -99,16 +111,12 @@ export function shownRepair(repair: NativeRepair, superblock: NativeSuperblock):
 }
 
 /** Of a mirror that needed nothing. */
-export function cleanReport(
-  context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'>,
-): RecoveryReport {
+export function cleanReport(context: ReportContext): RecoveryReport {
   return emptyReport(context);
 }
 
 /** What recovery would do, and that it has done nothing. */
-export function dryRunReport(
-  context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'> & { held: boolean },
-): RecoveryReport {
+export function dryRunReport(context: ReportContext & { held: boolean }): RecoveryReport {
   const planned = plan(context.assessment, context.superblock.size);
   return {
     ...emptyReport(context),
@@ -120,11 +128,12 @@ export function dryRunReport(
   };
 }
 
-function emptyReport(context: Pick<RecoveryContext, 'log' | 'superblock' | 'paths' | 'assessment'>): RecoveryReport {
+function emptyReport(context: ReportContext): RecoveryReport {
   const { assessment, superblock } = context;
   return {
     uuid: superblock.mirrorUuid,
     log: context.log,
+    foundElsewhere: [...context.foundElsewhere],
     clean: assessment.clean,
     damaged: assessment.damaged,
     damage: assessment.damage,
@@ -146,7 +155,7 @@ function slavesOf(context: Pick<RecoveryContext, 'superblock' | 'paths' | 'asses
   return context.superblock.images.slice(1).map((image, index) => ({
     name: image.name,
     path: context.paths[index + 1] || image.path,
-    state: shownState(image.state, context.assessment.clean),
+    state: shownImageState(image.state, image.bytesDiffered, context.assessment.clean),
     bytesDiffered: null,
     bytesCopied: 0,
   }));

@@ -17,7 +17,14 @@ export interface MirrorFacts {
   /** Bytes of the mirror. */
   size: number;
   /** The master first. */
-  images: readonly { name: string; path: string }[];
+  images: readonly ImageFact[];
+}
+
+export interface ImageFact {
+  name: string;
+  path: string;
+  /** A slave that failed earlier: its path may be another device's by now, so that no command may name it. */
+  doubtful?: boolean;
 }
 
 type ImagePaths = Readonly<Record<string, string>>;
@@ -30,8 +37,7 @@ export function command(verb: string, log: string, images: ImagePaths = {}, ...f
 
 /** The mirror made anew over the image of that name, which is the truth then: everything is copied to all the others. */
 export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ?? 'master'): string {
-  const image = (option: string, { name, path }: { name: string; path: string }): string =>
-    `--${option} ${shellQuote(`${name}=${path}`)}`;
+  const image = (option: string, { name, path }: ImageFact): string => `--${option} ${shellQuote(`${name}=${path}`)}`;
   const first = mirror.images.find(({ name }) => name === master);
   const slaves = mirror.images.filter(({ name }) => name !== master).map((slave) => image('slave', slave));
   return [
@@ -42,11 +48,31 @@ export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ??
   ].join(' ');
 }
 
-/** The same, where something stands at the path of the master that is not to be lost. */
-export function recreateAside(mirror: MirrorFacts, master: string): string {
+/**
+ * The same as part of a sentence: the command, or words where a device has to be chosen first.
+ * @param aside the path of what is put aside before
+ */
+export function remake(
+  mirror: MirrorFacts,
+  { master, aside }: { master?: string; aside?: string | null } = {},
+): string {
+  const doubtful = mirror.images.filter((image) => image.doubtful === true).map(({ name }) => name);
+  if (doubtful.length === 0) {
+    const anew = recreate(mirror, master);
+    return quoted(aside === undefined || aside === null ? anew : `${putAside(aside)} && ${anew}`);
+  }
+  const truth = master ?? mirror.images[0]?.name ?? 'master';
+  const names = doubtful.join(' and ');
+  return `create the mirror anew over ${truth}, with keepData and overwriteSignature, and name a free device for ${names}, since the old path may be another device's by now`;
+}
+
+/** Over a slave, where something may stand at the path of the master that is not to be lost. */
+export function remakeOverSlave(mirror: MirrorFacts, slave: string, masterIsThere: boolean): string {
   const old = mirror.images[0];
-  const anew = recreate(mirror, master);
-  return old !== undefined && isFile(old.path) ? `${putAside(old.path)} && ${anew}` : anew;
+  return remake(mirror, {
+    master: slave,
+    aside: masterIsThere && old !== undefined && isFile(old.path) ? old.path : null,
+  });
 }
 
 /** Out of the way, and kept: what is on it may be wanted. */
@@ -65,7 +91,7 @@ export interface Situation {
 /** null: the table of errors says all there is to say. */
 export function remedyOf(name: ErrorName, { mirror, image }: Situation): string | null {
   const one = mirror.images[image];
-  const anew = quoted(recreate(mirror));
+  const anew = remake(mirror);
   const isMaster = image === 0;
   switch (name) {
     case 'SLAVE_FAILED':
@@ -89,12 +115,12 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
     case 'LOST_ALLOCATION':
       if (one === undefined) return null;
       if (isMaster) return 'Write nothing to it. No slave is known to hold what it lost: put that back from a backup';
-      return `Bytes of it are lost. Put it aside, and have everything copied to a new one: ${quoted(`${putAside(one.path)} && ${recreate(mirror)}`)}`;
+      return `Bytes of it are lost. Put it aside, and have everything copied to a new one: ${remake(mirror, { aside: one.path })}`;
     case 'TRUNCATED_IMAGE':
       if (one === undefined) return null;
       if (isMaster) return masterLost(mirror);
       return isFile(one.path)
-        ? `Put the image back that was there; when there is none, put this one aside and have everything copied to a new one: ${quoted(`${putAside(one.path)} && ${recreate(mirror)}`)}`
+        ? `Put the image back that was there; when there is none, put this one aside and have everything copied to a new one: ${remake(mirror, { aside: one.path })}`
         : 'Attach the device that was there, or a larger one, and make the mirror anew over the same master';
     case 'LABEL_DAMAGED':
     case 'STALE_IMAGE':
@@ -113,8 +139,8 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
 /** The mirror made anew over a slave in sync, of a master whose file lost bytes. The old log stays as it is. */
 export function remakeOver(mirror: MirrorFacts, slave: string): string {
   const [master] = mirror.images;
-  const anew = recreate({ ...mirror, log: `${mirror.log}.new` }, slave);
-  return `${slave} holds what it lost. Put the master aside, and have everything copied from ${slave}: ${quoted(`${putAside(master?.path ?? '')} && ${anew}`)}`;
+  const anew = remake({ ...mirror, log: `${mirror.log}.new` }, { master: slave, aside: master?.path ?? null });
+  return `${slave} holds what it lost. Put the master aside, and have everything copied from ${slave}: ${anew}`;
 }
 
 /** A log with zeroes in its ring is damaged, which recovery knows: it copies everything. */

@@ -1,11 +1,11 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
 import { formatSize } from './size';
-import type { Extent, RecoveryReport, Repair, VerifyReport, VerifySlave } from './types';
+import type { Extent, FoundElsewhere, RecoveryReport, Repair, VerifyReport, VerifySlave } from './types';
 
 const EXTENT_LINES = 16;
 
 export function recoveryReportToText(report: RecoveryReport): string {
-  const lines = [`mirror ${report.uuid} (log ${report.log})`];
+  const lines = [`mirror ${report.uuid} (log ${report.log})`, ...elsewhereToText(report.foundElsewhere)];
   if (report.held) {
     lines.push('it is open, by a process that lives: there is nothing to recover');
     lines.push(`a crash now would leave ${formatSize(report.bytesCovered)} to be copied`);
@@ -44,7 +44,7 @@ export function recoveryReportToText(report: RecoveryReport): string {
 }
 
 export function verifyReportToText(report: VerifyReport): string {
-  const lines = [`mirror ${report.uuid} (log ${report.log})`];
+  const lines = [`mirror ${report.uuid} (log ${report.log})`, ...elsewhereToText(report.foundElsewhere)];
   if (!report.clean) {
     lines.push('not closed cleanly, and not recovered: differences inside the live intents are to be expected');
     lines.push(...extentsToText(report.extents));
@@ -62,6 +62,14 @@ export function verifyReportToText(report: VerifyReport): string {
   lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
   lines.push(VERIFY_RESULT[report.result]);
   return lines.join('\n');
+}
+
+/** One line for each image that was not where it was expected. */
+export function elsewhereToText(images: readonly FoundElsewhere[]): string[] {
+  return images.map(
+    ({ name, expectedAt, path }) =>
+      `${name} was expected at ${expectedAt}, and found at ${path} by its label; if that is a copy, and not the image itself, detach it`,
+  );
 }
 
 function repairsToText(repairs: readonly Repair[]): string[] {

@@ -42,6 +42,8 @@ export interface ImageFacts {
   expectedAt: string | null;
   /** Why it cannot be used as it is. */
   problem: Problem | null;
+  /** A slave that failed earlier: its path may be another device's by now. */
+  doubtful: boolean;
 }
 
 export interface StatusFacts {
@@ -152,7 +154,11 @@ function difference(
 }
 
 function mirrorOf({ log, superblock, images }: StatusFacts): MirrorFacts {
-  const all = superblock.images.map(({ name, path }, index) => ({ name, path: images[index]?.path || path }));
+  const all = superblock.images.map(({ name, path }, index) => ({
+    name,
+    path: images[index]?.path || path,
+    doubtful: images[index]?.doubtful === true,
+  }));
   return { log, size: superblock.size, images: all };
 }
 
@@ -182,11 +188,12 @@ export function liveStatus(facts: LiveFacts): Status {
     images: superblock.images.map((image, index) => ({
       state: snapshot.images[index]?.state ?? image.state,
       error: snapshot.images[index]?.error || image.error,
-      changedAtMs: image.changedAtMs,
+      changedAtMs: snapshot.images[index]?.changedAtMs ?? image.changedAtMs,
       bytesDiffered: snapshot.images[index]?.bytesDiffered ?? image.bytesDiffered,
       path: facts.paths[index] ?? '',
       expectedAt: facts.expectedAt[index] ?? null,
       problem: null,
+      doubtful: image.state === 'failed',
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
     lastVerify: shownVerify(snapshot.lastVerify),
@@ -203,8 +210,9 @@ export function shownState(state: NativeImageState, provable: boolean): ImageSta
 
 /** A slave that failed, with the errno and the date that are known. */
 export function failure(mirror: MirrorFacts, name: string, path: string, errno: number, atMs: number): Problem {
-  const when = atMs === 0 ? '' : ` at ${new Date(atMs).toISOString()}`;
-  const reason = errno === 0 ? `it failed${atMs === 0 ? ' earlier' : when}` : `${failureReason(errno)}${when}`;
+  const when = atMs === 0 ? null : `at ${new Date(atMs).toISOString()}`;
+  const reason =
+    errno === 0 ? `it failed ${when ?? 'earlier'}` : [when, failureReason(errno)].filter(Boolean).join(' ');
   return new BlockmirrorError('SLAVE_FAILED', {
     image: name,
     ...(path === '' ? {} : { path }),

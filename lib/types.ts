@@ -458,6 +458,14 @@ export interface IdentifiedPath {
 /** `unknown`: whole, and of a version or with a feature that this program does not know. */
 export type CopyState = 'whole' | 'damaged' | 'unknown' | 'unreadable' | 'absent';
 
+/** An image that was not where the log remembers it, and was taken from where its label was found. */
+export interface FoundElsewhere {
+  name: string;
+  expectedAt: string;
+  /** If that is a copy, and not the image itself, it should be detached. */
+  path: string;
+}
+
 export interface RecoverySlave {
   name: string;
   path: string;
@@ -470,6 +478,7 @@ export interface RecoverySlave {
 export interface RecoveryReport {
   uuid: string;
   log: string;
+  foundElsewhere: FoundElsewhere[];
   /** Nothing had to be done. */
   clean: boolean;
   damaged: boolean;
@@ -522,6 +531,7 @@ export interface VerifyDifference {
 export interface VerifyReport {
   uuid: string;
   log: string;
+  foundElsewhere: FoundElsewhere[];
   /** 'identical': every slave of the mirror was compared, all of it, and is equal. 'incomplete': what was compared is. */
   result: 'identical' | 'differs' | 'incomplete';
   /** result is 'identical'. */
@@ -554,6 +564,8 @@ export interface DeviceUse {
   kind: 'mounted' | 'swap' | 'holder';
   /** In plain words: where it is mounted, which holder. */
   detail: string;
+  /** The command that ends this use, to be pasted into a shell; null where that is for its owner to say. */
+  release: string | null;
 }
 
 export interface Signature {

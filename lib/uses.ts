@@ -19,6 +19,7 @@ import { parseMountInfo } from './system/mounts';
 import { type Place, findPlace } from './system/places';
 import { processName, visibleProcesses } from './system/processes';
 import { parseSwaps } from './system/swaps';
+import { shellPath } from './shell';
 import type { DeviceUse } from './types';
 
 /** A place with the name by which errors speak of it: 'master', 'slave1', 'log'. */
@@ -70,14 +71,15 @@ export function usesOf(place: Place, surroundings: Surroundings): DeviceUse[] {
   const naming = (device: BlockDevice): string => (device.number === place.number ? 'it' : device.path);
   for (const device of related) {
     for (const mount of surroundings.mounts.filter((candidate) => candidate.number === device.number)) {
-      uses.push({ kind: 'mounted', detail: `${naming(device)} is mounted on ${mount.mountPoint}` });
+      const release = mount.mountPoint === '/' ? null : `umount ${shellPath(mount.mountPoint)}`;
+      uses.push({ kind: 'mounted', detail: `${naming(device)} is mounted on ${mount.mountPoint}`, release });
     }
     if (device.holders.length > 0) {
-      uses.push({ kind: 'holder', detail: `${naming(device)} is part of ${device.holders.join(', ')}` });
+      uses.push({ kind: 'holder', detail: `${naming(device)} is part of ${device.holders.join(', ')}`, release: null });
     }
   }
   for (const swap of surroundings.swaps.filter((candidate) => overlap(candidate.ground, place.ground))) {
-    uses.push({ kind: 'swap', detail: `${swap.path} is in use as swap` });
+    uses.push({ kind: 'swap', detail: `${swap.path} is in use as swap`, release: `swapoff ${shellPath(swap.path)}` });
   }
   return uses;
 }
@@ -112,7 +114,7 @@ async function foreignMounts(place: Place, devices: readonly BlockDevice[]): Pro
       const name = await processName(process);
       const where = `in the mount namespace of process ${process}${name === null ? '' : ` (${name})`}`;
       const what = device.number === place.number ? 'it' : device.path;
-      uses.push({ kind: 'mounted', detail: `${what} is mounted on ${mount.mountPoint} ${where}` });
+      uses.push({ kind: 'mounted', detail: `${what} is mounted on ${mount.mountPoint} ${where}`, release: null });
       if (uses.length >= USES_LIMIT) return uses;
     }
   }
@@ -124,13 +126,28 @@ export function refuseUsed(places: readonly NamedPlace[], surroundings: Surround
   for (const { name, place } of places) {
     const uses = usesOf(place, surroundings);
     if (uses.length === 0) continue;
-    const mounted = uses.some((use) => use.kind === 'mounted');
-    throw new BlockmirrorError(mounted ? 'MOUNTED' : 'IN_USE', {
-      image: name,
-      path: place.path,
-      detail: uses.map((use) => use.detail).join('; '),
-    });
+    throw usedError(name, place.path, uses);
   }
+}
+
+/** MOUNTED or IN_USE, with the command that ends it where that is certain: of a holder only its owner knows. */
+export function usedError(image: string, path: string, uses: readonly DeviceUse[], cause?: unknown): BlockmirrorError {
+  const mounted = uses.some((use) => use.kind === 'mounted');
+  const detail = uses.map((use) => use.detail).join('; ');
+  // What was mounted last may lie on what was mounted before.
+  const releases = uses.map(({ release }) => release).reverse();
+  const known = releases.every((release) => release !== null);
+  return new BlockmirrorError(mounted ? 'MOUNTED' : 'IN_USE', {
+    image,
+    path,
+    detail,
+    ...(known
+      ? {
+          remedy: `If it is the right one, take it out of use first: \`${releases.join(' && ')}\`; there is no option to override this`,
+        }
+      : {}),
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** Every place needs bytes of its own. @throws SAME_DEVICE, OVERLAPPING */

@@ -14,7 +14,7 @@ import type { Batch } from './pieces';
 import { type LongWork, addTo, forEachBatch, progressOf, sum } from './recovery';
 import { command } from './remedies';
 import { shownImageState } from './status';
-import type { Extent, Problem, VerifyDifference, VerifyReport, VerifySlave } from './types';
+import type { Extent, FoundElsewhere, Problem, VerifyDifference, VerifyReport, VerifySlave } from './types';
 
 /** Differences named one by one in a report; all are counted. */
 const DIFFERENCES_LIMIT = 1000;
@@ -23,6 +23,7 @@ export interface VerificationContext extends LongWork {
   log: string;
   superblock: NativeSuperblock;
   paths: readonly string[];
+  foundElsewhere: readonly FoundElsewhere[];
   /** Merged live intents. */
   extents: readonly Extent[];
   /** Not clean and not recovered yet: differences inside the live intents are to be expected. */
@@ -135,6 +136,7 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   return {
     uuid: superblock.mirrorUuid,
     log: context.log,
+    foundElsewhere: [...context.foundElsewhere],
     result,
     identical: result === 'identical',
     clean: !recovering,

@@ -67,13 +67,13 @@ export const CHECK_TABLE: readonly Row[] = [
     code: 2,
     reasons: (facts) => inState('failed', 'failed', (image) => facts.privileged || !isUnreadable(image))(facts),
   },
-  { code: 2, reasons: inState('inconsistent', 'is inconsistent') },
+  { code: 2, reasons: inState('inconsistent', 'is inconsistent', (image) => image.bytesDiffered === 0) },
   { code: 2, reasons: inState('behind', 'is behind by a fault', (image) => image.error !== null) },
   {
     code: 2,
     reasons: ({ inspection: { status } }) =>
       status.images
-        .filter(({ state, bytesDiffered }) => bytesDiffered > 0 && state !== 'failed' && state !== 'inconsistent')
+        .filter(({ state, bytesDiffered }) => bytesDiffered > 0 && state !== 'failed')
         .map(({ name }) => `${name} differs, as a verify found`),
   },
   {

@@ -8,6 +8,7 @@ import { CommanderError } from 'commander';
 import { BlockmirrorError } from '../index';
 import { EXIT, type ExitCode, exitCodeOfSignal } from './exit_codes';
 import { Interrupted } from './interrupt';
+import { inFlags } from './spelling';
 import { wrap } from './words';
 
 export interface Failure {
@@ -65,8 +66,8 @@ export function failureOf(error: unknown): Failure {
     const { remedy } = error;
     return {
       code: error.code,
-      message: sentence(withoutRemedy(error.message, remedy)),
-      remedy,
+      message: inFlags(sentence(withoutRemedy(error.message, remedy))),
+      remedy: inFlags(remedy),
       cause: causeOf(error.cause),
     };
   }

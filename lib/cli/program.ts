@@ -45,8 +45,15 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
     const stack = stackOf(error, failure);
     if (stack !== null) output.note(stack);
     if (output.json) output.answer({ exitCode: EXIT.failed, document: { error: failure }, text: '' });
-    return exitCodeOf(error);
+    if (!isCheck(argv)) return exitCodeOf(error);
+    // A monitoring system would take the usual code of a wrong command line, 2, for a mirror that is broken.
+    if (!output.json) output.answer({ exitCode: EXIT.attention, document: null, text: `UNKNOWN ${failure.message}` });
+    return EXIT.attention;
   }
+}
+
+function isCheck(argv: readonly string[]): boolean {
+  return argv.includes('status') && argv.includes('--check');
 }
 
 type Perform = <A extends unknown[]>(action: Action<A>) => (...args: A) => Promise<void>;
@@ -244,7 +251,7 @@ With --check one line is printed, and the exit code is
      verify is older than --max-age
   2  the mirror stopped, its process is frozen, it was left unclean, or an image failed, is inconsistent, differs, or
      is behind by a fault
-  3  it cannot be told
+  3  it cannot be told, also where the command line itself is wrong
 
 Examples:
   blockmirror status m.log

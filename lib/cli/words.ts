@@ -93,6 +93,8 @@ export function wrap(text: string, width: number, indent = ''): string {
 
 function wrapParagraph(paragraph: string, width: number, indent: string): string {
   if (indent.length + paragraph.length <= width) return paragraph === '' ? '' : indent + paragraph;
+  const own = /^ +/.exec(paragraph)?.[0] ?? '';
+  if (own !== '') return wrapParagraph(paragraph.slice(own.length), width, indent + own);
   const lines: string[] = [];
   let line = '';
   const end = (): void => {

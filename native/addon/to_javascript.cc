@@ -315,6 +315,7 @@ Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot) {
     image.Set("state", name_of(snapshot.states[i]));
     image.Set("error", static_cast<double>(snapshot.errors[i]));
     image.Set("bytesDiffered", number(snapshot.bytes_differed[i]));
+    image.Set("changedAtMs", number(snapshot.changed_at_ms[i]));
     images.Set(i, image);
   }
   bool any_record = snapshot.ring_records > 0 && snapshot.sequence >= snapshot.tail;

@@ -629,6 +629,7 @@ Snapshot Session::snapshot() const {
     snapshot.states[i] = s.superblock.images[i].state;
     snapshot.errors[i] = s.membership.error_of(i);
     snapshot.bytes_differed[i] = s.superblock.images[i].bytes_differed;
+    snapshot.changed_at_ms[i] = s.superblock.images[i].changed_at_ms;
   }
   snapshot.last_verify = s.superblock.last_verify;
   snapshot.generation = s.superblock.generation;

@@ -172,6 +172,7 @@ struct Snapshot {
   std::array<ImageState, kMaxImages> states{};
   std::array<int, kMaxImages> errors{};                    // errno that failed the image, 0 otherwise
   std::array<std::uint64_t, kMaxImages> bytes_differed{};  // as ImageRecord has them
+  std::array<std::uint64_t, kMaxImages> changed_at_ms{};   // as ImageRecord has them
   VerifySummary last_verify;
   Generation generation;
   std::uint64_t requests_in_flight = 0;  // reads, writes, discards, flushes accepted and not settled

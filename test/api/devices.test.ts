@@ -148,7 +148,9 @@ describeUnless(noLoopDevices, 'block devices', () => {
       expect(error.message).toContain(mountPoint);
       expect(error.message).toMatch(/no option to override/);
     }
-    expect(await findUses(paths.master)).toEqual([{ kind: 'mounted', detail: `it is mounted on ${mountPoint}` }]);
+    expect(await findUses(paths.master)).toEqual([
+      { kind: 'mounted', detail: `it is mounted on ${mountPoint}`, release: `umount ${mountPoint}` },
+    ]);
   });
 
   test('the file below a mounted loop device is refused too', async () => {

@@ -1,7 +1,8 @@
 /** A look from outside says what an opening would: whatever is in its way, on whichever device, and why. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, renameSync, rmSync, truncateSync } from 'node:fs';
-import { Mirror, inspect } from '../../lib/index';
+import { Mirror, inspect, recover, recoveryReportToText, verify, verifyReportToText } from '../../lib/index';
+import { runCommand } from '../support/command_line';
 import { notRoot, testUnless } from '../support/skip';
 import { KIB, MIB, type Paths, overwrite, useMirrors } from './support';
 
@@ -88,4 +89,21 @@ test('an image that was found by its label, and not where it was expected, is to
   expect(mirror.status().images.map(({ expectedAt }) => expectedAt)).toEqual([null, slave]);
   await mirror.close();
   expect((await inspect(paths.log)).status.images[1]).toMatchObject({ path: moved, expectedAt: null });
+});
+
+test('reports name an image that was found elsewhere too, on a screen as well', async () => {
+  const paths = await mirrors.create();
+  const [slave] = paths.slaves as [string];
+  const moved = `${slave}.moved`;
+  renameSync(slave, moved);
+  const foundElsewhere = [{ name: 'slave1', expectedAt: slave, path: moved }];
+  const dryRun = await recover(paths.log, { dryRun: true });
+  expect(dryRun).toMatchObject({ foundElsewhere });
+  expect(recoveryReportToText(dryRun)).toContain(`slave1 was expected at ${slave}, and found at ${moved}`);
+  expect((await runCommand(['log', paths.log])).stdout).toContain(`found at ${moved}`);
+  const report = await verify(paths.log);
+  expect(report).toMatchObject({ foundElsewhere });
+  expect(verifyReportToText(report)).toContain(`found at ${moved}`);
+  // That opening remembered it.
+  expect(await recover(paths.log)).toMatchObject({ foundElsewhere: [] });
 });

@@ -236,9 +236,11 @@ describe('what must not be written to', () => {
     const whole = { ...place('x', 0, 0), number: '8:0', ground: { base: 'disk 8:0', start: 0, end: 100 } };
     expect(usesOf(whole, surroundings).map((use) => use.kind)).toEqual(['mounted', 'holder']);
     const second = { ...whole, number: '8:2', ground: { base: 'disk 8:0', start: 50, end: 100 } };
-    expect(usesOf(second, surroundings)).toEqual([{ kind: 'holder', detail: 'it is part of dm-0' }]);
+    expect(usesOf(second, surroundings)).toEqual([{ kind: 'holder', detail: 'it is part of dm-0', release: null }]);
     const file = { ...whole, number: null, ground: { base: 'file 1:2', start: 0, end: 9 } };
-    expect(usesOf(file, surroundings)).toEqual([{ kind: 'swap', detail: '/swap is in use as swap' }]);
+    expect(usesOf(file, surroundings)).toEqual([
+      { kind: 'swap', detail: '/swap is in use as swap', release: 'swapoff /swap' },
+    ]);
   });
 });
 

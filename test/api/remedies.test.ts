@@ -3,48 +3,19 @@
  * backticks, and run by a shell. Then the mirror must be whole, and hold what it held. All paths hold blanks and quotes.
  */
 import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mirror, type Problem, inspect, verify } from '../../lib/index';
 import { BlockmirrorError } from '../../lib/errors';
 import { type MirrorFacts, recreate, remedyOf, remedyOfPath } from '../../lib/remedies';
 import { printable, shellPath, shellQuote } from '../../lib/shell';
-import { MAIN } from '../support/command_line';
+import { commandsOf, operatorShell } from '../support/pasted_command';
 import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 const CONTENT = pattern(64 * 1024, 7);
 
-/** Commands between backticks, in their order. */
-function commandsOf(text: string): string[] {
-  return [...text.matchAll(/`([^`]+)`/g)].map((match) => match[1] as string);
-}
-
-/** As an operator's shell runs it: with `blockmirror` on the PATH. */
-function shell(command: string): { status: number | null; output: string } {
-  const tools = join(mirrors.folder(), 'tools');
-  mkdirSync(tools, { recursive: true });
-  const program = join(tools, 'blockmirror');
-  writeFileSync(program, `#!/bin/sh\nexec ${shellQuote(process.execPath)} ${shellQuote(MAIN)} "$@"\n`);
-  chmodSync(program, 0o755);
-  const env = { ...process.env, PATH: `${tools}:${process.env['PATH'] ?? ''}` };
-  const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { env, encoding: 'utf8' });
-  return { status, output: stdout + stderr };
-}
-
-function runs(command: string): void {
-  const { status, output } = shell(command);
-  expect(`${status} ${status === 0 ? '' : output}`).toBe('0 ');
-}
+const { run: shell, runs } = operatorShell(() => mirrors.folder());
 
 /** A mirror with something in it, in a folder whose name a shell would take apart. */
 async function madeMirror(slaveCount = 2): Promise<Paths> {
@@ -231,7 +202,7 @@ test('the command that wipes a master wipes that one alone, whatever its name', 
   const bystander = join(mirrors.folder(), 'a');
   for (const file of [path, bystander]) {
     writeFileSync(file, Buffer.alloc(9 * MIB));
-    spawnSync('mkfs.ext4', ['-q', '-F', file]);
+    spawnSync('mkfs.ext4', ['-q', '-F', '-E', 'nodiscard', file]);
   }
   const before = readFileSync(bystander);
   const create = { log: join(mirrors.folder(), 'log'), master: path, slaves: [join(mirrors.folder(), 'c')] };
@@ -272,4 +243,42 @@ test('what is on a disk cannot write on a terminal by way of a message', () => {
   });
   expect(printable(error.message)).toBe(error.message);
   expect(error.message).toContain('\\x1b[31m');
+});
+
+test('a slave that was used apart from its mirror: DIVERGED', async () => {
+  const paths = await madeMirror();
+  const names = [paths.log, paths.master, ...paths.slaves];
+  const apart = names.map((path) => ({ path, copy: readFileSync(path) }));
+  const writeTo = async (position: number): Promise<void> => {
+    const mirror = await Mirror.open(paths.log);
+    await mirror.write(CONTENT, { position });
+    await mirror.close();
+  };
+  await writeTo(3 * MIB);
+  const used = apart.map(({ path, copy }) => {
+    const now = readFileSync(path);
+    writeFileSync(path, copy);
+    return now;
+  });
+  await writeTo(4 * MIB);
+  writeFileSync(paths.slaves[0] as string, used[2] as Buffer);
+  const error = await failure(Mirror.open(paths.log), 'DIVERGED');
+  const [command, ...others] = commandsOf(error.remedy);
+  expect(others).toEqual([]);
+  runs(command as string);
+  await isWholeWithContent(paths.log);
+  expect(bytesOf(paths.slaves[0] as string, 4 * MIB, CONTENT.length).equals(CONTENT)).toBe(true);
+});
+
+test('a master that lost its label is put aside, and a slave in sync takes its place', async () => {
+  const paths = await madeMirror();
+  overwrite(paths.master, MIRROR_SIZE, Buffer.alloc(MIB));
+  const error = await failure(Mirror.open(paths.log), 'NO_LABEL');
+  const [command, ...others] = commandsOf(error.remedy);
+  expect(others).toEqual([]);
+  const { output } = shell(command as string);
+  const anew = output.split('\n').find((line) => line.includes('blockmirror create'));
+  runs(anew as string);
+  await isWholeWithContent(paths.log);
+  expect(bytesOf(`${paths.master}.damaged`, MIB, CONTENT.length).equals(CONTENT)).toBe(true);
 });

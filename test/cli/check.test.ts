@@ -123,3 +123,25 @@ test('a mirror in use is fine, until its process is frozen', async () => {
     await writer.kill();
   }
 });
+
+test('a command line that is wrong says nothing of the mirror: code 3, and one line', async () => {
+  for (const wrong of [['--max-age', '30 days'], ['--no-such-option'], []]) {
+    const { exitCode, stdout, stderr } = await runCommand(['status', '--check', ...wrong]);
+    expect(exitCode).toBe(3);
+    expect(stdout).toMatch(/^UNKNOWN [^\n]+\n$/);
+    expect(stderr).toContain('ERR_BLOCKMIRROR_USAGE');
+  }
+});
+
+test('a verify counts, until it is older than was asked for', async () => {
+  const { log } = await createMirrorFiles(folder());
+  const check = async (age: string): Promise<[number | null, string]> => {
+    const { exitCode, stdout } = await runCommand(['status', log, '--check', '--max-age', age]);
+    return [exitCode, stdout];
+  };
+  expect(await check('30d')).toEqual([1, expect.stringContaining('never verified')]);
+  expect((await runCommand(['verify', log])).exitCode).toBe(0);
+  expect(await check('30d')).toEqual([0, expect.stringMatching(/^OK /)]);
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  expect(await check('1s')).toEqual([1, expect.stringMatching(/^WARNING .*last verified 20/)]);
+});

@@ -109,8 +109,8 @@ test('a file with holes is a problem, one without is not', () => {
 
 test('every use is a problem of its own', () => {
   const checks = judgeUses([
-    { kind: 'mounted', detail: 'it is mounted on /srv' },
-    { kind: 'swap', detail: '/dev/x is in use as swap' },
+    { kind: 'mounted', detail: 'it is mounted on /srv', release: 'umount /srv' },
+    { kind: 'swap', detail: '/dev/x is in use as swap', release: null },
   ]);
   expect(checks.map(({ verdict, finding }) => [verdict, finding])).toEqual([
     ['problem', 'it is mounted on /srv'],

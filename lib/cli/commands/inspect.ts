@@ -2,6 +2,7 @@
 import { formatSize, identify, type IdentifiedPath } from '../../index';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
+import { inFlags } from '../spelling';
 import { facts } from '../words';
 import { commandLine } from './shared';
 
@@ -22,7 +23,7 @@ function toText(found: IdentifiedPath, output: Output): string {
       ['Size', formatSize(found.size)],
       ...(found.kind === 'other' ? [] : ([['Copies', found.copies.join(' and ')]] as const)),
       ...found.parts.map(({ path, description }) => [path, description] as const),
-      ...(found.problem === null ? [] : ([['Problem', found.problem.message]] as const)),
+      ...(found.problem === null ? [] : ([['Problem', inFlags(found.problem.message)]] as const)),
     ],
     output.lineWidth,
   );

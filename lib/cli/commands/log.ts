@@ -1,8 +1,10 @@
 /** `blockmirror log LOG`: the live intents, and what they come to when merged. Writes nothing. */
 import { formatSize, inspect, type Inspection } from '../../index';
+import { elsewhereOf } from '../../find_images';
+import { elsewhereToText } from '../../report';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
-import { count, facts, number, share, table } from '../words';
+import { count, facts, number, share, table, wrap } from '../words';
 import { damageToText, holderInWords, imagesOf, type ImagePaths } from './shared';
 
 /** Lines of intents on a screen; --json has them all. */
@@ -84,6 +86,8 @@ function toText(inspection: Inspection, output: Output): string {
     );
   if (status.phase === 'held' || status.phase === 'stopped')
     lines.push('', `In use by ${holderInWords(status)}: this is a moment of a moving picture.`);
+  const elsewhere = elsewhereToText(elsewhereOf(status.images));
+  if (elsewhere.length > 0) lines.push('', ...elsewhere.map((line) => wrap(`${line}.`, output.lineWidth)));
   if (liveIntents.length > 0) lines.push('', intentTable(inspection));
   return lines.join('\n');
 }

@@ -3,6 +3,8 @@ import { recover, recoveryReportToText, type RecoveryReport } from '../../index'
 import { EXIT, type ExitCode } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
+import { inFlags } from '../spelling';
+import { wrap } from '../words';
 import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
 
 interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver {
@@ -32,7 +34,8 @@ export async function recoverCommand(output: Output, log: string, options: Recov
     dryRun && !report.clean && !report.held
       ? `\n\nNext: ${commandLine('recover', log, options, ...(options.takeOver === true ? ['--take-over'] : []))}`
       : '';
-  return { exitCode: exitCodeOf(report), document: report, text: recoveryReportToText(report) + next };
+  const text = wrap(inFlags(recoveryReportToText(report)), output.lineWidth) + next;
+  return { exitCode: exitCodeOf(report), document: report, text };
 }
 
 function exitCodeOf(report: RecoveryReport): ExitCode {

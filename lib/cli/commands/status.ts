@@ -3,11 +3,14 @@
  * With --check: one line and exit codes of its own, for monitoring.
  */
 import { formatSize, inspect, type ImageStatus, type Inspection, type Status } from '../../index';
-import { recreate, recreateAside } from '../../remedies';
+import { type MirrorFacts, recreate, remakeOverSlave } from '../../remedies';
+import { elsewhereOf } from '../../find_images';
+import { elsewhereToText } from '../../report';
 import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../check';
 import { EXIT, type ExitCode } from '../exit_codes';
 import { failureOf } from '../failure';
 import type { Outcome, Output } from '../output';
+import { inFlags } from '../spelling';
 import { count, duration, facts, list, number, share, wrap } from '../words';
 import {
   STATE_MEANING,
@@ -74,18 +77,9 @@ function toText(inspection: Inspection, log: string, options: ImagePaths, output
   const others = obstacles.map(({ message }) => message).filter((message) => !told.has(message));
   const odd = status.images.filter((image) => !isInSync(image.state) && image.error === null);
   const paragraphs = [
-    ...[...others, ...problems].map((message) => wrap(message, width)),
+    ...[...others, ...problems].map((message) => wrap(inFlags(message), width)),
     ...odd.map((image) => wrap(`${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`, width)),
-    ...status.images.flatMap(({ name, path, expectedAt }) =>
-      expectedAt === null
-        ? []
-        : [
-            wrap(
-              `${name} was expected at ${expectedAt}, and found at ${path} by its label. If that is a copy, and not the image itself, detach it.`,
-              width,
-            ),
-          ],
-    ),
+    ...elsewhereToText(elsewhereOf(status.images)).map((line) => wrap(`${line}.`, width)),
     ...inspection.lostCopies.map(({ where, copy, state }) => {
       const what = where === 'log' ? 'the superblock of the log' : `the label of ${where}`;
       return wrap(`Copy ${copy} of ${what} is ${state}. The other one counts; the next opening writes both.`, width);
@@ -173,7 +167,7 @@ function lastVerifyInWords(status: Status): string {
 
 function nextStepInLines(inspection: Inspection, log: string, options: ImagePaths, width: number): string {
   const text = nextStep(inspection, log, options);
-  if (text !== null) return wrap(`Next: ${text}`, width);
+  if (text !== null) return wrap(`Next: ${inFlags(text)}`, width);
   return [
     `Next: ${commandLine('recover', log, options)}`,
     `      (${commandLine('recover', log, options, '--dry-run')} shows what it would copy and writes nothing)`,
@@ -206,7 +200,7 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths): str
     );
   }
   const master = status.images[0];
-  const gone = master?.state === 'failed' && !NOT_LOST.has(master.error?.code ?? '');
+  const gone = master?.state === 'failed' && isLost(master);
   if (gone || status.stopped !== null) return `${masterStep(inspection, command)}`;
   if (!inspection.attachable) return 'see to what is named above; the mirror cannot be opened as it is.';
   if (status.phase === 'unclean' || inspection.damaged) return null;
@@ -225,6 +219,12 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths): str
 }
 
 /** What is at the master's path is another thing, or we may not look at it: no reason to replace it. */
+function isLost({ error, path }: ImageStatus): boolean {
+  // A file can be put aside, whatever it is.
+  if (error?.code === 'ERR_BLOCKMIRROR_NO_LABEL' && !path.startsWith('/dev/')) return true;
+  return !NOT_LOST.has(error?.code ?? '');
+}
+
 const NOT_LOST: ReadonlySet<string> = new Set([
   'ERR_BLOCKMIRROR_OPEN_FAILED',
   'ERR_BLOCKMIRROR_NO_LABEL',
@@ -241,9 +241,10 @@ function masterStep(inspection: Inspection, command: (verb: string) => string): 
       ? 'put the master back that was there'
       : `when the master answers again: ${command('recover')}`;
   if (slave === undefined) return `${back}; no slave is in sync that could take its place.`;
-  const anew =
-    status.images[0] !== undefined && imageDevices[0] !== null
-      ? recreateAside(status, slave.name)
-      : recreate(status, slave.name);
-  return `${back}. When it is lost, ${slave.name}, which is in sync, takes its place, and everything is copied from it to the others; see that a sound device is there for the master: \`${anew}\``;
+  const images = status.images.map(({ name, path, role, state }) => {
+    return { name, path, doubtful: role === 'slave' && state === 'failed' };
+  });
+  const mirror: MirrorFacts = { log: status.log, size: status.size, images };
+  const anew = remakeOverSlave(mirror, slave.name, imageDevices[0] !== null);
+  return `${back}. When it is lost, ${slave.name}, which is in sync, takes its place, and everything is copied from it to the others; see that a sound device is there for the master: ${anew}`;
 }

@@ -3,6 +3,7 @@ import { type Progress, type VerifyReport, formatSize, verify, verifyReportToTex
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
+import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
 import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
 
@@ -25,7 +26,7 @@ export async function verifyCommand(output: Output, log: string, options: Verify
   return {
     exitCode: report.result === 'identical' ? EXIT.done : EXIT.attention,
     document: report,
-    text: `${verifyReportToText(report)}\n\n${wrap(nextStep(report, log, options), 100)}`,
+    text: `${wrap(inFlags(verifyReportToText(report)), output.lineWidth)}\n\n${wrap(nextStep(report, log, options), output.width)}`,
   };
 }
 

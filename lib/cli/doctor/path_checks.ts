@@ -146,7 +146,15 @@ export function judgeAllocation(size: number, allocated: number): Check {
 /** Pure. */
 export function judgeUses(uses: readonly DeviceUse[]): Check[] {
   if (uses.length === 0) return [ok('in use', 'not mounted, no swap, no holders')];
-  return uses.map(({ kind, detail }) => problem('in use', detail, RELEASE[kind]));
+  return uses.map(({ kind, detail, release }) =>
+    problem(
+      'in use',
+      detail,
+      release === null
+        ? RELEASE[kind]
+        : `Take it out of use first: \`${release}\`; there is no option to override this`,
+    ),
+  );
 }
 
 const RELEASE: Record<DeviceUse['kind'], string> = {

@@ -1,0 +1,253 @@
+/**
+ * Remedies of failing devices, each produced by a device that really fails, taken from its message, and run by a shell.
+ * Then the mirror must be whole, and hold what it acknowledged.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Mirror, type Problem, inspect, verify } from '../../lib/index';
+import { noLoopDevices, useLoopDevices } from '../support/loop_device';
+import { commandsOf, operatorShell } from '../support/pasted_command';
+import { describeUnless } from '../support/skip';
+import { KIB, MIB, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
+
+const IMAGE = 16 * MIB;
+const LOG = 32 * MIB;
+const CONTENT = pattern(64 * 1024, 7);
+
+function run(command: string, ...args: string[]): string {
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+  return execFileSync(command, args, { encoding: 'utf8', env });
+}
+
+interface Failing {
+  path: string;
+  /** From here on most writes to it fail. */
+  breakIt(): void;
+  /** It takes writes again. */
+  mendIt(): void;
+}
+
+/** A loop device over a file of a small tmpfs: once that is full, blocks that were given back are not to be had again. */
+function useFailing(): (length: number) => Failing {
+  const undo: (() => void)[] = [];
+  afterEach(() => {
+    for (const step of undo.splice(0).reverse()) step();
+  });
+  return (length) => {
+    const folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
+    undo.push(() => rmSync(folder, { recursive: true }));
+    run('mount', '-t', 'tmpfs', '-o', `size=${length + 8 * MIB}`, 'tmpfs', folder);
+    undo.push(() => run('umount', folder));
+    const file = join(folder, 'image');
+    run('truncate', '-s', String(length), file);
+    const path = run('losetup', '--find', '--show', file).trim();
+    undo.push(() => run('losetup', '--detach', path));
+    return {
+      path,
+      breakIt: () => {
+        // A log keeps its superblock: that is before its ring.
+        run('fallocate', '--punch-hole', '--offset', String(128 * KIB), '--length', String(8 * MIB), file);
+        spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
+      },
+      mendIt: () => rmSync(join(folder, 'filler')),
+    };
+  };
+}
+
+describeUnless(
+  noLoopDevices,
+  'what an error of a device says to do can be pasted, and keeps what was acknowledged',
+  () => {
+    const mirrors = useMirrors();
+    const makeLoop = useLoopDevices();
+    const makeFailing = useFailing();
+    const { runs } = operatorShell(() => mirrors.folder());
+
+    async function made(paths: Partial<Paths>): Promise<{ mirror: Mirror; paths: Paths }> {
+      const whole = { log: '', master: '', slaves: [], ...paths };
+      whole.log ||= makeLoop(LOG).path;
+      whole.master ||= makeLoop(IMAGE).path;
+      if (whole.slaves.length === 0) whole.slaves = [makeLoop(IMAGE).path];
+      await Mirror.create({ ...whole, verify: false });
+      const mirror = await mirrors.open(whole);
+      await mirror.write(CONTENT, { position: 9 * MIB, dsync: true });
+      return { mirror, paths: whole };
+    }
+
+    async function isWhole(log: string, positions: readonly number[]): Promise<void> {
+      const { status, attachable } = await inspect(log);
+      expect(attachable).toBe(true);
+      expect(status.images.map(({ state }) => state)).toEqual(status.images.map(() => 'synchronized'));
+      expect((await verify(log)).identical).toBe(true);
+      for (const { path } of status.images) {
+        for (const position of positions) expect(bytesOf(path, position, CONTENT.length).equals(CONTENT)).toBe(true);
+      }
+    }
+
+    test('SLAVE_FAILED: the living mirror says the errno and when, and how it is copied again', async () => {
+      const slave = makeFailing(IMAGE);
+      const { mirror, paths } = await made({ slaves: [slave.path, makeLoop(IMAGE).path] });
+      slave.breakIt();
+      await mirror.write(CONTENT, { position: MIB });
+      const [, failed] = mirror.status().images;
+      expect(failed).toMatchObject({ state: 'failed', changedAt: expect.stringMatching(/^20/) });
+      const { message } = failed?.error as Problem;
+      expect(message).toMatch(new RegExp(`at ${failed?.changedAt} it returned (EIO|ENOSPC)`));
+      await mirror.close();
+      expect((await inspect(paths.log)).status.images[1]).toMatchObject({ changedAt: failed?.changedAt });
+      slave.mendIt();
+      const [command, ...others] = commandsOf(message);
+      expect(others).toEqual([]);
+      runs(command as string);
+      await isWhole(paths.log, [MIB, 9 * MIB]);
+    });
+
+    test('NO_SLAVE', async () => {
+      const slave = makeFailing(IMAGE);
+      const { mirror, paths } = await made({ slaves: [slave.path] });
+      slave.breakIt();
+      await mirror.write(CONTENT, { position: MIB });
+      const error = await failure(mirror.write(CONTENT, { position: 2 * MIB }), 'NO_SLAVE');
+      await mirror.close();
+      slave.mendIt();
+      const [command, ...others] = commandsOf(error.remedy);
+      expect(others).toEqual([]);
+      runs(command as string);
+      await isWhole(paths.log, [MIB, 9 * MIB]);
+    });
+
+    test('MASTER_FAILED, and the device answers again', async () => {
+      const master = makeFailing(IMAGE);
+      const { mirror, paths } = await made({ master: master.path });
+      master.breakIt();
+      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'MASTER_FAILED');
+      await mirror.close();
+      master.mendIt();
+      const [recover] = commandsOf(error.remedy);
+      runs(recover as string);
+      await isWhole(paths.log, [9 * MIB]);
+    });
+
+    test('MASTER_FAILED for good: the slave takes its place, and a new device the place of the master', async () => {
+      const master = makeFailing(IMAGE);
+      const { mirror, paths } = await made({ master: master.path });
+      master.breakIt();
+      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'MASTER_FAILED');
+      await mirror.close();
+      master.mendIt();
+      // A new disk under the old name.
+      overwrite(master.path, 0, Buffer.alloc(IMAGE));
+      const [, status] = commandsOf(error.remedy);
+      const { output } = operatorShell(() => mirrors.folder()).run(status as string);
+      const anew = output.split('\n').find((line) => line.trim().startsWith('blockmirror create'));
+      runs(anew as string);
+      await isWhole(paths.log, [9 * MIB]);
+    });
+
+    test('LOG_FAILED, and the device works again', async () => {
+      const log = makeFailing(LOG);
+      const { mirror, paths } = await made({ log: log.path });
+      log.breakIt();
+      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'LOG_FAILED');
+      await mirror.close().catch(() => undefined);
+      log.mendIt();
+      const [recover] = commandsOf(error.remedy);
+      runs(recover as string);
+      await isWhole(paths.log, [9 * MIB]);
+    });
+
+    test('LOG_FAILED for good: another device in its place', async () => {
+      const log = makeFailing(LOG);
+      const { mirror, paths } = await made({ log: log.path });
+      log.breakIt();
+      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'LOG_FAILED');
+      await mirror.close().catch(() => undefined);
+      log.mendIt();
+      overwrite(log.path, 0, Buffer.alloc(LOG));
+      const [, anew, ...others] = commandsOf(error.remedy);
+      expect(others).toEqual([]);
+      runs(anew as string);
+      await isWhole(paths.log, [9 * MIB]);
+    });
+
+    test('READ_ONLY_DEVICE', async () => {
+      const { mirror, paths } = await made({});
+      await mirror.close();
+      run('blockdev', '--setro', paths.slaves[0] as string);
+      const error = await failure(Mirror.open(paths.log), 'READ_ONLY_DEVICE');
+      runs(commandsOf(error.remedy)[0] as string);
+      await isWhole(paths.log, [9 * MIB]);
+    });
+
+    test('MOUNTED and IN_USE: what ends the use is a command, and nothing on the device is lost', async () => {
+      const { mirror, paths } = await made({});
+      const mountPoint = join(mirrors.folder(), `it's mounted`);
+      await mirror.write(CONTENT, { position: 4 * MIB });
+      await mirror.close();
+      const disk = makeLoop(IMAGE).path;
+      run('mkfs.ext4', '-q', '-F', disk);
+      run('mkdir', mountPoint);
+      run('mount', disk, mountPoint);
+      const create = { log: join(mirrors.folder(), 'log'), master: paths.master, slaves: [disk], keepData: true };
+      const mounted = await failure(Mirror.create(create), 'MOUNTED');
+      runs(commandsOf(mounted.remedy)[0] as string);
+      await failure(Mirror.create(create), 'SIGNATURE_FOUND');
+      run('mkswap', '-f', disk);
+      if (spawnSync('swapon', [disk]).status === 0) {
+        const used = await failure(Mirror.create(create), 'IN_USE');
+        runs(commandsOf(used.remedy)[0] as string);
+        await failure(Mirror.create(create), 'SIGNATURE_FOUND');
+      }
+      await isWhole(paths.log, [4 * MIB, 9 * MIB]);
+    });
+
+    test('an image that is mounted is seen from outside, and its state stands', async () => {
+      const disk = makeLoop(IMAGE).path;
+      run('mkfs.ext4', '-q', '-F', disk, '12M');
+      const paths = { log: makeLoop(LOG).path, master: disk, slaves: [makeLoop(IMAGE).path] };
+      await Mirror.create({ ...paths, keepData: true, size: 12 * MIB, verify: false });
+      const mountPoint = join(mirrors.folder(), 'mounted');
+      run('mkdir', mountPoint);
+      run('mount', '-o', 'ro', disk, mountPoint);
+      try {
+        const { status, attachable, obstacles } = await inspect(paths.log);
+        expect(attachable).toBe(false);
+        expect(obstacles.map(({ code }) => code)).toEqual(['ERR_BLOCKMIRROR_MOUNTED']);
+        expect(obstacles[0]?.message).toContain(mountPoint);
+        expect(status.images[0]).toMatchObject({ state: 'synchronized', error: obstacles[0] });
+        await failure(Mirror.open(paths.log), 'MOUNTED');
+      } finally {
+        run('umount', mountPoint);
+      }
+      expect((await inspect(paths.log)).attachable).toBe(true);
+    });
+
+    test('the old path of a slave that failed is never named in a command once another image is there', async () => {
+      const slave = makeFailing(IMAGE);
+      const { mirror, paths } = await made({ slaves: [slave.path, makeLoop(IMAGE).path] });
+      slave.breakIt();
+      await mirror.write(CONTENT, { position: MIB });
+      await mirror.close();
+      // The slave in sync gets the name of the one that failed.
+      const second = paths.slaves[1] as string;
+      const below = (path: string): string => run('losetup', '-n', '-O', 'BACK-FILE', path).trim();
+      const [ofFailed, ofSecond] = [below(slave.path), below(second)];
+      run('losetup', '--detach', slave.path);
+      run('losetup', '--detach', second);
+      run('losetup', '--direct-io=on', slave.path, ofSecond);
+      run('losetup', second, ofFailed);
+      const { status } = await inspect(paths.log);
+      const again = await mirrors.open(paths);
+      const living = again.status();
+      await again.close();
+      for (const images of [status.images, living.images]) {
+        expect(images[2]).toMatchObject({ path: slave.path, state: 'synchronized' });
+        const { message } = images[1]?.error as Problem;
+        expect(message).toMatch(/free/);
+        expect(commandsOf(message)).toEqual([]);
+      }
+    });
+  },
+);
