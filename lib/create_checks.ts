@@ -5,9 +5,9 @@
 import { type FileHandle, constants, open, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { NativeBinding, NativeDeviceFacts } from './binding';
-import { BlockmirrorError } from './errors';
+import { BlockmirrorError, isBlockmirrorError } from './errors';
 import { type WantedFile, refuseWithoutSpace } from './free_space';
-import { identifyPlace } from './identify';
+import { identifyPlace, whatIsOn } from './identify';
 import { labelPosition } from './layout';
 import { type CheckedCreate, checkStoredPath } from './options';
 import { refuseLivingOwner } from './owner';
@@ -274,6 +274,15 @@ async function refuseData(
   stored: readonly StoredPath[],
   folder: string,
 ): Promise<void> {
+  const refused: BlockmirrorError[] = [];
+  const collect = (check: () => void): void => {
+    try {
+      check();
+    } catch (error) {
+      if (!isBlockmirrorError(error, 'SIGNATURE_FOUND')) throw error;
+      refused.push(error);
+    }
+  };
   const [log, master, ...slaves] = places;
   const found = log ? await unfinishedPlan(log) : null;
   const plan = found !== null && (await isPlanOf(found, stored, folder)) ? found : null;
@@ -282,7 +291,7 @@ async function refuseData(
     if (log.kind === 'file' && signatures.signatures.length === 0 && (await holdsData(log))) {
       signatures.signatures.push({ type: 'data', kind: 'other', label: null, reaches: null });
     }
-    refuseSignatures({ name: 'log', place: log }, 'log', signatures, checked, plan !== null);
+    collect(() => refuseSignatures({ name: 'log', place: log }, 'log', signatures, checked, plan !== null));
   }
   const ofMaster = master ? await signaturesOf(master) : { signatures: [], probed: true, problem: null };
   const images = [master ?? null, ...slaves];
@@ -291,8 +300,27 @@ async function refuseData(
     const role = index === 0 ? 'master' : 'slave';
     const whole = index === 0 ? ofMaster : await signaturesOf(place);
     const rest = plan === null ? whole : withoutRemains(whole, role, await isLabelOf(place, plan), ofMaster);
-    refuseSignatures({ name: named[index + 1]?.name ?? role, place }, role, rest, checked, false);
+    const one = { name: named[index + 1]?.name ?? role, place };
+    collect(() => refuseSignatures(one, role, rest, checked, false));
   }
+  const [first, ...others] = refused;
+  if (first !== undefined) throw await withAllNeeds(first, others, checked);
+}
+
+/** One refusal for all: what the first is, and what the others will ask for, so that nobody has to try one by one. */
+async function withAllNeeds(
+  first: BlockmirrorError,
+  others: readonly BlockmirrorError[],
+  { images, keepData }: CheckedCreate,
+): Promise<BlockmirrorError> {
+  const what = await whatIsOn(first.path ?? '');
+  const told = what === null ? first : first.withDetail(`it is ${what}`);
+  if (others.length === 0) return told;
+  const needs = others.map(({ image, remedy }) => {
+    if (image !== images[0]?.name) return `${image} holds data too (\`--overwrite-signature\` if it may go)`;
+    return keepData ? `${image}: ${remedy}` : `${image} holds data too (\`--keep-data\` if it is to stay)`;
+  });
+  return told.withRemedy(`${told.remedy}; ${needs.join('; ')}`);
 }
 
 /** A file that is to become the log, and holds something else than zeroes. */

@@ -326,6 +326,17 @@ export class BlockmirrorError extends Error {
     return new BlockmirrorError(this.code.slice('ERR_BLOCKMIRROR_'.length) as ErrorName, { ...this.#context, remedy });
   }
 
+  /** @internal The same error, by somebody who found out more; the text is put behind what was found already. */
+  withDetail(more: string): BlockmirrorError {
+    const { detail } = this.#context;
+    const name = this.code.slice('ERR_BLOCKMIRROR_'.length) as ErrorName;
+    return new BlockmirrorError(name, {
+      ...this.#context,
+      detail: detail === undefined ? more : `${detail}; ${more}`,
+      remedy: this.remedy,
+    });
+  }
+
   toJSON(): Problem {
     return { code: this.code, message: this.message };
   }

@@ -282,3 +282,18 @@ test('a master that lost its label is put aside, and a slave in sync takes its p
   await isWholeWithContent(paths.log);
   expect(bytesOf(`${paths.master}.damaged`, MIB, CONTENT.length).equals(CONTENT)).toBe(true);
 });
+
+test('create over parts of a mirror says which, and at once all that it will ask for', async () => {
+  const paths = await madeMirror();
+  const error = await failure(Mirror.create({ ...paths, size: MIRROR_SIZE }), 'SIGNATURE_FOUND');
+  expect(error.image).toBe('log');
+  expect(error.message).toMatch(
+    /it is the log of mirror [0-9a-f-]{36}: master 'master' at .*generation 1, last opened 20/,
+  );
+  expect(error.remedy).toMatch(/master holds data too \(`--keep-data`.*slave1 holds data too.*slave2 holds data too/);
+  const slave = await failure(
+    Mirror.create({ ...paths, log: `${paths.log} too`, size: MIRROR_SIZE, keepData: true }),
+    'SIGNATURE_FOUND',
+  );
+  expect(slave.message).toMatch(/it is slave 'slave1' of mirror .*generation 1, opening 2.*whose log is /);
+});
