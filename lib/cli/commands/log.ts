@@ -64,19 +64,22 @@ function toDocument(inspection: Inspection): LogDocument {
 function toText(inspection: Inspection, output: Output): string {
   const { status, liveIntents, extents, bytesCovered, tornRecords } = inspection;
   const lines = [
-    facts([
-      ['Mirror', status.uuid],
-      ['Log', status.log],
+    facts(
       [
-        'Records',
-        `${number(status.logUse.recordsLive)} of ${number(status.logUse.recordCount)} hold live intents; newest ${number(status.logUse.sequence)}, oldest that counts ${number(status.logUse.tail)}`,
+        ['Mirror', status.uuid],
+        ['Log', status.log],
+        [
+          'Records',
+          `${number(status.logUse.recordsLive)} of ${number(status.logUse.recordCount)} hold live intents; newest ${number(status.logUse.sequence)}, oldest that counts ${number(status.logUse.tail)}`,
+        ],
+        [
+          'Live intents',
+          `${number(liveIntents.length)}, which make ${count(extents.length, 'extent')} of ${formatSize(bytesCovered)} together (${share(bytesCovered, status.size)} of the mirror)`,
+        ],
+        ['Torn records', tornInWords(tornRecords)],
       ],
-      [
-        'Live intents',
-        `${number(liveIntents.length)}, which make ${count(extents.length, 'extent')} of ${formatSize(bytesCovered)} together (${share(bytesCovered, status.size)} of the mirror)`,
-      ],
-      ['Torn records', tornInWords(tornRecords)],
-    ]),
+      output.lineWidth,
+    ),
   ];
   if (inspection.damaged)
     lines.push(
