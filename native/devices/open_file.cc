@@ -109,7 +109,7 @@ void describe_regular_file(const struct stat& status, DeviceTraits& traits) {
   const BlockQueue queue = query_block_queue(status.st_dev);
   traits.block_device = false;
   traits.size = static_cast<std::uint64_t>(status.st_size);
-  traits.logical_block_size = usable_block_size(queue.logical_block_size, kDefaultBlockSize);
+  traits.logical_block_size = usable_block_size(queue.logical_block_size, 0);
   traits.physical_block_size = usable_block_size(queue.physical_block_size, kDefaultBlockSize);
   traits.volatile_cache = true;
   traits.force_unit_access = queue.native_force_unit_access ? ForceUnitAccess::native : ForceUnitAccess::emulated;
@@ -131,6 +131,10 @@ Status query_traits(int descriptor, const struct stat& status, DeviceTraits& tra
       !alignment.known || (std::has_single_bit(alignment.memory) && std::has_single_bit(alignment.offset) &&
                            alignment.memory <= kMostMemoryAlignment);
   if (!usable) return Status::of(Code::BLOCK_TOO_LARGE, kNoImage, 0, std::max(alignment.memory, alignment.offset));
+  // Of a file on a disk that sysfs does not tell of (an anonymous device, or /sys is masked) the file itself says it: a
+  // guess that is too large would make a mirror of smaller blocks look as if its sectors had grown.
+  if (traits.logical_block_size == 0)
+    traits.logical_block_size = alignment.known ? alignment.offset : kDefaultBlockSize;
   // Without an answer: what every direct I/O of Linux has accepted, whole logical blocks of the file and in memory.
   traits.memory_alignment =
       alignment.known ? alignment.memory : std::min(traits.logical_block_size, kMostMemoryAlignment);
