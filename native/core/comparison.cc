@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "mutation.h"
 #include "recovery.h"
 
 namespace blockmirror {
@@ -29,6 +30,7 @@ Task<Status> Comparison::work_on(Extent piece, const PieceMemory& memory) {
   if ((results.failed & 1u) != 0) co_return Status::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
   // Asked after the reads: a slave that has failed since may have missed a write that the master has.
   ImageSet slaves = images_ & (on_request_ | membership_.receiving_slaves());
+  if (mutated(Mutation::failed_slave_compared_equal)) slaves = images_ & static_cast<ImageSet>(~1u);
   for (unsigned i = 1; i < kMaxImages; ++i) {
     const bool unread = (results.failed & slaves & image_bit(i)) != 0;
     if (unread && into_.unread[i - 1].ok()) {

@@ -28,7 +28,8 @@ ImageSet Membership::attached() const {
 
 bool Membership::may_serve(unsigned slave) const {
   const ImageRecord& image = superblock_.images[slave];
-  const bool proven = image.state == ImageState::in_sync && image.bytes_differed == 0;
+  const bool differs = image.bytes_differed != 0 && !mutated(Mutation::differing_slave_serves);
+  const bool proven = image.state == ImageState::in_sync && !differs;
   return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
 }
 

@@ -332,6 +332,7 @@ Task<Status> Mirror::retirement_pass(bool everything) {
 
 // A file that is cut short or punched answers no error: reads give zeroes, writes find new blocks.
 Task<Status> Mirror::settle_losses(bool now) {
+  if (mutated(Mutation::allocation_loss_ignored)) co_return Status::success();
   if (!now && runtime_.now_ns() - losses_looked_for_ns_ < kLookForLosses_ns) co_return Status::success();
   losses_looked_for_ns_ = runtime_.now_ns();
   ParallelOperation::Results results;

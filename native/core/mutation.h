@@ -55,7 +55,11 @@ namespace blockmirror {
   X(accept_older_generation, "an image that missed generations is accepted")                                  \
   X(accept_older_log_generation, "a log that missed a generation is accepted")                                \
   X(labels_share_number, "two contents of a label carry the same update number")                              \
-  X(label_numbers_forgotten, "an opening numbers labels without having looked at theirs")
+  X(label_numbers_forgotten, "an opening numbers labels without having looked at theirs")                     \
+  X(verify_difference_forgotten, "what a verify found different is not written to the log")                   \
+  X(failed_slave_compared_equal, "a slave that failed meanwhile counts as compared")                          \
+  X(differing_slave_serves, "a slave that is known to differ stands in for the master")                       \
+  X(allocation_loss_ignored, "a running mirror does not look for what the files of its images lost")
 
 enum class Mutation : std::uint8_t {
   none,

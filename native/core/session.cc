@@ -513,7 +513,8 @@ Task<Status> Session::record_verify(VerifyResult found) {
   const VerifyChange change =
       apply_verify(found, s.membership.receiving(), s.phase == Phase::running, s.runtime.wall_clock_ms(), s.superblock);
   Status status;
-  if (change.superblock) status = co_await s.membership.write_superblock();
+  const bool remembers = change.superblock && !mutated(Mutation::verify_difference_forgotten);
+  if (remembers) status = co_await s.membership.write_superblock();
   if (status.ok() && change.labels) status = co_await s.membership.write_labels(s.membership.receiving(), false);
   if (status.ok() && !s.membership.durable()) status = co_await s.membership.make_durable();
   if (!status.ok() && s.mirror) s.mirror->stop(status);  // half a change of state must not be built upon

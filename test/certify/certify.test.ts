@@ -27,6 +27,8 @@ interface Certificate {
   livesCoveredAhead: number;
   regionsCoveredAhead: number;
   writesCoveredAhead: number;
+  verifiesReported: number;
+  differencesReported: number;
   cases: Record<string, number>;
   faults: Record<string, number>;
   mutations: {
@@ -99,6 +101,8 @@ describe('the crash certificate', () => {
     expect(certificate.livesCoveredAhead).toBeGreaterThan(25);
     expect(certificate.regionsCoveredAhead).toBeGreaterThan(certificate.livesCoveredAhead);
     expect(certificate.writesCoveredAhead).toBeGreaterThan(25);
+    expect(certificate.verifiesReported).toBeGreaterThan(certificate.differencesReported);
+    expect(certificate.differencesReported).toBeGreaterThan(3);
   });
 
   test('exhausts the smallest configurations, in every order and with every subset of sectors', () => {

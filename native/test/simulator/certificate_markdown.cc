@@ -59,6 +59,9 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("lives in which the log covered ahead of a sequential stream", counts.lives_ahead);
   text += counted("regions that it covered before a write asked for them", counts.regions_ahead);
   text += counted("of them written later in the same life", counts.writes_ahead);
+  text += counted("verifies begun beside requests", counts.verifies_begun);
+  text += counted("of them reported", counts.verifies);
+  text += counted("slaves that they found different", counts.differences);
   text += counted("short timers that fired beside requests under way", counts.timers);
   text += row({"seeds", grouped(certificate.seeds) + ", from " + std::to_string(certificate.first_seed)});
   return text;

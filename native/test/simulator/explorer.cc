@@ -18,12 +18,15 @@ Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) c
   expectation.promise = spares_only_durable(life.machine().disks(), lost) ? Promise::durable : life.promise();
   expectation.may_be_live = life.may_be_live();
   expectation.damage_expected = false;
+  expectation.differing = life.differing();
+  expectation.lost_blocks = life.machine().lost_blocks();
   std::uint64_t hash = life.model().hash(expectation.promise);
   for (std::size_t block = 0; block < expectation.may_be_live.size(); ++block) {
     if (expectation.may_be_live[block]) hash ^= mix_hash(block + 1);
   }
   const unsigned flags = (expectation.damage_possible ? 1u : 0u) | (expectation.refusal_expected ? 2u : 0u) |
-                         (expectation.refusal_possible ? 4u : 0u);
+                         (expectation.refusal_possible ? 4u : 0u) | expectation.differing << 3 |
+                         expectation.lost_blocks << 8;
   promises.hash = mix_hash(hash + flags);
   return promises;
 }

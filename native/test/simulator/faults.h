@@ -29,6 +29,8 @@ namespace blockmirror::simulator {
   X(device_reset, "a device fails everything from now on, its cache is gone")                                    \
   X(device_returns, "a device fails a write, has lost its cache, and answers again")                             \
   X(shared_disk, "two images on one disk fail together")                                                         \
+  X(lost_allocation, "the file of an image loses blocks, and answers no error")                                  \
+  X(rotten_sector, "a sector of a slave's data holds garbage, and no read fails")                                \
   X(damaged_log_sector, "a sector of the ring holds garbage")                                                    \
   X(unreadable_log_sector, "a record of the ring cannot be read")                                                \
   X(stale_log_record, "a record of the ring holds its older content, though it was durable")                     \

@@ -11,6 +11,8 @@ namespace {
 
 constexpr unsigned kTimesSlower = 8;  // what else may happen before a slow disk answers
 
+bool is_proven(const ImageRecord& image) { return image.state == ImageState::in_sync && image.bytes_differed == 0; }
+
 }  // namespace
 
 // Passes everything on to the checker, and writes it down when somebody wants to read it.
@@ -27,6 +29,7 @@ class Life::Tracer : public Watcher {
       life_.note("  " + life_.words_of_request(disk, request) + (error == 0 ? " completes" : " fails"));
     life_.checker_.settled(disk, request, error);
   }
+  void loss_told(unsigned disk) override { life_.checker_.loss_told(disk); }
   void cache_lost(unsigned disk) override {
     life_.checker_.cache_lost(disk);
     // Where the master cannot be read a recovery may have to choose that disk.
@@ -52,7 +55,9 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
                [this](const char* invariant, std::string words) { verdict_.fail(invariant, std::move(words)); }),
       tracer_(std::make_unique<Tracer>(*this)),
       machine_(std::move(disks), number, tracer_.get()),
-      session_(std::make_unique<Session>(machine_)) {
+      session_(std::make_unique<Session>(machine_)),
+      differing_(expectation.differing) {
+  for (unsigned i = 1; i <= world.slaves; ++i) set_differing(i, (differing_ >> i & 1u) != 0);
   ++verdict_.counts.lives;
   checker_.attach(machine_.disks());
   for (const SpoiltSector& spoilt : plan_.spoilt) {
@@ -63,6 +68,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
     note("sector " + std::to_string(spoilt.sector) + " of disk " + std::to_string(spoilt.disk) + " cannot be read" +
          (spoilt.for_good ? ", whatever is written" : ""));
   }
+  machine_.lose_blocks(expectation.lost_blocks);
   machine_.plan_faults(plan_.faults, number * 31 + 7);
   machine_.on_fault = [this](Fault fault, unsigned disk) {
     verdict_.count(fault);
@@ -206,10 +212,14 @@ bool Life::step() {
 Task<void> Life::open_steps() {
   Status status = co_await session_->load_superblock();
   if (status.ok()) status = co_await session_->assess(assessment_);
-  for (std::size_t i = 0; status.ok() && i < assessment_.images.size(); ++i) status = assessment_.images[i];
+  ActivateOptions options;
+  for (std::size_t i = 0; status.ok() && i < assessment_.images.size(); ++i) {
+    const bool lost = i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION;
+    if (lost) options.lost |= image_bit(static_cast<unsigned>(i));
+    if (!lost) status = assessment_.images[i];
+  }
   if (status.ok()) {
     if (!expectation_.refusal_expected) judge_debt();  // of an older log nothing can be said
-    ActivateOptions options;
     options.recovery_budget = world_.recovery_budget;
     status = co_await session_->activate(options);
   }
@@ -255,6 +265,9 @@ Task<Status> Life::recover() {
   }
   RecoverySummary summary;
   summary.full_compare = assessment_.damaged;
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if (assessment_.debt.contains({0, geometry_.mirror_size})) set_differing(i, false);
+  }
   if (status.ok()) status = co_await session_->recover_retire(summary);
   co_return status;
 }
@@ -301,7 +314,8 @@ void Life::judge_refusal(const Status& status) {
     ++verdict_.counts.refused;
     return;
   }
-  if (!expectation_.refusal_possible && !lost_a_device && !debt_is_lost())
+  const bool lost_blocks = status.code == Code::LOST_ALLOCATION && (expectation_.lost_blocks >> 1 & 1u) != 0;
+  if (!expectation_.refusal_possible && !lost_a_device && !lost_blocks && !debt_is_lost())
     verdict_.fail("opening", "the mirror does not open: code " + std::to_string(static_cast<int>(status.code)) +
                                  ", image " + std::to_string(status.image));
 }
@@ -311,6 +325,7 @@ void Life::judge_opening() {
     verdict_.fail("I8", "an older copy was put back, and the mirror opened");
     return;
   }
+  judge_losses();
   const SparseDisk master = content();
   const std::uint64_t sectors = geometry_.mirror_size / kSimulatedSector;
   bool alone = true;  // then nothing has to be equal to it
@@ -335,8 +350,12 @@ void Life::judge_opening() {
     master.differences(slave, sectors, differing);
     std::erase_if(differing, [&](std::uint64_t sector) {
       const std::uint64_t at = sector * kSimulatedSector;
+      const bool copied = recovered_ && assessment_.debt.contains({at, kSimulatedSector});
+      if (is_rotten(i, sector) && !copied) return true;
       return !slave.is_readable(at, kSimulatedSector) || !master.is_readable(at, kSimulatedSector);
     });
+    if ((differing_ >> i & 1u) != 0 && session_->superblock().images[i].bytes_differed == 0)
+      verdict_.fail("verify", "that slave " + std::to_string(i) + " differs was reported, and is forgotten");
     if (!differing.empty())
       verdict_.fail("I10", "slave " + std::to_string(i) +
                                " claims to be in sync, but differs from the master in sector " +
@@ -345,14 +364,23 @@ void Life::judge_opening() {
   model_.rebase(master);
 }
 
+void Life::judge_losses() {
+  for (unsigned i = 0; i <= world_.slaves; ++i) {
+    if ((expectation_.lost_blocks >> (i + 1) & 1u) != 0 && (i == 0 || receives(i)))
+      verdict_.fail("I11",
+                    "the file of image " + std::to_string(i) + " had lost blocks, and the mirror opened with it");
+  }
+}
+
 SparseDisk Life::content() const {
   SparseDisk content = machine_.disks()[1].content();
   const std::vector<SparseDisk::Spoilt> spoilt = content.spoilt();
   for (const SparseDisk::Spoilt& bad : spoilt) {
     for (unsigned i = 1; i <= world_.slaves; ++i) {
       const SparseDisk& slave = machine_.disks()[i + 1].content();
-      const bool in_sync = session_->superblock().images[i].state == ImageState::in_sync;
-      if (!in_sync || !slave.is_readable(bad.sector * kSimulatedSector, kSimulatedSector)) continue;
+      if (!is_proven(session_->superblock().images[i]) ||
+          !slave.is_readable(bad.sector * kSimulatedSector, kSimulatedSector))
+        continue;
       content.heal(bad.sector);
       content.set(bad.sector, slave.get(bad.sector));
       break;
@@ -364,9 +392,9 @@ SparseDisk Life::content() const {
 bool Life::somebody_serves(Extent extent) const {
   const Extent block = extent.widened(kBlock).clipped(geometry_.mirror_size);
   for (unsigned i = 1; i <= world_.slaves; ++i) {
-    const bool in_sync = session_->superblock().images[i].state == ImageState::in_sync;
+    const bool proven = is_proven(session_->superblock().images[i]);
     const SparseDisk& slave = machine_.disks()[i + 1].content();
-    if (in_sync && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;
+    if (proven && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;
   }
   return false;
 }
@@ -421,7 +449,10 @@ Task<void> Life::act(const Action& action) {
       break;
     }
     case Action::Kind::retire:
-      (void)co_await session_->retire_all();
+      co_await retire();
+      break;
+    case Action::Kind::verify:
+      co_await verify();
       break;
     case Action::Kind::quiet:
       break;
@@ -472,8 +503,20 @@ Task<void> Life::read(const Action& action) {
   }
 }
 
+// What it lets go is known by no log from then on: not beside an image that cannot be believed.
+Task<void> Life::retire() {
+  const std::uint32_t lost_before = machine_.lost_blocks();
+  const Status status = co_await session_->retire_all();
+  if (!status.ok() || ended_) co_return;
+  for (unsigned i = 0; i <= world_.slaves; ++i) {
+    if ((lost_before >> (i + 1) & 1u) != 0 && (i == 0 || receives(i)))
+      verdict_.fail("I11", "everything is retired with image " + std::to_string(i) + ", whose file lost blocks");
+  }
+}
+
 Task<void> Life::close_steps() {
   closing_ = true;
+  checker_.closes(machine_.lost_blocks());
   closing_since_ = machine_.submissions();
   note("close");
   (void)co_await session_->close();

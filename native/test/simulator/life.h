@@ -16,10 +16,20 @@
 
 namespace blockmirror::simulator {
 
+// Garbage in the data of a slave since nobody had it open. Gone once the sector holds anything else.
+struct RottenSector {
+  unsigned disk = 2;
+  std::uint64_t sector = 0;
+  SectorRef garbage;
+};
+
 // What is expected of the opening.
 struct Expectation {
   Promise promise = Promise::durable;
   std::vector<bool> may_be_live;  // by block; what recovery may copy
+  std::vector<RottenSector> rotten;
+  std::uint32_t differing = 0;    // by image: a verify reported it, and nothing since may have shown it equal
+  std::uint32_t lost_blocks = 0;  // by disk: its file has, and says so
   bool damage_possible = false;   // the log or a label was damaged: a full compare is right
   bool damage_expected = false;   // and anything else would be a guess
   bool refusal_expected = false;  // an older copy was put back: the opening must be refused
@@ -49,6 +59,7 @@ class Life {
   // in the middle of its recovery has shown nothing to anybody.
   Promise promise() const { return ran_ ? Promise::acknowledged : expectation_.promise; }
   std::vector<bool> may_be_live() const { return ran_ ? checker_.may_be_live() : expectation_.may_be_live; }
+  std::uint32_t differing() const { return differing_; }
   std::uint64_t number() const { return number_; }
 
  private:
@@ -59,6 +70,10 @@ class Life {
   Task<void> act(const Action& action);
   Task<void> write(const Action& action);
   Task<void> read(const Action& action);
+  Task<void> retire();
+  Task<void> verify();
+  Task<Status> compare_all(VerifyResult& found);
+  Task<Status> remember(const VerifyResult& found);
   void issue();
   bool may_issue() const;
   bool may_close() const;
@@ -71,6 +86,13 @@ class Life {
   bool somebody_serves(Extent extent) const;
   bool debt_is_lost() const;
   void judge_debt();
+  void judge_losses();
+  void judge_comparison(Extent piece, const CompareResult& step);
+  void judge_report(const VerifyResult& found, std::uint32_t rotten_before);
+  bool receives(unsigned slave) const;
+  bool is_rotten(unsigned slave, std::uint64_t sector) const;
+  std::uint32_t rotten_slaves() const;
+  void set_differing(unsigned slave, bool differs);
   void count_ahead();
   void note(const std::string& words);
   std::string words_of_request(unsigned disk, const DeviceRequest& request) const;
@@ -94,6 +116,7 @@ class Life {
   unsigned actions_running_ = 0;
   unsigned put_off_ = 0;             // answers of the slow disk
   std::uint64_t regions_ahead_ = 0;  // covered ahead of a stream, as far as they are counted
+  std::uint32_t differing_ = 0;      // as Expectation has it
   bool opened_ = false;              // the opening ended, well or not
   bool running_ = false;
   bool ran_ = false;

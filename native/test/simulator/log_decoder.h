@@ -1,7 +1,8 @@
 // A second reader of what the mirror writes to its log and labels, by docs/FORMAT.md and by nothing of native/core: the
-// oracles must not believe the code they judge. It reads what was just written, so it checks no checksum.
+// oracles must not believe the code they judge. It reads what was just written, so it checks no checksum but where it says so.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -57,6 +58,20 @@ enum class StoredState : std::uint8_t {
 inline StoredState stored_state(const std::byte* superblock, unsigned image) {
   return static_cast<StoredState>(superblock[4096 + 1024 * image + 17]);
 }
+// By its CRC-32C, bit by bit: for copies that a crash may have torn, where it is worth the time.
+inline bool superblock_is_whole(const std::byte* superblock) {
+  std::uint32_t crc = ~0u;
+  for (std::size_t i = 0; i < 20480; ++i) {
+    crc ^= i >= 12 && i < 16 ? 0u : std::to_integer<std::uint32_t>(superblock[i]);
+    for (unsigned bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1u) != 0 ? 0x82f63b78u : 0u);
+  }
+  return ~crc == number_at<std::uint32_t>(superblock, 12);
+}
+// Bytes in which a verify found that image to differ.
+inline std::uint64_t stored_difference(const std::byte* superblock, unsigned image) {
+  return number_at<std::uint64_t>(superblock, 4096 + 1024 * image + 104);
+}
+inline bool stored_as_sealed(const std::byte* superblock) { return superblock[224] == std::byte{3}; }
 inline std::uint64_t stored_update(const std::byte* superblock) { return number_at<std::uint64_t>(superblock, 32); }
 inline std::uint64_t stored_generation(const std::byte* superblock) {
   return number_at<std::uint64_t>(superblock, 128);

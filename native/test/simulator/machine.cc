@@ -20,6 +20,11 @@ class Machine::Port : public Device {
   }
   const DeviceTraits& traits() const override { return traits_; }
   void submit(DeviceRequest& request) override { machine_.submit(disk_, request); }
+  AllocationLoss allocation_loss() override {
+    if ((machine_.lost_blocks() >> disk_ & 1u) == 0) return {};
+    if (machine_.watcher_ != nullptr && !machine_.dead_) machine_.watcher_->loss_told(disk_);
+    return {true, 0};
+  }
 
  private:
   Machine& machine_;
@@ -191,6 +196,7 @@ bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
     case Fault::device_reset:
     case Fault::device_returns:
     case Fault::shared_disk:
+    case Fault::lost_allocation:
       return writes;
     case Fault::flush_error:
       return operation == Operation::flush;
@@ -243,6 +249,9 @@ int Machine::strike(Pending& pending, bool& again) {
       case Fault::try_again:
         ++pending.put_back;
         again = true;
+        return 0;
+      case Fault::lost_allocation:
+        lose_blocks(1u << pending.disk);
         return 0;
       case Fault::stops_answering:
         silent_[pending.disk] = true;

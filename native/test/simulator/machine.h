@@ -41,6 +41,8 @@ class Watcher {
   virtual void submitted(unsigned disk, const DeviceRequest& request) = 0;
   virtual void settled(unsigned disk, const DeviceRequest& request, int error) = 0;
   virtual void cache_lost(unsigned disk) = 0;
+  // Whoever asked was told that the file of that disk lost blocks.
+  virtual void loss_told(unsigned disk) = 0;
 };
 
 class Machine : public Runtime {
@@ -83,6 +85,10 @@ class Machine : public Runtime {
   // Whether the disk still does what it is asked.
   bool answers(unsigned disk) const { return !silent_[disk] && !lost_[disk]; }
 
+  // Files that lost blocks, by disk; they stay so until they are made anew.
+  std::uint32_t lost_blocks() const { return lost_blocks_; }
+  void lose_blocks(std::uint32_t disks) { lost_blocks_ |= disks; }
+
   // The process is dead: whatever it still asks for fails and changes nothing, so that it can be taken down in an
   // orderly way.
   void die();
@@ -117,7 +123,8 @@ class Machine : public Runtime {
   std::vector<std::array<unsigned, 4>> seen_;        // requests per disk and operation
   std::vector<std::array<unsigned, 4>> seen_early_;  // those of the opening with them
   std::vector<bool> silent_;                         // stopped answering
-  std::vector<bool> lost_;                           // answers everything with EIO
+  std::uint32_t lost_blocks_ = 0;
+  std::vector<bool> lost_;  // answers everything with EIO
 };
 
 }  // namespace blockmirror::simulator

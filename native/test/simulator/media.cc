@@ -4,11 +4,13 @@
 
 namespace blockmirror::simulator {
 
-void MediaFaults::damage(VolatileDisk& disk, std::uint64_t sector) const {
+SectorRef MediaFaults::damage(VolatileDisk& disk, std::uint64_t sector) const {
   std::array<std::byte, kSimulatedSector> garbage;
   Random random(sector);
   for (std::byte& byte : garbage) byte = static_cast<std::byte>(random.next());
-  disk.overwrite(sector, SectorRef::of(garbage.data()));
+  const SectorRef content = SectorRef::of(garbage.data());
+  disk.overwrite(sector, content);
+  return content;
 }
 
 bool MediaFaults::claims_in_sync(const Disks& disks, unsigned image) const {
@@ -152,6 +154,9 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
       damage(disks[fault.disk], geometry_.label_positions[fault.disk - 1] / kSimulatedSector +
                                     (fault.ordinal % 2 == 0 ? 0 : 1024) + fault.ordinal / 2 % 2);
       expectation.refusal_possible = true;
+      break;
+    case Fault::rotten_sector:
+      expectation.rotten.push_back({fault.disk, fault.ordinal, damage(disks[fault.disk], fault.ordinal)});
       break;
     case Fault::restored_image:
       struck = restore(disks, fault.disk, fault.ordinal);

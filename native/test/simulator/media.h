@@ -25,7 +25,7 @@ class MediaFaults {
     Disks disks;
     bool ran = false;
   };
-  void damage(VolatileDisk& disk, std::uint64_t sector) const;
+  SectorRef damage(VolatileDisk& disk, std::uint64_t sector) const;
   bool make_stale(Disks& disks, unsigned pick, bool& still_counts) const;
   bool restore(Disks& disks, unsigned disk, unsigned pick) const;
   bool restore_generation(Disks& disks, unsigned disk, unsigned pick) const;

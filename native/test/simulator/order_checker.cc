@@ -54,18 +54,27 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   if (is_record(disk, request)) record_submitted(request);
   if (disk == 0) return superblock_submitted(request);
   Image& image = images_[disk - 1];
-  // Whoever runs reads a slave in the place of the master alone.
-  const bool serves = running_ && disk > 1 && request.operation == Operation::read;
-  if (serves && request.position < geometry_.mirror_size &&
-      (image.out || claimed_state(disk - 1) != StoredState::in_sync))
-    violation_("I10", "what the master cannot read is read from image " + std::to_string(disk - 1) +
-                          ", which nobody has proven to be in sync");
+  if (serves(disk, request)) judge_serving(disk - 1);
   if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
   if (is_data(disk, request)) {
     if (running_) data_submitted(disk - 1, request);
     image.under_way.push_back(blocks_of(request));
     if (!is_repair(disk, request)) image.latest[{request.position, request.length}] = {clock_, false};
   }
+}
+
+// Whoever runs reads a slave to compare it, or in the place of the master.
+bool OrderChecker::serves(unsigned disk, const DeviceRequest& request) const {
+  const bool reads = running_ && disk > 1 && request.operation == Operation::read;
+  const bool compares = Extent{request.position, request.length} == compared_;
+  return reads && request.position < geometry_.mirror_size && !compares;
+}
+
+void OrderChecker::judge_serving(unsigned image) {
+  const std::string what = "what the master cannot read is read from image " + std::to_string(image);
+  if (images_[image].out || claimed_state(image) != StoredState::in_sync)
+    violation_("I10", what + ", which nobody has proven to be in sync");
+  if (images_[image].differs) violation_("I10", what + ", which a verify found different");
 }
 
 void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int error) {
@@ -116,17 +125,32 @@ bool OrderChecker::is_repair(unsigned disk, const DeviceRequest& request) const 
   return false;
 }
 
-// I8: a change of who is in sync is never written without its new generation.
+// I8, I11: a change of who is in sync is never written without its new generation.
 void OrderChecker::superblock_submitted(const DeviceRequest& request) {
   const bool is_copy = request.operation == Operation::write && (request.position == 0 || request.position == 65536);
   if (!is_copy) return;
   const std::uint64_t generation = stored_generation(request.memory);
-  for (unsigned i = 1; i < images_.size(); ++i) {
-    const bool failed = stored_state(request.memory, i) == StoredState::failed;
-    if (failed && claimed_state(i) != StoredState::failed && generation <= claimed_generation())
-      violation_("I8", "image " + std::to_string(i) + " is recorded as failed, and the generation stays " +
-                           std::to_string(generation));
+  for (unsigned i = 0; stored_as_sealed(request.memory) && i < images_.size(); ++i) {
+    const StoredState state = stored_state(request.memory, i);
+    const bool receives = state == StoredState::in_sync || state == StoredState::assumed;
+    if (receives && (lost_at_close_ >> (i + 1) & 1u) != 0)
+      violation_("I11", "the mirror is sealed with image " + std::to_string(i) + ", whose file lost blocks");
   }
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    if (stored_state(request.memory, i) != StoredState::failed || claimed_state(i) == StoredState::failed) continue;
+    if (generation > claimed_generation()) continue;
+    // A crash may have torn the newer copy, and left a number in it that nobody has read.
+    const std::vector<std::byte> before = newest_superblock(true);
+    if (stored_state(before.data(), i) == StoredState::failed || generation > stored_generation(before.data()))
+      continue;
+    violation_("I8", "image " + std::to_string(i) + " is recorded as failed, and the generation stays " +
+                         std::to_string(generation));
+  }
+}
+
+// From here on the image counts as one that answered with an error.
+void OrderChecker::loss_told(unsigned disk) {
+  if (disk > 0) images_[disk - 1].out = true;
 }
 
 void OrderChecker::cache_lost(unsigned disk) {
@@ -220,19 +244,21 @@ void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) 
   }
 }
 
-std::uint64_t OrderChecker::claimed_generation() const {
+// The newer copy, of those that a reader of the superblock would believe; it need not be looked at where nobody has
+// crashed in the middle of one.
+std::vector<std::byte> OrderChecker::newest_superblock(bool only_whole) const {
   std::vector<std::byte> a(20480), b(20480);
   (*disks_)[0].content().read(0, a);
   (*disks_)[0].content().read(65536, b);
-  return stored_generation(stored_update(a.data()) >= stored_update(b.data()) ? a.data() : b.data());
+  const bool a_is_newer = stored_update(a.data()) >= stored_update(b.data());
+  std::vector<std::byte>&newer = a_is_newer ? a : b, &older = a_is_newer ? b : a;
+  return only_whole && !superblock_is_whole(newer.data()) ? older : newer;
 }
 
-// The state that a reader of the superblock would find: the newer copy counts.
+std::uint64_t OrderChecker::claimed_generation() const { return stored_generation(newest_superblock(false).data()); }
+
 StoredState OrderChecker::claimed_state(unsigned image) const {
-  std::vector<std::byte> a(20480), b(20480);
-  (*disks_)[0].content().read(0, a);
-  (*disks_)[0].content().read(65536, b);
-  return stored_state(stored_update(a.data()) >= stored_update(b.data()) ? a.data() : b.data(), image);
+  return stored_state(newest_superblock(false).data(), image);
 }
 
 void OrderChecker::acknowledged(Extent written, std::uint64_t position, const std::vector<SectorRef>& contents,

@@ -9,7 +9,9 @@
 //   I6   overlapping data writes are never under way together
 //   budget  no crash from now on could leave more to copy than the recovery budget
 //   I8   no slave is recorded as failed without a new generation
-//   I10  while the mirror runs no slave is read that is not proven to be in sync
+//   I10  while the mirror runs no slave is read in the place of the master that is not proven to be in sync, or that a
+//        verify found different
+//   I11  a mirror is not sealed with an image that receives writes and whose file had lost blocks before the close began
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
 
@@ -44,6 +46,13 @@ class OrderChecker : public Watcher {
   void submitted(unsigned disk, const DeviceRequest& request) override;
   void settled(unsigned disk, const DeviceRequest& request, int error) override;
   void cache_lost(unsigned disk) override;
+  void loss_told(unsigned disk) override;
+  // A close begins, and the files of these disks have lost blocks.
+  void closes(std::uint32_t lost_blocks) { lost_at_close_ = lost_blocks; }
+  // A verify reads that piece of every image; an empty one: none.
+  void compares(Extent piece) { compared_ = piece; }
+  // Whether a verify has reported that the image differs from the master, and nothing since may have shown it equal.
+  void differs(unsigned image, bool does) { images_[image].differs = does; }
   // A write is asked for. True when it is the first of a region that was covered ahead of it.
   bool asked(Extent extent);
   // Regions that records stated in whole before a write asked for any of it.
@@ -61,7 +70,8 @@ class OrderChecker : public Watcher {
     bool succeeded = false;
   };
   struct Image {
-    bool out = false;   // answered with an error: no longer written to
+    bool out = false;  // answered with an error: no longer written to
+    bool differs = false;
     bool lost = false;  // its cache is gone, and nobody has noticed yet
     std::vector<Extent> under_way;
     std::map<std::pair<std::uint64_t, std::uint64_t>, Latest> latest;  // data writes by position and length, in bytes
@@ -85,8 +95,11 @@ class OrderChecker : public Watcher {
   void data_submitted(unsigned image, const DeviceRequest& request);
   void judge_fracture(unsigned image);
   bool reached(unsigned image, Extent extent) const;
+  std::vector<std::byte> newest_superblock(bool only_whole) const;
   StoredState claimed_state(unsigned image) const;
   std::uint64_t claimed_generation() const;
+  bool serves(unsigned disk, const DeviceRequest& request) const;
+  void judge_serving(unsigned image);
   bool is_repair(unsigned disk, const DeviceRequest& request) const;
   void superblock_submitted(const DeviceRequest& request);
 
@@ -100,6 +113,8 @@ class OrderChecker : public Watcher {
   std::uint64_t durable_tail_ = 0;
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
+  Extent compared_;
+  std::uint32_t lost_at_close_ = 0;  // by disk
   std::vector<Block> blocks_;
   std::vector<Wish> regions_;
   std::uint64_t regions_ahead_ = 0;

@@ -275,6 +275,62 @@ void draw_partial_writes(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// Verifies, and slaves that rot before they are verified: garbage where the master is never unreadable and, but for a
+// write of the life after, nobody writes. Rot that a repair of the master may meet before a verify is not drawn: no
+// mirror without checksums knows of it. With a generator of its own.
+constexpr std::uint32_t kRottenPlaces[] = {24, 80, 120};
+
+bool serves_unseen(const SeedPlan& plan) {
+  return std::any_of(plan.lives.begin(), plan.lives.end(), [](const LifePlan& life) {
+    return std::any_of(life.faults.begin(), life.faults.end(), [](const PlannedFault& fault) {
+      const bool reads_fail =
+          fault.fault == Fault::read_error || fault.fault == Fault::device_reset || fault.fault == Fault::shared_disk;
+      return reads_fail && fault.disk < 2;
+    });
+  });
+}
+
+template <typename IsKept>
+void draw_verifies(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 37 + 19);
+  if (!random.one_in(4) || plan.streams) return;
+  const bool spoils = !plan.lives.front().spoilt.empty();
+  const bool rots = !serves_unseen(plan) && (spoils || !random.one_in(3));
+  // A slave rots, a verify sees it, and then the master has new sectors that cannot be read.
+  while (rots && spoils && plan.lives.size() < 3) {
+    plan.lives.push_back(plan.lives.back());
+    plan.ends.push_back(plan.ends.back());
+  }
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    LifePlan& life = plan.lives[i];
+    const auto insert = [&](const Action& action) {
+      const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+      if (is_kept()) life.actions.insert(at, action);
+    };
+    const std::uint32_t place = kRottenPlaces[random.below(std::size(kRottenPlaces))];
+    if (random.one_in(3)) insert({Action::Kind::write, place, 8, 1000 * (i + 1) + 900});
+    if (!random.one_in(4)) insert({Action::Kind::verify, 0, 1, 0});
+    if (random.one_in(2)) plan.ends[i].after_events = ~0ull;
+    life.concurrency = std::max(life.concurrency, 2u);
+    const unsigned slave = random.one_in(2) ? 2 : 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+    const PlannedFault fault{Fault::write_error, slave, static_cast<unsigned>(random.below(6))};
+    if (random.one_in(4) && is_kept()) life.faults.push_back(fault);
+    const PlannedFault rot{Fault::rotten_sector, slave, place + static_cast<unsigned>(random.below(8))};
+    if (rots && is_kept()) plan.ends[i].media.push_back(rot);
+  }
+}
+
+template <typename IsKept>
+void draw_losses(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 41 + 19);
+  if (!random.one_in(8)) return;
+  LifePlan& life = plan.lives[random.below(plan.lives.size())];
+  const unsigned disk = random.one_in(3) ? 1 : 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+  const PlannedFault loss{Fault::lost_allocation, disk, static_cast<unsigned>(random.below(4))};
+  if (is_kept()) life.faults.push_back(loss);
+  if (random.one_in(2) && is_kept()) life.actions.push_back({Action::Kind::retire, 0, 1, 0});
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
@@ -321,6 +377,8 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   Unreadable unreadable(seed_case.seed);
   draw_unreadable(unreadable, plan, is_kept);
   draw_early_faults(seed_case.seed, plan, is_kept);
+  draw_verifies(seed_case.seed, plan, is_kept);
+  draw_losses(seed_case.seed, plan, is_kept);
   if (items != nullptr) *items = item;
   return plan;
 }
@@ -372,6 +430,9 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     expectation = {};
     expectation.promise = spares_only_durable(life.machine().disks(), lost) ? Promise::durable : life.promise();
     expectation.may_be_live = life.may_be_live();
+    expectation.rotten = life.expectation().rotten;
+    expectation.differing = life.differing();
+    expectation.lost_blocks = life.machine().lost_blocks();
     expectation.damage_possible = life.expectation().damage_possible;
     // A copy that was put back is still there when the opening that would have refused it was cut off.
     expectation.refusal_expected = life.expectation().refusal_expected;

@@ -2,6 +2,8 @@
 // is `npm run certify`.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "runs.h"
 
 using namespace blockmirror;
@@ -83,6 +85,27 @@ TEST_CASE("drawn streams are covered ahead, and find themselves covered") {
   CHECK(verdict.counts.lives_ahead >= with_streams / 2);
   CHECK(verdict.counts.regions_ahead > verdict.counts.lives_ahead);
   CHECK(verdict.counts.writes_ahead > 0);
+}
+
+TEST_CASE("drawn verifies report, and find slaves that rotted") {
+  HashSet states;
+  Verdict verdict;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    const SeedCase seed_case{seed, {}};
+    const SeedPlan plan = draw_plan(seed_case);
+    const bool verifies = std::any_of(plan.lives.begin(), plan.lives.end(), [](const LifePlan& life) {
+      return std::any_of(life.actions.begin(), life.actions.end(),
+                         [](const Action& action) { return action.kind == Action::Kind::verify; });
+    });
+    if (!verifies) continue;
+    CAPTURE(seed);
+    run_seed(seed_case, states, verdict);
+    CAPTURE(verdict.failure.words);
+    REQUIRE(verdict.failure.oracle == "");
+  }
+  CHECK(verdict.counts.verifies > 0);
+  CHECK(verdict.counts.differences > 0);
+  CHECK(verdict.counts.verifies_begun >= verdict.counts.verifies);
 }
 
 namespace {

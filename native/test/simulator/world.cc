@@ -48,6 +48,8 @@ std::string words_of(const Action& action) {
       return "retire everything";
     case Action::Kind::quiet:
       return "wait until the mirror is quiet";
+    case Action::Kind::verify:
+      return "verify";
   }
   return "";
 }

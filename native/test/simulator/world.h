@@ -23,7 +23,7 @@ struct World {
 // One thing that the user of the mirror does.
 struct Action {
   // A partial write is given to the engine as whole blocks of 4 KiB of which it names only these sectors.
-  enum class Kind : std::uint8_t { write, durable_write, discard, flush, read, retire, quiet, partial_write };
+  enum class Kind : std::uint8_t { write, durable_write, discard, flush, read, retire, quiet, partial_write, verify };
   Kind kind = Kind::write;
   std::uint32_t sector = 0;
   std::uint32_t sectors = 1;
