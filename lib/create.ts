@@ -21,6 +21,7 @@ import { type Held, judge, lookFirst, madeMeanwhile } from './create_checks';
 import type { Engine } from './engine';
 import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
 import { type WantedFile, explainFull } from './free_space';
+import { readIdentityAt } from './identify';
 import { loadBinding } from './load';
 import { type CheckedCreate, checkCreate } from './options';
 import { totalLength } from './pieces';
@@ -36,6 +37,7 @@ import {
   sum,
   verifyCopy,
 } from './recovery';
+import { shellPath } from './shell';
 import { shownState } from './status';
 import { deviceNumber } from './system/block_devices';
 import type { CreateOptions, CreateReport, Extent } from './types';
@@ -64,7 +66,7 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
   } catch (error) {
     if (!work.formatting) await unmake(work.made);
     await letGo(engine);
-    throw explainFailure(explainFull(error, wanted));
+    throw await explainFailure(explainFull(error, wanted), checked);
   }
 }
 
@@ -240,7 +242,8 @@ function refuseFailedSeal(engine: Engine, checked: CheckedCreate): void {
 }
 
 /** What a mirror that is open does without that slave, a create does not. */
-function explainFailure(error: unknown): unknown {
+async function explainFailure(error: unknown, { images }: CheckedCreate): Promise<unknown> {
+  if (isBlockmirrorError(error, 'HOLE') && error.image === images[0]?.name) return explainHole(error);
   if (!isBlockmirrorError(error, 'SLAVE_FAILED') || error.remedy.includes('run create')) return error;
   return new BlockmirrorError('SLAVE_FAILED', {
     ...(error.image === undefined ? {} : { image: error.image }),
@@ -249,6 +252,18 @@ function explainFailure(error: unknown): unknown {
     remedy: 'Look at its device (`dmesg`), replace it or leave it out, and run create again; there is no mirror yet',
     cause: error.cause,
   });
+}
+
+/** An image is written in full, so that holes in one are bytes that it lost: filled, they would be copied to all others. */
+async function explainHole(error: BlockmirrorError): Promise<BlockmirrorError> {
+  const path = error.path ?? '';
+  const identity = await readIdentityAt(path).catch(() => null);
+  if (identity === null || identity.label === null) return error;
+  const inspect = `\`blockmirror inspect ${shellPath(path)}\``;
+  return error.withRemedy(
+    `Do not fill it: it is an image, and lost what was there. ${inspect} says where the others of its mirror are; ` +
+      'name one that holds it as the master',
+  );
 }
 
 const RECORD_SIZE = 4096;

@@ -6,10 +6,15 @@ import { dirname } from 'node:path';
 import type { NativeSuperblock } from './binding';
 import { BlockmirrorError, isBlockmirrorError } from './errors';
 import { type Identity, findLogOf, findParts, identityToText, readIdentityAt } from './identify';
-import { type MirrorFacts, command, remake } from './remedies';
+import { loadBinding } from './load';
+import { type MirrorFacts, command, logCutShort, remake } from './remedies';
 
-/** Of NOT_A_LOG: what it is instead, and where its log is. Any other error is given back as it is. */
+/**
+ * Of NOT_A_LOG: what it is instead, and where its log is; of TOO_SMALL: how long the log was. Any other error is given
+ * back as it is.
+ */
 export async function explainLog(error: unknown, path: string): Promise<unknown> {
+  if (isBlockmirrorError(error, 'TOO_SMALL')) return error.withRemedy(logCutShort(path, await logLengthOf(path)));
   if (!isBlockmirrorError(error, 'NOT_A_LOG')) return error;
   const identity = await readIdentityAt(path).catch(() => null);
   if (identity?.label === null || identity === null) return error;
@@ -24,6 +29,15 @@ export async function explainLog(error: unknown, path: string): Promise<unknown>
     cause: error.cause,
   });
 }
+
+/** Bytes that the log at the path needs, as its superblock says; 0: not known. */
+async function logLengthOf(path: string): Promise<number> {
+  const ring = (await readIdentityAt(path).catch(() => null))?.superblock?.ring;
+  return ring === undefined ? 0 : loadBinding().logLength((ring.recordCount * ring.recordSize) / LEAST_RECORD);
+}
+
+/** Bytes. */
+const LEAST_RECORD = 4096;
 
 const ABOUT_IDENTITY = ['NO_LABEL', 'FOREIGN_IMAGE', 'SWAPPED_IMAGES'] as const;
 

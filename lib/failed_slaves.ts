@@ -8,6 +8,7 @@ import { letGo, newEngine, refuseUnsafe } from './attach';
 import type { NativeSuperblock } from './binding';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { type FoundImage, findFailedImage } from './find_images';
+import { command } from './remedies';
 import { folderOfLog } from './system/places';
 import type { Problem } from './types';
 
@@ -28,10 +29,19 @@ export async function attachFailed(
       images[index] = found;
     } catch (error) {
       if (!isBlockmirrorError(error)) throw error;
-      unattached.set(image.name, error.toJSON());
+      unattached.set(image.name, explain(error, logPath).toJSON());
     }
   }
   return unattached;
+}
+
+/** Its holes are what it failed for, and a file that was filled would look whole. */
+function explain(error: BlockmirrorError, logPath: string): BlockmirrorError {
+  if (!isBlockmirrorError(error, 'HOLE')) return error;
+  const status = `\`${command('status', logPath)}\``;
+  return error.withRemedy(
+    `Do not fill it: bytes of it are lost. ${status} gives the command that copies everything again`,
+  );
 }
 
 /** @throws what opening or judging that image says */

@@ -236,6 +236,10 @@ export async function whatIsOn(path: string): Promise<string | null> {
 
 // --- the public answer ------------------------------------------------------------------------------------------------------
 
+function imageOf(label: NativeLabel | null): IdentifiedPath['image'] {
+  return label === null ? null : { name: label.name, role: label.role, state: label.state, sealed: label.sealed };
+}
+
 /**
  * What a device or file is, and where the rest of its mirror is: searched among the block devices, in the folder of the
  * path, and where its log says. Writes nothing, also while the mirror is in use.
@@ -258,9 +262,9 @@ export async function identify(path: string): Promise<IdentifiedPath> {
     description: identityToText(identity),
     copies: kind === 'image' ? identity.labelCopies : identity.superblockCopies,
     mirror: uuid,
+    mirrorSize: superblock?.size ?? label?.size ?? null,
     logUuid: superblock?.logUuid ?? label?.logUuid ?? null,
-    image:
-      label === null || isLog ? null : { name: label.name, role: label.role, state: label.state, sealed: label.sealed },
+    image: isLog ? null : imageOf(label),
     generation: superblock?.generation ?? label?.generation ?? null,
     openings: superblock?.openCount ?? label?.openCount ?? null,
     lastOpenedAt:
@@ -270,6 +274,7 @@ export async function identify(path: string): Promise<IdentifiedPath> {
     parts: others.map((part) => ({
       path: part.identity.path,
       kind: part.kind,
+      image: part.kind === 'log' ? null : imageOf(part.identity.label),
       description: identityToText(part.identity) ?? '',
     })),
     problem: problem?.toJSON() ?? null,

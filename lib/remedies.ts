@@ -136,10 +136,10 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
   }
 }
 
-/** The mirror made anew over a slave in sync, of a master whose file lost bytes. The old log stays as it is. */
+/** The mirror made anew over a slave in sync, of a master whose file lost bytes; its programs go on with the same log. */
 export function remakeOver(mirror: MirrorFacts, slave: string): string {
   const [master] = mirror.images;
-  const anew = remake({ ...mirror, log: `${mirror.log}.new` }, { master: slave, aside: master?.path ?? null });
+  const anew = remake(mirror, { master: slave, aside: master?.path ?? null });
   return `${slave} holds what it lost. Put the master aside, and have everything copied from ${slave}: ${anew}`;
 }
 
@@ -148,6 +148,13 @@ export function logLost(path: string): string {
   const log = shellPath(path);
   const allocate = `fallocate -l "$(stat -c %s ${log})" ${log} && ${command('recover', path)}`;
   return `Make room on its file system and allocate it again: what it lost counts as unknown, and recovery copies everything: ${quoted(allocate)}`;
+}
+
+/** @param length bytes of the whole log; 0: not known */
+export function logCutShort(path: string, length: number): string {
+  if (length === 0 || !isFile(path)) return 'Attach the device that the log was on, or put the log back that was there';
+  const allocate = `fallocate -l ${length} ${shellPath(path)} && ${command('recover', path)}`;
+  return `Put the log back that was there; when there is none, make it as long as it was: what it lost counts as unknown, and recovery compares everything: ${quoted(allocate)}`;
 }
 
 const LOG = -2;

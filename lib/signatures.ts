@@ -95,6 +95,12 @@ export function refuseSignatures(
     );
   }
   if (!consent.keepData) {
+    // wipefs does not know our marks: to keep what the master holds costs nothing, and is the way over them.
+    if (signatures.length > 0 && signatures.every(({ type }) => type === ours)) {
+      refuse(
+        `It was an image of a mirror. Say keepData (\`--keep-data\`): it stays as it is, and is copied to the slaves${install}`,
+      );
+    }
     refuse(
       'If the content of the master is what the mirror shall hold, say keepData (`--keep-data`); ' +
         `if it may go, wipe it first (\`wipefs -a ${shellPath(place.path)}\`)${install}`,

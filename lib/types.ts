@@ -442,6 +442,8 @@ export interface IdentifiedPath {
   copies: readonly [CopyState, CopyState];
   /** UUID of its mirror; null when nothing on it can be read. */
   mirror: string | null;
+  /** Bytes of its mirror; null when nothing on it can be read. */
+  mirrorSize: number | null;
   logUuid: string | null;
   /** Of an image. */
   image: { name: string; role: ImageRole; state: RecordedState; sealed: boolean } | null;
@@ -451,7 +453,7 @@ export interface IdentifiedPath {
   /** Of a log. */
   lastOpenedAt: string | null;
   /** The rest of its mirror, as far as it was found. */
-  parts: { path: string; kind: 'log' | 'image'; description: string }[];
+  parts: { path: string; kind: 'log' | 'image'; image: IdentifiedPath['image']; description: string }[];
   problem: Problem | null;
 }
 

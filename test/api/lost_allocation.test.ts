@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { type BlockmirrorError, inspect, recover } from '../../lib/index';
+import { type BlockmirrorError, Mirror, inspect, recover } from '../../lib/index';
 import { MAIN } from '../support/command_line';
 import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, pattern, useMirrors } from './support';
 
@@ -78,7 +78,7 @@ describe.each(DAMAGES)('a member that was %s', (_name, damage) => {
     expect(readFileSync(paths.log).equals(before)).toBe(true);
     paste(error);
     expect(byteTwo(paths.master).equals(pattern(4096, 7))).toBe(true);
-    const mirror = await mirrors.open({ ...paths, log: `${paths.log}.new` });
+    const mirror = await mirrors.open(paths);
     expect(mirror.status().images.map((image) => image.path)).toEqual([paths.slaves[0], paths.master]);
     const { buffer } = await mirror.read(Buffer.alloc(4096), { position: 2 * MIB });
     expect(buffer.equals(pattern(4096, 7))).toBe(true);
@@ -95,6 +95,13 @@ describe.each(DAMAGES)('a member that was %s', (_name, damage) => {
       'synchronized',
     ]);
   });
+});
+
+test('an image that lost blocks is not to be filled where it is named as the master of a new mirror', async () => {
+  const paths = await madeAndWritten(1);
+  punch(paths.master, 2 * MIB, 8192);
+  const create = Mirror.create({ ...paths, size: MIRROR_SIZE, keepData: true, overwriteSignature: true });
+  expect((await failure(create, 'HOLE')).remedy).not.toContain('fallocate');
 });
 
 test('recover tells the log of a slave that lost blocks, of a mirror that was closed cleanly too', async () => {

@@ -213,6 +213,17 @@ test('the command that wipes a master wipes that one alone, whatever its name', 
   expect(readFileSync(bystander).equals(before)).toBe(true);
 });
 
+test('over an image of a mirror wipefs is not offered: it would leave the mark', async () => {
+  const { mirror, paths } = await mirrors.make();
+  await mirror.close();
+  const error = await failure(
+    Mirror.create({ log: `${paths.log}.2`, master: paths.master, slaves: paths.slaves, size: MIRROR_SIZE }),
+    'SIGNATURE_FOUND',
+  );
+  expect(error.remedy).toContain('--keep-data');
+  expect(error.remedy).not.toContain('wipefs');
+});
+
 test('limits are told by name', () => {
   const named = [11, 12, 23, 24].map((systemError) => new BlockmirrorError('NO_MEMORY', { systemError }).remedy);
   expect(named.map((remedy) => /RLIMIT_\w+|fs\.file-max/.exec(remedy)?.[0])).toEqual([

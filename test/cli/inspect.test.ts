@@ -1,5 +1,5 @@
 /** `blockmirror inspect`: what a path is, and where the rest of its mirror is. */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../support/command_line';
 import { createMirrorFiles } from '../support/mirror_files';
@@ -37,4 +37,26 @@ test('a mark that cannot be read needs attention; a path that is not there fails
   expect(exitCode).toBe(3);
   expect(stdout).toContain('an image of blockmirror that cannot be read');
   expect((await runCommand(['inspect', join(folder(), 'nothing')])).exitCode).toBe(1);
+});
+
+test('images whose log is lost: the command that makes them a mirror again, with what the master holds', async () => {
+  const files = await createMirrorFiles(folder());
+  rmSync(files.log);
+  const { stdout } = await runCommand(['inspect', files.slave]);
+  const command = /^ {4}blockmirror (create .*)$/m.exec(stdout)?.[1]?.split(' ') ?? [];
+  expect(command).toEqual([
+    ...['create', '--log', `${files.master}.log`, '--master', `master=${files.master}`],
+    ...['--slave', `slave1=${files.slave}`, '--size', String(16 * MIB), '--keep-data', '--overwrite-signature'],
+  ]);
+  expect((await runCommand(command)).exitCode).toBe(0);
+  expect((await runCommand(['status', `${files.master}.log`])).exitCode).toBe(0);
+});
+
+test('a log of that name that stands there already is not named to be written over', async () => {
+  const files = await createMirrorFiles(folder());
+  rmSync(files.log);
+  writeFileSync(`${files.master}.log`, 'text');
+  const { stdout } = await runCommand(['inspect', files.slave]);
+  expect(stdout).toContain('Its log was found neither');
+  expect(stdout).not.toContain('blockmirror create');
 });

@@ -1,5 +1,7 @@
-import { mkdirSync, renameSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Mirror } from '../../lib/index';
 import { Ledger } from '../../lib/cli/demo/acknowledgements';
 import { startChildWriter } from '../support/child_writer';
 import { runCommand } from '../support/command_line';
@@ -91,3 +93,28 @@ test.each(['status', 'log', 'recover', 'verify'])(
     expect(nothing.json().error.cause).toMatchObject({ code: 'ENOENT' });
   },
 );
+
+test('a log that was restored from an older copy: nobody is told to replace the master', async () => {
+  const { log } = await createMirrorFiles(folder());
+  const old = join(folder(), 'old.log');
+  copyFileSync(log, old);
+  await (await Mirror.open(log)).close();
+  writeFileSync(log, readFileSync(old));
+  const { stdout, exitCode } = await runCommand(['status', log]);
+  expect(exitCode).toBe(3);
+  expect(stdout).toMatch(/the log was restored from\s+an older copy/);
+  expect(stdout).not.toMatch(/put the master back/);
+});
+
+test('a log file that was cut short: the command that makes it whole, and everything is compared', async () => {
+  const files = await createMirrorFiles(folder());
+  await breakMirror(files);
+  truncateSync(files.log, MIB);
+  const { stderr } = await runCommand(['status', files.log]);
+  const [, allocate, recover] = /^ {6}(fallocate .*) && blockmirror (.*)$/m.exec(stderr) ?? [];
+  expect(spawnSync('sh', ['-c', allocate ?? 'false']).status).toBe(0);
+  const recovered = await runCommand(recover?.split(' ') ?? []);
+  expect(recovered.stdout).toMatch(/everything is compared/);
+  expect(recovered.exitCode).toBe(0);
+  expect((await runCommand(['status', files.log])).exitCode).toBe(0);
+});

@@ -4,7 +4,7 @@ import { EXIT, type ExitCode } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
-import { wrap } from '../words';
+import { list, wrap } from '../words';
 import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
 
 interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver {
@@ -30,12 +30,19 @@ export async function recoverCommand(output: Output, log: string, options: Recov
       signal,
     }),
   );
-  const next =
-    dryRun && !report.clean && !report.held
-      ? `\n\nNext: ${commandLine('recover', log, options, ...(options.takeOver === true ? ['--take-over'] : []))}`
-      : '';
-  const text = wrap(inFlags(recoveryReportToText(report)), output.lineWidth) + next;
+  const text = wrap(inFlags(recoveryReportToText(report)), output.lineWidth) + nextStep(report, log, options);
   return { exitCode: exitCodeOf(report), document: report, text };
+}
+
+function nextStep(report: RecoveryReport, log: string, options: RecoverArguments): string {
+  if (report.dryRun) {
+    if (report.clean || report.held) return '';
+    return `\n\nNext: ${commandLine('recover', log, options, ...(options.takeOver === true ? ['--take-over'] : []))}`;
+  }
+  const out = list(report.slaves.filter(({ state }) => !isInSync(state)).map(({ name }) => name));
+  return out === ''
+    ? ''
+    : `\n\nNext: ${commandLine('status', log, options)} says why ${out} is out of sync, and what to do.`;
 }
 
 function exitCodeOf(report: RecoveryReport): ExitCode {

@@ -76,9 +76,13 @@ function toText(inspection: Inspection, log: string, options: ImagePaths, output
   const problems = status.images.filter((image) => image.error !== null).map((image) => image.error?.message ?? '');
   const others = obstacles.map(({ message }) => message).filter((message) => !told.has(message));
   const odd = status.images.filter((image) => !isInSync(image.state) && image.error === null);
+  // Images that a create had not made yet are no loss: the same create makes them.
+  const creating = status.phase === 'creating';
   const paragraphs = [
-    ...[...others, ...problems].map((message) => wrap(inFlags(message), width)),
-    ...odd.map((image) => wrap(`${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`, width)),
+    ...(creating ? others : [...others, ...problems]).map((message) => wrap(inFlags(message), width)),
+    ...(creating ? [] : odd).map((image) =>
+      wrap(`${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`, width),
+    ),
     ...elsewhereToText(elsewhereOf(status.images)).map((line) => wrap(`${line}.`, width)),
     ...inspection.lostCopies.map(({ where, copy, state }) => {
       const what = where === 'log' ? 'the superblock of the log' : `the label of ${where}`;
@@ -230,6 +234,8 @@ const NOT_LOST: ReadonlySet<string> = new Set([
   'ERR_BLOCKMIRROR_NO_LABEL',
   'ERR_BLOCKMIRROR_FOREIGN_IMAGE',
   'ERR_BLOCKMIRROR_SWAPPED_IMAGES',
+  // It is the log that is old.
+  'ERR_BLOCKMIRROR_STALE_LOG',
 ]);
 
 /** The master cannot be used: when it is not to be had again, a slave that is in sync takes its place. */

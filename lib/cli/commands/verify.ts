@@ -51,8 +51,8 @@ function nextStep(report: VerifyReport, log: string, options: VerifyChoice): str
       ? 'find out first which of the images is right; '
       : '';
     return (
-      `Next: ${doubt}it is remembered that ${real} differs, and ${commandLine('status', log, options)} says so, with a ` +
-      'command that has everything copied, until a verify finds it equal.'
+      `Next: ${doubt}${commandLine('status', log, options)} gives the command that has everything copied from the ` +
+      `master. That ${real} differs is remembered until then, or until a verify finds it equal.`
     );
   }
   const missing = names(({ compared }) => !compared);
