@@ -10,7 +10,13 @@ function run(listeners: string): string[] {
     const { StateWatch } = require(${JSON.stringify(watch)});
     const lines = [];
     const states = ['in-sync', 'in-sync', 'in-sync'];
-    const engine = { afterCompletions: null, snapshot: () => ({ phase: 'running', images: states.map((state) => ({ state })) }) };
+    const snapshot = () => ({
+      phase: 'running',
+      images: states.map((state) => ({ state, bytesDiffered: 0 })),
+      counters: { repairs: 0 },
+      recentRepairs: [],
+    });
+    const engine = { afterCompletions: null, snapshot };
     process.on('uncaughtException', (error) => lines.push('uncaught ' + error.message));
     ${listeners}
     const watch = new StateWatch(engine, change, degraded);
