@@ -55,18 +55,20 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
     checkpoint: () => checked.signal?.throwIfAborted(),
     made: [],
     formatting: false,
+    sealed: false,
   };
   try {
     const { superblock, copied } = await makeMirror(work, checked, wanted);
     const report = reportOf(engine, checked, superblock, copied);
     await engine.command('close', {});
+    work.sealed = true;
     refuseFailedSeal(engine, checked);
     engine.destroy();
     return { ...report, durationMs: Math.round(performance.now() - started) };
   } catch (error) {
     if (!work.formatting) await unmake(work.made);
     await letGo(engine);
-    throw await explainFailure(explainFull(error, wanted), checked);
+    throw await explainFailure(explainFull(error, wanted), checked, work.sealed);
   }
 }
 
@@ -74,6 +76,8 @@ interface Work extends LongWork {
   /** Paths that this create made or lengthened, and holds. */
   made: NativeDeviceFacts[];
   formatting: boolean;
+  /** There is a mirror from here on. */
+  sealed: boolean;
 }
 
 async function makeMirror(
@@ -242,9 +246,9 @@ function refuseFailedSeal(engine: Engine, checked: CheckedCreate): void {
 }
 
 /** What a mirror that is open does without that slave, a create does not. */
-async function explainFailure(error: unknown, { images }: CheckedCreate): Promise<unknown> {
+async function explainFailure(error: unknown, { images }: CheckedCreate, sealed: boolean): Promise<unknown> {
   if (isBlockmirrorError(error, 'HOLE') && error.image === images[0]?.name) return explainHole(error);
-  if (!isBlockmirrorError(error, 'SLAVE_FAILED') || error.remedy.includes('run create')) return error;
+  if (!isBlockmirrorError(error, 'SLAVE_FAILED') || sealed) return error;
   return new BlockmirrorError('SLAVE_FAILED', {
     ...(error.image === undefined ? {} : { image: error.image }),
     ...(error.path === undefined ? {} : { path: error.path }),
