@@ -146,7 +146,7 @@ describe('the crash certificate', () => {
     'shrinks a failure to the write and the fault that it needs, in plain words',
     () => {
       const program = path.join(root, 'build', 'native', 'certify_mutated');
-      const mutation = ['--mutation', 'retire_while_slave_missed'];
+      const mutation = ['--mutation', 'retire_after_failed_flush'];
       const { status: code, output } = run(program, ...mutation, '--small', '0', '--seeds', '100');
       expect(code).toBe(1);
       const plan = /## Failures[^]*?```\n([^]*?)---\n/.exec(output)?.[1] ?? '';
