@@ -45,7 +45,8 @@ import type { CreateOptions, CreateReport, Extent } from './types';
 export async function createMirror(options: CreateOptions): Promise<CreateReport> {
   const started = performance.now();
   const binding = loadBinding();
-  const checked = checkCreate(options, binding.limits);
+  const asked = checkCreate(options, binding.limits);
+  const checked = withWholePaths(asked);
   checked.signal?.throwIfAborted();
   const wanted = await lookFirst(checked, binding);
   const engine = newEngine(checked.device);
@@ -59,7 +60,7 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
   };
   try {
     const { superblock, copied } = await makeMirror(work, checked, wanted);
-    const report = reportOf(engine, checked, superblock, copied);
+    const report = reportOf(engine, asked, superblock, copied);
     await engine.command('close', {});
     work.sealed = true;
     refuseFailedSeal(engine, checked);
@@ -70,6 +71,12 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
     await letGo(engine);
     throw await explainFailure(explainFull(error, wanted), checked, work.sealed);
   }
+}
+
+/** What a path is relative to may change while a create runs. */
+function withWholePaths(asked: CheckedCreate): CheckedCreate {
+  const images = asked.images.map(({ name, path }) => ({ name, path: resolve(path) }));
+  return { ...asked, log: resolve(asked.log), images };
 }
 
 interface Work extends LongWork {
@@ -130,13 +137,15 @@ async function link(engine: Engine, command: 'linkLog' | 'linkImages'): Promise<
   }
 }
 
-/** What is removed, or emptied again, is what this create made: nothing that the path names instead by now. */
+/**
+ * What is removed, or emptied again, is what this create made: nothing that the path names instead by now. The log goes
+ * last: as long as anything of it is there, it says what that is for.
+ */
 async function unmake(made: readonly NativeDeviceFacts[]): Promise<void> {
-  for (const { path, device, inode, made: how } of made) {
-    const absolute = resolve(path);
-    const there = await (how === 'file' ? lstat : stat)(absolute, { bigint: true }).catch(() => null);
+  for (const { path, device, inode, made: how } of [...made].reverse()) {
+    const there = await (how === 'file' ? lstat : stat)(path, { bigint: true }).catch(() => null);
     if (there === null || deviceNumber(there.dev) !== device || String(there.ino) !== inode) continue;
-    await (how === 'file' ? unlink(absolute) : truncate(absolute)).catch(() => undefined);
+    await (how === 'file' ? unlink(path) : truncate(path)).catch(() => undefined);
   }
 }
 

@@ -38,7 +38,6 @@ interface Named {
 
 /** @returns the files that will have to be made, or are empty and will have to be filled */
 export async function lookFirst(checked: CheckedCreate, binding: NativeBinding): Promise<WantedFile[]> {
-  refuseSamePaths(checked);
   const named = await findAll(checked);
   await refuseUnsafePlaces(named, checked);
   const wanted = await wantedFiles(named, checked, binding);
@@ -47,13 +46,16 @@ export async function lookFirst(checked: CheckedCreate, binding: NativeBinding):
   return wanted;
 }
 
-/** Paths that do not exist yet have no bytes to be compared by. */
-function refuseSamePaths(checked: CheckedCreate): void {
-  const named = [{ name: 'log', path: checked.log }, ...checked.images];
-  for (const [index, one] of named.entries()) {
-    const other = named.slice(index + 1).find((candidate) => resolve(candidate.path) === resolve(one.path));
-    if (other === undefined) continue;
-    throw new BlockmirrorError('SAME_DEVICE', { path: one.path, detail: `named as ${one.name} and as ${other.name}` });
+/** Files that do not exist yet have no bytes to be compared by, but the names of their folders. */
+async function refuseSamePaths(named: readonly Named[]): Promise<void> {
+  const seen = new Map<string, string>();
+  for (const { name, path, place } of named) {
+    const { realPath } = place ?? (await placeToBe(path).catch(() => ({ realPath: resolve(path) })));
+    const other = seen.get(realPath);
+    if (other !== undefined) {
+      throw new BlockmirrorError('SAME_DEVICE', { path, detail: `named as ${other} and as ${name}` });
+    }
+    seen.set(realPath, name);
   }
 }
 
@@ -69,6 +71,7 @@ async function findAll(checked: CheckedCreate): Promise<Named[]> {
 async function refuseUnsafePlaces(named: readonly Named[], checked: CheckedCreate): Promise<void> {
   const places = placesOf(named);
   refuseOverlaps(places);
+  await refuseSamePaths(named);
   refuseUsed(places, await readSurroundings());
   refuseMissingMaster(checked, named[1]?.place ?? null);
   for (const { name, path, place } of named.slice(1)) refuseSize(name, path, place, checked.size);
@@ -299,7 +302,7 @@ async function refuseData(
     if (place === null) continue;
     const role = index === 0 ? 'master' : 'slave';
     const whole = index === 0 ? ofMaster : await signaturesOf(place);
-    const rest = plan === null ? whole : withoutRemains(whole, role, await isLabelOf(place, plan), ofMaster);
+    const rest = plan === null ? whole : withoutRemains(whole, role, await isLabelOf(place, role, plan), ofMaster);
     const one = { name: named[index + 1]?.name ?? role, place };
     collect(() => refuseSignatures(one, role, rest, checked, false));
   }

@@ -43,8 +43,15 @@ async function keyOf(stored: StoredPath | NativeImageRecord, logFolder: string):
   return place.number === null ? `file ${place.inodeDevice} ${place.inode}` : `device ${place.number}`;
 }
 
-/** Whether the newest label on the place, if there is any, was written by the create of that plan. */
-export async function isLabelOf(place: Place, plan: NativeSuperblock): Promise<'none' | 'ours' | 'foreign'> {
+/**
+ * Whether the newest label on the place, if there is any, was written by the create of that plan, to an image in this
+ * role: a path may lead to another image of the plan by now (files renamed, disks numbered anew).
+ */
+export async function isLabelOf(
+  place: Place,
+  role: 'master' | 'slave',
+  plan: NativeSuperblock,
+): Promise<'none' | 'ours' | 'foreign'> {
   const position = labelPosition(place.size);
   if (position === 0) return 'none';
   const file = await open(place.realPath, 'r');
@@ -53,7 +60,11 @@ export async function isLabelOf(place: Place, plan: NativeSuperblock): Promise<'
     for (const at of [position, position + LABEL_COPY_DISTANCE]) {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_LENGTH), 0, HEAD_LENGTH, at);
       const head = bytesRead === HEAD_LENGTH ? parseLabelHead(buffer) : null;
-      if (head !== null) return head.mirrorUuid === plan.mirrorUuid ? 'ours' : 'foreign';
+      if (head !== null) {
+        const ours = head.mirrorUuid === plan.mirrorUuid;
+        const same = plan.images.some((image) => image.uuid === head.imageUuid && image.role === role);
+        return ours && same ? 'ours' : 'foreign';
+      }
       if (buffer.toString('latin1', 0, LABEL_MAGIC.length) === LABEL_MAGIC) return 'foreign';
     }
     return 'none';

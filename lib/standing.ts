@@ -3,14 +3,14 @@
  * newer data. Everything that a create makes equal is made equal to its master, so an old one takes the rest with it.
  *
  * Invariants:
- *  - I10, nothing is assumed: it is judged by its label, by every log that knows it, and by the labels of its peers.
+ *  - I10, nothing is assumed: it is judged by its label, by every log that knows it, and by the labels of its peers, named or found.
  *  - The refusal names the image as its old mirror does, and shows both sides; only that name, repeated, overrides it.
  *  - A log that is older than the label says nothing about it.
  */
 import { dirname, resolve } from 'node:path';
 import type { NativeImageRecord, NativeImageState, NativeLabel, NativeSuperblock } from './binding';
 import { BlockmirrorError, systemErrorName } from './errors';
-import { type Identity, findParts, identifyPlace } from './identify';
+import { type Identity, type MirrorPart, findParts, identifyPlace } from './identify';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
 
 /** What a log says of the image. */
@@ -48,6 +48,10 @@ export function judgeStanding(
     // Of another mirror it says nothing here: the log knows the image by its path alone.
     const own = label?.mirrorUuid === log.superblock.mirrorUuid ? label : null;
     if (own !== null && own.openCount > log.superblock.openCount) continue;
+    if (own === null) {
+      const master = peers.find((peer) => isMasterOf(peer.label, log.superblock));
+      if (master !== undefined) return { name: log.entry.name, own: nameless(log.entry), newer: peerSide(master) };
+    }
     const bad = NOT_IN_SYNC.includes(log.entry.state) || log.entry.bytesDiffered > 0;
     if (!bad && (own === null || !isOlderThanLog(own, log.superblock))) continue;
     return { name: log.entry.name, own: ownSide(own, log.entry), newer: logSide(log) };
@@ -67,7 +71,13 @@ function isOlderThanLog(label: NativeLabel, superblock: NativeSuperblock): boole
   return label.generation.id !== superblock.generation.parent || superblock.lifecycle === 'sealed';
 }
 
+/** A path may lead to another image by now; whatever has the master's label is the master. */
+function isMasterOf(label: NativeLabel, { mirrorUuid }: NativeSuperblock): boolean {
+  return label.mirrorUuid === mirrorUuid && label.role === 'master';
+}
+
 function isOlderThanPeer(label: NativeLabel, peer: NativeLabel): boolean {
+  if (peer.mirrorUuid !== label.mirrorUuid) return false;
   return peer.openCount > label.openCount || peer.generation.counter > label.generation.counter;
 }
 
@@ -78,6 +88,10 @@ function ownSide(label: NativeLabel | null, entry: NativeImageRecord | null): st
   if (entry === null && label !== null && label.role === 'slave') facts.push(label.state);
   if (label !== null) facts.push(numbers(label.generation.counter, label.openCount));
   return `it is ${role} '${entry?.name ?? label?.name ?? ''}' (${facts.join(', ')})`;
+}
+
+function nameless({ name, role }: NativeImageRecord): string {
+  return `it has the path of ${role} '${name}', and not its label`;
 }
 
 function stateInWords({ state, error, changedAtMs, bytesDiffered }: NativeImageRecord): string {
@@ -120,7 +134,10 @@ export async function refuseStaleMaster(
   acceptStale: string | null,
 ): Promise<void> {
   const { label } = await identifyPlace(master);
-  const stale = judgeStanding(label, await logsKnowing(master, label, log, peers), await peersOf(master, label, peers));
+  const folders = [master, ...(log === null ? [] : [log]), ...peers].map((place) => dirname(place.realPath));
+  const parts = label === null ? [] : await findParts(label.mirrorUuid, folders);
+  const logs = await logsKnowing(master, label, log, parts);
+  const stale = judgeStanding(label, logs, await peersOf(master, peers, parts));
   if (stale === null || stale.name === acceptStale) return;
   throw new BlockmirrorError('STALE_MASTER', {
     image: 'master',
@@ -137,13 +154,10 @@ async function logsKnowing(
   master: Place,
   label: NativeLabel | null,
   log: Place | null,
-  peers: readonly Place[],
+  parts: readonly MirrorPart[],
 ): Promise<LogWitness[]> {
   const found: Identity[] = log === null ? [] : [await identifyPlace(log)];
-  if (label !== null) {
-    const folders = [master, ...(log === null ? [] : [log]), ...peers].map((place) => dirname(place.realPath));
-    for (const part of await findParts(label.mirrorUuid, folders)) if (part.kind === 'log') found.push(part.identity);
-  }
+  for (const { kind, identity } of parts) if (kind === 'log') found.push(identity);
   const witnesses: LogWitness[] = [];
   for (const { path, superblock } of found) {
     const entry = superblock === null ? null : await entryOf(superblock, path, master, label);
@@ -172,13 +186,15 @@ async function entryOf(
   return null;
 }
 
-async function peersOf(master: Place, label: NativeLabel | null, peers: readonly Place[]): Promise<PeerWitness[]> {
-  if (label === null) return [];
+/** The images that were named, and those that were found; of other mirrors too. */
+async function peersOf(master: Place, peers: readonly Place[], parts: readonly MirrorPart[]): Promise<PeerWitness[]> {
+  const found = parts.filter(({ kind }) => kind === 'image').map(({ identity }) => identity.path);
   const witnesses: PeerWitness[] = [];
-  for (const place of peers) {
-    if (isSamePlace(place, master)) continue;
-    const other = (await identifyPlace(place)).label;
-    if (other?.mirrorUuid === label.mirrorUuid) witnesses.push({ path: resolve(place.path), label: other });
+  for (const path of new Set([...peers.map((place) => resolve(place.path)), ...found])) {
+    const place = await findPlace(path, path).catch(() => null);
+    if (place === null || isSamePlace(place, master)) continue;
+    const { label } = await identifyPlace(place);
+    if (label !== null) witnesses.push({ path, label });
   }
   return witnesses;
 }

@@ -54,6 +54,7 @@ MadeFile& MadeFile::operator=(MadeFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(path_, other.path_);
   std::swap(named_, other.named_);
+  std::swap(was_there_, other.was_there_);
   return *this;
 }
 
@@ -105,8 +106,27 @@ Status MadeFile::make_at(const std::string& path, std::uint64_t length, int desc
   return status;
 }
 
+Status MadeFile::keep(const OpenFile& lengthened, MadeFile& made) {
+  MadeFile result;
+  result.descriptor_ = ::fcntl(lengthened.descriptor(), F_DUPFD_CLOEXEC, 0);
+  if (result.descriptor_ < 0) return Status::of(Code::OPEN_FAILED, kNoImage, errno);
+  result.named_ = true;
+  result.was_there_ = true;
+  made = std::move(result);
+  return Status::success();
+}
+
+void MadeFile::undo() {
+  if (descriptor_ < 0 || !named_ || ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) return;
+  if (was_there_) {
+    static_cast<void>(::ftruncate(descriptor_, 0));
+  } else {
+    remove_own(path_, descriptor_);
+  }
+}
+
 Status MadeFile::link() {
-  if (descriptor_ < 0) return Status::success();
+  if (descriptor_ < 0 || was_there_) return Status::success();
   if (!named_ && ::linkat(AT_FDCWD, link_of(descriptor_).c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     return Status::of(Code::OPEN_FAILED, kNoImage, errno);
   }

@@ -27,8 +27,14 @@ class MadeFile {
   // it), BUSY, NO_DIRECT_IO. After an error nothing of it is left.
   static Status make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made);
 
+  // The same for a file that was there, empty, and has its length from us (OpenFile::lengthened).
+  static Status keep(const OpenFile& lengthened, MadeFile& made);
+
   // Gives it its name, where it has none yet, and makes the name durable. OPEN_FAILED with EEXIST when the name was taken meanwhile.
   Status link();
+
+  // Removed, or empty again, while its lock is held: for a create that failed. Whatever else has its name stays.
+  void undo();
 
  private:
   static Status make_at(const std::string& path, std::uint64_t length, int descriptor, bool named, OpenFile& file,
@@ -37,6 +43,7 @@ class MadeFile {
   int descriptor_ = -1;  // of the same opening as the OpenFile: it shares its lock
   std::string path_;
   bool named_ = false;
+  bool was_there_ = false;
 };
 
 }  // namespace blockmirror

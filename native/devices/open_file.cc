@@ -224,7 +224,10 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
     if (error = opened.lengthen(options.length_if_empty); error != 0) return open_failed(error);
   }
   opened.path_ = path;
-  if (Status status = opened.describe(before.st_mode, options); !status.ok()) return status;
+  if (Status status = opened.describe(before.st_mode, options); !status.ok()) {
+    opened.shorten();
+    return status;
+  }
   into = std::move(opened);
   return Status::success();
 }
@@ -233,9 +236,14 @@ int OpenFile::lengthen(std::uint64_t length) {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0) return errno;
   if (length == 0 || !S_ISREG(status.st_mode) || status.st_size != 0) return 0;
+  lengthened_ = true;
   const int error = allocate_zeroes(descriptor_, length);
-  lengthened_ = error == 0;
+  if (error != 0) shorten();  // of a disk that is full it may have got a part, behind its end
   return error;
+}
+
+void OpenFile::shorten() {
+  if (lengthened_) lengthened_ = ::ftruncate(descriptor_, 0) != 0;
 }
 
 Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {

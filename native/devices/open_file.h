@@ -53,6 +53,8 @@ class OpenFile {
   const std::string& path() const { return path_; }
   const DeviceTraits& traits() const { return traits_; }
   bool lengthened() const { return lengthened_; }  // it was empty, see length_if_empty
+  // Empty again, if it was lengthened.
+  void shorten();
   // Where it lies, by whatever path: st_rdev and 0 of a block device, st_dev and st_ino of a file.
   dev_t device() const { return device_; }
   ino_t inode() const { return inode_; }

@@ -43,6 +43,10 @@ Status SessionHost::open_or_make(const std::string& path, const OpenFileOptions&
   for (unsigned attempt = 0; attempt < 2; ++attempt) {
     status = OpenFile::open(path, options, file);
     facts.made = status.ok() && file.lengthened() ? Made::length : Made::no;
+    if (facts.made == Made::length) {
+      status = MadeFile::keep(file, into.made);
+      if (!status.ok()) file.shorten();
+    }
     if (options.length_if_empty == 0 || status.code != Code::OPEN_FAILED || status.system_error != ENOENT) break;
     status = MadeFile::make(path, options.length_if_empty, file, into.made);
     facts.made = status.ok() ? Made::file : Made::no;
@@ -84,7 +88,10 @@ Status SessionHost::attach(const std::string& path, const OpenFileOptions& optio
   facts.inode = file.inode();
   into.place = {facts.traits.block_device, facts.device, facts.inode};
   std::unique_ptr<Device> device = reactor_.make_device(std::move(file));
-  if (!device) return Status::of(Code::NO_MEMORY, image);
+  if (!device) {
+    into.made.undo();
+    return Status::of(Code::NO_MEMORY, image);
+  }
   into.device = std::make_unique<GatedDevice>(std::move(device), gate_);
   return Status::success();
 }
@@ -125,6 +132,7 @@ Task<Status> SessionHost::execute(OpenImages& command) {
     Attached opened;
     Status status = attach(command.paths[i], options, static_cast<ImageIndex>(i), opened, command.facts[i]);
     if (!status.ok()) {
+      for (Attached& image : images_) image.made.undo();
       images_.clear();
       co_return status;
     }

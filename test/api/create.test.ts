@@ -1,6 +1,7 @@
 import {
   existsSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   statSync,
   symlinkSync,
@@ -148,6 +149,24 @@ describe('one file under two names', () => {
     await failure(Mirror.create({ log: ghost, master: paths.master, slaves: [ghost], size: MIB }), 'SAME_DEVICE');
   });
 
+  test('a file that does not exist yet, in a folder that has two names', async () => {
+    const paths = existing();
+    const folder = join(mirrors.folder(), 'folder');
+    const link = join(mirrors.folder(), 'link');
+    mkdirSync(folder);
+    symlinkSync('folder', link);
+    const one = join(folder, 'ghost');
+    const other = join(link, 'ghost');
+    for (const wrong of [
+      { ...paths, log: one, slaves: [other] },
+      { ...paths, master: one, slaves: [other] },
+      { ...paths, slaves: [one, other] },
+    ]) {
+      await failure(Mirror.create({ ...wrong, size: MIB }), 'SAME_DEVICE');
+    }
+    expect([existsSync(one), existsSync(paths.log)]).toEqual([false, false]);
+  });
+
   test('neither a folder nor a character device is an image', async () => {
     const paths = existing();
     mkdirSync(join(mirrors.folder(), 'folder'));
@@ -265,6 +284,47 @@ describe('a create that was interrupted', () => {
     expect(imagesEqual(paths)).toBe(true);
     await mirrors.open(paths);
   });
+});
+
+test.each([true, false])(
+  'files exchanged after an interrupted create are not taken for what it left (%s)',
+  async (both) => {
+    const paths = existing();
+    const slave = paths.slaves[0] as string;
+    const before = bytesOf(paths.master, 0, MIRROR_SIZE);
+    const controller = new AbortController();
+    const onProgress = ({ step, bytesDone }: Progress): void => {
+      if (step === 'copy' && bytesDone >= 2 * MIB) controller.abort(new Error('power cut'));
+    };
+    const options = { ...paths, ringRecords: 64, keepData: true };
+    await expect(Mirror.create({ ...options, onProgress, signal: controller.signal })).rejects.toThrow('power cut');
+    // The power went before the slave had its label.
+    if (!both) overwrite(slave, MIRROR_SIZE, Buffer.alloc(MIB));
+    const aside = join(mirrors.folder(), 'aside');
+    renameSync(paths.master, aside);
+    renameSync(slave, paths.master);
+    renameSync(aside, slave);
+    await failure(Mirror.create(options), 'SIGNATURE_FOUND');
+    await failure(Mirror.create({ ...options, overwriteSignature: true }), 'STALE_MASTER');
+    expect(bytesOf(slave, 0, MIRROR_SIZE).equals(before)).toBe(true);
+  },
+);
+
+test('relative paths are those of the moment of the call', async () => {
+  const here = process.cwd();
+  const folder = mirrors.folder();
+  const elsewhere = join(folder, 'elsewhere');
+  mkdirSync(elsewhere);
+  try {
+    process.chdir(folder);
+    const work = Mirror.create({ log: 'l', master: 'a', slaves: ['b'], size: MIRROR_SIZE, ringRecords: 64 });
+    process.chdir(elsewhere);
+    expect(await work).toMatchObject({ log: 'l', images: [{ path: 'a' }, { path: 'b' }] });
+  } finally {
+    process.chdir(here);
+  }
+  expect(readdirSync(elsewhere)).toEqual([]);
+  await mirrors.open({ log: join(folder, 'l'), master: join(folder, 'a'), slaves: [join(folder, 'b')] });
 });
 
 test('files made before a failure are removed again', async () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mirror } from '../../lib/index';
 import { shortOfSpace } from '../../lib/free_space';
@@ -41,6 +41,17 @@ test('an empty file is filled like one that is not there, and is empty again aft
   await Mirror.create({ ...paths, size: MIRROR_SIZE });
   expect(statSync(paths.master)).toMatchObject({ size: MIRROR_SIZE + MIB });
   await failure(Mirror.create({ ...mirrors.paths(), master: emptyFile('empty') }), 'TOO_SMALL');
+});
+
+test('an empty file is empty again when a later one cannot be held', async () => {
+  const paths = mirrors.paths();
+  for (const path of [paths.log, paths.master]) writeFileSync(path, '');
+  const [sparse] = paths.slaves as [string];
+  writeFileSync(sparse, '');
+  truncateSync(sparse, MIRROR_SIZE + MIB);
+  await failure(Mirror.create({ ...paths, size: MIRROR_SIZE }), 'HOLE');
+  expect([paths.log, paths.master].map((path) => statSync(path).blocks)).toEqual([0, 0]);
+  expect([paths.log, paths.master].map((path) => statSync(path).size)).toEqual([0, 0]);
 });
 
 function emptyFile(name: string): string {

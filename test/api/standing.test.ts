@@ -71,6 +71,14 @@ describe('how an image stands in the mirror it comes from', () => {
     ['of an older generation than a peer', label(), [], [peer({ generation: generation(3) })], /slave2.*generation 3/],
     ['of an older opening than a peer', label(), [], [peer({ openCount: 6 })], /opening 6/],
     ['as new as its peers', label(), [], [peer({})], null],
+    ['newer peers of another mirror', label(), [], [peer({ mirrorUuid: 'n', openCount: 6 })], null],
+    [
+      'at the path of the master, whose label another one has',
+      null,
+      [log({ lifecycle: 'creating' })],
+      [peer({ role: 'master', name: 'master' })],
+      /not its label; master 'master' \(\/s2.img\)/,
+    ],
     ['half copied, by its own label', label({ state: 'synchronizing' }), [], [], /synchronizing/],
   ] as const)('%s', (_name, own, logs, peers, expected) => {
     const stale = judgeStanding(own, logs, peers);
@@ -123,4 +131,19 @@ test('a log that was not named is found beside the image; without any log its pe
   expect((await readIdentityAt(slave2)).label).toMatchObject({ name: 'slave2' });
   await Mirror.create({ ...beside, slaves: [slave2], acceptStale: 'slave1' });
   expect(bytesOf(slave2, 0, 4).toString()).toBe('old ');
+});
+
+test('an old copy is known by images of its mirror that were not named, where its log is gone', async () => {
+  const paths = mirrors.paths();
+  await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64 });
+  const copy = join(mirrors.folder(), 'copy');
+  copyFileSync(paths.slaves[0] as string, copy);
+  await (await mirrors.open(paths)).close();
+  rmSync(paths.log);
+  const options = { log: join(mirrors.folder(), 'new.log'), slaves: [join(mirrors.folder(), 'new.img')] };
+  const error = await failure(
+    Mirror.create({ ...options, ...CONSENT, master: copy, size: MIRROR_SIZE }),
+    'STALE_MASTER',
+  );
+  expect(error.message).toMatch(/master 'master' \(.*master.img\) is at generation 1, opening 2/);
 });

@@ -73,6 +73,37 @@ TEST_CASE("made file: a name that is taken is refused, before and after, and wha
   CHECK(status.st_size == 4);
 }
 
+TEST_CASE("made file: what is undone is gone, or empty again, and what has its name meanwhile stays") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "made";
+  const auto length_of = [](const std::string& of) {
+    struct stat status {};
+    return ::stat(of.c_str(), &status) == 0 ? status.st_size : -1;
+  };
+  OpenFile file, second, lengthened;
+  MadeFile made, renamed, kept;
+  REQUIRE(MadeFile::make(path, kLength, file, made).ok());
+  REQUIRE(made.link().ok());
+  made.undo();
+  CHECK_FALSE(exists(path));
+  REQUIRE(MadeFile::make(path, kLength, second, renamed).ok());
+  REQUIRE(renamed.link().ok());
+  REQUIRE(::rename(path.c_str(), (directory / "elsewhere").c_str()) == 0);
+  std::ofstream(path) << "mine";
+  renamed.undo();
+  CHECK(length_of(path) == 4);
+  const std::string empty = directory / "empty";
+  std::ofstream{empty};
+  OpenFileOptions options;
+  options.length_if_empty = kLength;
+  REQUIRE(OpenFile::open(empty, options, lengthened).ok());
+  REQUIRE(MadeFile::keep(lengthened, kept).ok());
+  REQUIRE(kept.link().ok());
+  CHECK(length_of(empty) == static_cast<off_t>(kLength));
+  kept.undo();
+  CHECK(length_of(empty) == 0);
+}
+
 TEST_CASE("made file: a disk without room refuses it at once, and a folder that is not there") {
   TemporaryDirectory directory;
   struct statvfs system {};

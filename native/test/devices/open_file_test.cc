@@ -4,8 +4,11 @@
 #include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 #include <chrono>
 #include <fstream>
@@ -566,4 +569,28 @@ TEST_CASE("open file: an empty file gets its length under the lock, one that hol
   REQUIRE(OpenFile::open(other, options, held).ok());
   CHECK_FALSE(held.lengthened());
   CHECK(held.traits().size == 8192);
+}
+
+TEST_CASE("open file: an empty file that cannot have its length has no block of it either") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "empty";
+  std::ofstream{path};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // The blocks are allocated, and then the length is refused.
+    constexpr rlimit limit{kSize / 2, kSize / 2};
+    ::signal(SIGXFSZ, SIG_IGN);
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(2);
+    OpenFileOptions options;
+    options.length_if_empty = kSize;
+    OpenFile file;
+    ::_exit(OpenFile::open(path, options, file).system_error == EFBIG ? 0 : 1);
+  }
+  int outcome = 0;
+  REQUIRE(::waitpid(child, &outcome, 0) == child);
+  CHECK(WEXITSTATUS(outcome) == 0);
+  struct stat status {};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  CHECK(status.st_size == 0);
+  CHECK(status.st_blocks == 0);
 }
