@@ -395,6 +395,7 @@ export interface NativeBinding {
     copyLanes: number;
     copyBytes: number;
     minimumRecoveryBudget: number;
+    maximumRecoveryBudget: number;
     defaultRecoveryBudget: number;
     defaultRingRecords: number;
     minimumRingRecords: number;

@@ -11,7 +11,7 @@ import { types } from 'node:util';
 import { wholeNumberOutOfRange } from './arguments';
 import type { NativeBinding, NativeEngine, NativeMemory } from './binding';
 import type { WriteMode } from './engine';
-import { BlockmirrorError } from './errors';
+import { BlockmirrorError, invalidArgumentType } from './errors';
 import type { Bytes } from './types';
 
 /** What every device takes without a copy: a page. */
@@ -20,6 +20,7 @@ export const BUFFER_ALIGNMENT = 4096;
 /** Zeroed, over an ArrayBuffer of its own, at an address that is a multiple of BUFFER_ALIGNMENT. */
 export function alignedBuffer(binding: NativeBinding, length: number): Buffer {
   const most = constants.MAX_LENGTH - BUFFER_ALIGNMENT;
+  if (typeof length !== 'number') throw invalidArgumentType('length', 'a number of bytes', length);
   if (!Number.isSafeInteger(length) || length < 0 || length > most) {
     throw wholeNumberOutOfRange('length', `of bytes from 0 to ${most}`, length);
   }

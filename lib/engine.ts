@@ -157,7 +157,7 @@ export class Engine {
   ): Promise<WritevResult> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.submitWritev(slot, buffers, position, dsync);
+    const code = this.submit(slot, () => this.native.submitWritev(slot, buffers, position, dsync));
     if (code !== 0) return this.refuse(slot, code, null);
     this.writesPending += 1;
     const promise = this.enter(slot, 'writev', null, length, signal);
@@ -221,7 +221,7 @@ export class Engine {
   ): Promise<NativeCommands[Name]['result']> {
     const slot = this.take(COMMAND_SLOTS);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.command(slot, name, args);
+    const code = this.submit(slot, () => this.native.command(slot, name, args));
     if (code !== 0) return this.refuse(slot, code, null);
     return this.enter(slot, 'command', null, 0, undefined) as Promise<NativeCommands[Name]['result']>;
   }
@@ -257,6 +257,16 @@ export class Engine {
     this.free.push(slot);
     this.pendingCount -= 1;
     if (this.pendingCount === 0) this.native.unref();
+  }
+
+  /** What the addon throws, because its caller's objects changed in the middle of the call, costs no slot. */
+  private submit(slot: number, call: () => number): number {
+    try {
+      return call();
+    } catch (error) {
+      this.release(slot);
+      throw error;
+    }
   }
 
   private at(slot: number): Request {

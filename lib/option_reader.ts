@@ -26,10 +26,15 @@ export function checkPath(path: unknown, name: string): string {
 
 export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
   if (signal === undefined) return undefined;
-  if (signal === null || typeof signal !== 'object' || !('aborted' in signal)) {
-    throw invalidArgumentType(name, 'an AbortSignal', signal);
-  }
-  return signal as AbortSignal;
+  if (!isAbortSignal(signal)) throw invalidArgumentType(name, 'an AbortSignal', signal);
+  return signal;
+}
+
+/** By what is called of it, since another realm has a class of its own; half a signal would throw in the middle of a request. */
+function isAbortSignal(signal: unknown): signal is AbortSignal {
+  if (signal === null || typeof signal !== 'object' || !('aborted' in signal)) return false;
+  const methods = ['addEventListener', 'removeEventListener', 'throwIfAborted'] as const;
+  return methods.every((method) => typeof (signal as Record<string, unknown>)[method] === 'function');
 }
 
 export function invalidOption(detail: string, remedy: string): BlockmirrorError {

@@ -12,6 +12,7 @@ export interface Limits {
   slaves: number;
   imageNameLength: number;
   minimumRecoveryBudget: number;
+  maximumRecoveryBudget: number;
   defaultRecoveryBudget: number;
   minimumRingRecords: number;
   maximumRingRecords: number;
@@ -111,8 +112,9 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   ]);
   const budget =
     reader.get('recoveryBudget') === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
-  if (budget < limits.minimumRecoveryBudget) {
-    throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${limits.minimumRecoveryBudget} bytes`);
+  const { minimumRecoveryBudget: least, maximumRecoveryBudget: most } = limits;
+  if (budget < least || budget > most) {
+    throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${least} and at most ${most} bytes`);
   }
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),

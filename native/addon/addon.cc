@@ -40,6 +40,7 @@ Napi::Object limits(Napi::Env env) {
   object.Set("copyLanes", number(kCopyLanes));
   object.Set("copyBytes", number(kCopyBytes));
   object.Set("minimumRecoveryBudget", number(kMinimumRecoveryBudget));
+  object.Set("maximumRecoveryBudget", number(kMaximumRecoveryBudget));
   object.Set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));
   object.Set("defaultRingRecords", number(kDefaultRingRecords));
   object.Set("minimumRingRecords", number(kMinimumRingRecords));

@@ -54,8 +54,8 @@ struct EngineObject::Call {
   Call(napi_env with, napi_callback_info info) : env(with) {
     std::size_t count = kCount;
     napi_value receiver;
-    napi_get_cb_info(env, info, &count, values, &receiver, nullptr);
     void* object = nullptr;
+    if (napi_get_cb_info(env, info, &count, values, &receiver, nullptr) != napi_ok) return;
     if (napi_unwrap(env, receiver, &object) == napi_ok) self = static_cast<EngineObject*>(object);
   }
   bool has_slot() { return self != nullptr && whole_number(env, values[0], slot) && slot < kPendingRequests; }
@@ -103,8 +103,10 @@ napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
   napi_value values[2];
   napi_value self;
   napi_value target = nullptr;
-  napi_get_cb_info(env, info, &count, values, &self, nullptr);
-  napi_get_new_target(env, info, &target);
+  if (napi_get_cb_info(env, info, &count, values, &self, nullptr) != napi_ok ||
+      napi_get_new_target(env, info, &target) != napi_ok) {
+    return throw_type_error(env, "the engine cannot be made here");
+  }
   Napi::Value options(env, values[0]);
   Napi::Value callback(env, values[1]);
   EngineThreadOptions engine_options;
@@ -138,6 +140,8 @@ napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
 bool EngineObject::open(napi_value self, napi_value callback, EngineThreadOptions options, Status& status) {
   status = Status::of(Code::NO_MEMORY);
   if (!open_completions(self) || !open_wake_up(callback)) return false;
+  // Held back until the engine is there: without it the object might be collected under its thread.
+  if (napi_create_reference(env_, self, 1, &self_) != napi_ok) return false;
   options.context = wake_up_;
   options.notify = [](void* wake_up) { static_cast<LoopWake*>(wake_up)->notify(); };
   EngineThread::Started started = EngineThread::start(options);
@@ -147,7 +151,6 @@ bool EngineObject::open(napi_value self, napi_value callback, EngineThreadOption
   counted_ = true;
   open_engines.fetch_add(1, std::memory_order_relaxed);
   Napi::Env(env_).GetInstanceData<AddonState>()->engines.push_back(this);
-  napi_create_reference(env_, self, 1, &self_);
   const char* name = engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads";
   Napi::Object(env_, self)
       .DefineProperty(Napi::PropertyDescriptor::Value("deviceKind", Napi::String::New(env_, name), napi_enumerable));
@@ -416,10 +419,10 @@ bool EngineObject::call_back(std::uint32_t count) {
   napi_handle_scope scope;
   if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
   napi_value receiver, callback, argument, result;
-  napi_get_reference_value(env_, callback_, &callback);
-  napi_get_undefined(env_, &receiver);
-  napi_create_uint32(env_, count, &argument);
-  napi_status status = napi_call_function(env_, receiver, callback, 1, &argument, &result);
+  napi_status status = napi_get_reference_value(env_, callback_, &callback);
+  if (status == napi_ok) status = napi_get_undefined(env_, &receiver);
+  if (status == napi_ok) status = napi_create_uint32(env_, count, &argument);
+  if (status == napi_ok) status = napi_call_function(env_, receiver, callback, 1, &argument, &result);
   if (status == napi_pending_exception) {
     napi_value error;
     if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);

@@ -185,6 +185,9 @@ Command::Body plan_format(Napi::Env env, Fields& fields) {
 Command::Body activate(Napi::Env env, Fields& fields) {
   Activate command;
   command.options.recovery_budget = fields.number("recoveryBudget");
+  if (command.options.recovery_budget < kMinimumRecoveryBudget ||
+      command.options.recovery_budget > kMaximumRecoveryBudget)
+    fields.reject("recoveryBudget");
   command.options.owner.host = fields.text("host");
   if (command.options.owner.host.size() > kHostNameLength) command.options.owner.host.resize(kHostNameLength);
   command.options.owner.boot_id = fields.uuid("bootId");

@@ -55,17 +55,16 @@ void LoopWake::unreference() { uv_unref(reinterpret_cast<uv_handle_t*>(async_));
 void LoopWake::run() {
   napi_handle_scope handles;
   if (napi_open_handle_scope(env_, &handles) != napi_ok) return;
-  napi_value resource;
+  napi_env const env = env_;  // the callback may close this
+  napi_value resource = nullptr;
   napi_callback_scope scope;
-  napi_get_reference_value(env_, resource_, &resource);
-  if (napi_open_callback_scope(env_, resource, context_, &scope) == napi_ok) {
-    napi_env const env = env_;  // the callback may close this
+  const bool ready = napi_get_reference_value(env, resource_, &resource) == napi_ok && resource != nullptr &&
+                     napi_open_callback_scope(env, resource, context_, &scope) == napi_ok;
+  if (ready) {
     callbacks_.woken(callbacks_.context);
     napi_close_callback_scope(env, scope);
-    napi_close_handle_scope(env, handles);
-  } else {
-    napi_close_handle_scope(env_, handles);
   }
+  napi_close_handle_scope(env, handles);
 }
 
 // The handle is freed by the loop in a later turn; an environment that ends waits for that through the hook.

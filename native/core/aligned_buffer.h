@@ -15,11 +15,19 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   // Zeroed. The alignment satisfies every device: no memory alignment in the field exceeds a page.
-  explicit AlignedBuffer(std::size_t length) : length_(length) {
-    std::size_t rounded = (length + kAlignment - 1) / kAlignment * kAlignment;
-    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+  explicit AlignedBuffer(std::size_t length) {
+    *this = try_make(length);
     BLOCKMIRROR_ASSERT(memory_ != nullptr, "out of memory for an I/O buffer");
-    std::memset(memory_.get(), 0, rounded);
+  }
+  // For lengths that a disk claims: one of length 0 when there is not that much memory.
+  static AlignedBuffer try_make(std::size_t length) {
+    AlignedBuffer made;
+    const std::size_t rounded = (length + kAlignment - 1) / kAlignment * kAlignment;
+    made.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+    if (made.memory_ == nullptr) return made;
+    std::memset(made.memory_.get(), 0, rounded);
+    made.length_ = length;
+    return made;
   }
   std::span<std::byte> span() { return {memory_.get(), length_}; }
   std::span<const std::byte> span() const { return {memory_.get(), length_}; }

@@ -11,8 +11,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "assert.h"
-
 namespace blockmirror {
 
 class HugeBuffer {
@@ -22,7 +20,10 @@ class HugeBuffer {
   HugeBuffer() = default;
   explicit HugeBuffer(std::size_t length) : mapped_(length + kHugePage) {
     mapping_ = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    BLOCKMIRROR_ASSERT(mapping_ != MAP_FAILED, "out of address space for an I/O buffer");
+    if (mapping_ == MAP_FAILED) {  // the address space is limited: empty()
+      mapping_ = nullptr;
+      return;
+    }
     const auto address = reinterpret_cast<std::uintptr_t>(mapping_);
     memory_ = static_cast<std::byte*>(mapping_) + (kHugePage - address % kHugePage) % kHugePage;
     (void)::madvise(memory_, length, MADV_HUGEPAGE);  // small pages do as well, slower

@@ -22,7 +22,7 @@ IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& sta
       durable_through_(start.next_sequence - 1),
       durable_tail_(start.tail),
       newest_tail_(start.tail),
-      records_(start.ring.in_flight_limit),
+      records_(std::min(start.ring.in_flight_limit, kMostRecordsInFlight)),
       work_(runtime),
       record_settled_(runtime),
       budget_freed_(runtime),

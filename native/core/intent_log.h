@@ -32,6 +32,9 @@
 
 namespace blockmirror {
 
+// A log may allow more at once (in_flight_limit); we write fewer, so that what a disk says takes no memory of ours.
+inline constexpr std::uint32_t kMostRecordsInFlight = 64;
+
 struct IntentLogStart {
   Uuid log_uuid;
   RingGeometry ring;

@@ -1,6 +1,7 @@
 #include "log_reader.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "aligned_buffer.h"
 
@@ -45,7 +46,12 @@ Task<FoundLabel> read_label(Device& image, std::uint64_t position) {
 
 Task<RingReading> read_ring(Device& log, const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
-  AlignedBuffer bytes(ring.length());
+  RingReading reading;
+  AlignedBuffer bytes = AlignedBuffer::try_make(ring.length());
+  if (bytes.size() == 0) {
+    reading.status = Status::of(Code::NO_MEMORY, kLogDevice, ENOMEM);
+    co_return reading;
+  }
   std::vector<bool> unreadable(ring.record_count, false);
   constexpr std::uint64_t kChunk = 1024 * 1024;
   for (std::uint64_t at = 0; at < ring.length(); at += kChunk) {
@@ -63,7 +69,6 @@ Task<RingReading> read_ring(Device& log, const Superblock& superblock) {
   identity.in_flight_limit = ring.in_flight_limit;
   identity.opening = static_cast<std::uint32_t>(superblock.open_count);
   identity.first_sequence = superblock.first_sequence;
-  RingReading reading;
   reading.scan = scan_ring(identity, bytes.span(), unreadable);
   reading.highest_sequence = reading.scan.sequence;
   if (reading.scan.damaged) {

@@ -21,6 +21,7 @@ struct FoundLabel {
 Task<FoundLabel> read_label(Device& image, std::uint64_t position);
 
 struct RingReading {
+  Status status;  // NO_MEMORY: a ring as long as the log says does not fit, and nothing else is set
   RingScan scan;
   // Largest sequence that any whole sector carries, complete record or not: no later record may use one below it.
   std::uint64_t highest_sequence = 0;

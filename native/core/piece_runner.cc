@@ -1,6 +1,7 @@
 #include "piece_runner.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace blockmirror {
 
@@ -37,7 +38,7 @@ Task<Status> PieceRunner::run(std::span<const Extent> extents, ImageSet images, 
   Run run(runtime_, images, work);
   ++runs_;
   for (const std::uint64_t ticket = next_ticket_++; ticket != serving_;) co_await turn_.wait();
-  make_buffers(images);
+  if (!make_buffers(images)) run.status = Status::of(Code::NO_MEMORY, kNoImage, ENOMEM);
   for (const Extent& extent : extents) {
     if (!run.status.ok()) break;
     co_await start_pieces(run, extent);
@@ -78,10 +79,13 @@ Task<void> PieceRunner::work_on(Run& run, Extent piece, unsigned block) {
   if (--run.pieces == 0) run.piece_ended.wake_all();
 }
 
-void PieceRunner::make_buffers(ImageSet images) {
+bool PieceRunner::make_buffers(ImageSet images) {
   for (unsigned i = 0; i < kMaxImages; ++i) {
-    if ((images & image_bit(i)) != 0 && buffers_[i].empty()) buffers_[i] = HugeBuffer(kCopyBytes);
+    if ((images & image_bit(i)) == 0 || !buffers_[i].empty()) continue;
+    buffers_[i] = HugeBuffer(kCopyBytes);
+    if (buffers_[i].empty()) return false;
   }
+  return true;
 }
 
 }  // namespace blockmirror

@@ -67,7 +67,7 @@ class PieceRunner {
   struct Run;
   Task<void> start_pieces(Run& run, Extent extent);
   Task<void> work_on(Run& run, Extent piece, unsigned block);
-  void make_buffers(ImageSet images);
+  bool make_buffers(ImageSet images);  // false: the address space is limited
 
   Runtime& runtime_;
   BlockMap blocks_;

@@ -123,6 +123,14 @@ struct Session::State {
     }
     return status;
   }
+  // Numbers that only grow, and that no life can use up: a log that claims to be near the end of one is not ours. Half of
+  // each is left to every opening.
+  bool numbers_are_left() const {
+    const std::uint64_t most = kPositionLimit / 2;
+    return superblock.open_count < kMaximumOpenCount && superblock.update < most &&
+           superblock.generation.counter < most && superblock.first_sequence < most && scanned_sequence < most &&
+           highest_sequence < most;
+  }
   Task<Status> pay_debt(RecoverySummary summary);
   Task<Status> write_new_ring();
   Task<Status> seal();
@@ -181,6 +189,7 @@ Task<Status> Session::assess(Assessment& into) {
   // Of a create that did not finish nothing in the ring counts: it may be of whatever stood there before.
   const bool creating = s.superblock.lifecycle == Lifecycle::creating;
   if (!creating) ring = co_await read_ring(s.membership.log(), s.superblock);
+  if (!ring.status.ok()) co_return ring.status;
   const RingScan& scan = ring.scan;
   into = Assessment{};
   into.damaged = scan.damaged;
@@ -307,6 +316,7 @@ Task<Status> Session::activate(ActivateOptions options) {
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
   if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+  if (!s.numbers_are_left()) co_return Status::of(Code::LOG_DAMAGED, kLogDevice);
   if (!s.broken.ok()) co_return s.broken;
   for (unsigned i = 0; i < s.verdicts.size(); ++i) {
     const bool given_up = i > 0 && (options.lost & image_bit(i)) != 0 && is_loss(s.verdicts[i]);

@@ -37,6 +37,7 @@ inline constexpr std::size_t kCopyExtents = 64;        // of a step
 inline constexpr unsigned kCopyLanes = 64;             // pieces at once
 inline constexpr std::uint64_t kCopyBytes = 4 * kMiB;  // bytes at once, of each image
 inline constexpr std::uint64_t kMinimumRecoveryBudget = kMiB;
+inline constexpr std::uint64_t kMaximumRecoveryBudget = std::uint64_t{1} << 50;
 inline constexpr std::uint64_t kDefaultRecoveryBudget = 64 * kMiB;
 inline constexpr std::uint32_t kDefaultRingRecords = 4096;
 inline constexpr std::uint32_t kMinimumRingRecords = 8;

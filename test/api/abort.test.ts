@@ -91,3 +91,15 @@ test('open and create stop at a signal and leave nothing open', async () => {
   await expect(mirrors.open(paths, { signal })).rejects.toThrow('never');
   await mirrors.open(paths);
 });
+
+test('half a signal is refused before anything is submitted', async () => {
+  const { mirror } = await mirrors.make();
+  const signal = { aborted: false } as AbortSignal;
+  const refusal = { code: 'ERR_INVALID_ARG_TYPE' };
+  await expect(mirror.write(Buffer.alloc(512, 7), { position: 0, signal })).rejects.toMatchObject(refusal);
+  await expect(mirror.discard(0, 512, { signal })).rejects.toMatchObject(refusal);
+  await expect(mirror.verify({ signal })).rejects.toMatchObject(refusal);
+  const { buffer } = await mirror.read(Buffer.alloc(512, 1), { position: 0 });
+  expect(buffer).toEqual(Buffer.alloc(512));
+  expect(mirror.status().pendingRequests).toBe(0);
+});

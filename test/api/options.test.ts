@@ -69,6 +69,7 @@ const wrongOpen: [string, object, string, RegExp][] = [
   ['recovery', { recovery: 'never' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /'auto', 'manual'/],
   ['recovery', { recovery: true }, 'ERR_INVALID_ARG_TYPE', /recovery/],
   ['recoveryBudget', { recoveryBudget: 1024 }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /at least 1048576/],
+  ['recoveryBudget', { recoveryBudget: 2 ** 50 + 1 }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /at most 1125899906842624/],
   ['recoveryBudget', { recoveryBudget: 'lots' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /binary unit/],
   ['polling', { polling: 'always' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /polling/],
   ['recoveryBudget', { recoveryBudget: {} }, 'ERR_INVALID_ARG_TYPE', /recoveryBudget/],

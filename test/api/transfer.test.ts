@@ -6,6 +6,13 @@ import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, p
 
 const mirrors = useMirrors();
 
+test('alignedBuffer takes a number, and says so whatever it is given', () => {
+  for (const wrong of [Object.create(null), Symbol('length'), '4096', 4096n, null]) {
+    const call = (): unknown => Mirror.alignedBuffer(wrong as never);
+    expect(call).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+  }
+});
+
 test('alignedBuffer gives zeroed memory at a page boundary, alone in its store', () => {
   for (const length of [1, 4096, 5000, MIB]) {
     const buffer = Mirror.alignedBuffer(length);

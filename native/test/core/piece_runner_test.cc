@@ -10,6 +10,7 @@
 
 #include "../../core/task.h"
 #include "../../devices/simulated/simulated_runtime.h"
+#include "../support/limited_address_space.h"
 
 using namespace blockmirror;
 
@@ -205,4 +206,22 @@ TEST_CASE("a run begins when the one before has started its last piece, not when
   runs.end_all();
   CHECK(first.status->ok());
   CHECK(second.status->ok());
+}
+
+TEST_CASE("a run for whose memory there is no address space fails, and the next one has it") {
+  if (!test::LimitedAddressSpace::is_possible()) {
+    MESSAGE("SKIPPED: a sanitizer needs the address space");
+    return;
+  }
+  Runs runs;
+  {
+    const test::LimitedAddressSpace limited(8 * kMiB);
+    Runs::Started& refused = runs.start({{0, 4096}});
+    REQUIRE(refused.status.has_value());
+    CHECK(refused.status->code == Code::NO_MEMORY);
+    CHECK(runs.work.started.empty());
+  }
+  Runs::Started& next = runs.start({{0, 4096}});
+  runs.end_all();
+  CHECK(next.status->ok());
 }
