@@ -190,3 +190,15 @@ test('after a refusal nothing is held and nothing was written', async () => {
   expect(readFileSync(paths.log).equals(before)).toBe(true);
   expect((await inspect(paths.log)).status.phase).toBe('closed');
 });
+
+test('an image whose path is longer than the log has room for is refused by name at open, and nothing is held', async () => {
+  const paths = await mirrors.create();
+  const folder = join(mirrors.folder(), ...Array.from({ length: 4 }, () => 'f'.repeat(200)));
+  mkdirSync(folder, { recursive: true });
+  const far = join(folder, 'slave');
+  renameSync(paths.slaves[0] as string, far);
+  const error = await failure(mirrors.open(paths, { images: { slave1: far } }), 'INVALID_OPTION');
+  expect(error.message).toMatch(/the path of slave1 is longer than the 767 bytes/);
+  renameSync(far, paths.slaves[0] as string);
+  await mirrors.open(paths);
+});
