@@ -10,7 +10,7 @@
 import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { NativeStatus } from './binding';
-import { type MirrorFacts, remedyOf, remedyOfPath } from './remedies';
+import { type MirrorFacts, remedyOf, remedyOfPath, remedyOfWrongBytes } from './remedies';
 import { printable } from './shell';
 import type { Problem } from './types';
 
@@ -370,8 +370,16 @@ function causeOf(name: ErrorName, context: ErrorContext): { cause?: unknown } {
 /** What ENODATA stands for in the log and in the engine (native/core/device.h); no read or write answers it. */
 const LOST_ALLOCATION_ERRNO = osConstants.errno.ENODATA;
 
+/** What EBADMSG stands for there: bytes that nobody wrote were read, without an error. */
+const WRONG_BYTES_ERRNO = osConstants.errno.EBADMSG;
+
+export function isWrongBytes(errno: number): boolean {
+  return errno === WRONG_BYTES_ERRNO;
+}
+
 /** What an image returned, in words. @param errno positive */
 export function failureReason(errno: number): string {
+  if (errno === WRONG_BYTES_ERRNO) return 'it returned other bytes than were written to it, without an error';
   if (errno === LOST_ALLOCATION_ERRNO) return ERRORS.LOST_ALLOCATION.summary.replace(/^The file/, 'its file');
   const returned = `it returned ${systemErrorName(errno)}`;
   if (errno !== osConstants.errno.ENOSPC) return returned;
@@ -438,6 +446,11 @@ export function errorOfStatus(
   if (known === 'MASTER_FAILED' && status.systemError === LOST_ALLOCATION_ERRNO) {
     context.detail ??= failureReason(status.systemError);
     context.remedy ??= 'Write nothing to it, close the mirror and open it again: the error then names the way out';
+    delete context.systemError;
+  }
+  if (known === 'MASTER_FAILED' && status.systemError === WRONG_BYTES_ERRNO) {
+    context.detail ??= failureReason(status.systemError);
+    if (names?.mirror !== undefined) context.remedy ??= remedyOfWrongBytes(names.mirror);
     delete context.systemError;
   }
   if (names?.mirror !== undefined) {

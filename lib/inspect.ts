@@ -16,7 +16,7 @@ import type {
   NativeSuperblock,
 } from './binding';
 import type { Engine } from './engine';
-import { BlockmirrorError, errorOfStatus, failureReason, isBlockmirrorError } from './errors';
+import { BlockmirrorError, errorOfStatus, failureReason, isBlockmirrorError, isWrongBytes } from './errors';
 import { explainImage } from './explain';
 import { findImage, isRemembered, mirrorFacts, refuseUnknownNames } from './find_images';
 import { describeOwner, explainUnknown, findHolder } from './holders';
@@ -24,7 +24,7 @@ import { identifyPlace, identityToText, readIdentityAt } from './identify';
 import { type SeenDevice, findObstacles } from './obstacles';
 import { refuseLivingOwner } from './owner';
 import { checkInspect, checkPath } from './options';
-import { type MirrorFacts, remedyOf } from './remedies';
+import { type MirrorFacts, remedyOf, remedyOfWrongBytes } from './remedies';
 import { buildStatus, shownRecovery, shownVerify } from './status';
 import { findPlace, folderOfLog, storedPathToPath } from './system/places';
 import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem } from './types';
@@ -304,7 +304,9 @@ function masterFailure(
     image: image.name,
     path: master === undefined || master.path === '' ? image.path : master.path,
     detail: `${failureReason(image.error)}${when}`,
-    remedy: remedyOf('MASTER_FAILED', { mirror, image: 0 }) ?? '',
+    remedy: isWrongBytes(image.error)
+      ? remedyOfWrongBytes(mirror)
+      : (remedyOf('MASTER_FAILED', { mirror, image: 0 }) ?? ''),
   }).toJSON();
 }
 

@@ -136,6 +136,11 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
   }
 }
 
+/** Of a master that returned what nobody wrote. A recovery would copy that to the slaves, so that none is made. */
+export function remedyOfWrongBytes(mirror: MirrorFacts): string {
+  return `Copy nothing from it: the slaves in sync hold what was acknowledged. Close the mirror; ${quoted(command('status', mirror.log))} says which of them can take its place`;
+}
+
 /** The mirror made anew over a slave in sync, of a master whose file lost bytes; its programs go on with the same log. */
 export function remakeOver(mirror: MirrorFacts, slave: string): string {
   const [master] = mirror.images;

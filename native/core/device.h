@@ -75,6 +75,8 @@ struct AllocationLoss {
 };
 // Stands for it where an errno is kept. No read or write answers it.
 inline constexpr int kLostAllocation = ENODATA;
+// Stands, where an errno is kept, for other bytes read than were written, without an error. No read or write answers it.
+inline constexpr int kWrongBytes = EBADMSG;
 
 // The smallest unit in which the device can be read and written, bytes.
 inline std::uint32_t transfer_unit(const DeviceTraits& traits) {

@@ -10,6 +10,7 @@
 //   5   the device is smaller than it was when the mirror was made                        TRUNCATED_IMAGE
 //   6   no label found                                                                    what was found instead
 //   7   label and superblock differ about the mirror's size or the place of the label     LABEL_DAMAGED
+//       the master returned other bytes than were written, in whatever opening            MASTER_FAILED
 //
 //   Openings: each has a number and a random incarnation; the superblock is written before the labels.
 //   8   label.open_count > log's                                                          STALE_LOG
@@ -30,7 +31,9 @@
 //   20  label's counter < log's; in the log's history, its parent, or older than a
 //       history that is full                                                              STALE_IMAGE
 //   21  label's counter < log's otherwise                                                 DIVERGED
-//   22  everything equal                                                                  ok
+//   22  everything equal                                                                  ok, but for 23
+//
+//   23  the master returned other bytes than were written, without an error               MASTER_FAILED
 //
 // 12: a crash while the labels were being written. An opener that finds the log `opening` brings every label to that
 // incarnation before it starts an opening of its own, so that a label is never two behind.
@@ -39,9 +42,11 @@
 // 19: a crash between the superblock and the labels of a fracture.
 // 4: a device that failed may hold anything, a label torn or restored with it included. The master's label always
 // follows, so that a log that is older than the images still shows itself.
+// 23: noted in the log when it was found. A recovery would copy such bytes over the slaves, which hold the right ones.
 // What this cannot see: a log or an image put back from a copy taken *within the same opening* and the same generation.
 #include <algorithm>
 
+#include "device.h"
 #include "label.h"
 #include "mutation.h"
 
@@ -118,7 +123,8 @@ Code judge(const Superblock& superblock, unsigned index, const Status& found, co
   if (superblock.lifecycle == Lifecycle::creating) return Code::ok;
   const Code code = mutated(Mutation::accept_older_opening) ? Code::ok : judge_opening(superblock, label);
   if (code != Code::ok) return code;
-  return judge_generation(superblock, label);
+  if (const Code other = judge_generation(superblock, label); other != Code::ok) return other;
+  return index == 0 && image.error == kWrongBytes ? Code::MASTER_FAILED : Code::ok;
 }
 
 }  // namespace
@@ -128,6 +134,7 @@ Status judge_label(const Superblock& superblock, unsigned index, const Status& f
   BLOCKMIRROR_ASSERT(index < superblock.images.size(), "only an image that the log knows is judged");
   const Code code = judge(superblock, index, found, label, device_size);
   if (code == Code::ok) return Status::success();
+  if (code == Code::MASTER_FAILED) return Status::of(code, 0, superblock.images[0].error);
   const bool as_found = !found.ok() && code == found.code;
   return Status::of(code, static_cast<ImageIndex>(index), as_found ? found.system_error : 0,
                     as_found ? found.position : 0);

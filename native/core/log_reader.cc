@@ -6,8 +6,19 @@
 #include "aligned_buffer.h"
 
 namespace blockmirror {
+namespace {
 
-Task<Status> read_superblock(Device& log, Superblock& into) {
+// A, unless only A is as new as what was chosen.
+template <typename Block>
+unsigned stale_copy(int error_b, std::span<const std::byte> copy_b, const Block& chosen,
+                    Status (*decode)(std::span<const std::byte>, Block&)) {
+  Block b;
+  return error_b == 0 && decode(copy_b, b).ok() && b.update == chosen.update ? 0 : 1;
+}
+
+}  // namespace
+
+Task<Status> read_superblock(Device& log, Superblock& into, unsigned& stale) {
   if (log.traits().size < kSuperblockCopyB + kSuperblockLength) co_return Status::of(Code::NOT_A_LOG, kLogDevice);
   if (const std::uint32_t unit = transfer_unit(log.traits()); unit > kMinimumRecordSize) {
     co_return Status::of(Code::BLOCK_TOO_LARGE, kLogDevice, 0, unit);
@@ -17,8 +28,10 @@ Task<Status> read_superblock(Device& log, Superblock& into) {
   const int error_b = co_await log.read(kSuperblockCopyB, copy_b.span());
   if (error_a != 0 && error_b != 0) co_return Status::of(Code::READ_FAILED, kLogDevice, error_a);
   const std::span<const std::byte> unreadable;
-  co_return choose_superblock(error_a == 0 ? copy_a.span() : unreadable, error_b == 0 ? copy_b.span() : unreadable,
-                              into);
+  const Status status =
+      choose_superblock(error_a == 0 ? copy_a.span() : unreadable, error_b == 0 ? copy_b.span() : unreadable, into);
+  if (status.ok()) stale = stale_copy(error_b, copy_b.span(), into, decode_superblock);
+  co_return status;
 }
 
 Task<FoundLabel> read_label(Device& image, std::uint64_t position) {
@@ -41,6 +54,7 @@ Task<FoundLabel> read_label(Device& image, std::uint64_t position) {
   const std::span<const std::byte> unreadable;
   result.found =
       choose_label(error_a == 0 ? copy_a.span() : unreadable, error_b == 0 ? copy_b.span() : unreadable, result.label);
+  if (result.found.ok()) result.stale = stale_copy(error_b, copy_b.span(), result.label, decode_label);
   co_return result;
 }
 

@@ -12,11 +12,13 @@
 
 namespace blockmirror {
 
-Task<Status> read_superblock(Device& log, Superblock& into);
+// `stale` becomes the copy that the next write may destroy: the one that is not the newest whole one. 0 is A, 1 is B.
+Task<Status> read_superblock(Device& log, Superblock& into, unsigned& stale);
 
 struct FoundLabel {
   Status found;
   Label label;
+  unsigned stale = 0;  // as of a superblock
 };
 Task<FoundLabel> read_label(Device& image, std::uint64_t position);
 

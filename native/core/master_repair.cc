@@ -33,7 +33,7 @@ Task<Status> MasterRepair::rewrite(Extent block, std::span<const std::byte> byte
     error = co_await master.read(block.position, written.span());
     if (error == 0 && std::memcmp(written.span().data(), bytes.data(), block.length) != 0) {
       ++counters_.repairsFailed;
-      co_return Status::of(Code::MASTER_FAILED, 0, EIO, block.position);
+      co_return Status::of(Code::MASTER_FAILED, 0, kWrongBytes, block.position);
     }
   }
   if (error != 0) {

@@ -7,7 +7,7 @@
 //    master's block must not stay as it was: the recovery ends unless the rewrite was read back.
 //  - Never the other way round: what the master can read is right, whatever a slave holds.
 //  - A rewrite counts as a repair only when it was read back as written. A master that returns other bytes than were
-//    written, without an error, has failed.
+//    written, without an error, has failed, for later openings too (judge_label.cc): they would copy them to the slaves.
 //  - The last kRecentRepairs are kept for whoever wants to tell; all are counted.
 #pragma once
 

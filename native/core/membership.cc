@@ -101,8 +101,8 @@ Task<Status> Membership::record_change_locked() {
   co_return status;
 }
 
-void Membership::carry_features(unsigned image, const Label& label) {
-  features_[image] = {label.compatible_features, label.incompatible_features};
+void Membership::carry_label(unsigned image, const Label& label, unsigned stale) {
+  carried_[image] = {label.compatible_features, label.incompatible_features, stale};
 }
 
 Task<void> Membership::lock() {
@@ -139,7 +139,8 @@ Task<Status> Membership::write_superblock_locked() {
   AlignedBuffer buffer(kSuperblockLength);
   ++superblock_.update;
   encode_superblock(superblock_, buffer.span());
-  for (std::uint64_t position : {kSuperblockCopyA, kSuperblockCopyB}) {
+  for (unsigned copy : {stale_superblock_, 1 - stale_superblock_}) {
+    const std::uint64_t position = copy == 0 ? kSuperblockCopyA : kSuperblockCopyB;
     const int error = co_await log_->write(position, buffer.span(), true);
     if (error != 0) co_return broken_ = Status::of(Code::LOG_FAILED, kLogDevice, error, position);
     if (mutated(Mutation::one_superblock_copy)) break;
@@ -172,7 +173,7 @@ Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
 
 }  // namespace
 
-// Copy A of every image, then copy B: at any moment one copy of each label is whole. The update number is never used
+// One copy of every image, then the other: at any moment one copy of each label is whole. The update number is never used
 // for two contents: a crash between the copies would leave two that nobody can tell apart.
 Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
   if (!broken_.ok()) co_return broken_;
@@ -182,14 +183,15 @@ Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
     if ((images & image_bit(i)) == 0) continue;
     buffers[i] = AlignedBuffer(kLabelCopyLength);
     Label label = label_of(superblock_, i, sealed);
-    label.compatible_features = features_[i].compatible;
-    label.incompatible_features = features_[i].incompatible;
+    label.compatible_features = carried_[i].compatible_features;
+    label.incompatible_features = carried_[i].incompatible_features;
     encode_label(label, buffers[i].span());
   }
-  for (std::uint64_t copy : {std::uint64_t{0}, kLabelCopyDistance}) {
+  for (unsigned turn : {0u, 1u}) {
     for (unsigned i = 0; i < images_.size(); ++i) {
       if ((images & image_bit(i)) == 0) continue;
-      const std::uint64_t position = superblock_.images[i].label_position + copy;
+      const unsigned copy = turn ^ carried_[i].stale;
+      const std::uint64_t position = superblock_.images[i].label_position + copy * kLabelCopyDistance;
       const int error = co_await images_[i]->write(position, buffers[i].span(), true);
       if (error == 0) continue;
       if (i == 0) co_return broken_ = Status::of(Code::MASTER_FAILED, 0, error, position);

@@ -9,6 +9,8 @@
 //  - I12: what failed to be written to the log, or to the master's label, is not written again, and failure() says so
 //    from then on.
 //  - I10: an image never comes back by itself; only a later resync or create may make it in_sync again.
+//  - I8: of the two copies of a superblock or label the one that is not the newest whole one is written first. A power loss
+//    in a write may have torn it, and one in the next write must not tear the other.
 // The order is log first, then labels: a label may be one generation behind the log after a crash, never ahead of it.
 #pragma once
 
@@ -67,13 +69,17 @@ class Membership {
   Task<Status> write_superblock();
   // Both copies of the labels of those images, durable. A slave that cannot take its label is failed.
   Task<Status> write_labels(ImageSet images, bool sealed);
-  // Feature bits of the image's label as it was found: every label that is written carries them on.
-  void carry_features(unsigned image, const Label& label);
+  // Which copy of the superblock an opener found torn, old or equal to the other: the first to be written.
+  void set_stale_superblock(unsigned copy) { stale_superblock_ = copy; }
+  // Of the image's label as it was found: every label that is written carries its feature bits on, and begins with the
+  // stale copy.
+  void carry_label(unsigned image, const Label& label, unsigned stale);
 
  private:
-  struct Features {
-    std::uint64_t compatible = 0;
-    std::uint64_t incompatible = 0;
+  struct Carried {
+    std::uint64_t compatible_features = 0;
+    std::uint64_t incompatible_features = 0;
+    unsigned stale = 0;
   };
   Task<Status> record_change();
   Task<Status> record_change_locked();
@@ -89,7 +95,8 @@ class Membership {
   Device* log_ = nullptr;
   std::vector<Device*> images_;
   std::array<int, kMaxImages> errors_{};
-  std::array<Features, kMaxImages> features_{};
+  std::array<Carried, kMaxImages> carried_{};
+  unsigned stale_superblock_ = 0;
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;
   bool locked_ = false;

@@ -86,6 +86,10 @@ Task<Status> Recovery::flush_master() {
   co_return master_error_ == 0 ? Status::success() : Status::of(Code::MASTER_FAILED, 0, master_error_);
 }
 
+Status Recovery::may_read_master() const {
+  return master_error_ == kWrongBytes ? Status::of(Code::MASTER_FAILED, 0, master_error_) : Status::success();
+}
+
 Task<Status> Recovery::flush_slaves() {
   const std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
   const ImageSet slaves = mutated(Mutation::debt_retired_early) ? ImageSet{0} : membership_.receiving_slaves();
@@ -114,6 +118,10 @@ Task<Status> Recovery::mend_master(Extent piece, std::byte* bytes, std::vector<R
       co_return Status::of(Code::READ_FAILED, 0, error, block.position);
     }
     const Status status = co_await repair_.rewrite(block, into, from);
+    if (status.code == Code::MASTER_FAILED) {
+      master_error_ = status.system_error;
+      co_await membership_.note_master_failure(master_error_);
+    }
     if (!status.ok()) co_return status;
     if (repairs != nullptr && repairs->size() < kReportedRepairs) repairs->push_back({0, from, block});
   }
@@ -152,6 +160,7 @@ class Recovery::Verifying final : public PieceWork {
 Task<Status> Recovery::verify(std::span<const Extent> extents, CompareResult& into) {
   into = CompareResult{};
   into.bytes_differed.assign(membership_.images().size() - 1, 0);
+  if (const Status refused = may_read_master(); !refused.ok()) co_return refused;
   const ImageSet images = membership_.receiving();
   Verifying verifying(*this, images, into);
   const Status status = co_await pieces_.run(extents, images, verifying);
@@ -286,6 +295,7 @@ class Recovery::Copying final : public PieceWork {
 Task<Status> Recovery::copy(std::span<const Extent> extents, bool compare, bool only_differing, CopyResult& into) {
   into.bytes_differed.assign(membership_.images().size() - 1, 0);
   into.bytes_copied.assign(membership_.images().size() - 1, 0);
+  if (const Status refused = may_read_master(); !refused.ok()) co_return refused;
   for (const Extent& extent : extents) BLOCKMIRROR_ASSERT(extent.end() <= mirror_size_, "a copy reaches too far");
   Copying copying(*this, compare || only_differing, only_differing, into);
   const ImageSet slaves = copying.reads_slaves() ? membership_.receiving_slaves() : ImageSet{0};

@@ -50,6 +50,7 @@ class Recovery {
   class Copying;
   class Verifying;
   Task<Status> mend_master(Extent piece, std::byte* bytes, std::vector<Repair>* repairs);
+  Status may_read_master() const;
   Task<Status> settle_slaves(ParallelOperation::Results results);
   Task<Status> write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into);
 
@@ -61,7 +62,7 @@ class Recovery {
   const bool needs_slave_;
   ExtentSet debt_;
   ExtentSet uncopied_;
-  int master_error_ = 0;  // of a flush; never retried (I11)
+  int master_error_ = 0;  // of a flush, never retried (I11); or kWrongBytes: nothing is read of it any more
   std::uint64_t copies_begun_ = 0;
   std::uint64_t copies_ended_ = 0;
   std::uint64_t copies_flushed_ = 0;  // copies that had ended when the last flush that succeeded began

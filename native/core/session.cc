@@ -172,8 +172,10 @@ Task<Status> Session::load_superblock() {
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
   if (!s.membership.has_log()) co_return wrong_phase();
-  const Status status = co_await read_superblock(s.membership.log(), s.superblock);
+  unsigned stale = 0;
+  const Status status = co_await read_superblock(s.membership.log(), s.superblock, stale);
   if (!status.ok()) co_return status;
+  s.membership.set_stale_superblock(stale);
   if (s.membership.log().traits().size < s.superblock.log_size) {
     co_return Status::of(Code::TOO_SMALL, kLogDevice, 0, s.superblock.log_size);
   }
@@ -241,7 +243,7 @@ Task<Status> Session::assess(Assessment& into) {
     // A fracture and a seal may have numbered labels beyond the superblock; none of these numbers is used again.
     const bool counts = verdict.ok() && label.found.ok() && !mutated(Mutation::label_numbers_forgotten);
     if (counts) s.superblock.update = std::max(s.superblock.update, label.label.update);
-    if (label.found.ok()) s.membership.carry_features(i, label.label);
+    if (label.found.ok()) s.membership.carry_label(i, label.label, label.stale);
   }
   s.assessed = true;
   s.clean = into.clean;

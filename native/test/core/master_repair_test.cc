@@ -233,6 +233,29 @@ TEST_CASE("a master that returns other bytes than were written has failed") {
   CHECK(mirror.session->phase() == Phase::stopped);
 }
 
+TEST_CASE("I4: what a master returned that nobody wrote is copied over no slave by a later opening") {
+  Proven mirror(2);
+  {
+    BadBlock bad(*mirror.images[0], kBlock, Kind::lying);
+    CHECK_FALSE(mirror.reads(kBlock, 7));
+    CHECK(durable_superblock(*mirror.log).images[0].error == kWrongBytes);
+    REQUIRE(mirror.run(mirror.session->close()).ok());
+  }
+  for (unsigned attempt = 0; attempt < 2; ++attempt) {
+    mirror.new_session();
+    REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+    REQUIRE(mirror.run(mirror.session->assess(mirror.assessment)).ok());
+    CHECK(mirror.assessment.images[0].code == Code::MASTER_FAILED);
+    CHECK(mirror.assessment.images[0].system_error == kWrongBytes);
+    CHECK(mirror.assessment.images[1].ok());
+    CHECK(mirror.run(mirror.session->activate({})).code == Code::MASTER_FAILED);
+    REQUIRE(mirror.run(mirror.session->close()).ok());
+  }
+  CHECK(mirror.images[0]->content()[kBlock.position] != std::byte{7});
+  CHECK(mirror.images[1]->content()[kBlock.position] == std::byte{7});
+  CHECK(mirror.images[2]->content()[kBlock.position] == std::byte{7});
+}
+
 TEST_CASE("without a log a read is still served, and nothing is rewritten") {
   Proven mirror;
   mirror.log->decide = [](const DeviceRequest& request) {

@@ -382,6 +382,54 @@ TEST_CASE("I8: what writes the superblock beside a fracture writes its generatio
   mirror.log->on_settle = nullptr;
 }
 
+namespace {
+
+// Power is lost in the opening's `at`-th write of a copy of the superblock or of a label, and destroys that copy.
+bool lose_copy(RunningMirror& mirror, unsigned at) {
+  mirror.new_session();
+  RecoverySteps recovery;
+  unsigned writes = 0;
+  SimulatedDevice* hit = nullptr;
+  std::uint64_t position = 0, length = 0;
+  const auto watch = [&](SimulatedDevice& device, std::uint64_t begin, std::uint64_t end) {
+    device.on_submit = [&, begin, end](const DeviceRequest& request) {
+      const bool copy = request.operation == Operation::write && request.position >= begin && request.position < end;
+      if (!copy || writes++ != at) return;
+      hit = &device;
+      position = request.position;
+      length = request.length;
+    };
+  };
+  watch(*mirror.log, 0, kRingPosition);
+  for (auto& image : mirror.images) watch(*image, 4 * kMiB, UINT64_MAX);
+  Pending& opened = mirror.start_task(recovery.open(*mirror.session));
+  while (hit == nullptr && !opened.ended()) mirror.runtime.step();
+  mirror.log->on_submit = nullptr;
+  for (auto& image : mirror.images) image->on_submit = nullptr;
+  mirror.crash(0);
+  if (hit != nullptr) overwrite(mirror, *hit, position, std::vector<std::byte>(length, std::byte{0x5a}));
+  return hit != nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("I8: two power losses, each in the write of a copy, leave a superblock and labels that are whole") {
+  unsigned first = 0;
+  for (bool more = true; more; ++first) {
+    for (unsigned second = 0;; ++second) {
+      CAPTURE(first);
+      CAPTURE(second);
+      RunningMirror mirror({});
+      REQUIRE(mirror.run(mirror.session->close()).ok());
+      more = lose_copy(mirror, first);
+      const bool reached = lose_copy(mirror, second);
+      REQUIRE(mirror.open().ok());
+      if (!more || !reached) break;
+    }
+  }
+  CHECK(first >= 8);
+}
+
 TEST_CASE("feature bits of a label that are compatible are carried on by every label that is written") {
   RunningMirror mirror({.slaves = 1});
   REQUIRE(mirror.run(mirror.session->close()).ok());

@@ -115,13 +115,15 @@ TEST_CASE(
   RunningMirror mirror({});
   PartialWriter writer(mirror);
   mirror.images[0]->decide = [](const DeviceRequest& request) {
-    return request.operation == Operation::read && request.position == 8704 ? error_fate() : SimulatedDevice::Fate{};
+    const bool meets =
+        request.operation == Operation::read && Extent{8704, 512}.overlaps({request.position, request.length});
+    return meets ? error_fate() : SimulatedDevice::Fate{};
   };
   const std::uint64_t logged = mirror.session->snapshot().counters.intentsLogged;
   Pending& write = writer.start({8200, 600}, 1);
   mirror.advance();
   CHECK(write.code() == Code::READ_FAILED);
-  CHECK(write.status->position == 8704);
+  CHECK(write.status->position == 8192);
   CHECK(mirror.session->phase() == Phase::running);
   CHECK(mirror.session->snapshot().counters.intentsLogged == logged);
   CHECK(holds(mirror, {8192, 1024}, 0));

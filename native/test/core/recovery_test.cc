@@ -543,6 +543,25 @@ TEST_CASE("a block of the debt that nobody can read, or that stays unreadable, e
   }
 }
 
+TEST_CASE("I4: a master that returns what nobody wrote ends recovery for good, and no slave gets it") {
+  CutOff mirror(1, 0b11, true);
+  {
+    BadBlock bad(*mirror.images[0], kBad, BadBlock::Kind::lying);
+    begin_recovery(mirror);
+    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
+    CHECK(copy_debt(mirror).code == Code::MASTER_FAILED);
+  }
+  CHECK(copy_debt(mirror).code == Code::MASTER_FAILED);
+  CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
+  CHECK(durable_superblock(*mirror.log).images[0].error == kWrongBytes);
+  mirror.crash(0);
+  mirror.new_session();
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  REQUIRE(mirror.run(mirror.session->assess(mirror.assessment)).ok());
+  CHECK(mirror.run(mirror.session->activate({})).code == Code::MASTER_FAILED);
+  CHECK(block_holds(*mirror.images[1], kNew));
+}
+
 TEST_CASE("I1: outside of the debt recovery rewrites nothing on the master") {
   CutOff mirror(1, 0b11, true);
   BadBlock bad(*mirror.images[0], {0, 4096});
