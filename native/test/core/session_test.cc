@@ -761,31 +761,6 @@ TEST_CASE("many openings and closings in a row stay clean, over many laps of the
   CHECK(mirror.images_equal());
 }
 
-TEST_CASE("a slave that fails while it is compared makes no difference that is reported") {
-  RunningMirror mirror({.slaves = 2});
-  REQUIRE(mirror.write({0, kMiB}, 1).ok());
-  unsigned reads = 0;
-  mirror.images[0]->decide = [&](const DeviceRequest& request) {
-    return request.operation == Operation::read && reads++ == 0 ? hold_fate() : SimulatedDevice::Fate{};
-  };
-  mirror.images[1]->decide = [](const DeviceRequest& request) {
-    return request.operation == Operation::write ? error_fate() : SimulatedDevice::Fate{};
-  };
-  Pending& write = mirror.start_write({3 * kMiB, 4096}, 9);
-  CompareResult result;
-  std::vector<Extent> extents;
-  for (std::uint64_t i = 0; i < 4; ++i) extents.push_back({i * kMiB, kMiB});
-  Pending& compared = mirror.start_task(mirror.session->compare(extents, false, result));
-  mirror.advance();
-  mirror.images[0]->release_held();
-  mirror.advance();
-  CHECK(write.succeeded());
-  CHECK(compared.succeeded());
-  CHECK(mirror.durable_state(1) == ImageState::failed);
-  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0});
-  CHECK(result.differences.empty());
-}
-
 TEST_CASE("a log whose numbers are at their end is refused, and nothing is written to it") {
   const std::uint64_t end = kPositionLimit - 1;
   auto check = [&](auto spoil) {
