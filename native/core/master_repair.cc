@@ -28,7 +28,11 @@ Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, uns
 Task<Status> MasterRepair::rewrite(Extent block, std::span<const std::byte> bytes, unsigned from) {
   Device& master = *membership_.images()[0];
   int error = co_await master.write(block.position, bytes, true);
-  if (error == 0 && !mutated(Mutation::repair_not_read_back)) {
+  if (error != 0) {
+    ++counters_.repairsFailed;
+    co_return Status::of(Code::WRITE_FAILED, 0, error, block.position);
+  }
+  if (!mutated(Mutation::repair_not_read_back)) {
     AlignedBuffer written(block.length);
     error = co_await master.read(block.position, written.span());
     if (error == 0 && std::memcmp(written.span().data(), bytes.data(), block.length) != 0) {

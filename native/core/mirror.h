@@ -13,6 +13,7 @@
 //  - I12: once the log failed, nothing is acknowledged, covered or not.
 //  - A block that the master cannot read is served from a slave in sync, under the range held alone, and rewritten under
 //    a live intent (master_repair.h). kFailedRepairs rewrites that did not help stop the mirror: the master is dying.
+//    One that the device answered with an error stops it at once, like any other write (I11).
 // Bounded: kAdmitted requests hold or wait for a range, the others wait before that; kRepairsAtOnce repairs run.
 #pragma once
 

@@ -85,12 +85,15 @@ Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
   intents_.settle(lease);
 }
 
-// Each sector of the block was either rewritten with what it has to hold, or is as unreadable as before. Whatever it
-// answers from here on is not believed (I11) until a write has replaced all of it.
+// A device whose write failed may have lost its cache with it, and a later flush would then succeed without what was
+// acknowledged (I4): that stops the mirror as the failure of any write does. A block that was written and still cannot be
+// read has each sector either rewritten with what it has to hold, or as unreadable as before. Whatever it answers from here
+// on is not believed (I11) until a write has replaced all of it.
 void Mirror::settle_failed_repair(Extent block, const Status& status) {
   unmended_.push_back(block);
   if (status.code == Code::MASTER_FAILED) return stop(status);
-  if (++failed_repairs_ < kFailedRepairs) return;
+  const bool tolerated = status.code == Code::READ_FAILED && ++failed_repairs_ < kFailedRepairs;
+  if (tolerated) return;
   stop(Status::of(Code::MASTER_FAILED, 0, status.system_error, block.position));
 }
 

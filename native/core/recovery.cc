@@ -122,6 +122,10 @@ Task<Status> Recovery::mend_master(Extent piece, std::byte* bytes, std::vector<R
       master_error_ = status.system_error;
       co_await membership_.note_master_failure(master_error_);
     }
+    // The master's cache holds nothing here: it was flushed first, and all that is written to it is durable.
+    if (status.code == Code::WRITE_FAILED) {
+      co_return Status::of(Code::READ_FAILED, 0, status.system_error, block.position);
+    }
     if (!status.ok()) co_return status;
     if (repairs != nullptr && repairs->size() < kReportedRepairs) repairs->push_back({0, from, block});
   }

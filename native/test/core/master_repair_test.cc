@@ -172,21 +172,31 @@ TEST_CASE("I6: what is written while a repair waits for its intent is not overwr
 }
 
 TEST_CASE("a rewrite that does not help leaves the read served, is counted, and is not tried again") {
-  for (Kind kind : {Kind::stubborn, Kind::refusing}) {
-    CAPTURE(static_cast<int>(kind));
-    Proven mirror;
-    BadBlock bad(*mirror.images[0], kBlock, kind);
-    CHECK(mirror.reads({0, 65536}, 7));
-    CHECK(mirror.counters().repairs == 0);
-    CHECK(mirror.counters().repairsFailed == 1);
-    CHECK(mirror.session->snapshot().recent_repairs.count == 0);
-    const unsigned reads = bad.reads(), writes = bad.writes();
-    CHECK(mirror.reads({0, 65536}, 7));
-    CHECK(mirror.reads(kBlock, 7));
-    CHECK(bad.reads() == reads);
-    CHECK(bad.writes() == writes);
-    CHECK(mirror.session->phase() == Phase::running);
-  }
+  Proven mirror;
+  BadBlock bad(*mirror.images[0], kBlock, Kind::stubborn);
+  CHECK(mirror.reads({0, 65536}, 7));
+  CHECK(mirror.counters().repairs == 0);
+  CHECK(mirror.counters().repairsFailed == 1);
+  CHECK(mirror.session->snapshot().recent_repairs.count == 0);
+  const unsigned reads = bad.reads(), writes = bad.writes();
+  CHECK(mirror.reads({0, 65536}, 7));
+  CHECK(mirror.reads(kBlock, 7));
+  CHECK(bad.reads() == reads);
+  CHECK(bad.writes() == writes);
+  CHECK(mirror.session->phase() == Phase::running);
+}
+
+TEST_CASE("I4, I11: a rewrite that the master answers with an error stops the mirror: its cache may be gone with it") {
+  Proven mirror;
+  REQUIRE(mirror.write({kMiB, 4096}, 9).ok());  // acknowledged, and in the cache alone
+  BadBlock bad(*mirror.images[0], kBlock, Kind::refusing);
+  Pending& read = mirror.start_read(kBlock);
+  mirror.advance();
+  CHECK(read.code() == Code::MASTER_FAILED);
+  CHECK(mirror.counters().repairsFailed == 1);
+  CHECK(mirror.run(mirror.session->flush()).code == Code::MASTER_FAILED);
+  CHECK(mirror.session->phase() == Phase::stopped);
+  CHECK(durable_superblock(*mirror.log).images[0].error == kIoError);
 }
 
 TEST_CASE("I11: a block whose rewrite failed is not believed before a write has replaced all of it") {

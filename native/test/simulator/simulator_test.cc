@@ -61,6 +61,10 @@ TEST_CASE(
     "power loss") {
   check_seeds(36, 36);
 }
+TEST_CASE("seed 91141: a repair whose write fails may have cost the master its cache") { check_seeds(91141, 91141); }
+TEST_CASE("seed 71536: a copy of the superblock that may be torn is written before the whole one") {
+  check_seeds(71536, 71536);
+}
 
 // Found in the simulator itself.
 TEST_CASE("seed 526: an opening that is refused in the middle of its recovery makes nothing certain") {
