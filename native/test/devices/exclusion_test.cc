@@ -133,7 +133,7 @@ TEST_CASE("exclusion: loop devices over one another, and over the same file, are
   check_exclude(upper.path(), directory / "image");
 }
 
-TEST_CASE("exclusion: a partition, its disk and the file below are one; two partitions are not") {
+TEST_CASE("exclusion: a partition, its disk and the file below are one, two partitions are not") {
   TemporaryDirectory directory;
   make_file(directory / "image", kSize);
   LoopDevice disk(directory / "image", {.partitions = true});

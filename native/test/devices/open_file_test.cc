@@ -183,7 +183,7 @@ int clone(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-TEST_CASE("open file: a member that lost blocks is opened, and says where they were; one that lost none says so") {
+TEST_CASE("open file: a member that lost blocks is opened, and says where they were, and one that lost none says so") {
   TemporaryDirectory directory;
   make_file(directory / "image", kSize);
   CHECK_FALSE(loss_of_member(directory / "image").lost);
