@@ -151,6 +151,8 @@ class [[nodiscard]] ParallelOperation {
 
   // Reads need a place of their own for each image; by default all requests share the model's memory.
   void set_memory(unsigned image, std::byte* memory) { memory_[image] = memory; }
+  // Images that fail are added to `failed` the moment they do, not when the last has answered.
+  void report_failures(ImageSet& failed) { failed_ = &failed; }
 
   bool await_ready() const noexcept { return images_ == 0; }
   void await_suspend(std::coroutine_handle<> waiting) {
@@ -163,6 +165,9 @@ class [[nodiscard]] ParallelOperation {
       requests_[i].context = this;
       requests_[i].on_complete = [](DeviceRequest& request) {
         auto* self = static_cast<ParallelOperation*>(request.context);
+        if (request.error != 0 && self->failed_ != nullptr) {
+          *self->failed_ |= image_bit(static_cast<unsigned>(&request - self->requests_.data()));
+        }
         if (--self->pending_ == 0) self->waiting_.resume();
       };
       devices_[i]->submit(requests_[i]);
@@ -186,6 +191,7 @@ class [[nodiscard]] ParallelOperation {
   std::span<Device* const> devices_;
   ImageSet images_;
   DeviceRequest model_;
+  ImageSet* failed_ = nullptr;
   unsigned pending_ = 0;
   std::coroutine_handle<> waiting_;
   std::array<DeviceRequest, kMaxImages> requests_;

@@ -20,6 +20,8 @@ Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, uns
     const bool gives = membership_.may_serve(i) || mutated(Mutation::repair_from_unproven_slave);
     if (!gives || (membership_.receiving() & image_bit(i)) == 0) continue;
     if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
+    // It may have failed a write meanwhile, and lost its cache before this read.
+    if (!membership_.may_serve(i) && !mutated(Mutation::repair_from_unproven_slave)) continue;
     from = i;
     co_return;
   }

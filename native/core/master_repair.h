@@ -1,7 +1,8 @@
 // MasterRepair: what the master cannot read is taken from a slave that is in sync, written back, and read again.
 //
 // Invariants:
-//  - A slave gives bytes only while it is in sync: never one that is assumed, synchronizing, behind or failed.
+//  - A slave gives bytes only while it is in sync: never one that is assumed, synchronizing, behind or failed, nor one of
+//    which a write or flush has failed while the other images have not answered yet.
 //  - The caller holds the block alone (I6), and an intent that covers it is durable until the rewrite has settled (I1):
 //    a live one while the mirror runs, the debt itself in a recovery. Where the images may differ (in a recovery) the
 //    master's block must not stay as it was: the recovery ends unless the rewrite was read back.

@@ -43,8 +43,11 @@ class Membership {
   ImageSet receiving() const;
   ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
   ImageSet attached() const;
-  // Whether that slave may stand in where the master cannot be read: in sync, and not known to differ from it.
+  // Whether that slave may stand in where the master cannot be read: in sync, not known to differ from it, and with no
+  // write or flush failed. It is failed only when the other images have answered too; its cache may be gone at once.
   bool may_serve(unsigned slave) const;
+  // For report_failures() of every write and flush of images.
+  ImageSet& suspects() { return suspects_; }
   int error_of(unsigned image) const { return errors_[image]; }
   std::uint64_t generation() const { return superblock_.generation.counter; }
 
@@ -97,6 +100,7 @@ class Membership {
   std::array<int, kMaxImages> errors_{};
   std::array<Carried, kMaxImages> carried_{};
   unsigned stale_superblock_ = 0;
+  ImageSet suspects_ = 0;
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;
   bool locked_ = false;

@@ -163,6 +163,7 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, Par
     if (status.ok()) {
       ++writes_in_flight_;
       ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
+      everywhere.report_failures(membership_.suspects());
       const ParallelOperation::Results results = co_await everywhere;
       status = co_await settle(results);                                                                  // I5, I11
       if (status.ok() && !mutated(Mutation::acknowledge_after_log_failure)) status = intents_.failure();  // I12
@@ -251,6 +252,7 @@ Task<Status> Mirror::flush_images() {
     model.operation = Operation::flush;
     const ImageSet flushed = mutated(Mutation::datasync_master_only) ? ImageSet{1} : membership_.receiving();
     ParallelOperation everywhere(membership_.images(), flushed, model);
+    everywhere.report_failures(membership_.suspects());
     const ParallelOperation::Results results = co_await everywhere;
     Status status;
     if (!mutated(Mutation::retire_after_failed_flush)) status = co_await settle(results);

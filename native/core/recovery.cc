@@ -94,6 +94,7 @@ Task<Status> Recovery::flush_slaves() {
   const std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
   const ImageSet slaves = mutated(Mutation::debt_retired_early) ? ImageSet{0} : membership_.receiving_slaves();
   ParallelOperation everywhere(membership_.images(), slaves, request_of(Operation::flush, {}, nullptr));
+  everywhere.report_failures(membership_.suspects());
   const ParallelOperation::Results results = co_await everywhere;
   const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (status.ok()) copies_flushed_ = std::max(copies_flushed_, ended);
@@ -314,6 +315,7 @@ Task<Status> Recovery::write_slaves(Extent piece, ImageSet slaves, std::byte* by
   if (mutated(Mutation::drop_last_sector)) piece.length -= 512;
   if (mutated(Mutation::recover_wrong_direction)) slaves = 1;
   ParallelOperation writes(membership_.images(), slaves, request_of(Operation::write, piece, bytes));
+  writes.report_failures(membership_.suspects());
   const ParallelOperation::Results results = co_await writes;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
     if (((slaves & ~results.failed) & image_bit(i)) != 0) into.bytes_copied[i - 1] += piece.length;

@@ -111,6 +111,46 @@ TEST_CASE("the next slave in sync serves what the first cannot, and a failed one
   mirror.images[1]->on_submit = nullptr;
 }
 
+TEST_CASE("I4: a slave whose write or flush failed serves nothing, though the master has not answered yet") {
+  for (Operation operation : {Operation::write, Operation::flush}) {
+    for (bool before : {true, false}) {
+      CAPTURE(static_cast<int>(operation));
+      CAPTURE(before);
+      Proven mirror(1);
+      bool held = true, failed = false;
+      mirror.images[0]->decide = [&](const DeviceRequest& request) {
+        const bool bad = request.operation == Operation::read && kBlock.overlaps({request.position, request.length});
+        if (bad) return error_fate();
+        return request.operation == operation && held ? hold_fate() : SimulatedDevice::Fate{};
+      };
+      mirror.images[1]->decide = [&](const DeviceRequest& request) {
+        if (request.operation == Operation::read) return before ? SimulatedDevice::Fate{} : hold_fate();
+        if (request.operation != operation || failed) return SimulatedDevice::Fate{};
+        failed = true;
+        return error_fate();
+      };
+      const auto fail = [&] {
+        Pending& request = operation == Operation::write ? mirror.start_write({kMiB, 4096}, 1) : mirror.start_flush();
+        mirror.advance();
+        REQUIRE_FALSE(request.ended());
+      };
+      if (before) fail();
+      Pending& read = mirror.start_read(kBlock);
+      mirror.advance();
+      if (!before) {
+        fail();
+        mirror.images[1]->release_held();
+        mirror.advance();
+      }
+      CHECK(read.code() == Code::READ_FAILED);
+      held = false;
+      mirror.images[0]->release_held();
+      mirror.advance();
+      CHECK(mirror.durable_state(1) == ImageState::failed);
+    }
+  }
+}
+
 TEST_CASE("I1, I2, I6: a repair is a write like any other to whoever watches the devices") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);

@@ -392,7 +392,7 @@ SparseDisk Life::content() const {
 bool Life::somebody_serves(Extent extent) const {
   const Extent block = extent.widened(kBlock).clipped(geometry_.mirror_size);
   for (unsigned i = 1; i <= world_.slaves; ++i) {
-    const bool proven = is_proven(session_->superblock().images[i]);
+    const bool proven = is_proven(session_->superblock().images[i]) && !checker_.has_failed(i);
     const SparseDisk& slave = machine_.disks()[i + 1].content();
     if (proven && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;
   }

@@ -40,6 +40,8 @@ class OrderChecker : public Watcher {
   OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, Violation violation);
 
   void attach(const Disks& disks) { disks_ = &disks; }
+  // Of a write or flush of that image, whoever has heard of it.
+  bool has_failed(unsigned image) const { return images_[image].out; }
   // The mirror takes requests from here on; what recovery wrote before is judged by its outcome.
   void mirror_runs();
 

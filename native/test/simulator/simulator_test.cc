@@ -65,6 +65,10 @@ TEST_CASE("seed 91141: a repair whose write fails may have cost the master its c
 TEST_CASE("seed 71536: a copy of the superblock that may be torn is written before the whole one") {
   check_seeds(71536, 71536);
 }
+TEST_CASE("seeds 91484 and 111006: a slave whose write failed serves nothing while the master has not answered") {
+  check_seeds(91484, 91484);
+  check_seeds(111006, 111006);
+}
 
 // Found in the simulator itself.
 TEST_CASE("seed 526: an opening that is refused in the middle of its recovery makes nothing certain") {
