@@ -40,6 +40,7 @@ import {
 import { shellPath } from './shell';
 import { shownState } from './status';
 import { deviceNumber } from './system/block_devices';
+import { findPlace, folderOfLog, storedPathToPath } from './system/places';
 import type { CreateOptions, CreateReport, Extent } from './types';
 
 export async function createMirror(options: CreateOptions): Promise<CreateReport> {
@@ -255,8 +256,8 @@ function refuseFailedSeal(engine: Engine, checked: CheckedCreate): void {
 }
 
 /** What a mirror that is open does without that slave, a create does not. */
-async function explainFailure(error: unknown, { images }: CheckedCreate, sealed: boolean): Promise<unknown> {
-  if (isBlockmirrorError(error, 'HOLE') && error.image === images[0]?.name) return explainHole(error);
+async function explainFailure(error: unknown, { log, images }: CheckedCreate, sealed: boolean): Promise<unknown> {
+  if (isBlockmirrorError(error, 'HOLE') && error.image === images[0]?.name) return explainHole(error, log);
   if (!isBlockmirrorError(error, 'SLAVE_FAILED') || sealed) return error;
   return new BlockmirrorError('SLAVE_FAILED', {
     ...(error.image === undefined ? {} : { image: error.image }),
@@ -267,16 +268,27 @@ async function explainFailure(error: unknown, { images }: CheckedCreate, sealed:
   });
 }
 
-/** An image is written in full, so that holes in one are bytes that it lost: filled, they would be copied to all others. */
-async function explainHole(error: BlockmirrorError): Promise<BlockmirrorError> {
+/**
+ * An image is written in full, so that holes in one are bytes that it lost: filled, they would be copied to all others.
+ * One that was cut short and grew again lost its label too; the log still knows it.
+ */
+async function explainHole(error: BlockmirrorError, log: string): Promise<BlockmirrorError> {
   const path = error.path ?? '';
-  const identity = await readIdentityAt(path).catch(() => null);
-  if (identity === null || identity.label === null) return error;
-  const inspect = `\`blockmirror inspect ${shellPath(path)}\``;
+  const label = (await readIdentityAt(path).catch(() => null))?.label ?? null;
+  if (label === null && !(await isImageOf(log, path))) return error;
+  const inspect = `\`blockmirror inspect ${shellPath(label === null ? log : path)}\``;
   return error.withRemedy(
     `Do not fill it: it is an image, and lost what was there. ${inspect} says where the others of its mirror are; ` +
       'name one that holds it as the master',
   );
+}
+
+async function isImageOf(log: string, path: string): Promise<boolean> {
+  const superblock = (await readIdentityAt(log).catch(() => null))?.superblock ?? null;
+  const place = await findPlace(path, path).catch(() => null);
+  if (superblock === null || place === null) return false;
+  const folder = await folderOfLog(log);
+  return superblock.images.some((image) => storedPathToPath(image, folder) === place.realPath);
 }
 
 const RECORD_SIZE = 4096;

@@ -104,6 +104,15 @@ test('an image that lost blocks is not to be filled where it is named as the mas
   expect((await failure(create, 'HOLE')).remedy).not.toContain('fallocate');
 });
 
+test('a master that lost its label with its end is not filled for a create either: the log still knows it', async () => {
+  const paths = await madeAndWritten(1);
+  [2 * MIB, MIRROR_SIZE + MIB].forEach((length) => truncateSync(paths.master, length));
+  const create = Mirror.create({ ...paths, size: MIRROR_SIZE, keepData: true, overwriteSignature: true });
+  const { remedy } = await failure(create, 'HOLE');
+  expect(remedy).not.toContain('fallocate');
+  expect(remedy).toContain(`blockmirror inspect ${paths.log}`);
+});
+
 test('recover tells the log of a slave that lost blocks, of a mirror that was closed cleanly too', async () => {
   const paths = await madeAndWritten(2);
   punch(paths.slaves[1] as string, 0, 4096);
