@@ -204,7 +204,7 @@ export interface LabelHead {
 }
 
 /** What the two copies of a label say whose they are; as many as can be read. Never throws. */
-export async function readLabelHeads(path: string, position: number): Promise<LabelHead[]> {
+async function readLabelHeads(path: string, position: number): Promise<LabelHead[]> {
   const file = await open(path, 'r').catch(() => null);
   if (file === null) return [];
   const heads: LabelHead[] = [];

@@ -7,10 +7,10 @@
 //   2   label found, with the UUID of another image of this mirror, or the other role     SWAPPED_IMAGES
 //   3   label found, with a UUID that the log does not know                               FOREIGN_IMAGE
 //   4   the image is left out (behind, inconsistent, failed), whatever it says else       ok
+//   4a  its sectors are larger than a label                                               BLOCK_TOO_LARGE
 //   5   the device is smaller than it was when the mirror was made                        TRUNCATED_IMAGE
 //   6   no label found                                                                    what was found instead
 //   7   label and superblock differ about the mirror's size or the place of the label     LABEL_DAMAGED
-//       the master returned other bytes than were written, in whatever opening            MASTER_FAILED
 //
 //   Openings: each has a number and a random incarnation; the superblock is written before the labels.
 //   8   label.open_count > log's                                                          STALE_LOG
