@@ -15,6 +15,7 @@ import { isLoss, lossOf, sectorsGrown } from './losses';
 import { refuseLivingOwner } from './owner';
 import { type MirrorFacts, logLost, remedyOf } from './remedies';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
+import { refuseUnsafeFolders } from './system/folders';
 import { findPlace, folderOfLog } from './system/places';
 import type { DeviceKind, Problem } from './types';
 
@@ -37,8 +38,15 @@ export interface AttachOptions {
   images: Readonly<Record<string, string>>;
   /** The operator says that the owner in the log is dead. */
   takeOver: boolean;
+  /** The operator says that nobody hostile may write the folders of log and images. */
+  trustFolders: boolean;
   /** Fills in slaves that failed before, which are left out otherwise; by name, why some cannot be attached. */
-  attachFailed?: (logPath: string, superblock: NativeSuperblock, images: FoundImage[]) => Promise<Map<string, Problem>>;
+  attachFailed?: (
+    logPath: string,
+    superblock: NativeSuperblock,
+    images: FoundImage[],
+    trustFolders: boolean,
+  ) => Promise<Map<string, Problem>>;
   signal: AbortSignal | undefined;
 }
 
@@ -68,6 +76,7 @@ export async function letGo(engine: Engine): Promise<void> {
 
 async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
   engine.names = { log: logPath, images: [] };
+  await refuseUnsafeFolders([{ name: 'log', path: logPath }], options.trustFolders);
   await openLogExclusive(engine, logPath).catch((error: unknown) => {
     throw isBlockmirrorError(error, 'HOLE') ? error.withRemedy(logLost(logPath)) : error;
   });
@@ -79,14 +88,15 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
     if (!isBlockmirrorError(error)) throw error;
     throw await explainImage(error, superblock, mirrorFacts(logPath, superblock, [], folder));
   });
-  const unattached = (await options.attachFailed?.(logPath, superblock, images)) ?? new Map<string, Problem>();
+  const unattached =
+    (await options.attachFailed?.(logPath, superblock, images, options.trustFolders)) ?? new Map<string, Problem>();
   const mirror = mirrorFacts(logPath, superblock, images, folder);
   engine.names = { log: logPath, images, mirror };
   options.signal?.throwIfAborted();
-  await refuseUnsafe(logPath, images);
+  await refuseUnsafe(logPath, images, options.trustFolders);
   await openImagesExclusive(engine, images, true);
   // Again: what was looked at before it was held may have changed until then.
-  await refuseUnsafe(logPath, await findAgain(images));
+  await refuseUnsafe(logPath, await findAgain(images), options.trustFolders);
   const assessment = await engine.command('assess', {});
   const lost: number[] = [];
   for (const [index, verdict] of assessment.images.entries()) {
@@ -175,7 +185,12 @@ export async function readSuperblock(logPath: string): Promise<NativeSuperblock>
   }
 }
 
-export async function refuseUnsafe(logPath: string, images: readonly FoundImage[]): Promise<void> {
+export async function refuseUnsafe(
+  logPath: string,
+  images: readonly FoundImage[],
+  trustFolders: boolean,
+): Promise<void> {
+  await refuseUnsafeFolders([{ name: 'log', path: logPath }, ...images], trustFolders);
   const places: NamedPlace[] = [];
   const log = await findPlace(logPath, 'log');
   if (log !== null) places.push({ name: 'log', place: log });

@@ -15,6 +15,7 @@ import { isLabelOf, isPlanOf, unfinishedPlan, withoutRemains } from './remains';
 import { refuseSignatures, signaturesOf } from './signatures';
 import { formatSize } from './size';
 import { refuseStaleMaster } from './standing';
+import { refuseUnsafeFolders } from './system/folders';
 import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 
@@ -69,6 +70,7 @@ async function findAll(checked: CheckedCreate): Promise<Named[]> {
 }
 
 async function refuseUnsafePlaces(named: readonly Named[], checked: CheckedCreate): Promise<void> {
+  await refuseUnsafeFolders(named, checked.trustFolders);
   const places = placesOf(named);
   refuseOverlaps(places);
   await refuseSamePaths(named);

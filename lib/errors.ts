@@ -230,6 +230,11 @@ export const ERRORS = {
     summary: 'Whether something else uses it cannot be found out',
     remedy: 'Open it where it is (not in a container or another namespace), with /proc and /sys visible',
   },
+  UNSAFE_FOLDER: {
+    summary: 'Another user may write a folder on the way to it, and put something else in its place at any moment',
+    remedy:
+      'Keep log and images in a folder that root alone may write; or, if you trust everybody who may write it, say trustFolders (`--trust-folders`)',
+  },
   SAME_DEVICE: {
     summary: 'The same device or file was named twice',
     remedy: 'Each image and the log need a device or file of their own',

@@ -17,6 +17,7 @@ export async function attachFailed(
   logPath: string,
   superblock: NativeSuperblock,
   images: FoundImage[],
+  trustFolders: boolean,
 ): Promise<Map<string, Problem>> {
   const unattached = new Map<string, Problem>();
   for (const [index, image] of superblock.images.entries()) {
@@ -24,7 +25,7 @@ export async function attachFailed(
     try {
       const found = await findFailedImage(superblock, image, await folderOfLog(logPath));
       if (found instanceof BlockmirrorError) throw found;
-      await refuseUnsafe(logPath, [...images, found]);
+      await refuseUnsafe(logPath, [...images, found], trustFolders);
       await judgeAlone(logPath, images.length, index, found);
       images[index] = found;
     } catch (error) {

@@ -43,14 +43,18 @@ interface Look {
 
 export async function inspect(log: string, options: InspectOptions = {}): Promise<Inspection> {
   checkPath(log, 'log');
-  const { images } = checkInspect(options);
-  const seen = await look(log, images);
+  const { images, trustFolders } = checkInspect(options);
+  const seen = await look(log, images, trustFolders);
   const lastOwner = await describeOwner(seen.superblock.owner);
   return inspectionOf(log, seen, lastOwner);
 }
 
 /** The look itself; recover's dry run builds on it. */
-export async function look(log: string, overrides: Readonly<Record<string, string>>): Promise<Look> {
+export async function look(
+  log: string,
+  overrides: Readonly<Record<string, string>>,
+  trustFolders: boolean,
+): Promise<Look> {
   const { engine, held: locked, holder, facts, problem } = await openForLook(log);
   try {
     const superblock = await loadSuperblock(engine, log);
@@ -72,7 +76,10 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     const assessment = await assess(engine, images);
     await judge(engine, superblock, assessment, images, mirror);
     const logDevice = { name: 'log', path: log, facts, problem: problem ?? living, error: null };
-    const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, held);
+    const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, {
+      held,
+      trustFolders,
+    });
     const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
     return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror };
   } finally {

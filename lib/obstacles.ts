@@ -7,6 +7,7 @@ import { access, constants } from 'node:fs/promises';
 import type { NativeBinding, NativeDeviceFacts } from './binding';
 import { BlockmirrorError, type StatusNames, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainBusy, lockHolder, unknownUse } from './holders';
+import { refuseUnsafeFolders } from './system/folders';
 import { findPlace } from './system/places';
 import type { Problem } from './types';
 import { type NamedPlace, type Surroundings, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
@@ -30,14 +31,15 @@ export interface SeenDevice {
 
 /**
  * All reasons, the log's first; each is also put where it belongs, into the image's `problem`.
- * @param held somebody has the mirror open: then its images are locked too, and that is no obstacle of their own
+ * @param held somebody has the mirror open: then its images are locked too, and that is no obstacle of their own; nor
+ * are folders that whoever holds them was told to trust
  */
 export async function findObstacles(
   binding: NativeBinding,
   names: StatusNames,
   log: SeenDevice,
   images: readonly SeenDevice[],
-  held: boolean,
+  { held, trustFolders }: { held: boolean; trustFolders: boolean },
 ): Promise<Problem[]> {
   const surroundings = await readSurroundings();
   const devices = [log, ...images];
@@ -50,6 +52,7 @@ export async function findObstacles(
     const place = await findPlace(device.path, device.name).catch(() => null);
     if (place === null) continue;
     places.push({ name: device.name, place });
+    device.problem ??= await folderObstacle(device, held || trustFolders);
     device.problem ??= await obstacleOf(device, { name: device.name, place }, surroundings, held);
     if (device.problem !== null) continue;
     if (index > 0) continue; // what an image lost is among the engine's verdicts
@@ -62,6 +65,16 @@ export async function findObstacles(
     .filter((problem) => problem !== null);
   const overlap = problemOf(() => refuseOverlaps(places));
   return overlap === null ? obstacles : [overlap, ...obstacles];
+}
+
+async function folderObstacle({ name, path }: SeenDevice, trusted: boolean): Promise<Problem | null> {
+  return refuseUnsafeFolders([{ name, path }], trusted).then(
+    () => null,
+    (error: unknown) => {
+      if (isBlockmirrorError(error)) return error.toJSON();
+      throw error;
+    },
+  );
 }
 
 async function obstacleOf(

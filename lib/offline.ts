@@ -5,7 +5,7 @@ import { elsewhereOf } from './find_images';
 import { look } from './inspect';
 import { loadBinding } from './load';
 import { Mirror } from './mirror';
-import { checkPath, checkRecover, checkVerify } from './options';
+import { type CheckedRecover, checkPath, checkRecover, checkVerify } from './options';
 import { cleanReport, dryRunReport } from './recovery';
 import { folderOfLog } from './system/places';
 import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './types';
@@ -14,7 +14,7 @@ import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from
 export async function recover(log: string, options: RecoverOptions = {}): Promise<RecoveryReport> {
   checkPath(log, 'log');
   const checked = checkRecover(options);
-  if (checked.dryRun) return dryRun(log, checked.images);
+  if (checked.dryRun) return dryRun(log, checked);
   const attached = await attach(log, checked);
   if (attached.assessment.clean && attached.lost.length === 0) {
     const { superblock, assessment, images } = attached;
@@ -31,8 +31,8 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
   }
 }
 
-async function dryRun(log: string, overrides: Readonly<Record<string, string>>): Promise<RecoveryReport> {
-  const seen = await look(log, overrides);
+async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryReport> {
+  const seen = await look(log, checked.images, checked.trustFolders);
   if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, await folderOfLog(log));
   const { superblock, assessment, images, held } = seen;
   const paths = images.map((image) => image.path);

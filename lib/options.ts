@@ -33,11 +33,13 @@ export interface CheckedCreate extends CheckedLongWork {
   acceptStale: string | null;
   verify: boolean;
   takeOver: boolean;
+  trustFolders: boolean;
   ringRecords: number | null;
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
   takeOver: boolean;
+  trustFolders: boolean;
   polling: boolean;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
@@ -45,6 +47,7 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages {
 
 export interface CheckedRecover extends CheckedLongWork, CheckedImages {
   takeOver: boolean;
+  trustFolders: boolean;
   dryRun: boolean;
   compare: boolean;
   verify: boolean;
@@ -53,6 +56,7 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages {
 export interface CheckedVerify extends CheckedLongWork, CheckedImages {
   all: boolean;
   takeOver: boolean;
+  trustFolders: boolean;
 }
 
 const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
@@ -60,7 +64,7 @@ const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'verify'],
-    ...['acceptStale', 'takeOver', 'ringRecords', ...LONG_WORK],
+    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
@@ -96,6 +100,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     acceptStale: reader.text('acceptStale'),
     verify: reader.flag('verify', true),
     takeOver: reader.flag('takeOver', false),
+    trustFolders: reader.flag('trustFolders', false),
     ringRecords,
     ...reader.longWork(),
   };
@@ -106,6 +111,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'recovery',
     'images',
     'takeOver',
+    'trustFolders',
     'recoveryBudget',
     'polling',
     ...LONG_WORK,
@@ -120,33 +126,45 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
     recoveryBudget: budget,
     takeOver: reader.flag('takeOver', false),
+    trustFolders: reader.flag('trustFolders', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
     ...reader.images(),
     ...reader.longWork(),
   };
 }
 
-export function checkInspect(options: InspectOptions): CheckedImages {
-  return new OptionReader(options, ['images']).images();
+export function checkInspect(options: InspectOptions): CheckedImages & { trustFolders: boolean } {
+  const reader = new OptionReader(options, ['images', 'trustFolders']);
+  return { ...reader.images(), trustFolders: reader.flag('trustFolders', false) };
 }
 
 export function checkRecover(options: RecoverOptions): CheckedRecover {
-  const reader = new OptionReader(options, ['dryRun', 'compare', 'verify', 'images', 'takeOver', ...LONG_WORK]);
+  const reader = new OptionReader(options, [
+    'dryRun',
+    'compare',
+    'verify',
+    'images',
+    'takeOver',
+    'trustFolders',
+    ...LONG_WORK,
+  ]);
   return {
     dryRun: reader.flag('dryRun', false),
     compare: reader.flag('compare', true),
     verify: reader.flag('verify', true),
     takeOver: reader.flag('takeOver', false),
+    trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),
     ...reader.longWork(),
   };
 }
 
 export function checkVerify(options: VerifyOptions): CheckedVerify {
-  const reader = new OptionReader(options, ['all', 'images', 'takeOver', ...LONG_WORK]);
+  const reader = new OptionReader(options, ['all', 'images', 'takeOver', 'trustFolders', ...LONG_WORK]);
   return {
     all: reader.flag('all', false),
     takeOver: reader.flag('takeOver', false),
+    trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),
     ...reader.longWork(),
   };

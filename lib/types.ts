@@ -99,6 +99,11 @@ export interface CreateOptions extends DeviceOption {
   verify?: boolean;
   /** What the log holds now is a mirror that was left open on another host, and that host is dead for good. */
   takeOver?: boolean;
+  /**
+   * Root takes no path through a folder that other users may write (UNSAFE_FOLDER): they could put another file in the
+   * place of the log or an image. True: everybody who may write those folders is trusted.
+   */
+  trustFolders?: boolean;
   /** Records of the log's ring; default by the size of the log's device, or the most usual for a file. */
   ringRecords?: number;
   onProgress?: ProgressListener;
@@ -115,6 +120,8 @@ export interface OpenOptions extends DeviceOption {
    * ran on another host. Never overrides a process that is seen to have the log open.
    */
   takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
   /**
@@ -129,6 +136,8 @@ export interface OpenOptions extends DeviceOption {
 
 export interface InspectOptions {
   images?: Readonly<Record<string, string>>;
+  /** As in CreateOptions: a folder that others may write is then no obstacle. */
+  trustFolders?: boolean;
 }
 
 export interface RecoverOptions extends DeviceOption {
@@ -143,6 +152,8 @@ export interface RecoverOptions extends DeviceOption {
   verify?: boolean;
   /** As in OpenOptions. */
   takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
   images?: Readonly<Record<string, string>>;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
@@ -153,6 +164,8 @@ export interface VerifyOptions extends DeviceOption {
   all?: boolean;
   /** As in OpenOptions. */
   takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
   images?: Readonly<Record<string, string>>;
   onProgress?: ProgressListener;
   signal?: AbortSignal;

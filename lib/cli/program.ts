@@ -101,6 +101,7 @@ function addCreate(program: Command, perform: Perform): void {
     .option('--accept-stale <name>', 'the master is not the newest image of its mirror, and shall win nevertheless')
     .option('--no-verify', 'do not read the copy back')
     .addOption(takeOverOption())
+    .addOption(trustFoldersOption())
     .addOption(deviceOption())
     .addOption(jsonOption())
     .addHelpText('after', CREATE_HELP + EXIT_CODES_HELP)
@@ -114,6 +115,7 @@ function addStatus(program: Command, perform: Perform): void {
     .option('--check', 'one line, and exit codes for monitoring (below)')
     .option('--max-age <age>', 'with --check: how old the last verify may be, such as 30d, 12h or 90m', parseAge)
     .addOption(imageOption())
+    .addOption(trustFoldersOption())
     .addOption(jsonOption())
     .addHelpText('after', STATUS_HELP + EXIT_CODES_HELP)
     .action(perform(statusCommand));
@@ -138,6 +140,7 @@ function addRecover(program: Command, perform: Perform): void {
     .addOption(deviceOption())
     .addOption(imageOption())
     .addOption(takeOverOption())
+    .addOption(trustFoldersOption())
     .addOption(jsonOption())
     .addHelpText('after', RECOVER_HELP + EXIT_CODES_HELP)
     .action(perform(recoverCommand));
@@ -151,6 +154,7 @@ function addVerify(program: Command, perform: Perform): void {
     .addOption(deviceOption())
     .addOption(imageOption())
     .addOption(takeOverOption())
+    .addOption(trustFoldersOption())
     .addOption(jsonOption())
     .addHelpText('after', VERIFY_HELP + EXIT_CODES_HELP)
     .action(perform(verifyCommand));
@@ -206,6 +210,13 @@ function takeOverOption(): Option {
   return new Option(
     '--take-over',
     'the process that the log names as its owner is dead for good, which cannot be seen from here: it ran on another host',
+  );
+}
+
+function trustFoldersOption(): Option {
+  return new Option(
+    '--trust-folders',
+    'as root: log and images may be in folders that other users may write; whoever may is trusted',
   );
 }
 

@@ -10,6 +10,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   overwriteSignature: '--overwrite-signature',
   assumeIdentical: '--assume-identical',
   takeOver: '--take-over',
+  trustFolders: '--trust-folders',
   acceptStale: '--accept-stale',
   dryRun: '--dry-run',
 };

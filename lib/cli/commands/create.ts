@@ -5,9 +5,9 @@ import { interruptible } from '../interrupt';
 import { parseImageChoice } from '../options';
 import type { Outcome, Output } from '../output';
 import { duration, facts } from '../words';
-import { commandLine, imageTable, type DeviceChoice } from './shared';
+import { commandLine, imageTable, type DeviceChoice, type TrustFolders } from './shared';
 
-interface CreateArguments extends DeviceChoice {
+interface CreateArguments extends DeviceChoice, TrustFolders {
   log: string;
   master: string;
   slave: string[];
@@ -33,6 +33,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       keepData: options.keepData === true,
       overwriteSignature: options.overwriteSignature === true,
       takeOver: options.takeOver === true,
+      trustFolders: options.trustFolders === true,
       ...(options.acceptStale === undefined ? {} : { acceptStale: options.acceptStale }),
       verify: options.verify,
       device: options.device,
@@ -44,6 +45,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
 }
 
 function toText(report: CreateReport, options: CreateArguments, output: Output): string {
+  const trust = { trustFolders: options.trustFolders === true };
   return [
     facts([
       ['Mirror', report.uuid],
@@ -55,8 +57,8 @@ function toText(report: CreateReport, options: CreateArguments, output: Output):
     imageTable(report.images, output),
     '',
     options.assumeIdentical === true
-      ? `Next: ${commandLine('verify', options.log, {})} compares the images that were taken to be identical.`
-      : `The mirror is ready: Mirror.open(${JSON.stringify(options.log)}), or ${commandLine('status', options.log, {})}`,
+      ? `Next: ${commandLine('verify', options.log, trust)} compares the images that were taken to be identical.`
+      : `The mirror is ready: Mirror.open(${JSON.stringify(options.log)}), or ${commandLine('status', options.log, trust)}`,
   ].join('\n');
 }
 

@@ -5,9 +5,17 @@ import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import { commandLine, imagesOf, isInSync, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
+import {
+  commandLine,
+  imagesOf,
+  isInSync,
+  type DeviceChoice,
+  type ImagePaths,
+  type TakeOver,
+  type TrustFolders,
+} from './shared';
 
-interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver {
+interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
   dryRun?: boolean;
   compare: boolean;
   verify: boolean;
@@ -24,6 +32,7 @@ export async function recoverCommand(output: Output, log: string, options: Recov
       compare: options.compare,
       verify: options.verify,
       takeOver: options.takeOver === true,
+      trustFolders: options.trustFolders === true,
       device: options.device,
       ...imagesOf(options),
       onProgress: output.progress.listener,

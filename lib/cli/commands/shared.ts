@@ -15,6 +15,9 @@ export interface ImagePaths {
 export interface TakeOver {
   takeOver?: boolean;
 }
+export interface TrustFolders {
+  trustFolders?: boolean;
+}
 
 export function imagesOf(options: ImagePaths): { images?: Record<string, string> } {
   return options.image === undefined ? {} : { images: options.image };
@@ -93,6 +96,12 @@ export function ownerInWords(owner: Owner): string {
 }
 
 /** A command line of ours that can be pasted as it is. */
-export function commandLine(command: string, log: string, options: ImagePaths, ...rest: string[]): string {
-  return commandOf(command, log, options.image ?? {}, ...rest);
+export function commandLine(
+  command: string,
+  log: string,
+  options: ImagePaths & TrustFolders,
+  ...rest: string[]
+): string {
+  const trust = options.trustFolders === true ? ['--trust-folders'] : [];
+  return commandOf(command, log, options.image ?? {}, ...rest, ...trust);
 }

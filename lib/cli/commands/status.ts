@@ -21,9 +21,10 @@ import {
   imagesOf,
   isInSync,
   type ImagePaths,
+  type TrustFolders,
 } from './shared';
 
-interface StatusArguments extends ImagePaths {
+interface StatusArguments extends ImagePaths, TrustFolders {
   check?: boolean;
   /** ms */
   maxAge?: number;
@@ -31,7 +32,7 @@ interface StatusArguments extends ImagePaths {
 
 export async function statusCommand(output: Output, log: string, options: StatusArguments): Promise<Outcome> {
   if (options.check === true) return checkCommand(log, options);
-  const inspection = await inspect(log, imagesOf(options));
+  const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
   return {
     exitCode: exitCodeOf(inspection),
     document: inspection.status,
@@ -43,7 +44,7 @@ async function checkCommand(log: string, options: StatusArguments): Promise<Outc
   let verdict: CheckVerdict;
   let status: Status | null = null;
   try {
-    const inspection = await inspect(log, imagesOf(options));
+    const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
     status = inspection.status;
     verdict = judgeCheck({
       inspection,
@@ -69,7 +70,7 @@ function exitCodeOf(inspection: Inspection): ExitCode {
   return (inUse || settled) && imagesFine && inspection.lostCopies.length === 0 ? EXIT.done : EXIT.attention;
 }
 
-function toText(inspection: Inspection, log: string, options: ImagePaths, output: Output): string {
+function toText(inspection: Inspection, log: string, options: ImagePaths & TrustFolders, output: Output): string {
   const { status, obstacles } = inspection;
   const { width } = output;
   const told = new Set(status.images.map((image) => image.error?.message));
@@ -169,7 +170,12 @@ function lastVerifyInWords(status: Status): string {
   return `last at ${last.finishedAt}: ${formatSize(last.bytesCompared)} compared, ${found}`;
 }
 
-function nextStepInLines(inspection: Inspection, log: string, options: ImagePaths, width: number): string {
+function nextStepInLines(
+  inspection: Inspection,
+  log: string,
+  options: ImagePaths & TrustFolders,
+  width: number,
+): string {
   const text = nextStep(inspection, log, options);
   if (text !== null) return wrap(`Next: ${inFlags(text)}`, width);
   return [
@@ -179,7 +185,7 @@ function nextStepInLines(inspection: Inspection, log: string, options: ImagePath
 }
 
 /** The first row that holds says what to do. Never "nothing to do" where an opening would be refused. null: recovery. */
-function nextStep(inspection: Inspection, log: string, options: ImagePaths): string | null {
+function nextStep(inspection: Inspection, log: string, options: ImagePaths & TrustFolders): string | null {
   const { status } = inspection;
   const command = (verb: string, ...flags: string[]): string => `\`${commandLine(verb, log, options, ...flags)}\``;
   const names = (wanted: (image: ImageStatus) => boolean): string =>

@@ -5,9 +5,9 @@ import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver } from './shared';
+import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver, type TrustFolders } from './shared';
 
-interface VerifyChoice extends DeviceChoice, ImagePaths, TakeOver {
+interface VerifyChoice extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
   all?: boolean;
 }
 
@@ -17,7 +17,12 @@ export async function verifyCommand(output: Output, log: string, options: Verify
     last = progress;
     output.progress.listener(progress);
   };
-  const chosen = { all: options.all === true, takeOver: options.takeOver === true, device: options.device };
+  const chosen = {
+    all: options.all === true,
+    takeOver: options.takeOver === true,
+    trustFolders: options.trustFolders === true,
+    device: options.device,
+  };
   const report = await interruptible(
     () => stopped(last),
     output,

@@ -1,0 +1,158 @@
+/**
+ * The folders on the way to a log or an image: may somebody else than root put another file in its place?
+ *
+ * Root opens what a path names. Whoever may write one of the folders on the way decides what that is: between any look
+ * and the opening, and again after it. So root takes no path through a folder that others may write, unless told
+ * (trustFolders). Who is not root can do no more than whoever wrote the folder lets him: nothing is asked of him.
+ *
+ * Invariants:
+ *  - The way is walked as the kernel walks it: each symbolic link is a step of its own (the folder that holds it), and
+ *    then the way that it names, up to the root folder.
+ *  - The verdict of a step is the first row of UNSAFE that fits; it is pure, and tested as a table.
+ *  - In a sticky folder (/tmp) others can make entries, and change their own alone: an entry of root's stays what it is,
+ *    and one that is not there has to be made with O_EXCL or under O_NOFOLLOW (native/devices/made_file.h).
+ */
+import { lstat, readFile, readlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { BlockmirrorError } from '../errors';
+import { shellPath } from '../shell';
+
+/** A folder on the way, and what the way takes in it. */
+export interface FolderStep {
+  folder: string;
+  owner: number;
+  group: number;
+  /** st_mode, or its permission bits alone. */
+  mode: number;
+  /** null: it is not there; the way ends here. */
+  entry: { name: string; kind: 'folder' | 'link' | 'file'; owner: number; names: number } | null;
+}
+
+const ROOT = 0;
+const STICKY = 0o1000;
+const GROUP_WRITES = 0o020;
+const OTHERS_WRITE = 0o002;
+
+const byOthers = ({ mode }: FolderStep): boolean => (mode & OTHERS_WRITE) !== 0;
+const byGroup = ({ mode, group }: FolderStep): boolean => (mode & GROUP_WRITES) !== 0 && group !== ROOT;
+const shared = (step: FolderStep): boolean => byOthers(step) || byGroup(step);
+const sticky = ({ mode }: FolderStep): boolean => (mode & STICKY) !== 0;
+
+interface UnsafeRow {
+  when: (step: FolderStep) => boolean;
+  why: (step: FolderStep) => string;
+}
+
+/** The first row that fits says why the way is not to be taken; none: it is. */
+export const UNSAFE: readonly UnsafeRow[] = [
+  { when: ({ owner }) => owner !== ROOT, why: ({ owner }) => `it belongs to user ${owner}` },
+  { when: (step) => byOthers(step) && !sticky(step), why: () => 'every user may write it' },
+  { when: (step) => byGroup(step) && !sticky(step), why: ({ group }) => `group ${group} may write it` },
+  {
+    when: (step) => shared(step) && step.entry !== null && step.entry.owner !== ROOT,
+    why: ({ entry }) => `others may write it, and ${entry?.name ?? ''} in it belongs to user ${entry?.owner ?? ''}`,
+  },
+  {
+    // A hard link that another user made belongs to root, like the file that it leads to.
+    when: (step) => shared(step) && step.entry?.kind === 'file' && step.entry.names > 1,
+    why: ({ entry }) => `others may write it, and ${entry?.name ?? ''} in it has another name elsewhere (hard link)`,
+  },
+];
+
+/** Why others can change what the step leads to; null: they cannot. Pure. */
+export function unsafeBecause(step: FolderStep): string | null {
+  return UNSAFE.find((row) => row.when(step))?.why(step) ?? null;
+}
+
+/** As the kernel's own limit. */
+const LINKS_LIMIT = 40;
+const STEPS_LIMIT = 4096;
+
+/** The steps to what the path names; they end where something is not there, which whoever opens it reports. */
+export async function stepsTo(path: string): Promise<FolderStep[]> {
+  const steps: FolderStep[] = [];
+  const ahead = `${path.startsWith('/') ? '' : process.cwd()}/${path}`.split('/');
+  let here = '/';
+  let links = 0;
+  while (ahead.length > 0 && steps.length < STEPS_LIMIT) {
+    const name = ahead.shift() as string;
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      here = resolve(here, '..');
+      continue;
+    }
+    const folder = await lstat(here).catch(() => null);
+    if (folder?.isDirectory() !== true) break;
+    const at = join(here, name);
+    const entry = await lstat(at).catch(() => null);
+    const kind = entry?.isSymbolicLink() === true ? 'link' : entry?.isDirectory() === true ? 'folder' : 'file';
+    steps.push({
+      folder: here,
+      owner: folder.uid,
+      group: folder.gid,
+      mode: folder.mode & 0o7777,
+      entry: entry === null ? null : { name, kind, owner: entry.uid, names: entry.nlink },
+    });
+    if (entry === null) break;
+    if (kind !== 'link') {
+      here = at;
+      continue;
+    }
+    const target = await readlink(at).catch(() => null);
+    if (target === null || ++links > LINKS_LIMIT) break;
+    if (target.startsWith('/')) here = '/';
+    ahead.unshift(...target.split('/'));
+  }
+  return steps;
+}
+
+/** A path with the name by which errors speak of it. */
+export interface NamedPath {
+  name: string;
+  path: string;
+}
+
+/**
+ * @param trusted the operator's word that nobody hostile may write those folders (trustFolders)
+ * @throws UNSAFE_FOLDER
+ */
+export async function refuseUnsafeFolders(paths: readonly NamedPath[], trusted: boolean): Promise<void> {
+  if (trusted || !(await actsAsRoot())) return;
+  for (const { name, path } of paths) {
+    if (path === '') continue;
+    const unsafe = await findUnsafe(path);
+    if (unsafe !== null) throw unsafeFolder(name, path, unsafe);
+  }
+}
+
+/** Where a path has '..' behind a link, the kernel and path.resolve() go two ways; both are looked at. */
+async function findUnsafe(path: string): Promise<FolderStep | null> {
+  const ways = path.split('/').includes('..') ? [path, resolve(path)] : [path];
+  for (const way of ways) {
+    const unsafe = (await stepsTo(way)).find((step) => unsafeBecause(step) !== null);
+    if (unsafe !== undefined) return unsafe;
+  }
+  return null;
+}
+
+function unsafeFolder(image: string, path: string, step: FolderStep): BlockmirrorError {
+  const { folder, owner, group, mode } = step;
+  const whose = `owner ${owner}, group ${group}, mode ${mode.toString(8).padStart(4, '0')}`;
+  const open = owner === ROOT && (mode & STICKY) === 0;
+  const closing = open ? ` (\`chmod go-w ${shellPath(folder)}\` makes it one)` : '';
+  return new BlockmirrorError('UNSAFE_FOLDER', {
+    image,
+    path,
+    detail: `${folder} (${whose}): ${unsafeBecause(step) ?? ''}`,
+    remedy:
+      `Keep log and images in a folder that root alone may write${closing}; ` +
+      'or, if you trust everybody who may write it, say trustFolders (`--trust-folders`)',
+  });
+}
+
+/** Root of a user namespace with one user in it can do no more than that user. */
+async function actsAsRoot(): Promise<boolean> {
+  if (process.geteuid?.() !== ROOT) return false;
+  const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '');
+  return !/^\s*0\s+\d+\s+1\s*$/.test(map);
+}
