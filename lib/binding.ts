@@ -294,8 +294,6 @@ export interface NativeCommands {
   /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend. It is
    * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
   recordVerify: { arguments: { bytesCompared: number[]; bytesDiffered: number[] }; result: null };
-  /** running -> running: retires everything now. */
-  retireAll: { arguments: Record<string, never>; result: null };
   /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in
    * flight. The files are closed when it completes, whatever its outcome. From its submission on everything else, a
    * second close too, is answered CLOSED. */

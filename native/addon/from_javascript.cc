@@ -274,7 +274,6 @@ constexpr Parser kParsers[] = {
     {"recoverRetire", recover_retire},
     {"compare", compare},
     {"recordVerify", record_verify},
-    {"retireAll", plain<RetireAll>},
     {"close", plain<Close>},
 };
 

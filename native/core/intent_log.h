@@ -96,7 +96,6 @@ class IntentLog {
   std::uint64_t next_sequence() const { return next_sequence_; }
   std::uint64_t durable_tail() const { return durable_tail_; }
   std::uint64_t durable_through() const { return durable_through_; }
-  std::uint64_t budget() const { return budget_; }
 
  private:
   struct Stated {

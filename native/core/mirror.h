@@ -60,7 +60,6 @@ class Mirror {
   const Status& stopped() const { return stopped_; }
   void stop(Status status);
   std::uint64_t requests_in_flight() const { return requests_in_flight_; }
-  std::uint64_t writes_in_flight() const { return writes_in_flight_; }
 
  private:
   class Request;  // counts a request in and out

@@ -30,7 +30,6 @@ class Recovery {
   Recovery(Membership& membership, PieceRunner& pieces, MasterRepair& repair, const Superblock& superblock,
            ExtentSet debt, bool needs_slave);
 
-  const ExtentSet& debt() const { return debt_; }
   // Not yet copied. Bytes of it are uncertain: the images may really differ there.
   const ExtentSet& uncopied() const { return uncopied_; }
 

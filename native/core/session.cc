@@ -655,7 +655,6 @@ Snapshot Session::snapshot() const {
     const IntentLog& log = s.mirror->log();
     snapshot.stopped = s.mirror->stopped().ok() ? log.failure() : s.mirror->stopped();
     snapshot.requests_in_flight = s.mirror->requests_in_flight();
-    snapshot.writes_in_flight = s.mirror->writes_in_flight();
     snapshot.sequence = log.next_sequence() - 1;
     snapshot.tail = log.durable_tail();
     snapshot.coverage_bytes = log.live_bytes();

@@ -177,7 +177,6 @@ struct Snapshot {
   VerifySummary last_verify;
   Generation generation;
   std::uint64_t requests_in_flight = 0;  // reads, writes, discards, flushes accepted and not settled
-  std::uint64_t writes_in_flight = 0;
   std::uint64_t sequence = 0;
   std::uint64_t tail = 0;
   std::uint32_t ring_records = 0;

@@ -104,7 +104,6 @@ struct Compare {
 struct RecordVerify {
   VerifyResult found;
 };
-struct RetireAll {};
 struct Close {};
 
 // What requests are checked against on the JavaScript thread, known once there is a superblock.
@@ -117,7 +116,7 @@ struct Shape {
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, FillImage, FormatLog,
                             Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves, RecoverVerify,
-                            RecoverRetire, Compare, RecordVerify, RetireAll, Close>;
+                            RecoverRetire, Compare, RecordVerify, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -237,8 +237,6 @@ Task<Status> SessionHost::execute(Compare& command) {
 
 Task<Status> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }
 
-Task<Status> SessionHost::execute(RetireAll&) { return session_->retire_all(); }
-
 // The files close here, not with the thread: whoever waits for close may open the mirror again at once (I9).
 Task<Status> SessionHost::execute(Close&) {
   closing_ = true;

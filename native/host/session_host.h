@@ -65,7 +65,6 @@ class SessionHost {
   Task<Status> execute(RecoverRetire& command);
   Task<Status> execute(Compare& command);
   Task<Status> execute(RecordVerify& command);
-  Task<Status> execute(RetireAll& command);
   Task<Status> execute(Close& command);
 
   struct Place {  // where a device lies, by whatever path

@@ -409,7 +409,7 @@ TEST_CASE("what is covered ahead of a stream ends with the mirror, and leaves th
   const std::uint64_t last = IntentLogRig::kRegions - 1;
   for (std::uint64_t region = last - 2; region <= last; ++region) stream_through(region);
   CHECK(rig.scan().covered.extents().back().end() == IntentLogRig::kRegions * kRegionLength);
-  const std::uint64_t mark = rig.log->budget() - rig.log->budget() / 8;
+  const std::uint64_t mark = kDefaultRecoveryBudget - kDefaultRecoveryBudget / 8;
   for (std::uint64_t region = 0; rig.log->live_bytes() < mark; ++region) stream_through(region);
   CHECK(rig.log->live_bytes() == mark);
 }
