@@ -2,30 +2,10 @@
  * What is on a device or in a file, asked of blkid (and, for how far it reaches, of partx and dumpe2fs): we write no
  * prober of our own. Parsers are pure; a tool that is missing is an answer, not an error.
  */
-import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Signature } from '../types';
-
-const TIMEOUT_MS = 20_000;
-/** blkid lives in sbin, which the PATH of an ordinary user may not name. */
-const SEARCH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
-
-interface ToolResult {
-  /** null: the tool is not there, or was killed. */
-  exitCode: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-function run(tool: string, args: readonly string[]): Promise<ToolResult> {
-  return new Promise((resolve) => {
-    const options = { timeout: TIMEOUT_MS, env: { ...process.env, PATH: SEARCH, LC_ALL: 'C' }, maxBuffer: 1 << 20 };
-    execFile(tool, args, options, (error, stdout, stderr) => {
-      const code = error === null ? 0 : error.code;
-      const exitCode = typeof code === 'number' ? code : null;
-      resolve({ exitCode, stdout, stderr: exitCode === null ? (error?.message ?? '') : stderr });
-    });
-  });
-}
+import { runTool } from './child_processes';
 
 export interface Probe {
   signature: Signature | null;
@@ -33,19 +13,30 @@ export interface Probe {
   problem: string | null;
 }
 
+/** What is on the device or file that the path leads to now. @throws the error of opening it */
 export async function probe(path: string): Promise<Probe> {
-  const result = await run('blkid', ['-p', '-o', 'export', path]);
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return await probeDescriptor(file.fd);
+  } finally {
+    await file.close();
+  }
+}
+
+async function probeDescriptor(descriptor: number): Promise<Probe> {
+  const { exitCode, stdout, stderr, problem } = await runTool('blkid', ['-p', '-o', 'export'], descriptor);
   // 2: nothing found, 8: several that contradict each other.
-  if (result.exitCode === 2 && result.stderr.trim() === '') return { signature: null, probed: true, problem: null };
-  if (result.exitCode === 8) {
+  if (exitCode === 2 && stderr.trim() === '') return { signature: null, probed: true, problem: null };
+  if (exitCode === 8) {
     return { signature: signature('several signatures', 'other', null, null), probed: true, problem: null };
   }
-  if (result.exitCode !== 0) {
-    const reason = result.exitCode === null ? 'blkid cannot be run' : `blkid ended with ${result.exitCode}`;
-    return { signature: null, probed: false, problem: `${reason}: ${result.stderr.trim()}` };
+  const values = parseExport(stdout);
+  if (exitCode !== 0 || values.size === 0) {
+    const ended = `blkid ended with ${exitCode} and says ${stderr.trim() === '' ? 'nothing' : stderr.trim()}`;
+    return { signature: null, probed: false, problem: problem ?? ended };
   }
-  const found = signatureOf(parseExport(result.stdout));
-  if (found !== null && found.reaches === null) found.reaches = await reachOf(found, path);
+  const found = signatureOf(values);
+  if (found !== null && found.reaches === null) found.reaches = await reachOf(found, descriptor);
   return { signature: found, probed: true, problem: null };
 }
 
@@ -76,13 +67,13 @@ function signature(type: string, kind: Signature['kind'], label: string | null, 
   return { type, kind, label, reaches };
 }
 
-async function reachOf(found: Signature, path: string): Promise<number | null> {
+async function reachOf(found: Signature, descriptor: number): Promise<number | null> {
   if (found.kind === 'partition-table') {
-    const table = await run('partx', ['-b', '-r', '-g', '-o', 'START,SIZE', path]);
+    const table = await runTool('partx', ['-b', '-r', '-g', '-o', 'START,SIZE'], descriptor);
     return table.exitCode === 0 ? parsePartitionsEnd(table.stdout) : null;
   }
   if (/^ext[234]$/.test(found.type)) {
-    const header = await run('dumpe2fs', ['-h', path]);
+    const header = await runTool('dumpe2fs', ['-h'], descriptor);
     return header.exitCode === 0 ? parseExtSize(header.stdout) : null;
   }
   return null;

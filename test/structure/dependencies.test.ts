@@ -108,6 +108,25 @@ test('only lib/load.ts loads the addon', () => {
   expect(libraryFiles.filter((file) => loads.test(withoutComments(read(file))))).toEqual(['lib/load.ts']);
 });
 
+test('only lib/system/child_processes.ts starts processes', () => {
+  const starts = /child_process['"]|\bprocess\.(binding|execve)\b/;
+  expect(libraryFiles.filter((file) => starts.test(withoutComments(read(file))))).toEqual([
+    'lib/system/child_processes.ts',
+  ]);
+});
+
+test('of the environment lib/ reads what docs/SECURITY.md names, and nothing else', () => {
+  const found = libraryFiles.flatMap(
+    (file) => withoutComments(read(file)).match(/process\.env(\['\w+'\]|\.\w+)?|\b(tmpdir|homedir)\(/g) ?? [],
+  );
+  expect([...new Set(found)].sort()).toEqual(["process.env['NO_COLOR']", 'tmpdir(']);
+});
+
+test('the addon asks the environment nothing', () => {
+  const files = [core, devices, host, addon].flatMap(({ folder }) => nativeFiles(folder));
+  expect(files.filter((file) => /\b(secure_)?getenv\b|\benviron\b/.test(withoutComments(read(file))))).toEqual([]);
+});
+
 test('the library imports nothing of the command line, and no package: an application loads only what it uses', () => {
   const wrong = libraryFiles
     .filter((file) => !file.startsWith('lib/cli/'))

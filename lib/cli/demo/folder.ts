@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { mkdtemp, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { formatSize } from '../../index';
 import { checkFolderDirectIo } from '../doctor/path_checks';
 import { CommandFailed } from '../failure';
@@ -22,7 +22,7 @@ export interface DemoFolder {
 
 /** The temporary folder (TMPDIR), or the current one when that does not take O_DIRECT or has no room. */
 export async function makeDemoFolder(bytesNeeded: number): Promise<DemoFolder> {
-  const candidates = [tmpdir(), process.cwd()];
+  const candidates = [resolve(tmpdir()), process.cwd()];
   const objections: string[] = [];
   for (const candidate of candidates) {
     const objection = await objectionTo(candidate, bytesNeeded);

@@ -1,8 +1,8 @@
 /** Runs the load in a child process, for a while, and then kills it with SIGKILL. */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { type ChildProcess, startOwnProgram } from '../../system/child_processes';
 import { CommandFailed } from '../failure';
 import type { Ledger } from './acknowledgements';
 import type { WriterOptions } from './writer';
@@ -30,9 +30,11 @@ export async function runAndKill(
   durationMs: number,
   watch: LoadWatch,
 ): Promise<LoadResult> {
-  const child = spawn(process.execPath, [join(__dirname, 'writer.js'), JSON.stringify(options)], {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-  });
+  const child = startOwnProgram(
+    join(__dirname, 'writer.js'),
+    [JSON.stringify(options)],
+    ['ignore', 'ignore', 'pipe', 'pipe'],
+  );
   const killNow = () => child.kill('SIGKILL');
   process.on('exit', killNow);
   try {
