@@ -5,7 +5,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include <fstream>
 #include <memory>
 #include <vector>
 
@@ -46,14 +45,6 @@ void on_file_and_loop_device(const Body& body, unsigned queue_depth = 64) {
     if (!target.why_not.empty()) return skip(target.why_not);
     body(loop, target);
   }
-}
-
-// Flushes that the block device has done since it was made (Documentation/block/stat.rst, the 16th number).
-std::uint64_t flushes_of(const LoopDevice& device) {
-  std::ifstream file("/sys/block/" + device.name() + "/stat");
-  std::uint64_t number = 0;
-  for (int i = 0; i < 16; ++i) file >> number;
-  return number;
 }
 
 struct Counted {
@@ -142,9 +133,9 @@ TEST_CASE_TEMPLATE("device: durable writes, durable zeroes and flushes reach the
   auto device = loop.open(target.path);
   if (!device->traits().volatile_cache) return skip("the loop device has no volatile cache here");
   AlignedBuffer memory(65536);
-  std::uint64_t before = flushes_of(*target.loop_device);
+  std::uint64_t before = target.loop_device->flushes();
   auto flushed = [&] {
-    const std::uint64_t now = flushes_of(*target.loop_device);
+    const std::uint64_t now = target.loop_device->flushes();
     const bool more = now > before;
     before = now;
     return more;

@@ -183,7 +183,7 @@ TEST_CASE("exclusion: a loop device that is mounted in another mount namespace i
   CHECK(code_of(directory / "image") == Code::BUSY);
   CHECK(code_of(loop.path()) == Code::BUSY);
   elsewhere.kill();
-  CHECK(code_of(directory / "image", {.busy_retry_ms = 5000}) == Code::ok);
+  CHECK(code_of(directory / "image", {.busy_retry_ms = 60000}) == Code::ok);
 }
 
 TEST_CASE("exclusion: while a file is held nobody mounts a loop device that was over it") {

@@ -233,6 +233,24 @@ TEST_CASE("io_uring: requests work from registered memory, from its edge, across
   }
 }
 
+TEST_CASE("io_uring: a durable write from registered memory reaches the disk's cache control, another one does not") {
+  Loop loop(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(loop);
+  TemporaryDirectory directory;
+  make_file(directory / "image", 4 * 1024 * 1024);
+  LoopDevice block(directory / "image");
+  BLOCKMIRROR_SKIP_UNLESS(block);
+  AlignedBuffer memory(1024 * 1024);
+  loop->offer_memory(memory.span());
+  auto device = loop.open(block.path());
+  if (!device->traits().volatile_cache) return skip("a loop device has no volatile cache here");
+  const std::uint64_t before = block.flushes();
+  CHECK(loop.write(*device, 0, memory.span().first(65536)) == 0);
+  CHECK(block.flushes() == before);
+  CHECK(loop.write(*device, 0, memory.span().first(65536), true) == 0);
+  CHECK(block.flushes() > before);
+}
+
 TEST_CASE("io_uring: memory that memlock forbids to register is used unregistered") {
   const KindProbe probe(DeviceKind::io_uring);
   BLOCKMIRROR_SKIP_UNLESS(probe);

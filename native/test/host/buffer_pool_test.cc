@@ -2,9 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <random>
+#include <string>
 #include <vector>
 
 using blockmirror::BufferPool;
@@ -17,6 +21,19 @@ std::uint64_t rounded(std::uint64_t length) {
   std::uint64_t block = BufferPool::kSmallestBlock;
   while (block < length) block *= 2;
   return block;
+}
+
+// The kernel's flags of the mapping that holds the address, as two letters each.
+std::string mapping_flags(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  std::ifstream mappings("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(mappings, line);) {
+    unsigned long begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = at >= begin && at < end;
+    if (inside && line.starts_with("VmFlags:")) return line + " ";
+  }
+  return {};
 }
 
 }  // namespace
@@ -89,4 +106,14 @@ TEST_CASE("buffer pool: the registered part is used first, and again as soon as 
   CHECK_FALSE(inside(pool->allocate(4096)));
   pool->release(blocks[17]);
   CHECK(pool->allocate(4096) == blocks[17]);
+}
+
+TEST_CASE("buffer pool: a child that forks gets no copy of it, so that the kernel's pages stay ours") {
+  auto pool = BufferPool::make(4 * kMiB, 0);
+  REQUIRE(pool);
+  std::byte* block = pool->allocate(4096);
+  std::memset(block, 1, 4096);
+  const std::string flags = mapping_flags(block);
+  CAPTURE(flags);
+  CHECK(flags.find(" dc ") != std::string::npos);  // "do not copy on fork"
 }

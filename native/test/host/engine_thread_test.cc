@@ -5,15 +5,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../../core/label.h"
 #include "../../core/record.h"
-#include "../devices/temporary.h"
+#include "../devices/loop.h"
 
 using namespace blockmirror;
+using namespace blockmirror::test;
 
 namespace {
 
@@ -22,8 +26,8 @@ constexpr std::uint64_t kSize = 8 * kMiB;
 
 struct Files {
   Files() {
-    test::make_file(log(), log_length(kRingRecords, kMinimumRecordSize));
-    for (unsigned i = 0; i < 2; ++i) test::make_file(image(i), kSize + kLabelAreaLength);
+    make_file(log(), log_length(kRingRecords, kMinimumRecordSize));
+    for (unsigned i = 0; i < 2; ++i) make_file(image(i), kSize + kLabelAreaLength);
   }
   std::string log() const { return folder_ / "log"; }
   std::string image(unsigned number) const { return folder_ / (number == 0 ? "master" : "slave"); }
@@ -36,7 +40,7 @@ struct Files {
   }
 
  private:
-  test::TemporaryDirectory folder_;
+  TemporaryDirectory folder_;
 };
 
 // Waits for completions as the addon does: woken by one notification, then collecting all there is.
@@ -65,7 +69,6 @@ class Client {
         while (!notified_) changed_.wait(lock);
         notified_ = false;
       }
-      ++wake_ups;
       engine_->collecting();
       Completion completion;
       while (requests().collect(completion)) all.push_back(completion);
@@ -103,12 +106,16 @@ class Client {
     engine_->submitted();
   }
 
-  unsigned wake_ups = 0;
+  unsigned notifications() {
+    std::lock_guard lock(mutex_);
+    return notifications_;
+  }
 
  private:
   void notified() {
     std::lock_guard lock(mutex_);
     notified_ = true;
+    ++notifications_;
     changed_.notify_one();
   }
 
@@ -116,107 +123,169 @@ class Client {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool notified_ = false;
+  unsigned notifications_ = 0;
 };
 
-const DeviceKind kKinds[] = {DeviceKind::io_uring, DeviceKind::threads};
-
-bool unavailable(DeviceKind kind) {
-  if (kind != DeviceKind::io_uring || probe_io_uring() == 0) return false;
-  MESSAGE("io_uring is not allowed here");
+// Of a request that was submitted without waiting for a notification: false when nothing came of it.
+bool comes(Client& client, Completion& completion) {
+  const auto hung = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  for (unsigned look = 1; !client.requests().collect(completion); ++look) {
+    if (look % 1024 != 0) continue;
+    std::this_thread::yield();
+    if (std::chrono::steady_clock::now() > hung) return false;
+  }
   return true;
 }
 
 }  // namespace
 
-TEST_CASE("engine thread: starts, sleeps and stops without a mirror, again and again") {
-  for (DeviceKind kind : kKinds) {
-    if (unavailable(kind)) continue;
-    for (unsigned i = 0; i < 5; ++i) {
-      Client client(kind);
-      CHECK(client.engine().kind() == kind);
-      CHECK(client.engine().snapshot().phase == Phase::idle);
-      CHECK(client.stop());
-      CHECK(client.stop());
-    }
-  }
-}
-
-TEST_CASE(
-    "engine thread: writes of many requests at once are on both images after close, and the snapshot counts them") {
-  for (DeviceKind kind : kKinds) {
-    if (unavailable(kind)) continue;
-    Files files;
-    Client client(kind);
-    client.format(files);
-    constexpr std::uint32_t kWrites = 2048;
-    std::vector<std::byte> expected(kSize);
-    for (std::uint32_t i = 0; i < kWrites; ++i) {
-      std::span<std::byte> block(expected.data() + std::uint64_t{i} * 4096, 4096);
-      std::memset(block.data(), static_cast<int>(1 + i % 255), block.size());
-      client.write(i, block, std::uint64_t{i} * 4096);
-    }
-    for (const Completion& completion : client.collect(kWrites)) REQUIRE(completion.status.ok());
-    CHECK(client.engine().snapshot().counters.writes == kWrites);
-    CHECK(client.wake_ups < kWrites);
-    CHECK(client.requests().pool_bytes_in_use() == 0);
-    client.run(Close{});
-    CHECK(client.engine().snapshot().phase == Phase::closed);
+TEST_CASE_TEMPLATE("engine thread: starts, sleeps and stops without a mirror, again and again", Kind, OnIoUring,
+                   OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  for (unsigned i = 0; i < 5; ++i) {
+    Client client(Kind::kKind);
+    CHECK(client.engine().kind() == Kind::kKind);
+    CHECK(client.engine().snapshot().phase == Phase::idle);
     CHECK(client.stop());
-    CHECK(files.content(0) == expected);
-    CHECK(files.content(1) == expected);
-  }
-}
-
-TEST_CASE("engine thread: whoever submits one request at a time never waits for ever") {
-  for (DeviceKind kind : kKinds) {
-    if (unavailable(kind)) continue;
-    Files files;
-    Client client(kind);
-    client.format(files);
-    std::vector<std::byte> block(512, std::byte{9});
-    for (unsigned i = 0; i < 300; ++i) {
-      client.write(1, block, std::uint64_t{i} * 512);
-      CHECK(client.collect(1).at(0).status.ok());
-    }
-    client.run(Close{});
-  }
-}
-
-TEST_CASE("engine thread: more than run at once wait in the queue, and all complete") {
-  for (DeviceKind kind : kKinds) {
-    if (unavailable(kind)) continue;
-    Files files;
-    Client client(kind);
-    client.format(files);
-    std::vector<std::byte> block(512, std::byte{3});
-    constexpr std::uint32_t kWrites = 3 * kActivePieces;
-    for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, block, std::uint64_t{i} * 512);
-    CHECK(client.collect(kWrites).size() == kWrites);
-    client.run(Close{});
-  }
-}
-
-TEST_CASE("engine thread: stopped under load it ends soon, and what it did not do is answered CLOSED") {
-#if defined(__SANITIZE_ADDRESS__)
-  MESSAGE("SKIPPED: a mirror that is left without a close leaks what waits in it, on purpose");
-#else
-  for (DeviceKind kind : kKinds) {
-    if (unavailable(kind)) continue;
-    Files files;
-    Client client(kind);
-    client.format(files);
-    std::vector<std::byte> bytes(kMiB, std::byte{5});
-    constexpr std::uint32_t kWrites = 64;
-    for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, bytes, i % 8 * kMiB);
     CHECK(client.stop());
-    client.requests().abandon_pending(true);
-    unsigned ok = 0, closed = 0;
+  }
+}
+
+TEST_CASE_TEMPLATE("engine thread: writes of many requests at once are on both images after close", Kind, OnIoUring,
+                   OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Files files;
+  Client client(Kind::kKind);
+  client.format(files);
+  constexpr std::uint32_t kWrites = 2048;
+  std::vector<std::byte> expected(kSize);
+  for (std::uint32_t i = 0; i < kWrites; ++i) {
+    std::span<std::byte> block(expected.data() + std::uint64_t{i} * 4096, 4096);
+    std::memset(block.data(), static_cast<int>(1 + i % 255), block.size());
+    client.write(i, block, std::uint64_t{i} * 4096);
+  }
+  for (const Completion& completion : client.collect(kWrites)) REQUIRE(completion.status.ok());
+  CHECK(client.engine().snapshot().counters.writes == kWrites);
+  CHECK(client.requests().pool_bytes_in_use() == 0);
+  client.run(Close{});
+  CHECK(client.engine().snapshot().phase == Phase::closed);
+  CHECK(client.stop());
+  CHECK(files.content(0) == expected);
+  CHECK(files.content(1) == expected);
+}
+
+TEST_CASE_TEMPLATE("engine thread: whoever does not collect is woken once, however much is done meanwhile", Kind,
+                   OnIoUring, OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Files files;
+  Client client(Kind::kKind);
+  client.format(files);
+  const unsigned before = client.notifications();
+  std::vector<std::byte> block(512, std::byte{7});
+  constexpr std::uint32_t kWrites = 256;
+  for (std::uint32_t i = 0; i < kWrites; ++i) {
+    client.write(i, block, std::uint64_t{i} * 512);
+    // One after the other, each in a turn of its own.
+    while (client.engine().snapshot().counters.writes <= i) std::this_thread::yield();
+  }
+  CHECK(client.notifications() <= before + 1);
+  CHECK(client.collect(kWrites).size() == kWrites);
+  CHECK(client.notifications() > before);
+  client.run(Close{});
+}
+
+TEST_CASE_TEMPLATE("engine thread: whoever has seen a completion never sees an older snapshot", Kind, OnIoUring,
+                   OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Files files;
+  Client client(Kind::kKind);
+  client.format(files);
+  std::vector<std::byte> block(512, std::byte{9});
+  for (unsigned i = 0; i < 3000; ++i) {
+    client.write(1, block, std::uint64_t{i % 1000} * 512);
     Completion completion;
-    while (client.requests().collect(completion)) (completion.status.ok() ? ok : closed)++;
-    CHECK(ok + closed == kWrites);
-    CHECK(client.requests().pool_bytes_in_use() == 0);
-    OpenFile file;
-    CHECK(OpenFile::open(files.log(), {}, file).ok());  // its lock is gone
+    REQUIRE(comes(client, completion));
+    REQUIRE(client.engine().snapshot().counters.writes == i + 1);
   }
+  client.engine().collecting();
+  client.run(Close{});
+}
+
+TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment after a completion never waits for ever", Kind,
+                   OnIoUring, OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Client client(Kind::kKind);
+  // The delay grows by one step at a time, over the moment at which the engine goes to sleep.
+  for (unsigned i = 0; i < 60000; ++i) {
+    // Answered without a device: there is no mirror.
+    auto command = std::make_unique<Command>(Command{RecoverFlushMaster{}, Shape{}});
+    REQUIRE(client.requests().submit_command(1, std::move(command)) == Code::ok);
+    client.engine().submitted();
+    Completion completion;
+    CAPTURE(i);
+    REQUIRE(comes(client, completion));
+    REQUIRE(completion.status.code == Code::WRONG_PHASE);
+    for (unsigned spin = 0; spin < i % 1511; ++spin) std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+}
+
+TEST_CASE_TEMPLATE("engine thread: whoever submits one request at a time never waits for ever", Kind, OnIoUring,
+                   OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Files files;
+  Client client(Kind::kKind);
+  client.format(files);
+  std::vector<std::byte> block(512, std::byte{9});
+  for (unsigned i = 0; i < 300; ++i) {
+    client.write(1, block, std::uint64_t{i} * 512);
+    CHECK(client.collect(1).at(0).status.ok());
+  }
+  client.run(Close{});
+}
+
+TEST_CASE_TEMPLATE("engine thread: more than run at once wait in the queue, and all complete", Kind, OnIoUring,
+                   OnThreads) {
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Files files;
+  Client client(Kind::kKind);
+  client.format(files);
+  std::vector<std::byte> block(512, std::byte{3});
+  constexpr std::uint32_t kWrites = 3 * kActivePieces;
+  for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, block, std::uint64_t{i} * 512);
+  const std::vector<Completion> completions = client.collect(kWrites);
+  CHECK(completions.size() == kWrites);
+  for (const Completion& completion : completions) REQUIRE(completion.status.ok());
+  CHECK(client.engine().snapshot().counters.writes == kWrites);
+  client.run(Close{});
+}
+
+TEST_CASE_TEMPLATE("engine thread: stopped under load it ends soon, and what it did not do is answered CLOSED", Kind,
+                   OnIoUring, OnThreads) {
+#if defined(__SANITIZE_ADDRESS__)
+  return skip("a mirror that is left without a close leaks what waits in it, on purpose");
 #endif
+  const KindProbe probe(Kind::kKind);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  Files files;
+  Client client(Kind::kKind);
+  client.format(files);
+  std::vector<std::byte> bytes(kMiB, std::byte{5});
+  constexpr std::uint32_t kWrites = 64;
+  for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, bytes, i % 8 * kMiB);
+  CHECK(client.stop());
+  client.requests().abandon_pending(true);
+  unsigned ok = 0, closed = 0;
+  Completion completion;
+  while (client.requests().collect(completion)) (completion.status.ok() ? ok : closed)++;
+  CHECK(ok + closed == kWrites);
+  CHECK(client.requests().pool_bytes_in_use() == 0);
+  OpenFile file;
+  CHECK(OpenFile::open(files.log(), {}, file).ok());  // its lock is gone
 }

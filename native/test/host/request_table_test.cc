@@ -131,6 +131,19 @@ TEST_CASE("request table: a request completes once, with its last piece, and of 
   CHECK(table->is_free(9));
 }
 
+TEST_CASE("request table: the memory of a request stays in use until its last piece, though another one has failed") {
+  Table table;
+  REQUIRE(table.write(1, pattern(4 * kMiB), 0) == Code::ok);
+  std::vector<Piece*> pieces = table.take();
+  REQUIRE(pieces.size() == 4);
+  table.answer(*pieces[3], Status::of(Code::MASTER_FAILED, 0, 5, 3 * kMiB));
+  CHECK(table.collect().empty());
+  CHECK(table->pool_bytes_in_use() == 4 * kMiB);  // a device may still read it
+  for (unsigned i : {0u, 1u, 2u}) table.answer(*pieces[i]);
+  CHECK(table.collect().size() == 1);
+  CHECK(table->pool_bytes_in_use() == 0);
+}
+
 TEST_CASE("request table: a read stays in the pool until it is finished, and comes out in order") {
   Table table;
   REQUIRE(table->submit_read(3, 2 * kMiB, kMiB / 2) == Code::ok);
