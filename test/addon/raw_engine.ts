@@ -17,7 +17,6 @@ import { MIB, writeFileInFull } from '../support/temporary_folder';
 export const binding: NativeBinding = loadBinding();
 
 export type Device = 'io_uring' | 'threads';
-export const devices: readonly Device[] = ['io_uring', 'threads'];
 export const ringRecords = 64;
 
 export interface Outcome extends NativeStatus {
@@ -158,10 +157,10 @@ export interface Files {
 }
 
 /** A log and images of `size` usable bytes, written in full. */
-export function makeFiles(folder: string, size = 16 * MIB, slaves = 1): Files {
+export function makeFiles(folder: string, size = 16 * MIB, slaves = 1, folderOfImages = folder): Files {
   const log = writeFileInFull(path.join(folder, 'log'), binding.logLength(ringRecords));
   const images = Array.from({ length: slaves + 1 }, (_, index) =>
-    writeFileInFull(path.join(folder, `image${index}`), size + binding.limits.labelAreaLength),
+    writeFileInFull(path.join(folderOfImages, `image${index}`), size + binding.limits.labelAreaLength),
   );
   return { log, images };
 }

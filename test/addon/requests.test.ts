@@ -2,12 +2,12 @@
 import { randomFillSync } from 'node:crypto';
 import type { NativeMemory } from '../../lib/binding';
 import { readFileSync } from 'node:fs';
+import { describeDeviceKinds } from '../support/device_kinds';
 import { KIB, MIB, useTemporaryFolder } from '../support/temporary_folder';
 import {
   type Outcome,
   activation,
   binding,
-  devices,
   expectNoEngineLeft,
   openFiles,
   RawEngine,
@@ -18,7 +18,7 @@ const random = (length: number): Buffer => randomFillSync(Buffer.alloc(length));
 
 expectNoEngineLeft();
 
-describe.each(devices)('requests by %s', (device) => {
+describeDeviceKinds('requests by', (device) => {
   const folder = useTemporaryFolder();
 
   test('the engine is of the kind that was asked for', async () => {
@@ -258,32 +258,6 @@ describe.each(devices)('requests by %s', (device) => {
     const outcomes = await Promise.all(pending);
     expect(outcomes.filter(({ name }) => name !== 'OK')).toEqual([]);
     expect(Math.max(...engine.batches)).toBeGreaterThan(1);
-    await engine.close();
-  });
-
-  test('cancelled writes are aborted as a whole or done as a whole', async () => {
-    const { engine, superblock } = await runningMirror(device, folder(), 64 * MIB);
-    const length = 2 * MIB;
-    const writes: { position: number; outcome: Promise<Outcome>; byte: number }[] = [];
-    const slots: number[] = [];
-    for (let position = 0; position < superblock.size; position += length) {
-      const byte = 1 + writes.length;
-      const bytes = Buffer.alloc(length, byte);
-      const outcome = engine.start((slot) => {
-        slots.push(slot);
-        return engine.native.submitWrite(slot, bytes, 0, length, position, false);
-      });
-      writes.push({ position, outcome, byte });
-    }
-    for (const slot of slots) engine.native.cancel(slot);
-    const got = { OK: 0, ABORTED: 0 };
-    for (const { position, outcome, byte } of writes) {
-      const { name } = await outcome;
-      got[name as keyof typeof got] += 1;
-      const expected = Buffer.alloc(length, name === 'OK' ? byte : 0);
-      expect((await engine.readBytes(length, position)).equals(expected)).toBe(true);
-    }
-    expect(got.OK + got.ABORTED).toBe(writes.length);
     await engine.close();
   });
 

@@ -2,13 +2,14 @@
 // without a crash; a worker takes nothing with it and leaves nothing behind. To the mirror it is an unclean shutdown.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
+import { describeDeviceKinds } from '../support/device_kinds';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
-import { type Files, RawEngine, devices, expectNoEngineLeft, makeFiles, openFiles, ringRecords } from './raw_engine';
+import { type Files, RawEngine, expectNoEngineLeft, makeFiles, openFiles, ringRecords } from './raw_engine';
 
 const CHILD = path.join(__dirname, 'teardown_child.cjs');
 const ADDON = path.join(__dirname, '..', '..', 'build', 'Release', 'blockmirror.node');
 /** Far above what an end takes, below what a hang takes. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 interface End {
   code: number | null;
@@ -39,7 +40,7 @@ async function isClean(files: Files): Promise<boolean> {
 
 expectNoEngineLeft();
 
-describe.each(devices)('with %s', (device) => {
+describeDeviceKinds('with', (device) => {
   const folder = useTemporaryFolder();
 
   const steps = ['made', 'log', 'images', 'formatted', 'idle', 'load', 'closing', 'closed', 'destroyed'];

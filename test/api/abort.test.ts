@@ -1,5 +1,7 @@
 import { getEventListeners } from 'node:events';
-import { Mirror } from '../../lib/index';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Progress, Mirror } from '../../lib/index';
 import { MIB, MIRROR_SIZE, describeDeviceKinds, useMirrors } from './support';
 
 const mirrors = useMirrors();
@@ -85,12 +87,42 @@ test('verify stops between two pieces, and the mirror goes on', async () => {
   await mirror.write(Buffer.alloc(512), { position: 0 });
 });
 
-test('open and create stop at a signal and leave nothing open', async () => {
+test('open and create do not begin when the signal is aborted already', async () => {
   const signal = AbortSignal.abort(new Error('never'));
   const paths = await mirrors.create();
   await expect(mirrors.open(paths, { signal })).rejects.toThrow('never');
   await mirrors.open(paths);
+  const other = { log: join(mirrors.folder(), 'other.log'), master: join(mirrors.folder(), 'other.img') };
+  const slaves = [join(mirrors.folder(), 'other_slave.img')];
+  await expect(mirrors.create({ ...other, slaves, signal })).rejects.toThrow('never');
+  expect([other.log, other.master, ...slaves].filter((path) => existsSync(path))).toEqual([]);
 });
+
+test.each([1, 2, 3])('open stops at a signal that comes %d turns after its start, and holds nothing', async (turns) => {
+  const paths = await mirrors.create();
+  const controller = new AbortController();
+  const opening = mirrors.open(paths, { signal: controller.signal });
+  for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+  controller.abort(new Error('never mind'));
+  await expect(opening).rejects.toThrow('never mind');
+  await mirrors.open(paths);
+});
+
+test.each(['prepare', 'format', 'copy', 'verify'])(
+  'create stops at a signal that comes in its step %s, holds nothing, and can be run again',
+  async (step) => {
+    const controller = new AbortController();
+    const seen: string[] = [];
+    const onProgress = (progress: Progress): void => {
+      seen.push(progress.step);
+      if (progress.step === step) controller.abort(new Error('enough'));
+    };
+    const creating = mirrors.create({ verify: true, onProgress, signal: controller.signal });
+    await expect(creating).rejects.toThrow('enough');
+    expect(seen).not.toContain('retire');
+    await mirrors.open(await mirrors.create());
+  },
+);
 
 test('half a signal is refused before anything is submitted', async () => {
   const { mirror } = await mirrors.make();

@@ -1,9 +1,23 @@
 /** I8 and I9 through the API: no stale or foreign image, no second opener, and what the error says. */
+import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { inspect, recover } from '../../lib/index';
+import { crc32c } from '../format/log_reader';
+import { noLoopDevices } from '../support/loop_device';
+import { testUnless } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
-import { MIB, MIRROR_SIZE, type Paths, describeDeviceKinds, failure, overwrite, pattern, useMirrors } from './support';
+import {
+  MIB,
+  MIRROR_SIZE,
+  type Paths,
+  bytesOf,
+  describeDeviceKinds,
+  failure,
+  overwrite,
+  pattern,
+  useMirrors,
+} from './support';
 
 const mirrors = useMirrors();
 
@@ -70,7 +84,30 @@ test('a log whose superblocks are both damaged says so; with one whole copy it o
   await failure(mirrors.open(paths), 'LOG_DAMAGED');
 });
 
-test('a later version of the format is refused by name', async () => {
+/** A copy of superblock or label as a later version would write it: whole, and of another layout. */
+function makeLaterVersion(path: string, position: number, length: number): void {
+  const bytes = bytesOf(path, position, length);
+  bytes.writeUInt32LE(2, 8);
+  bytes.writeUInt32LE(crc32c(bytes.subarray(0, 12), Buffer.alloc(4), bytes.subarray(16)), 12);
+  overwrite(path, position, bytes);
+}
+
+test('a log of a later version of the format is refused by name', async () => {
+  const paths = await mirrors.create();
+  for (const position of [0, 64 * 1024]) makeLaterVersion(paths.log, position, 20480);
+  const error = await failure(mirrors.open(paths), 'UNKNOWN_VERSION');
+  expect(error.path).toBe(paths.log);
+  await failure(recover(paths.log), 'UNKNOWN_VERSION');
+  await failure(inspect(paths.log), 'UNKNOWN_VERSION');
+});
+
+test('an image whose label is of a later version of the format is refused by name', async () => {
+  const paths = await mirrors.create();
+  for (const distance of [0, MIB / 2]) makeLaterVersion(paths.slaves[0] as string, MIRROR_SIZE + distance, 4096);
+  expect((await failure(mirrors.open(paths), 'UNKNOWN_VERSION')).image).toBe('slave1');
+});
+
+test('an image is no log', async () => {
   const paths = await mirrors.create();
   await failure(mirrors.open({ ...paths, log: paths.master }), 'NOT_A_LOG');
 });
@@ -129,7 +166,66 @@ test('a log and images that both moved on', async () => {
   await failure(mirrors.open(paths), 'DIVERGED');
 });
 
+describe('a recovery of an unclean mirror refuses, and leaves as it was,', () => {
+  async function unclean(): Promise<{ paths: Paths; slave: string; old: string }> {
+    const paths = await mirrors.create();
+    const slave = paths.slaves[0] as string;
+    const old = copyOf(slave);
+    const mirror = await mirrors.open(paths);
+    await mirror.write(pattern(4096, 1), { position: 0 });
+    mirrors.crash(mirror);
+    return { paths, slave, old };
+  }
+
+  test('an image put back from an older copy', async () => {
+    const { paths, slave, old } = await unclean();
+    copyFileSync(old, slave);
+    await failure(recover(paths.log), 'STALE_IMAGE');
+    expect(readFileSync(slave).equals(readFileSync(old))).toBe(true);
+  });
+
+  test('an image of another mirror', async () => {
+    const { paths } = await unclean();
+    const at = (name: string): string => join(mirrors.folder(), 'copies', name);
+    await mirrors.create({ log: at('other.log'), master: at('other.img'), slaves: [at('other_slave.img')] });
+    const before = readFileSync(at('other_slave.img'));
+    await failure(recover(paths.log, { images: { slave1: at('other_slave.img') } }), 'FOREIGN_IMAGE');
+    expect(readFileSync(at('other_slave.img')).equals(before)).toBe(true);
+  });
+});
+
+testUnless(
+  noLoopDevices,
+  'an image that is a file below a mounted loop device is refused by name at open',
+  async () => {
+    const paths = await mirrors.create();
+    const run = (tool: string, ...args: string[]): string => execFileSync(tool, args, { encoding: 'utf8' }).trim();
+    const device = run('losetup', '--find', '--show', '--sizelimit', String(MIRROR_SIZE), paths.slaves[0] as string);
+    const mountPoint = join(mirrors.folder(), 'mounted');
+    mkdirSync(mountPoint);
+    try {
+      run('mkfs.ext4', '-q', '-F', device);
+      run('mount', device, mountPoint);
+      const error = await failure(mirrors.open(paths), 'MOUNTED');
+      expect(error.image).toBe('slave1');
+      expect(error.message).toContain(mountPoint);
+    } finally {
+      spawnSync('umount', [mountPoint]);
+      run('losetup', '--detach', device);
+    }
+  },
+);
+
 describe('where the images are', () => {
+  test('a file whose first label is lost is found by the second one', async () => {
+    const paths = await mirrors.create();
+    const renamed = join(mirrors.folder(), 'renamed.img');
+    overwrite(paths.slaves[0] as string, MIRROR_SIZE, Buffer.alloc(4096));
+    renameSync(paths.slaves[0] as string, renamed);
+    const mirror = await mirrors.open(paths);
+    expect(mirror.status().images[1]?.path).toBe(renamed);
+  });
+
   test('a file that was renamed beside the log is found by its label, and remembered', async () => {
     const paths = await mirrors.create();
     const renamed = join(mirrors.folder(), 'renamed.img');

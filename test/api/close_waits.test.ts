@@ -46,6 +46,17 @@ test('writes and reads above the largest request, vectored ones too, and a datas
   expect(into.subarray(0, 24 * MIB).equals(first.subarray(0, 24 * MIB))).toBe(true);
 });
 
+test('reads of one piece, more than run at once', async () => {
+  const { mirror } = await make();
+  await mirror.write(Buffer.alloc(8 * MIB, 5), { position: 0 });
+  const reads = Array.from({ length: 200 }, (_, index) =>
+    mirror.read(Buffer.alloc(MIB), { position: (index % 8) * MIB }),
+  );
+  const closed = mirror.close();
+  for (const { buffer } of await Promise.all(reads)) expect(buffer[MIB - 1]).toBe(5);
+  await closed;
+});
+
 test('what a stream has given to the mirror; what it still holds is refused by name', async () => {
   const { mirror } = await make();
   const stream = mirror.createWriteStream();

@@ -239,6 +239,23 @@ describe('data that is there', () => {
     await Mirror.create({ ...paths, overwriteSignature: true });
   });
 
+  test('a file with data behind its first MiB is not written over either', async () => {
+    const paths = existing();
+    const content = Buffer.concat([Buffer.alloc(MIB), Buffer.alloc(31 * MIB, 'my diary ')]);
+    writeFileSync(paths.log, content);
+    const error = await failure(Mirror.create({ ...paths }), 'SIGNATURE_FOUND');
+    expect(error.image).toBe('log');
+    expect(bytesOf(paths.log, 0, 32 * MIB).equals(content)).toBe(true);
+  });
+
+  test('the second copy of a superblock or of a label is a mark too', async () => {
+    const paths = await mirrors.create();
+    overwrite(paths.log, 0, Buffer.alloc(20480));
+    overwrite(paths.master, MIRROR_SIZE, Buffer.alloc(4096));
+    expect((await findSignatures(paths.log)).signatures).toMatchObject([{ type: 'blockmirror log' }]);
+    expect((await findSignatures(paths.master)).signatures).toMatchObject([{ type: 'blockmirror image' }]);
+  });
+
   test('an empty or zeroed file becomes the log', async () => {
     const paths = existing();
     writeFileSync(paths.log, '');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Mirror } from '../../lib/index';
 import { RawEngine, expectNoEngineLeft } from '../addon/raw_engine';
-import { noFreezing, withFreezableFolder } from '../support/freezable_folder';
+import { noFreezing, untilThreadsHang, withFreezableFolder } from '../support/freezable_folder';
 import { describeUnless } from '../support/skip';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 import { bytesOf, describeDeviceKinds } from './support';
@@ -59,7 +59,7 @@ describeUnless(noFreezing, 'memory that was handed over to a device that hangs',
           freeze();
           worker.postMessage('go');
           await once(worker, 'message');
-          await new Promise((resolve) => setTimeout(resolve, 300));
+          await untilThreadsHang(2); // one for each image
           await worker.terminate();
 
           // Whoever takes the place of what was freed writes into it.

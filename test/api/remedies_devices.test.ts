@@ -3,14 +3,13 @@
  * Then the mirror must be whole, and hold what it acknowledged.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Mirror, type Problem, inspect, verify } from '../../lib/index';
+import { useFailingDevices } from '../support/failing_device';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { describeUnless } from '../support/skip';
-import { KIB, MIB, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
+import { MIB, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
 
 const IMAGE = 16 * MIB;
 const LOG = 32 * MIB;
@@ -21,48 +20,13 @@ function run(command: string, ...args: string[]): string {
   return execFileSync(command, args, { encoding: 'utf8', env });
 }
 
-interface Failing {
-  path: string;
-  /** From here on most writes to it fail. */
-  breakIt(): void;
-  /** It takes writes again. */
-  mendIt(): void;
-}
-
-/** A loop device over a file of a small tmpfs: once that is full, blocks that were given back are not to be had again. */
-function useFailing(): (length: number) => Failing {
-  const undo: (() => void)[] = [];
-  afterEach(() => {
-    for (const step of undo.splice(0).reverse()) step();
-  });
-  return (length) => {
-    const folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
-    undo.push(() => rmSync(folder, { recursive: true }));
-    run('mount', '-t', 'tmpfs', '-o', `size=${length + 8 * MIB}`, 'tmpfs', folder);
-    undo.push(() => run('umount', folder));
-    const file = join(folder, 'image');
-    run('truncate', '-s', String(length), file);
-    const path = run('losetup', '--find', '--show', file).trim();
-    undo.push(() => run('losetup', '--detach', path));
-    return {
-      path,
-      breakIt: () => {
-        // A log keeps its superblock: that is before its ring.
-        run('fallocate', '--punch-hole', '--offset', String(128 * KIB), '--length', String(8 * MIB), file);
-        spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
-      },
-      mendIt: () => rmSync(join(folder, 'filler')),
-    };
-  };
-}
-
 describeUnless(
   noLoopDevices,
   'what an error of a device says to do can be pasted, and keeps what was acknowledged',
   () => {
     const mirrors = useMirrors();
     const makeLoop = useLoopDevices();
-    const makeFailing = useFailing();
+    const makeFailing = useFailingDevices();
     const { runs } = operatorShell(() => mirrors.folder());
 
     async function made(paths: Partial<Paths>): Promise<{ mirror: Mirror; paths: Paths }> {

@@ -138,6 +138,18 @@ describeDeviceKinds('requests on', (device) => {
     await mirror.readv([into.subarray(0, 100), into.subarray(100)], 0);
     expect(into.equals(Buffer.concat(halves))).toBe(true);
   });
+
+  test('a request larger than the engine takes at once waits where there is no room for its pieces', async () => {
+    const size = 80 * MIB;
+    const paths = await mirrors.create({ size });
+    const mirror = await mirrors.open(paths, { device });
+    const others = Array.from({ length: 256 }, () => mirror.read(Buffer.alloc(MIB), { position: 0 }));
+    await failure(mirror.write(Buffer.alloc(MIB), { position: 0 }), 'QUEUE_FULL');
+    const writing = mirror.write(Buffer.alloc(size, 3), { position: 0 });
+    await expect(writing).resolves.toMatchObject({ bytesWritten: size });
+    await Promise.all(others);
+    expect((await mirror.read(Buffer.alloc(size), { position: 0 })).buffer.every((byte) => byte === 3)).toBe(true);
+  });
 });
 
 describe('wrong requests are refused before anything is logged', () => {
@@ -222,6 +234,16 @@ describe('wrong requests are refused before anything is logged', () => {
       await expect(anything['read']?.(bytes, { position: 0, offset: -1 })).rejects.toMatchObject(out);
       const shared = new Uint8Array(new SharedArrayBuffer(512));
       await expect(anything['write']?.(shared, { position: 0 })).rejects.toMatchObject(wrong);
+    });
+  });
+
+  test('offset and length together may not pass the end of the buffer, though each alone does not', async () => {
+    await untouched(async (mirror) => {
+      const out = { code: 'ERR_OUT_OF_RANGE', name: 'RangeError' };
+      const slice = { position: 0, offset: 513, length: 512 };
+      await expect(mirror.write(Buffer.alloc(1024), slice)).rejects.toMatchObject(out);
+      await expect(mirror.write(Buffer.alloc(1024), { ...slice, unaligned: true })).rejects.toMatchObject(out);
+      await expect(mirror.read(Buffer.alloc(1024), slice)).rejects.toMatchObject(out);
     });
   });
 

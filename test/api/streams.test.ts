@@ -1,5 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { MirrorWritable, type StreamSource } from '../../lib/streams';
 import { MIB, MIRROR_SIZE, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
@@ -235,4 +236,19 @@ test('a stream waits where a single request would be refused', async () => {
     pipeline(mirror.createReadStream(), sink),
   ]);
   await Promise.all(load);
+});
+
+test('a write that fails behind the stream is told at once, though nothing more is written', async () => {
+  const source: StreamSource = {
+    size: 8 * MIB,
+    blockSize: 512,
+    allocate: (length) => Buffer.alloc(length),
+    read: () => Promise.reject(new Error('nobody reads')),
+    write: () => Promise.reject(new Error('the master is gone')),
+    datasync: () => Promise.resolve(),
+  };
+  const stream = new MirrorWritable(source, {});
+  const failed = new Promise<Error>((resolve) => stream.once('error', resolve));
+  stream.write(Buffer.alloc(MIB));
+  expect((await failed).message).toBe('the master is gone');
 });

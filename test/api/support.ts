@@ -4,27 +4,13 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  type CreateOptions,
-  Mirror,
-  type OpenOptions,
-  openEngines,
-  probeIoUring,
-  systemErrorName,
-} from '../../lib/index';
-import type { BlockmirrorError, DeviceKind, ErrorName } from '../../lib/index';
-import { describeUnless } from '../support/skip';
+import { type CreateOptions, Mirror, type OpenOptions, openEngines } from '../../lib/index';
+import type { BlockmirrorError, ErrorName } from '../../lib/index';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 
+export { describeDeviceKinds } from '../support/device_kinds';
 export { KIB, MIB } from '../support/temporary_folder';
 
-/** The same tests over both ways to reach the images. */
-export function describeDeviceKinds(name: string, body: (device: DeviceKind) => void): void {
-  const refused = probeIoUring();
-  const reason = refused === 0 ? null : `io_uring is refused here: ${systemErrorName(refused)}`;
-  describeUnless(reason, `${name} io_uring`, () => body('io_uring'));
-  describe(`${name} threads`, () => body('threads'));
-}
 export const MIRROR_SIZE = 8 * MIB;
 
 export interface Paths {

@@ -1,4 +1,5 @@
-import { existsSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../support/command_line';
 import { imagesEqual, mirrorFiles } from '../support/mirror_files';
@@ -103,4 +104,16 @@ test('one file under two names is refused', async () => {
   writeFileInFull(master, 9 * MIB);
   const result = await runCommand(['create', '--log', log, '--master', master, '--slave', master, '--json']);
   expect([result.exitCode, result.json().error.code]).toEqual([1, 'ERR_BLOCKMIRROR_SAME_DEVICE']);
+});
+
+test('--overwrite-signature is no word for the data of the master', async () => {
+  const { log, master, slave } = mirrorFiles(folder());
+  writeFileInFull(master, 9 * MIB);
+  writeFileInFull(slave, 9 * MIB);
+  execFileSync('mkfs.ext4', ['-q', '-F', '-E', 'nodiscard', master, '8M']);
+  const before = readFileSync(master);
+  const paths = ['--log', log, '--master', master, '--slave', slave];
+  const result = await runCommand(['create', ...paths, '--overwrite-signature', '--json']);
+  expect([result.exitCode, result.json().error?.code]).toEqual([1, 'ERR_BLOCKMIRROR_SIGNATURE_FOUND']);
+  expect(readFileSync(master).equals(before)).toBe(true);
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ENTRY_LENGTH, Ledger, encodeAcknowledgement } from '../../lib/cli/demo/acknowledgements';
 import { checkAcknowledged, compareFiles } from '../../lib/cli/demo/comparison';
 import { SECTOR, UNIT, fillUnits, holdsWrite } from '../../lib/cli/demo/pattern';
+import { type Round, isRight } from '../../lib/cli/demo/rounds';
 import { MIB, useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';
 
 const folder = useTemporaryFolder();
@@ -168,4 +169,24 @@ test('the check of acknowledged writes finds the one that is lost', async () => 
   expect(await checkAcknowledged(path, ledger, signal)).toEqual({ unitsChecked: 3, unitsLost: 0 });
   patch(path, unitOf(1, UNIT, 3), UNIT);
   expect(await checkAcknowledged(path, ledger, signal)).toEqual({ unitsChecked: 3, unitsLost: 1 });
+});
+
+describe('a round', () => {
+  const right = {
+    broken: { bytesDifferedOutside: 0 },
+    repaired: { bytesDiffered: 0 },
+    acknowledged: { unitsLost: 0 },
+  };
+
+  test('is right with equal images, nothing lost, and no difference outside of what the log named', () => {
+    expect(isRight(right as Round)).toBe(true);
+  });
+
+  test.each([
+    { broken: { bytesDifferedOutside: 1 } },
+    { repaired: { bytesDiffered: 1 } },
+    { acknowledged: { unitsLost: 1 } },
+  ])('is wrong with %j', (wrong) => {
+    expect(isRight({ ...right, ...wrong } as Round)).toBe(false);
+  });
 });

@@ -137,16 +137,18 @@ describe('what tests left behind', () => {
 describe('scripts/setup.mjs', () => {
   const setup = path.join(root, 'scripts', 'setup.mjs');
 
-  test('does nothing, says nothing and takes under a second when everything is there', () => {
-    const once = (): { ms: number; status: number | null; output: string } => {
+  test('does nothing and says nothing when everything is there, in the time of a few starts of node', () => {
+    const timed = (args: string[]): { ms: number; status: number | null; output: string } => {
       const start = performance.now();
-      const result = spawnSync(process.execPath, [setup, 'all'], { encoding: 'utf8' });
+      const result = spawnSync(process.execPath, args, { encoding: 'utf8' });
       return { ms: performance.now() - start, status: result.status, output: result.stdout + result.stderr };
     };
-    once();
-    const runs = [once(), once(), once()];
-    expect(runs.map(({ status, output }) => ({ status, output }))).toEqual(Array(3).fill({ status: 0, output: '' }));
-    expect(Math.min(...runs.map(({ ms }) => ms))).toBeLessThan(1000);
+    timed([setup, 'all']);
+    const runs = [1, 2, 3].map(() => ({ nothing: timed(['--eval', '0']), all: timed([setup, 'all']) }));
+    const outcomes = runs.map(({ all: { status, output } }) => ({ status, output }));
+    expect(outcomes).toEqual(Array(3).fill({ status: 0, output: '' }));
+    // Both on the same machine, as busy as it is: a quiet one takes 0.04 and 0.2 seconds.
+    expect(Math.min(...runs.map(({ nothing, all }) => all.ms / nothing.ms))).toBeLessThan(25);
   });
 
   /** A PATH with all that is required but `missing`, and an apt-get that writes down what it is asked and installs it. */

@@ -1,6 +1,6 @@
 /** A file system that can be frozen: every write to a file in it hangs until it is thawed. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { noLoopDevices } from './loop_device';
 import { MIB, writeFileInFull } from './temporary_folder';
@@ -42,5 +42,24 @@ export async function withFreezableFolder(
   } finally {
     thaw();
     execFileSync('umount', [mountPoint]);
+  }
+}
+
+/** Until so many threads of this process hang in the kernel: the workers of io_uring are among them. */
+export async function untilThreadsHang(count: number): Promise<void> {
+  for (;;) {
+    const hanging = readdirSync('/proc/self/task').filter((task) => stateOf(task) === 'D');
+    if (hanging.length >= count) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** One letter; null when the thread has ended meanwhile. */
+function stateOf(task: string): string | null {
+  try {
+    const [, state] = /\) (\w) [^)]*$/.exec(readFileSync(`/proc/self/task/${task}/stat`, 'utf8')) ?? [];
+    return state ?? null;
+  } catch {
+    return null;
   }
 }

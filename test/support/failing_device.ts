@@ -1,0 +1,46 @@
+/** Block devices that really fail: loop devices over files of a small tmpfs. They need what useLoopDevices needs. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KIB, MIB } from './temporary_folder';
+
+export interface FailingDevice {
+  path: string;
+  /** From here on most writes to its first 8 MiB fail. */
+  breakIt(): void;
+  /** It takes writes again. */
+  mendIt(): void;
+}
+
+function run(command: string, ...args: string[]): string {
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+  return execFileSync(command, args, { encoding: 'utf8', env });
+}
+
+/** To be called in a describe block: once the tmpfs is full, blocks that were given back are not to be had again. */
+export function useFailingDevices(): (length: number) => FailingDevice {
+  const undo: (() => void)[] = [];
+  afterEach(() => {
+    for (const step of undo.splice(0).reverse()) step();
+  });
+  return (length) => {
+    const folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
+    undo.push(() => rmSync(folder, { recursive: true }));
+    run('mount', '-t', 'tmpfs', '-o', `size=${length + 8 * MIB}`, 'tmpfs', folder);
+    undo.push(() => run('umount', folder));
+    const file = join(folder, 'image');
+    run('truncate', '-s', String(length), file);
+    const path = run('losetup', '--find', '--show', file).trim();
+    undo.push(() => run('losetup', '--detach', path));
+    return {
+      path,
+      breakIt: () => {
+        // A log keeps its superblock: that is before its ring.
+        run('fallocate', '--punch-hole', '--offset', String(128 * KIB), '--length', String(8 * MIB), file);
+        spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
+      },
+      mendIt: () => rmSync(join(folder, 'filler')),
+    };
+  };
+}
