@@ -304,7 +304,7 @@ export function chooseRing(binding: NativeBinding, log: NativeDeviceFacts, asked
       image: 'log',
       path: log.path,
       detail: `it has ${log.size} bytes; a log of ${least} records needs ${binding.logLength(least * scale)}`,
-      remedy: 'Use a larger device or file, or fewer ringRecords',
+      remedy: 'Use a larger device or file for the log (the API also takes fewer ringRecords)',
     });
   }
   if (asked !== null) return asked;

@@ -40,6 +40,14 @@ const inState =
 const given = (condition: boolean, reason: string): string[] => (condition ? [reason] : []);
 
 const isUnreadable = (image: ImageStatus): boolean => image.error?.code === 'ERR_BLOCKMIRROR_OPEN_FAILED';
+/** What it returned, or the code where no errno is known; and since when. */
+function causeOf({ error, changedAt }: ImageStatus): string {
+  const returned = error?.message.match(/\b(?:returned |\()(E[A-Z0-9]+)\b/)?.[1];
+  const cause = returned ?? error?.code.replace('ERR_BLOCKMIRROR_', '');
+  const facts = [cause, changedAt === null ? undefined : `since ${changedAt}`].filter((fact) => fact !== undefined);
+  return facts.length === 0 ? '' : ` (${facts.join(', ')})`;
+}
+
 const isHeld = ({ inspection }: CheckFacts): boolean =>
   inspection.status.holder !== null || ['held', 'stopped'].includes(inspection.status.phase);
 
@@ -65,7 +73,10 @@ export const CHECK_TABLE: readonly Row[] = [
   },
   {
     code: 2,
-    reasons: (facts) => inState('failed', 'failed', (image) => facts.privileged || !isUnreadable(image))(facts),
+    reasons: ({ inspection: { status }, privileged }) =>
+      status.images
+        .filter((image) => image.state === 'failed' && (privileged || !isUnreadable(image)))
+        .map((image) => `${image.name} failed${causeOf(image)}`),
   },
   { code: 2, reasons: inState('inconsistent', 'is inconsistent', (image) => image.bytesDiffered === 0) },
   { code: 2, reasons: inState('behind', 'is behind by a fault', (image) => image.error !== null) },

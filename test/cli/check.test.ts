@@ -16,7 +16,7 @@ const DAY = 24 * 60 * 60 * 1000;
 function facts(
   change: { status?: object; slave?: object; inspection?: object; facts?: Partial<CheckFacts> } = {},
 ): CheckFacts {
-  const image = { state: 'synchronized', error: null, bytesDiffered: 0 };
+  const image = { state: 'synchronized', error: null, changedAt: null, bytesDiffered: 0 };
   const status = {
     phase: 'closed',
     stopped: null,
@@ -70,6 +70,15 @@ test.each([
   const verdict = judgeCheck(situation);
   expect(verdict.code).toBe(code);
   expect(verdict.reasons.length > 0).toBe(code !== 0);
+});
+
+test('a slave that failed says with what, and since when', () => {
+  const returned = { ...fault, message: 'slave1 (/dev/sdb): the slave failed: it returned EIO. Replace it.' };
+  const since = '2026-01-30T12:00:00.000Z';
+  const reasonOf = (slave: object): string | undefined =>
+    judgeCheck(facts({ slave: { state: 'failed', ...slave } })).reasons[0];
+  expect(reasonOf({ error: returned, changedAt: since })).toBe(`slave1 failed (EIO, since ${since})`);
+  expect(reasonOf({ error: refused, changedAt: null })).toBe('slave1 failed (OPEN_FAILED)');
 });
 
 test('the worst row decides, and every reason is told, on one line', () => {
