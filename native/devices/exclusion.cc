@@ -96,7 +96,8 @@ class Exclusion::Taking {
     return lock_twins(descriptor, layer, LOCK_SH);
   }
 
-  int lock_twins(int file, const Layer& layer, int mode) {
+  // The layer as it is, not one of the footprint's own: twins are added to those.
+  int lock_twins(int file, const Layer layer, int mode) {
     for (const std::string& path : overlay_twins(file)) {
       const int descriptor = ::open(path.c_str(), kLook);
       if (descriptor < 0) return errno;
