@@ -1,7 +1,9 @@
 /**
  * Abort signals of pending requests: one listener per signal and mirror, however many requests share it (the eleventh
- * listener on one signal prints a warning).
+ * listener on one signal prints a warning). Nothing here throws, whatever a signal does.
  */
+import { listen, unlisten } from './signals';
+
 export class AbortRegistry {
   private readonly watches = new Map<AbortSignal, AbortWatch>();
 
@@ -15,6 +17,8 @@ export class AbortRegistry {
       this.watches.set(signal, watch);
     }
     watch.slots.add(slot);
+    // A signal that was tampered with aborts nothing: the request ends as it ends.
+    if (!watch.begin()) this.unwatch(signal, slot);
   }
 
   unwatch(signal: AbortSignal, slot: number): void {
@@ -22,8 +26,9 @@ export class AbortRegistry {
     if (watch === undefined) return;
     watch.slots.delete(slot);
     if (watch.slots.size > 0) return;
-    watch.stop();
+    // First forgotten: what the signal runs now may come back here.
     this.watches.delete(signal);
+    watch.stop();
   }
 
   get size(): number {
@@ -33,6 +38,7 @@ export class AbortRegistry {
 
 class AbortWatch {
   readonly slots = new Set<number>();
+  private begun = false;
   private readonly listener = (): void => {
     for (const slot of this.slots) this.cancel(slot);
   };
@@ -40,11 +46,14 @@ class AbortWatch {
   constructor(
     private readonly signal: AbortSignal,
     private readonly cancel: (slot: number) => void,
-  ) {
-    signal.addEventListener('abort', this.listener, { once: true });
+  ) {}
+
+  begin(): boolean {
+    if (!this.begun) this.begun = listen(this.signal, this.listener);
+    return this.begun;
   }
 
   stop(): void {
-    this.signal.removeEventListener('abort', this.listener);
+    unlisten(this.signal, this.listener);
   }
 }

@@ -2,9 +2,8 @@
  * Arguments of reads and writes, checked before anything is logged: types as node:fs does, then range and alignment
  * with errors that say what to do instead. Pure.
  */
-import { types } from 'node:util';
-import { isDetached } from './buffers';
 import { BlockmirrorError, invalidArgumentType } from './errors';
+import { isDetached, isSharedArrayBuffer, isView, storeOf } from './intrinsics';
 import type { Bytes } from './types';
 
 /** What requests are checked against. */
@@ -14,10 +13,10 @@ export interface Geometry {
 }
 
 export function checkBytes(buffer: unknown, name: string): asserts buffer is Bytes {
-  if (!ArrayBuffer.isView(buffer)) {
+  if (!isView(buffer)) {
     throw invalidArgumentType(name, 'a Buffer, TypedArray or DataView', buffer);
   }
-  if (types.isSharedArrayBuffer(buffer.buffer)) {
+  if (isSharedArrayBuffer(storeOf(buffer))) {
     // Another thread could change it between the copies of two images; a snapshot is the caller's to take.
     throw invalidArgumentType(name, 'over memory that is not shared (copy it with Buffer.from(view))', buffer);
   }

@@ -14,6 +14,7 @@ import { loadBinding } from './load';
 import { isLoss, lossOf, sectorsGrown } from './losses';
 import { refuseLivingOwner } from './owner';
 import { type MirrorFacts, logLost, remedyOf } from './remedies';
+import { throwIfAborted } from './signals';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { refuseUnsafeFolders } from './system/folders';
 import { findPlace, folderOfLog } from './system/places';
@@ -52,7 +53,7 @@ export interface AttachOptions {
 
 /** Holds log and images exclusively. On an error everything is let go. */
 export async function attach(logPath: string, options: AttachOptions): Promise<Attached> {
-  options.signal?.throwIfAborted();
+  throwIfAborted(options.signal);
   const engine = newEngine(options.device, options.polling);
   try {
     return await attachWith(engine, logPath, options);
@@ -92,7 +93,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
     (await options.attachFailed?.(logPath, superblock, images, options.trustFolders)) ?? new Map<string, Problem>();
   const mirror = mirrorFacts(logPath, superblock, images, folder);
   engine.names = { log: logPath, images, mirror };
-  options.signal?.throwIfAborted();
+  throwIfAborted(options.signal);
   await refuseUnsafe(logPath, images, options.trustFolders);
   await openImagesExclusive(engine, images, true);
   // Again: what was looked at before it was held may have changed until then.
@@ -106,7 +107,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
       throw await explainImage(error, superblock, mirror);
     lost.push(index);
   }
-  options.signal?.throwIfAborted();
+  throwIfAborted(options.signal);
   return { engine, logPath, superblock, assessment, images, lost, unattached };
 }
 

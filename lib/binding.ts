@@ -420,7 +420,7 @@ export interface NativeBinding {
   allocateMemory(length: number): ArrayBuffer | null;
   /** Detaches an ArrayBuffer of allocateMemory or giveMemoryBack; null, and nothing is done, for every other. */
   takeMemory(store: ArrayBuffer): NativeMemory | null;
-  /** Null while a device may still read it: after a write that was given up. */
+  /** Null while a device may still read it: after a write that was given up. Else `memory` is worth nothing any more. */
   giveMemoryBack(memory: NativeMemory): ArrayBuffer | null;
   /** Blocks of allocateMemory that somebody still needs, in this process. */
   memoryBlocks(): number;

@@ -7,11 +7,20 @@
  * worker; it is moved away, and the engine copies from it.
  */
 import { constants } from 'node:buffer';
-import { types } from 'node:util';
 import { wholeNumberOutOfRange } from './arguments';
 import type { NativeBinding, NativeEngine, NativeMemory } from './binding';
 import type { WriteMode } from './engine';
 import { BlockmirrorError, invalidArgumentType } from './errors';
+import {
+  PlainBytes,
+  type Shape,
+  byteLengthOfStore,
+  cloneOf,
+  isArrayBuffer,
+  shapeOf,
+  storeOf,
+  viewOf,
+} from './intrinsics';
 import type { Bytes } from './types';
 
 /** What every device takes without a copy: a page. */
@@ -41,20 +50,10 @@ function allocate(length: number): ArrayBuffer {
   }
 }
 
-/** `new Uint8Array` of a detached store throws, and Node 20 has no ArrayBuffer.prototype.detached. */
-export function isDetached(view: Bytes): boolean {
-  try {
-    // Once its memory is gone a typed array has no bytes, and a DataView throws.
-    if (view.byteLength !== 0) return false;
-    new Uint8Array(view.buffer as ArrayBuffer);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
 /** Memory that a caller handed over; its views are detached. */
 export class HandedOver<B extends Bytes> {
+  /** Several requests write it, one after the other: what ends one of them gives nothing back. */
+  shared = false;
   private returned: B | null = null;
 
   private constructor(
@@ -71,8 +70,8 @@ export class HandedOver<B extends Bytes> {
    */
   static take<B extends Bytes>(binding: NativeBinding, view: B): HandedOver<B> {
     const like = shapeOf(view);
-    const store = view.buffer as ArrayBuffer;
-    const memory = types.isArrayBuffer(store) ? binding.takeMemory(store) : null;
+    const store = storeOf(view) as ArrayBuffer;
+    const memory = isArrayBuffer(store) ? binding.takeMemory(store) : null;
     return new HandedOver<B>(binding, like, memory, memory === null ? moveAway(store) : null);
   }
 
@@ -88,55 +87,35 @@ export class HandedOver<B extends Bytes> {
     const start = this.like.byteOffset + offset;
     if (this.memory !== null)
       return native.submitWriteOwned(slot, this.memory, start, length, position, dsync, unaligned);
-    const bytes = new Uint8Array(this.copied as ArrayBuffer);
+    const bytes = new PlainBytes(this.copied as ArrayBuffer);
     return native.submitWrite(slot, bytes, start, length, position, dsync, unaligned);
   }
 
-  /** The same kind of view over the same bytes; null while a device may still read them. */
+  /**
+   * The same kind of view over the same bytes, made now and not before: until the engine is done with it nobody has the memory.
+   * Null while a device may still read it.
+   */
   giveBack(): B | null {
     if (this.returned !== null) return this.returned;
     const store = this.memory === null ? this.copied : this.binding.giveMemoryBack(this.memory);
-    if (store !== null) this.returned = viewOf<B>(this.like, store);
+    if (store !== null) this.returned = viewOf(this.like, store) as B;
     return this.returned;
   }
 }
 
 function moveAway(store: ArrayBuffer): ArrayBuffer {
   let moved: ArrayBuffer;
+  const length = byteLengthOfStore(store);
   try {
-    moved = structuredClone(store, { transfer: [store] });
+    moved = cloneOf(store, { __proto__: null, transfer: [store] } as { transfer: ArrayBuffer[] });
   } catch (cause) {
     throw new BlockmirrorError('NOT_TRANSFERABLE', { cause, detail: (cause as Error).message });
   }
   // Up to Node 20 what is marked as not transferable is silently copied instead.
-  if (store.byteLength !== 0) {
+  if (byteLengthOfStore(store) !== 0 || byteLengthOfStore(moved) !== length) {
     throw new BlockmirrorError('NOT_TRANSFERABLE', {
       detail: "it is shared with other buffers (Node's pool of small buffers) or belongs to WebAssembly",
     });
   }
   return moved;
-}
-
-/** What a view is, without its memory. */
-interface Shape {
-  readonly isBuffer: boolean;
-  readonly view: new (store: ArrayBuffer, offset: number, length: number) => Bytes;
-  readonly byteOffset: number;
-  /** In elements. */
-  readonly length: number;
-}
-
-function shapeOf(view: Bytes): Shape {
-  return {
-    isBuffer: Buffer.isBuffer(view),
-    view: view.constructor as Shape['view'],
-    byteOffset: view.byteOffset,
-    length: view instanceof DataView ? view.byteLength : (view as Uint8Array).length,
-  };
-}
-
-function viewOf<B extends Bytes>(like: Shape, store: ArrayBuffer): B {
-  const { isBuffer, view: View, byteOffset, length } = like;
-  const made = isBuffer ? Buffer.from(store, byteOffset, length) : new View(store, byteOffset, length);
-  return made as unknown as B;
 }

@@ -38,6 +38,7 @@ import {
   verifyCopy,
 } from './recovery';
 import { shellPath } from './shell';
+import { throwIfAborted } from './signals';
 import { shownState } from './status';
 import { deviceNumber } from './system/block_devices';
 import { findPlace, folderOfLog, storedPathToPath } from './system/places';
@@ -48,13 +49,13 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
   const binding = loadBinding();
   const asked = checkCreate(options, binding.limits);
   const checked = withWholePaths(asked);
-  checked.signal?.throwIfAborted();
+  throwIfAborted(checked.signal);
   const wanted = await lookFirst(checked, binding);
   const engine = newEngine(checked.device);
   const work: Work = {
     engine,
     onProgress: checked.onProgress,
-    checkpoint: () => checked.signal?.throwIfAborted(),
+    checkpoint: () => throwIfAborted(checked.signal),
     made: [],
     formatting: false,
     sealed: false,

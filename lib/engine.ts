@@ -3,7 +3,9 @@
  *
  * Invariants:
  *  - A slot belongs to one request from take() until its completion was delivered and, for a read, finished.
- *  - Every promise settles exactly once, from a completion or at once when the engine refuses.
+ *  - Every promise settles exactly once, from a completion or at once when the engine refuses. What the settling of one
+ *    throws rejects that one.
+ *  - A slot that was taken comes back on every path, whatever the addon throws for a caller's object.
  *  - The engine keeps the process alive exactly while something is pending.
  *  - No closure, and no object but the promise and its result, per request: the entries of the table are used again.
  * Callers have checked types, range and alignment.
@@ -20,6 +22,8 @@ import {
 import type { HandedOver } from './buffers';
 import { BlockmirrorError, type ErrorContext, type StatusNames, errorOfStatus } from './errors';
 import { CompletionPoller } from './completion_poller';
+import { put } from './intrinsics';
+import { isAborted, reasonOf } from './signals';
 import type { Bytes, DeviceKind, ReadResult, ReadvResult, WriteResult, WritevResult } from './types';
 
 type Settler = (value: unknown) => void;
@@ -45,6 +49,8 @@ const NO_BUFFERS: readonly Bytes[] = [];
 
 /** One entry of the table. */
 class Request {
+  /** The next free slot after this one, while this one is free; -1: none. */
+  nextFree = -1;
   kind: Kind = 'none';
   resolve: Settler = unused;
   reject: Settler = unused;
@@ -69,13 +75,13 @@ export class Engine {
 
   private readonly native: NativeEngine;
   private readonly requests: Request[] = [];
-  private readonly free: number[] = [];
+  private firstFree = -1;
   private readonly aborts: AbortRegistry;
   private readonly poller: CompletionPoller | null = null;
   private pendingCount = 0;
   private writesPending = 0;
   private destroyed = false;
-  private settlementWaiters: (() => void)[] = [];
+  private settlementWaiters = new Set<() => void>();
 
   constructor(
     readonly binding: NativeBinding,
@@ -123,7 +129,12 @@ export class Engine {
   ): Promise<WriteResult<B>> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.submitWrite(slot, buffer, offset, length, position, mode.dsync, mode.unaligned);
+    let code;
+    try {
+      code = this.native.submitWrite(slot, buffer, offset, length, position, mode.dsync, mode.unaligned);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, null);
     this.writesPending += 1;
     return this.enter(slot, 'write', buffer, length, signal) as Promise<WriteResult<B>>;
@@ -140,7 +151,12 @@ export class Engine {
   ): Promise<WriteResult<B>> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(held);
-    const code = held.submit(this.native, slot, offset, length, position, mode);
+    let code;
+    try {
+      code = held.submit(this.native, slot, offset, length, position, mode);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, held);
     this.writesPending += 1;
     const promise = this.enter(slot, 'writeOwned', null, length, signal);
@@ -157,7 +173,12 @@ export class Engine {
   ): Promise<WritevResult> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.submit(slot, () => this.native.submitWritev(slot, buffers, position, dsync));
+    let code;
+    try {
+      code = this.native.submitWritev(slot, buffers, position, dsync);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, null);
     this.writesPending += 1;
     const promise = this.enter(slot, 'writev', null, length, signal);
@@ -174,7 +195,12 @@ export class Engine {
   ): Promise<ReadResult<B>> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.submitRead(slot, length, position);
+    let code;
+    try {
+      code = this.native.submitRead(slot, length, position);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, null);
     const promise = this.enter(slot, 'read', buffer, length, signal);
     this.at(slot).offset = offset;
@@ -189,7 +215,12 @@ export class Engine {
   ): Promise<ReadvResult> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.submitRead(slot, length, position);
+    let code;
+    try {
+      code = this.native.submitRead(slot, length, position);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, null);
     const promise = this.enter(slot, 'readv', null, length, signal);
     const request = this.at(slot);
@@ -209,7 +240,12 @@ export class Engine {
   discard(position: number, length: number, signal: AbortSignal | undefined): Promise<void> {
     const slot = this.take(0);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.native.submitDiscard(slot, position, length);
+    let code;
+    try {
+      code = this.native.submitDiscard(slot, position, length);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, null);
     this.writesPending += 1;
     return this.enter(slot, 'discard', null, length, signal) as Promise<void>;
@@ -221,14 +257,19 @@ export class Engine {
   ): Promise<NativeCommands[Name]['result']> {
     const slot = this.take(COMMAND_SLOTS);
     if (slot < 0) return this.refuseFull(null);
-    const code = this.submit(slot, () => this.native.command(slot, name, args));
+    let code;
+    try {
+      code = this.native.command(slot, name, args);
+    } catch (error) {
+      return this.refuseThrown(slot, error);
+    }
     if (code !== 0) return this.refuse(slot, code, null);
     return this.enter(slot, 'command', null, 0, undefined) as Promise<NativeCommands[Name]['result']>;
   }
 
   /** Resolves when something settles; for callers that were refused for want of room. */
   nextSettlement(): Promise<void> {
-    return new Promise((resolve) => this.settlementWaiters.push(resolve));
+    return new Promise((resolve) => this.settlementWaiters.add(resolve));
   }
 
   /** Idempotent. Nothing may be pending but what close has let go of. */
@@ -243,10 +284,11 @@ export class Engine {
   private take(extra: number): number {
     const limit = this.binding.limits.pendingRequests - COMMAND_SLOTS + extra;
     if (this.pendingCount >= limit || this.destroyed) return -1;
-    let slot = this.free.pop();
-    if (slot === undefined) {
+    let slot = this.firstFree;
+    if (slot >= 0) this.firstFree = this.at(slot).nextFree;
+    else {
       slot = this.requests.length;
-      this.requests.push(new Request());
+      put(this.requests, slot, new Request());
     }
     this.pendingCount += 1;
     if (this.pendingCount === 1) this.native.ref();
@@ -254,19 +296,16 @@ export class Engine {
   }
 
   private release(slot: number): void {
-    this.free.push(slot);
+    this.at(slot).nextFree = this.firstFree;
+    this.firstFree = slot;
     this.pendingCount -= 1;
     if (this.pendingCount === 0) this.native.unref();
   }
 
-  /** What the addon throws, because its caller's objects changed in the middle of the call, costs no slot. */
-  private submit(slot: number, call: () => number): number {
-    try {
-      return call();
-    } catch (error) {
-      this.release(slot);
-      throw error;
-    }
+  /** What the addon throws, because its caller's object is not what it was, costs no slot. */
+  private refuseThrown(slot: number, error: unknown): Promise<never> {
+    this.release(slot);
+    return Promise.reject(error);
   }
 
   private at(slot: number): Request {
@@ -280,8 +319,6 @@ export class Engine {
     length: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
-    // Commands take longer than a look is worth.
-    if (this.poller !== null && kind !== 'command') this.poller.submitted();
     const request = this.at(slot);
     const promise = new Promise(takeSettlers);
     request.resolve = takenResolve;
@@ -293,6 +330,8 @@ export class Engine {
       request.signal = signal;
       this.aborts.watch(signal, slot);
     }
+    // Commands take longer than a look is worth.
+    if (this.poller !== null && kind !== 'command') this.poller.submitted();
     return promise;
   }
 
@@ -326,9 +365,9 @@ export class Engine {
         });
       }
     }
-    if (this.settlementWaiters.length > 0) {
+    if (this.settlementWaiters.size > 0) {
       const waiters = this.settlementWaiters;
-      this.settlementWaiters = [];
+      this.settlementWaiters = new Set();
       for (const wake of waiters) wake();
     }
     if (this.afterCompletions !== null) this.afterCompletions();
@@ -336,61 +375,67 @@ export class Engine {
 
   private succeed(slot: number): void {
     const request = this.at(slot);
-    const { resolve, length } = request;
+    const { resolve, reject } = request;
+    let result;
+    try {
+      result = this.resultOf(slot, request);
+    } catch (error) {
+      this.leave(slot, request);
+      reject(error);
+      return;
+    }
+    this.leave(slot, request);
+    resolve(result);
+  }
+
+  /** What a request that succeeded resolves with. @throws what it is rejected with all the same */
+  private resultOf(slot: number, request: Request): unknown {
+    const { length } = request;
     switch (request.kind) {
-      case 'write': {
-        const { buffer } = request;
-        this.leave(slot, request);
-        resolve({ bytesWritten: length, buffer });
-        break;
-      }
-      case 'writeOwned': {
-        const { held } = request;
-        this.leave(slot, request);
-        resolve({ bytesWritten: length, buffer: held?.giveBack() });
-        break;
-      }
-      case 'writev': {
-        const { buffers } = request;
-        this.leave(slot, request);
-        resolve({ bytesWritten: length, buffers });
-        break;
-      }
+      case 'write':
+        return { bytesWritten: length, buffer: request.buffer };
+      case 'writeOwned':
+        return { bytesWritten: length, buffer: request.held?.giveBack() };
+      case 'writev':
+        return { bytesWritten: length, buffers: request.buffers };
       case 'read':
+        this.finishRead(slot, request.buffer as Bytes, request);
+        return { bytesRead: length, buffer: request.buffer };
       case 'readv':
-        this.finishRead(slot, request);
-        break;
-      case 'command': {
-        const result = this.native.result(slot);
-        this.leave(slot, request);
-        resolve(result);
-        break;
-      }
+        this.finishRead(slot, request.buffers, request);
+        return { bytesRead: length, buffers: request.buffers };
+      case 'command':
+        return this.native.result(slot);
       default:
-        this.leave(slot, request);
-        resolve(undefined);
+        return undefined;
     }
   }
 
-  private finishRead(slot: number, request: Request): void {
-    const { resolve, reject, length, buffer, buffers, kind } = request;
-    const finished = this.native.finishRead(slot, buffer ?? buffers, request.offset, length);
-    this.leave(slot, request);
-    if (!finished) reject(new BlockmirrorError('BUFFER_DETACHED'));
-    else resolve(kind === 'read' ? { bytesRead: length, buffer } : { bytesRead: length, buffers });
+  private finishRead(slot: number, target: Bytes | readonly Bytes[], { offset, length }: Request): void {
+    if (!this.native.finishRead(slot, target, offset, length)) throw new BlockmirrorError('BUFFER_DETACHED');
   }
 
   private fail(slot: number, status: NativeStatus): void {
     const request = this.at(slot);
-    const { reject, signal, held } = request;
+    const { reject } = request;
+    let error;
+    try {
+      error = this.errorOfRequest(request, status);
+    } catch (thrown) {
+      error = thrown;
+    }
     this.leave(slot, request);
-    const aborted = this.binding.codes[status.code] === 'ABORTED' && signal?.aborted === true;
-    reject(aborted ? signal.reason : this.errorOf(status, held));
+    reject(error);
+  }
+
+  private errorOfRequest({ signal, held }: Request, status: NativeStatus): unknown {
+    const aborted = this.binding.codes[status.code] === 'ABORTED' && isAborted(signal);
+    return aborted ? reasonOf(signal) : this.errorOf(status, held);
   }
 
   /** Forgets what the request held, and gives its slot back. */
   private leave(slot: number, request: Request): void {
-    if (request.signal !== undefined) this.aborts.unwatch(request.signal, slot);
+    const { signal } = request;
     if (WRITES.has(request.kind)) this.writesPending -= 1;
     request.kind = 'none';
     request.resolve = unused;
@@ -399,12 +444,14 @@ export class Engine {
     request.held = null;
     request.buffers = NO_BUFFERS;
     request.signal = undefined;
+    // Before the slot is anybody's again.
+    if (signal !== undefined) this.aborts.unwatch(signal, slot);
     this.release(slot);
   }
 }
 
 function givenBack(held: HandedOver<Bytes> | null): ErrorContext {
-  const buffer = held?.giveBack() ?? null;
+  const buffer = held === null || held.shared ? null : held.giveBack();
   return buffer === null ? {} : { buffer };
 }
 

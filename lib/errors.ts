@@ -314,7 +314,9 @@ export class BlockmirrorError extends Error {
   readonly buffer?: ArrayBufferView;
   declare readonly cause?: unknown;
 
-  constructor(name: ErrorName, context: ErrorContext = {}) {
+  constructor(name: ErrorName, given: ErrorContext = {}) {
+    // Its own properties alone: what somebody put on Object.prototype tells nothing of this error.
+    const context = Object.assign(Object.create(null) as ErrorContext, given);
     super(message(name, context), causeOf(name, context));
     this.name = 'BlockmirrorError';
     this.#context = context;

@@ -8,35 +8,30 @@
  *  - status() is derived (I10).
  */
 import { EventEmitter } from 'node:events';
-import {
-  type Geometry,
-  checkBytes,
-  checkLength,
-  checkPosition,
-  checkSlice,
-  checkUnaligned,
-  toNumber,
-  wholeNumberOutOfRange,
-} from './arguments';
+import { type Geometry, checkBytes, checkLength, checkPosition, toNumber, wholeNumberOutOfRange } from './arguments';
 import { type Attached, attach, letGo } from './attach';
 import type { NativeStatus } from './binding';
 import { alignedBuffer, HandedOver } from './buffers';
 import { createMirror } from './create';
-import type { Engine, WriteMode } from './engine';
+import type { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
 import { elsewhereOf } from './find_images';
 import { loadBinding } from './load';
+import { byteLengthOf, elementsOf, isView } from './intrinsics';
 import { checkOpen, checkPath, checkStoredPath } from './options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './recovery';
 import {
-  checkFlag,
+  type RequestMode,
   checkMirrorRecover,
   checkMirrorVerify,
-  checkSignal,
+  checkMode,
+  checkRange,
+  listedOptions,
+  readOptions,
   refuseMore,
-  requestOptions,
 } from './request_options';
-import { fitsVector, inSlices, isOversized, scatter, sliceOf } from './split';
+import { isAborted, reasonOf, throwIfAborted } from './signals';
+import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './split';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './streams';
 import { liveStatus, shownOwner, shownRecovery } from './status';
 import { processName, thisHost } from './system/processes';
@@ -190,24 +185,19 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   ): Promise<WriteResult<B>> {
     try {
       this.refuseUnready();
-      checkBytes(buffer, 'buffer');
       const named = typeof offsetOrOptions === 'object' && offsetOrOptions !== null;
       refuseMore(named ? (lengthOrNone ?? positionOrNone ?? more[0]) : more[0], 'write()');
-      const given: WriteArguments = named
-        ? requestOptions(offsetOrOptions, 'write()')
-        : { offset: offsetOrOptions, length: lengthOrNone, position: positionOrNone };
-      const offset = toNumber(given.offset ?? 0, 'offset');
-      const length = toNumber(given.length ?? buffer.byteLength - offset, 'length');
-      const where = given.position;
-      const mode = {
-        dsync: checkFlag(given.dsync, 'options.dsync'),
-        unaligned: checkFlag(given.unaligned, 'options.unaligned'),
-      };
-      this.checkRange(buffer.byteLength, offset, length, where, mode.unaligned ? 'unaligned write' : 'write');
-      const position = Number(where);
-      const transfer = checkFlag(given.transfer, 'options.transfer');
-      const signal = checkSignal(given.signal, 'options.signal');
-      if (signal?.aborted === true) return Promise.reject(signal.reason);
+      const mode = named
+        ? readOptions(offsetOrOptions, 'write()')
+        : listedOptions(offsetOrOptions, lengthOrNone, positionOrNone);
+      checkMode(mode);
+      const { signal, transfer } = mode;
+      const aborted = isAborted(signal);
+      // From here on no code of the caller's runs until the request is the engine's.
+      checkBytes(buffer, 'buffer');
+      checkRange(mode, byteLengthOf(buffer), this.geometry, mode.unaligned ? 'unaligned write' : 'write');
+      const { offset, length, position } = mode;
+      if (aborted) return Promise.reject(reasonOf(signal));
       if (length === 0) return Promise.resolve({ bytesWritten: 0, buffer });
       if (isOversized(this.engine, length)) {
         const work = transfer
@@ -242,32 +232,32 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   ): Promise<ReadResult<B>> {
     try {
       this.refuseUnready();
-      let given: ReadArguments = { offset: null, length: lengthOrNone, position: positionOrNone };
-      let buffer = bufferOrOptions as B;
-      if (!ArrayBuffer.isView(bufferOrOptions) && typeof bufferOrOptions === 'object' && bufferOrOptions !== null) {
+      let buffer: unknown = bufferOrOptions;
+      let mode;
+      if (!isView(bufferOrOptions) && typeof bufferOrOptions === 'object' && bufferOrOptions !== null) {
         refuseMore(offsetOrOptions ?? lengthOrNone ?? positionOrNone ?? more[0], 'read({ buffer })');
-        given = requestOptions(bufferOrOptions, 'read({ buffer })');
-        buffer = bufferOrOptions.buffer;
+        mode = readOptions(bufferOrOptions, 'read({ buffer })');
+        ({ buffer } = mode);
       } else if (typeof offsetOrOptions === 'object' && offsetOrOptions !== null) {
         refuseMore(lengthOrNone ?? positionOrNone ?? more[0], 'read()');
-        given = requestOptions(offsetOrOptions, 'read()');
+        mode = readOptions(offsetOrOptions, 'read()');
       } else {
         refuseMore(more[0], 'read()');
-        given.offset = offsetOrOptions;
+        mode = listedOptions(offsetOrOptions, lengthOrNone, positionOrNone);
       }
+      checkMode(mode);
+      const { signal } = mode;
+      const aborted = isAborted(signal);
+      // As of a write: from here on no code of the caller's runs.
       checkBytes(buffer, 'buffer');
-      const offset = toNumber(given.offset ?? 0, 'offset');
-      const length = toNumber(given.length ?? buffer.byteLength - offset, 'length');
-      const where = given.position;
-      this.checkRange(buffer.byteLength, offset, length, where, 'read');
-      const position = Number(where);
-      const signal = checkSignal(given.signal, 'options.signal');
-      if (signal?.aborted === true) return Promise.reject(signal.reason);
-      if (length === 0) return Promise.resolve({ bytesRead: 0, buffer });
+      checkRange(mode, byteLengthOf(buffer), this.geometry, 'read');
+      const { offset, length, position } = mode;
+      if (aborted) return Promise.reject(reasonOf(signal));
+      if (length === 0) return Promise.resolve({ bytesRead: 0, buffer: buffer as B });
       if (isOversized(this.engine, length)) {
-        return this.track(this.readSlices(buffer, offset, length, position, signal));
+        return this.track(this.readSlices(buffer as B, offset, length, position, signal));
       }
-      return this.engine.read(buffer, offset, length, position, signal);
+      return this.engine.read(buffer as B, offset, length, position, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -275,20 +265,18 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   async writev(buffers: readonly Bytes[], position: number | bigint, options?: WritevOptions): Promise<WritevResult> {
     this.refuseUnready();
-    const given = requestOptions(options, 'writev()');
-    const { length, start } = this.checkVector(buffers, position, 'writev');
-    const dsync = checkFlag(given.dsync, 'options.dsync');
-    const signal = checkSignal(given.signal, 'options.signal');
-    signal?.throwIfAborted();
+    const mode = readOptions(options, 'writev()');
+    checkMode(mode);
+    const { dsync, signal } = mode;
+    const { views, length, start } = this.checkVector(buffers, position, signal, 'writev');
     if (length === 0) return { bytesWritten: 0, buffers };
-    const filled = buffers.filter((buffer) => buffer.byteLength > 0);
-    if (!isOversized(this.engine, length) && fitsVector(filled)) {
-      await this.engine.writev(filled, length, start, dsync, signal);
+    if (!isOversized(this.engine, length) && fitsVector(views)) {
+      await this.engine.writev(views, length, start, dsync, signal);
     } else {
+      const lengths = views.map(byteLengthOf);
       const work = inSlices(this.engine, start, length, signal, (slice) => {
-        const parts = sliceOf(filled, slice);
-        refuseShrunk(parts, slice.length);
-        const pieces = fitsVector(parts) ? parts : [Buffer.concat(parts)];
+        const parts = sliceOf(views, lengths, slice);
+        const pieces = fitsVector(parts) ? parts : [gather(parts, slice.length)];
         return this.engine.writev(pieces, slice.length, start + slice.offset, dsync, signal);
       });
       await this.track(work);
@@ -298,20 +286,22 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   async readv(buffers: readonly Bytes[], position: number | bigint, options?: ReadvOptions): Promise<ReadvResult> {
     this.refuseUnready();
-    const given = requestOptions(options, 'readv()');
-    const { length, start } = this.checkVector(buffers, position, 'read');
-    const signal = checkSignal(given.signal, 'options.signal');
-    signal?.throwIfAborted();
+    const mode = readOptions(options, 'readv()');
+    checkMode(mode);
+    const { signal } = mode;
+    const { views, length, start } = this.checkVector(buffers, position, signal, 'read');
     if (length === 0) return { bytesRead: 0, buffers };
-    const filled = buffers.filter((buffer) => buffer.byteLength > 0);
-    if (!isOversized(this.engine, length) && fitsVector(filled)) {
-      await this.engine.readv(filled, length, start, signal);
+    if (!isOversized(this.engine, length) && fitsVector(views)) {
+      await this.engine.readv(views, length, start, signal);
     } else {
+      const lengths = views.map(byteLengthOf);
       const work = inSlices(this.engine, start, length, signal, async (slice) => {
-        const parts = sliceOf(filled, slice);
-        const whole = fitsVector(parts) ? null : Buffer.allocUnsafeSlow(slice.length);
-        await this.engine.readv(whole === null ? parts : [whole], slice.length, start + slice.offset, signal);
-        if (whole !== null) scatter(whole, parts);
+        const parts = sliceOf(views, lengths, slice);
+        if (fitsVector(parts)) return this.engine.readv(parts, slice.length, start + slice.offset, signal);
+        const whole = Buffer.allocUnsafeSlow(slice.length);
+        const partLengths = parts.map(byteLengthOf);
+        await this.engine.readv([whole], slice.length, start + slice.offset, signal);
+        return scatter(whole, parts, partLengths);
       });
       await this.track(work);
     }
@@ -327,7 +317,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   /** The range reads as zeroes afterwards, on every image. */
   async discard(position: number | bigint, length: number | bigint, options?: DiscardOptions): Promise<void> {
     this.refuseUnready();
-    const given = requestOptions(options, 'discard()');
+    const mode = readOptions(options, 'discard()');
+    checkMode(mode);
+    const { signal } = mode;
     const bytes = toNumber(length, 'length');
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
       const { size } = this.geometry;
@@ -336,8 +328,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     checkLength(bytes, this.geometry, 'discard');
     const start = toNumber(position, 'position');
     checkPosition(start, bytes, this.geometry, 'discard');
-    const signal = checkSignal(given.signal, 'options.signal');
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     if (bytes > 0) await this.engine.discard(start, bytes, signal);
   }
 
@@ -444,7 +435,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       assessment: this.attached.assessment,
       onProgress: options.onProgress,
       checkpoint: (): void => {
-        signal?.throwIfAborted();
+        throwIfAborted(signal);
         if (this.closing !== null) throw new BlockmirrorError('CLOSED');
       },
     };
@@ -484,35 +475,28 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     if (this.recovering) throw new BlockmirrorError('NOT_RECOVERED');
   }
 
-  private checkRange(
-    byteLength: number,
-    offset: number,
-    length: number,
-    where: number | bigint | null | undefined,
-    verb: 'read' | 'write' | 'unaligned write',
-  ): void {
-    checkSlice(byteLength, offset, length);
-    if (verb === 'unaligned write') return checkUnaligned(toNumber(where, 'position'), length, this.geometry);
-    checkLength(length, this.geometry, verb);
-    checkPosition(toNumber(where, 'position'), length, this.geometry, verb);
-  }
-
+  /** The buffers that hold something, in an array of our own, and their lengths at this moment. */
   private checkVector(
     buffers: unknown,
     position: number | bigint,
+    signal: AbortSignal | undefined,
     verb: 'read' | 'writev',
-  ): { length: number; start: number } {
+  ): Vector {
     if (!Array.isArray(buffers))
       throw invalidArgumentType('buffers', 'an array of Buffers, TypedArrays or DataViews', buffers);
-    let length = 0;
-    for (const [index, buffer] of buffers.entries()) {
-      checkBytes(buffer, `buffers[${index}]`);
-      length += buffer.byteLength;
+    const count: number = buffers.length;
+    if (!Number.isSafeInteger(count) || count < 0 || count > MOST_BUFFERS) {
+      throw wholeNumberOutOfRange('buffers.length', `from 0 to ${MOST_BUFFERS}`, count);
     }
-    checkLength(length, this.geometry, verb);
+    const views = elementsOf<unknown>(buffers, count);
+    const aborted = isAborted(signal);
+    // From here on no code of the caller's runs.
+    const vector = vectorOf(views);
+    checkLength(vector.length, this.geometry, verb);
     const start = toNumber(position, 'position');
-    checkPosition(start, length, this.geometry, verb);
-    return { length, start };
+    checkPosition(start, vector.length, this.geometry, verb);
+    if (aborted) throw reasonOf(signal);
+    return { ...vector, start };
   }
 
   private async writeSlices<B extends Bytes>(
@@ -520,12 +504,12 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     offset: number,
     length: number,
     position: number,
-    mode: WriteMode,
+    mode: RequestMode,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
     await inSlices(this.engine, position, length, signal, (slice) => {
       const from = offset + slice.offset;
-      if (buffer.byteLength < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
+      if (byteLengthOf(buffer) < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
       return this.engine.write(buffer, from, slice.length, position + slice.offset, mode, signal);
     });
     return { bytesWritten: length, buffer };
@@ -536,10 +520,11 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     offset: number,
     length: number,
     position: number,
-    mode: WriteMode,
+    mode: RequestMode,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult<B>> {
     const held = HandedOver.take(this.engine.binding, buffer);
+    held.shared = true;
     try {
       await inSlices(this.engine, position, length, signal, (slice) =>
         this.engine.writeOwned(held, offset + slice.offset, slice.length, position + slice.offset, mode, signal),
@@ -586,16 +571,27 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 }
 
-/** Of a write or a read, however they were given. */
-interface ReadArguments {
-  offset?: number | null | undefined;
-  length?: number | null | undefined;
-  position?: number | bigint | null | undefined;
-  signal?: AbortSignal | undefined;
-}
-type WriteArguments = ReadArguments & Pick<WriteOptions, 'dsync' | 'unaligned' | 'transfer'>;
+/** Of one writev or readv; more than the engine takes at once are taken in slices. */
+const MOST_BUFFERS = 1024 * 1024;
 
-function refuseShrunk(parts: readonly Uint8Array[], length: number): void {
-  const left = parts.reduce((sum, part) => sum + part.length, 0);
-  if (left < length) throw new BlockmirrorError('BUFFER_DETACHED');
+interface Vector {
+  readonly views: readonly Bytes[];
+  readonly length: number;
+  /** Position in the mirror. */
+  readonly start: number;
+}
+
+/** Drops what holds nothing. */
+function vectorOf(views: readonly unknown[]): Omit<Vector, 'start'> {
+  let length = 0;
+  let empty = 0;
+  for (let index = 0; index < views.length; index++) {
+    const view = views[index];
+    checkBytes(view, `buffers[${index}]`);
+    const byteLength = byteLengthOf(view);
+    if (byteLength === 0) empty += 1;
+    length += byteLength;
+  }
+  const all = views as readonly Bytes[];
+  return { views: empty === 0 ? all : all.filter((view) => byteLengthOf(view) > 0), length };
 }

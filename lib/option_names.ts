@@ -84,10 +84,8 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const NEAR = 2;
 
 /** @param call how the call, or the object inside of its options, is spoken of: `write()`, `options.master` */
-export function refuseUnknownNames(options: object, known: ReadonlySet<string>, call: string): void {
-  for (const name of Object.keys(options)) {
-    if (!known.has(name)) throw unknownOption(name, [...known], call);
-  }
+export function refuseUnknownName(name: string, known: ReadonlySet<string>, call: string): void {
+  if (!known.has(name)) throw unknownOption(name, [...known], call);
 }
 
 function unknownOption(name: string, known: readonly string[], call: string): BlockmirrorError {

@@ -2,7 +2,8 @@
  * OptionReader: reads the options of one call, checks their types, and refuses names that it does not know. Pure.
  */
 import { BlockmirrorError, invalidArgumentType } from './errors';
-import { refuseUnknownNames } from './option_names';
+import { refuseUnknownName } from './option_names';
+import { isAbortSignal } from './signals';
 import { parseSize } from './size';
 import type { DeviceKind, ProgressListener } from './types';
 
@@ -13,6 +14,7 @@ export interface CheckedLongWork {
 }
 
 export interface CheckedImages {
+  /** Without a prototype: an image may be named `constructor`. */
   images: Readonly<Record<string, string>>;
 }
 
@@ -26,22 +28,18 @@ export function checkPath(path: unknown, name: string): string {
 
 export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
   if (signal === undefined) return undefined;
-  if (!isAbortSignal(signal)) throw invalidArgumentType(name, 'an AbortSignal', signal);
+  if (!isAbortSignal(signal)) throw invalidArgumentType(name, "an AbortSignal of Node's own", signal);
   return signal;
-}
-
-/** By what is called of it, since another realm has a class of its own; half a signal would throw in the middle of a request. */
-function isAbortSignal(signal: unknown): signal is AbortSignal {
-  if (signal === null || typeof signal !== 'object' || !('aborted' in signal)) return false;
-  const methods = ['addEventListener', 'removeEventListener', 'throwIfAborted'] as const;
-  return methods.every((method) => typeof (signal as Record<string, unknown>)[method] === 'function');
 }
 
 export function invalidOption(detail: string, remedy: string): BlockmirrorError {
   return new BlockmirrorError('INVALID_OPTION', { detail, remedy });
 }
 
-/** One object of options: its own names and values, each read once. */
+/**
+ * One object of options: its own (enumerable) properties, each read once, before anything is done with any of them. What
+ * somebody put on Object.prototype is no option.
+ */
 export class OptionReader {
   private readonly options: Readonly<Record<string, unknown>>;
   private readonly prefix: string;
@@ -52,10 +50,11 @@ export class OptionReader {
    */
   constructor(options: unknown, known: readonly string[], prefix = 'options', call = prefix) {
     if (options === null || typeof options !== 'object') throw invalidArgumentType(prefix, 'an object', options);
-    refuseUnknownNames(options, new Set(known), call);
-    const copy: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
-    for (const name of known) {
-      if (Object.hasOwn(options, name)) copy[name] = (options as Record<string, unknown>)[name];
+    const copy = Object.create(null) as Record<string, unknown>;
+    const names = new Set(known);
+    for (const name of Object.keys(options)) {
+      refuseUnknownName(name, names, call);
+      copy[name] = (options as Record<string, unknown>)[name];
     }
     this.options = copy;
     this.prefix = prefix;
@@ -112,12 +111,14 @@ export class OptionReader {
 
   images(): CheckedImages {
     const value = this.options['images'];
-    if (value === undefined) return { images: {} };
+    const images = Object.create(null) as Record<string, string>;
+    if (value === undefined) return { images };
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
       throw invalidArgumentType(`${this.prefix}.images`, 'an object of paths by image name', value);
     }
-    const images: Record<string, string> = {};
-    for (const [name, path] of Object.entries(value)) images[name] = checkPath(path, `${this.prefix}.images.${name}`);
+    for (const name of Object.keys(value)) {
+      images[name] = checkPath((value as Record<string, unknown>)[name], `${this.prefix}.images.${name}`);
+    }
     return { images };
   }
 

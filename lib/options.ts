@@ -3,6 +3,7 @@
  * ERR_BLOCKMIRROR_INVALID_OPTION. What leaves here needs no check again. Pure.
  */
 import { invalidArgumentType } from './errors';
+import { elementsOf } from './intrinsics';
 import { type CheckedImages, type CheckedLongWork, OptionReader, checkPath, invalidOption } from './option_reader';
 import type { CreateOptions, ImageChoice, InspectOptions, OpenOptions, RecoverOptions, VerifyOptions } from './types';
 
@@ -68,10 +69,11 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
-  if (slaves.length < 1 || slaves.length > limits.slaves) {
-    throw invalidOption(`slaves names ${slaves.length} images`, `Name 1 to ${limits.slaves} slaves`);
+  const count = slaves.length;
+  if (count < 1 || count > limits.slaves) {
+    throw invalidOption(`slaves names ${count} images`, `Name 1 to ${limits.slaves} slaves`);
   }
-  const images = [reader.get('master'), ...(slaves as (string | ImageChoice)[])].map((image, index) =>
+  const images = [reader.get('master'), ...elementsOf(slaves as (string | ImageChoice)[], count)].map((image, index) =>
     checkImage(image, index === 0 ? 'master' : `slave${index}`, index, limits),
   );
   const names = new Set<string>();

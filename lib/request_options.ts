@@ -1,15 +1,21 @@
 /**
  * Options of requests, of streams, and of long work on an open mirror. Pure.
  *
- * Requests are many: their names are looked through without a copy, and each value is read once by who needs it.
+ * Requests are many: their options are read into one object of a fixed shape, which is all that a request allocates for them.
  */
 import { constants } from 'node:buffer';
-import { toNumber, wholeNumberOutOfRange } from './arguments';
+import {
+  type Geometry,
+  checkLength,
+  checkPosition,
+  checkSlice,
+  checkUnaligned,
+  toNumber,
+  wholeNumberOutOfRange,
+} from './arguments';
 import { BlockmirrorError, invalidArgumentType } from './errors';
-import { refuseUnknownNames } from './option_names';
+import { refuseUnknownName } from './option_names';
 import { type CheckedLongWork, OptionReader, checkSignal, invalidOption } from './option_reader';
-
-export { checkSignal };
 
 const REQUESTS = {
   'write()': new Set(['position', 'offset', 'length', 'dsync', 'unaligned', 'transfer', 'signal']),
@@ -21,15 +27,83 @@ const REQUESTS = {
   'discard()': new Set(['signal']),
 } as const;
 
-/** Answers the options, none when they are left out. */
-export function requestOptions<Options extends object>(
-  options: Options | undefined,
-  call: keyof typeof REQUESTS,
-): Options {
-  if (options === undefined) return {} as Options;
+/**
+ * The options of one request, however they were given: its own (enumerable) properties, each read once. Whatever a getter or
+ * a Proxy does is over before the buffers are looked at, and nothing is taken from a prototype.
+ */
+export class RequestOptions {
+  buffer: unknown = undefined;
+  offset: unknown = undefined;
+  length: unknown = undefined;
+  position: unknown = undefined;
+  dsync: unknown = false;
+  unaligned: unknown = false;
+  transfer: unknown = false;
+  signal: unknown = undefined;
+}
+
+/** What is left of them once their types are known. */
+export interface RequestMode {
+  readonly dsync: boolean;
+  readonly unaligned: boolean;
+  readonly transfer: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+export function readOptions(options: unknown, call: keyof typeof REQUESTS): RequestOptions {
+  const read = new RequestOptions();
+  if (options === undefined) return read;
   if (options === null || typeof options !== 'object') throw invalidArgumentType('options', 'an object', options);
-  refuseUnknownNames(options, REQUESTS[call], call);
-  return options;
+  const known: ReadonlySet<string> = REQUESTS[call];
+  const names = Object.keys(options);
+  for (let index = 0; index < names.length; index++) {
+    const name = names[index] as keyof RequestOptions;
+    refuseUnknownName(name, known, call);
+    read[name] = (options as RequestOptions)[name];
+  }
+  return read;
+}
+
+/** `write(buffer, offset, length, position)` */
+export function listedOptions(offset: unknown, length: unknown, position: unknown): RequestOptions {
+  const read = new RequestOptions();
+  read.offset = offset;
+  read.length = length;
+  read.position = position;
+  return read;
+}
+
+/** Checks what does not depend on the buffer. A signal may run code of its own here, for the last time before the end. */
+export function checkMode(options: RequestOptions): asserts options is RequestOptions & RequestMode {
+  options.dsync = checkFlag(options.dsync, 'options.dsync');
+  options.unaligned = checkFlag(options.unaligned, 'options.unaligned');
+  options.transfer = checkFlag(options.transfer, 'options.transfer');
+  options.signal = checkSignal(options.signal, 'options.signal');
+}
+
+interface RequestRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly position: number;
+}
+
+/** Where the bytes of a buffer of that length go to or come from. Runs no code of the caller's. */
+export function checkRange(
+  options: RequestOptions,
+  byteLength: number,
+  geometry: Geometry,
+  verb: 'read' | 'write' | 'unaligned write',
+): asserts options is RequestOptions & RequestRange {
+  const offset = toNumber(options.offset ?? 0, 'offset');
+  const length = toNumber(options.length ?? byteLength - offset, 'length');
+  checkSlice(byteLength, offset, length);
+  if (verb !== 'unaligned write') checkLength(length, geometry, verb);
+  const position = toNumber(options.position, 'position');
+  if (verb === 'unaligned write') checkUnaligned(position, length, geometry);
+  else checkPosition(position, length, geometry, verb);
+  options.offset = offset;
+  options.length = length;
+  options.position = position;
 }
 
 export function checkFlag(value: unknown, name: string): boolean {

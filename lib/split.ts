@@ -4,10 +4,11 @@
  * Such a request is not atomic: after an error or an abort some of its pieces may have been written. The engine's
  * "queue full" is waited out here, since pieces before it may be under way already.
  */
-import { isDetached } from './buffers';
 import type { Engine } from './engine';
-import { isBlockmirrorError } from './errors';
+import { BlockmirrorError, isBlockmirrorError } from './errors';
+import { byteLengthOf, bytesOf, copyInto } from './intrinsics';
 import { forEachPiece } from './pieces';
+import { throwIfAborted } from './signals';
 import type { Bytes } from './types';
 
 /** Of one piece, bytes; a multiple of every block size. */
@@ -45,7 +46,7 @@ export function inSlices(
   signal: AbortSignal | undefined,
   work: (slice: Slice) => Promise<unknown>,
 ): Promise<void> {
-  const checkpoint = (): void => signal?.throwIfAborted();
+  const checkpoint = (): void => throwIfAborted(signal);
   return forEachPiece(slices(position, length), LANES, checkpoint, async (slice) => {
     for (;;) {
       try {
@@ -59,20 +60,27 @@ export function inSlices(
   });
 }
 
-/** The part of the buffers, taken as one, that the slice names; views over the same memory. */
-export function sliceOf(buffers: readonly Bytes[], slice: Slice): Uint8Array[] {
+/** The lengths that the buffers had when the request was made: what a slice of it is cut by. */
+export type Lengths = readonly number[];
+
+/**
+ * The part of the buffers, taken as one, that the slice names; views over the same memory.
+ * @throws BUFFER_DETACHED when a buffer of the slice was detached or shrunk since: its bytes never slip into the next one's
+ */
+export function sliceOf(buffers: readonly Bytes[], lengths: Lengths, slice: Slice): Uint8Array[] {
   const parts: Uint8Array[] = [];
   let skip = slice.offset;
   let want = slice.length;
-  for (const buffer of buffers) {
-    if (want === 0) break;
-    const there = isDetached(buffer) ? 0 : buffer.byteLength;
+  for (let index = 0; want > 0; index++) {
+    const buffer = buffers[index] as Bytes;
+    const there = lengths[index] as number;
     const start = Math.min(skip, there);
     skip -= start;
     const length = Math.min(want, there - start);
     if (length === 0) continue;
     want -= length;
-    parts.push(new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset + start, length));
+    if (byteLengthOf(buffer) < start + length) throw new BlockmirrorError('BUFFER_DETACHED');
+    parts.push(bytesOf(buffer, start, length));
   }
   return parts;
 }
@@ -81,11 +89,24 @@ export function fitsVector(buffers: readonly Bytes[]): boolean {
   return buffers.length <= VECTOR_LENGTH;
 }
 
-/** Copies `from` into the buffers, one after the other. */
-export function scatter(from: Uint8Array, buffers: readonly Uint8Array[]): void {
+/** One buffer with the bytes of all. */
+export function gather(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = Buffer.allocUnsafeSlow(length);
   let used = 0;
-  for (const buffer of buffers) {
-    buffer.set(from.subarray(used, used + buffer.length));
-    used += buffer.length;
+  for (const part of parts) {
+    copyInto(whole, part, used);
+    used += byteLengthOf(part);
+  }
+  return whole;
+}
+
+/** Copies `from` into the buffers, one after the other. @throws BUFFER_DETACHED when one is not there any more */
+export function scatter(from: Uint8Array, buffers: readonly Uint8Array[], lengths: Lengths): void {
+  let used = 0;
+  for (const [index, buffer] of buffers.entries()) {
+    const length = lengths[index] as number;
+    if (byteLengthOf(buffer) < length) throw new BlockmirrorError('BUFFER_DETACHED');
+    copyInto(buffer, from.subarray(used, used + length), 0);
+    used += length;
   }
 }

@@ -26,10 +26,14 @@ export interface StreamSource {
   datasync(): Promise<void>;
 }
 
-/** What both kinds of streams of Node take. */
-function streamOptions(checked: CheckedStream): ReadableOptions & WritableOptions {
+/** What both kinds of streams of Node take; a `read` or `objectMode` that somebody put on Object.prototype is none of it. */
+function streamOptions(
+  checked: CheckedStream,
+  encodings: ReadableOptions & WritableOptions,
+): ReadableOptions & WritableOptions {
   const { emitClose, highWaterMark, signal } = checked;
-  return { emitClose, highWaterMark, ...(signal === undefined ? {} : { signal }) };
+  const options = { emitClose, highWaterMark, ...(signal === undefined ? {} : { signal }), ...encodings };
+  return Object.assign(Object.create(null) as object, options);
 }
 
 type Chunk = { buffer: Buffer; start: number } | { error: Error };
@@ -55,7 +59,7 @@ export class MirrorReadable extends Readable {
   ) {
     const checked = checkReadStream(options, source.size, CHUNK);
     const { start, last, encoding, highWaterMark } = checked;
-    super({ ...streamOptions(checked), ...(encoding === undefined ? {} : { encoding }) });
+    super(streamOptions(checked, encoding === undefined ? {} : { encoding }));
     this.chunkLength = Math.min(CHUNK, Math.ceil(highWaterMark / source.blockSize) * source.blockSize);
     this.last = last;
     this.position = start;
@@ -154,7 +158,7 @@ export class MirrorWritable extends Writable {
     options: WriteStreamOptions,
   ) {
     const checked = checkWriteStream(options, source.size, CHUNK);
-    super({ ...streamOptions(checked), defaultEncoding: checked.encoding ?? 'utf8' });
+    super(streamOptions(checked, { defaultEncoding: checked.encoding ?? 'utf8' }));
     this.position = checked.start;
     this.flushAtEnd = checked.flush;
   }

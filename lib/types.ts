@@ -69,7 +69,7 @@ export type ProgressListener = (progress: Progress) => void;
 
 export interface ImageChoice {
   path: string;
-  /** Short name, letters, digits, '-', '_' and '.'; default 'master', 'slave1', 'slave2', … */
+  /** 1 to 31 letters, digits, '-', '_' and '.', the first a letter or a digit, not 'log'; default 'master', 'slave1', 'slave2', … */
   name?: string;
 }
 

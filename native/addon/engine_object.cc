@@ -18,6 +18,8 @@ namespace {
 
 std::atomic<std::uint32_t> open_engines{0};
 
+constexpr std::size_t kCompletionNumbers = std::size_t{kCompletionBatch} * kCompletionStride;
+
 bool parse_kind(const std::string& name, DeviceKind& into) {
   if (name == "auto") {
     into = DeviceKind::automatic;
@@ -158,13 +160,11 @@ bool EngineObject::open(napi_value self, napi_value callback, EngineThreadOption
 }
 
 bool EngineObject::open_completions(napi_value self) {
-  constexpr std::size_t kNumbers = std::size_t{kCompletionBatch} * kCompletionStride;
   napi_value memory, numbers;
-  void* data = nullptr;
-  if (napi_create_arraybuffer(env_, kNumbers * sizeof(double), &data, &memory) != napi_ok) return false;
-  if (napi_create_typedarray(env_, napi_float64_array, kNumbers, memory, 0, &numbers) != napi_ok) return false;
+  if (napi_create_arraybuffer(env_, kCompletionNumbers * sizeof(double), nullptr, &memory) != napi_ok) return false;
+  if (napi_create_typedarray(env_, napi_float64_array, kCompletionNumbers, memory, 0, &numbers) != napi_ok)
+    return false;
   if (napi_create_reference(env_, numbers, 1, &completions_reference_) != napi_ok) return false;
-  completions_ = static_cast<double*>(data);
   Napi::PropertyDescriptor property =
       Napi::PropertyDescriptor::Value("completions", Napi::Value(env_, numbers), napi_enumerable);
   Napi::Object(env_, self).DefineProperty(property);
@@ -212,8 +212,10 @@ napi_value EngineObject::submit_writev(napi_env env, napi_callback_info info) {
   Call<4> call(env, info);
   std::uint64_t position;
   WriteMode mode;
-  if (!call.has_free_slot() || !view_list(env, call.values[1], kVectorLength, call.self->views_) ||
-      !whole_number(env, call.values[2], position) || !boolean(env, call.values[3], mode.durable)) {
+  // The slot last: what runs while the list is read may have taken it.
+  if (call.self == nullptr || !whole_number(env, call.values[2], position) ||
+      !boolean(env, call.values[3], mode.durable) ||
+      !view_list(env, call.values[1], kVectorLength, call.self->views_) || !call.has_free_slot()) {
     return call.wrong("submitWritev(slot, buffers, position, dsync)");
   }
   std::vector<ConstBytes>& parts = call.self->parts_;
@@ -264,8 +266,10 @@ napi_value EngineObject::submit_read(napi_env env, napi_callback_info info) {
 napi_value EngineObject::finish_read(napi_env env, napi_callback_info info) {
   Call<4> call(env, info);
   std::uint64_t offset, length;
-  if (!call.has_slot() || !views(env, call.values[1], kVectorLength, call.self->views_) ||
-      !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length)) {
+  if (!call.has_slot()) return call.wrong("finishRead(slot, target, offset, length)");
+  if (!whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
+      !views(env, call.values[1], kVectorLength, call.self->views_)) {
+    if (!call.gone()) call.requests().drop_read(call.slot_number());
     return call.wrong("finishRead(slot, target, offset, length)");
   }
   return call.self->read_into(call.slot_number(), offset, length);
@@ -329,9 +333,10 @@ napi_value EngineObject::cancel(napi_env env, napi_callback_info info) {
 napi_value EngineObject::command(napi_env env, napi_callback_info info) {
   Call<3> call(env, info);
   if (!call.has_free_slot()) return call.wrong("command(slot, name, arguments)");
-  std::unique_ptr<Command> command =
-      command_from(env, Napi::Value(env, call.values[1]), Napi::Value(env, call.values[2]));
+  std::unique_ptr<Command> command = command_from(env, call.values[1], call.values[2]);
   if (!command) return nullptr;
+  // What ran while the arguments were read may have taken the slot.
+  if (!call.has_free_slot()) return call.wrong("command(slot, name, arguments)");
   if (call.gone()) return call.self->answer(Code::CLOSED);
   return call.self->answer(call.requests().submit_command(call.slot_number(), std::move(command)));
 }
@@ -397,10 +402,20 @@ void EngineObject::deliver() {
   }
 }
 
+// Looked up each time: JavaScript can detach the store from the array. Then nothing is delivered any more.
+double* EngineObject::completions_memory() {
+  napi_value numbers = nullptr;
+  Bytes bytes;
+  if (napi_get_reference_value(env_, completions_reference_, &numbers) != napi_ok || numbers == nullptr) return nullptr;
+  if (!view_bytes(env_, numbers, bytes) || bytes.size() < kCompletionNumbers * sizeof(double)) return nullptr;
+  return reinterpret_cast<double*>(bytes.data());
+}
+
 std::uint32_t EngineObject::fill_batch() {
   Completion completion;
   std::uint32_t count = 0;
-  double* numbers = completions_;
+  double* numbers = completions_memory();
+  if (numbers == nullptr) return 0;
   while (count < kCompletionBatch && engine_->requests().collect(completion)) {
     numbers[0] = completion.slot;
     numbers[1] = static_cast<double>(completion.status.code);

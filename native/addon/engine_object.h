@@ -75,6 +75,7 @@ class EngineObject {
   napi_value answer(Code code);
   napi_value read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length);
   void deliver();
+  double* completions_memory();
   std::uint32_t fill_batch();
   bool call_back(std::uint32_t count);
   bool stop_engine(std::chrono::steady_clock::time_point deadline);
@@ -89,7 +90,6 @@ class EngineObject {
   napi_ref callback_ = nullptr;
   napi_ref self_ = nullptr;
   napi_ref completions_reference_ = nullptr;
-  double* completions_ = nullptr;
   std::vector<Bytes> views_;  // of the call at hand; keeps its memory
   std::vector<ConstBytes> parts_;
   bool counted_ = false;

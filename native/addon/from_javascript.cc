@@ -32,29 +32,39 @@ bool parse_uuid(const std::string& text, Uuid& into) {
   return digits == 32;
 }
 
-// Reads the fields of one argument object and remembers the first that is wrong.
+constexpr std::size_t kTextLength = 65536;  // bytes of a text; each field has a limit of its own
+
+// Reads the fields of one argument object, its own alone, and remembers the first that is wrong. A getter may run
+// JavaScript, and throw: then the field is wrong too, and what was thrown is pending.
 class Fields {
  public:
-  Fields(Napi::Env env, Napi::Value value) : env_(env), value_(value) {
-    if (!value.IsObject()) wrong_ = "arguments";
+  Fields(napi_env env, napi_value value) : env_(env), value_(value) {
+    napi_valuetype type;
+    if (napi_typeof(env, value, &type) != napi_ok || type != napi_object) wrong_ = "arguments";
   }
 
-  bool has(const char* name) { return !get(name).IsUndefined(); }
+  bool has(const char* name) { return !is(get(name), napi_undefined); }
   std::string text(const char* name) { return text(get(name), name); }
-  std::string text(Napi::Value value, const char* name) {
-    if (value.IsString()) return value.As<Napi::String>().Utf8Value();
-    reject(name);
-    return {};
+  std::string text(napi_value value, const char* name) {
+    std::size_t length = 0;
+    std::string text;
+    if (napi_get_value_string_utf8(env_, value, nullptr, 0, &length) != napi_ok || length > kTextLength) {
+      reject(name);
+      return text;
+    }
+    text.resize(length + 1);
+    if (napi_get_value_string_utf8(env_, value, text.data(), text.size(), &length) != napi_ok) reject(name);
+    text.resize(length);
+    return text;
   }
   bool flag(const char* name) {
-    Napi::Value value = get(name);
-    if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
-    reject(name);
-    return false;
+    bool value = false;
+    if (!boolean(env_, get(name), value)) reject(name);
+    return value;
   }
   bool flag_or(const char* name, bool otherwise) { return has(name) ? flag(name) : otherwise; }
   std::uint64_t number(const char* name) { return number(get(name), name); }
-  std::uint64_t number(Napi::Value value, const char* name) {
+  std::uint64_t number(napi_value value, const char* name) {
     std::uint64_t whole = 0;
     if (!whole_number(env_, value, whole)) reject(name);
     return whole;
@@ -67,31 +77,25 @@ class Fields {
   // A Float64Array of positions and lengths in turn.
   std::vector<Extent> extents() {
     std::vector<Extent> extents;
-    const Napi::Value value = get("extents");
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+    std::vector<double> numbers;
+    if (!doubles(env_, get("extents"), 2 * kCopyExtents, numbers) || numbers.empty() || numbers.size() % 2 != 0) {
       reject("extents");
       return extents;
     }
-    const auto numbers = value.As<Napi::Float64Array>();
-    const std::size_t count = numbers.ElementLength();
-    if (count == 0 || count % 2 != 0 || count > 2 * kCopyExtents) reject("extents");
-    for (std::size_t i = 0; wrong_ == nullptr && i < count; i += 2) {
-      if (!is_whole(numbers[i]) || !is_whole(numbers[i + 1]) || numbers[i + 1] > kCopyLength) {
+    for (std::size_t i = 0; i < numbers.size(); i += 2) {
+      const double position = numbers[i], length = numbers[i + 1];
+      if (!is_whole(position) || !is_whole(length) || length > kCopyLength) {
         reject("extents");
-      } else {
-        extents.push_back({static_cast<std::uint64_t>(numbers[i]), static_cast<std::uint64_t>(numbers[i + 1])});
+        return extents;
       }
+      extents.push_back({static_cast<std::uint64_t>(position), static_cast<std::uint64_t>(length)});
     }
     return extents;
   }
   // Whole numbers, at most one per image.
   std::vector<std::uint64_t> numbers(const char* name) {
     std::vector<std::uint64_t> numbers;
-    list(name, [&](Napi::Value value) {
-      std::uint64_t number = 0;
-      if (!whole_number(env_, value, number)) reject(name);
-      numbers.push_back(number);
-    });
+    list(name, [&](napi_value value) { numbers.push_back(number(value, name)); });
     return numbers;
   }
   Uuid uuid(const char* name) {
@@ -104,13 +108,17 @@ class Fields {
     if (kind != "absolute" && kind != "relative") reject(name);
     return kind == "relative" ? PathKind::relative : PathKind::absolute;
   }
-  // Calls `each` with the fields' values of every element of an array, at most one per image.
+  // Calls `each` with every element of an array, at most one per image. Its length is read once: what runs for an element
+  // may make it longer.
   template <typename Each>
   void list(const char* name, Each each) {
-    Napi::Value value = get(name);
-    if (!value.IsArray() || value.As<Napi::Array>().Length() > kMaxImages) return reject(name);
-    Napi::Array array = value.As<Napi::Array>();
-    for (std::uint32_t i = 0; i < array.Length(); ++i) each(array.Get(i));
+    napi_value array = get(name), element;
+    std::uint32_t length = 0;
+    if (napi_get_array_length(env_, array, &length) != napi_ok || length > kMaxImages) return reject(name);
+    for (std::uint32_t i = 0; i < length; ++i) {
+      if (napi_get_element(env_, array, i, &element) != napi_ok) return reject(name);
+      each(element);
+    }
   }
 
   void reject(const char* name) {
@@ -119,16 +127,28 @@ class Fields {
   const char* wrong() const { return wrong_; }
 
  private:
-  Napi::Value get(const char* name) {
-    return value_.IsObject() ? value_.As<Napi::Object>().Get(name) : env_.Undefined();
+  bool is(napi_value value, napi_valuetype wanted) const {
+    napi_valuetype type;
+    return napi_typeof(env_, value, &type) == napi_ok && type == wanted;
+  }
+  // undefined when it has none, or there is none to be had.
+  napi_value get(const char* name) {
+    napi_value key, value = nullptr;
+    bool own = false;
+    bool done = wrong_ == nullptr && napi_create_string_utf8(env_, name, NAPI_AUTO_LENGTH, &key) == napi_ok &&
+                napi_has_own_property(env_, value_, key, &own) == napi_ok;
+    if (done && own) done = napi_get_property(env_, value_, key, &value) == napi_ok;
+    if (!done) reject(name);
+    if (value == nullptr) napi_get_undefined(env_, &value);
+    return value;
   }
 
-  Napi::Env env_;
-  Napi::Value value_;
+  napi_env env_;
+  napi_value value_;
   const char* wrong_ = nullptr;
 };
 
-FormatOptions::Image image_from(Napi::Env env, Fields& parent, Napi::Value value, bool named) {
+FormatOptions::Image image_from(napi_env env, Fields& parent, napi_value value, bool named) {
   Fields fields(env, value);
   FormatOptions::Image image;
   if (named) image.name = fields.text("name");
@@ -140,7 +160,7 @@ FormatOptions::Image image_from(Napi::Env env, Fields& parent, Napi::Value value
   return image;
 }
 
-Command::Body open_log(Napi::Env, Fields& fields) {
+Command::Body open_log(napi_env, Fields& fields) {
   OpenLog command;
   command.path = fields.text("path");
   command.read_only = fields.flag("readOnly");
@@ -150,27 +170,27 @@ Command::Body open_log(Napi::Env, Fields& fields) {
   return command;
 }
 
-Command::Body open_images(Napi::Env, Fields& fields) {
+Command::Body open_images(napi_env, Fields& fields) {
   OpenImages command;
-  fields.list("paths", [&](Napi::Value path) { command.paths.push_back(fields.text(path, "paths")); });
+  fields.list("paths", [&](napi_value path) { command.paths.push_back(fields.text(path, "paths")); });
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.members = fields.flag_or("members", false);
   if (fields.has("makeLengths")) {
     fields.list("makeLengths",
-                [&](Napi::Value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
+                [&](napi_value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
   }
   return command;
 }
 
-Command::Body fill_image(Napi::Env, Fields& fields) {
+Command::Body fill_image(napi_env, Fields& fields) {
   FillImage command;
   command.image = fields.small_number("image");
   if (fields.has("extents")) command.extents = fields.extents();
   return command;
 }
 
-Command::Body plan_format(Napi::Env env, Fields& fields) {
+Command::Body plan_format(napi_env env, Fields& fields) {
   PlanFormat command;
   command.options.size = fields.number("size");
   command.options.ring_records = fields.small_number("ringRecords");
@@ -178,11 +198,11 @@ Command::Body plan_format(Napi::Env env, Fields& fields) {
     fields.reject("ringRecords");
   command.options.assume_identical = fields.flag("assumeIdentical");
   fields.list("images",
-              [&](Napi::Value image) { command.options.images.push_back(image_from(env, fields, image, true)); });
+              [&](napi_value image) { command.options.images.push_back(image_from(env, fields, image, true)); });
   return command;
 }
 
-Command::Body activate(Napi::Env env, Fields& fields) {
+Command::Body activate(napi_env env, Fields& fields) {
   Activate command;
   command.options.recovery_budget = fields.number("recoveryBudget");
   if (command.options.recovery_budget < kMinimumRecoveryBudget ||
@@ -194,7 +214,7 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
   if (fields.has("lost")) {
-    fields.list("lost", [&](Napi::Value index) {
+    fields.list("lost", [&](napi_value index) {
       std::uint64_t image = kMaxImages;
       if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject("lost");
       command.options.lost |= image_bit(static_cast<unsigned>(image));
@@ -202,12 +222,12 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   }
   if (fields.has("paths")) {
     fields.list("paths",
-                [&](Napi::Value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });
+                [&](napi_value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });
   }
   return command;
 }
 
-Command::Body recover_copy(Napi::Env, Fields& fields) {
+Command::Body recover_copy(napi_env, Fields& fields) {
   RecoverCopy command;
   command.extents = fields.extents();
   command.compare = fields.flag("compare");
@@ -215,7 +235,7 @@ Command::Body recover_copy(Napi::Env, Fields& fields) {
   return command;
 }
 
-Command::Body recover_retire(Napi::Env, Fields& fields) {
+Command::Body recover_retire(napi_env, Fields& fields) {
   RecoverRetire command;
   command.summary.live_intents = fields.number("liveIntents");
   command.summary.bytes_covered = fields.number("bytesCovered");
@@ -226,14 +246,14 @@ Command::Body recover_retire(Napi::Env, Fields& fields) {
   return command;
 }
 
-Command::Body compare(Napi::Env, Fields& fields) {
+Command::Body compare(napi_env, Fields& fields) {
   Compare command;
   command.extents = fields.extents();
   command.all = fields.flag("all");
   return command;
 }
 
-Command::Body record_verify(Napi::Env, Fields& fields) {
+Command::Body record_verify(napi_env, Fields& fields) {
   RecordVerify command;
   command.found.bytes_compared = fields.numbers("bytesCompared");
   command.found.bytes_differed = fields.numbers("bytesDiffered");
@@ -241,12 +261,12 @@ Command::Body record_verify(Napi::Env, Fields& fields) {
 }
 
 template <typename Step>
-Command::Body plain(Napi::Env, Fields&) {
+Command::Body plain(napi_env, Fields&) {
   return Step{};
 }
 
 template <typename Step>
-Command::Body with_extents(Napi::Env, Fields& fields) {
+Command::Body with_extents(napi_env, Fields& fields) {
   Step command;
   command.extents = fields.extents();
   return command;
@@ -254,7 +274,7 @@ Command::Body with_extents(Napi::Env, Fields& fields) {
 
 struct Parser {
   const char* name;
-  Command::Body (*parse)(Napi::Env env, Fields& fields);
+  Command::Body (*parse)(napi_env env, Fields& fields);
 };
 constexpr Parser kParsers[] = {
     {"openLog", open_log},
@@ -279,18 +299,21 @@ constexpr Parser kParsers[] = {
 
 }  // namespace
 
-std::unique_ptr<Command> command_from(Napi::Env env, Napi::Value name, Napi::Value arguments) {
-  std::string wanted = name.IsString() ? name.As<Napi::String>().Utf8Value() : std::string();
+std::unique_ptr<Command> command_from(napi_env env, napi_value name, napi_value arguments) {
+  // Longer than any name: what does not fit is none.
+  char wanted[64] = "";
+  std::size_t length = 0;
+  napi_get_value_string_utf8(env, name, wanted, sizeof wanted, &length);
   auto parser = std::find_if(std::begin(kParsers), std::end(kParsers),
-                             [&](const Parser& candidate) { return wanted == candidate.name; });
+                             [&](const Parser& candidate) { return std::string_view(wanted) == candidate.name; });
   if (parser == std::end(kParsers)) {
-    throw_type_error(env, ("no such command: " + wanted).c_str());
+    throw_type_error(env, (std::string("no such command: ") + wanted).c_str());
     return nullptr;
   }
   Fields fields(env, arguments);
   auto command = std::make_unique<Command>(Command{parser->parse(env, fields), Shape{}});
   if (fields.wrong() == nullptr) return command;
-  throw_type_error(env, (wanted + ": wrong or missing: " + fields.wrong()).c_str());
+  throw_type_error(env, (std::string(wanted) + ": wrong or missing: " + fields.wrong()).c_str());
   return nullptr;
 }
 

@@ -1,7 +1,7 @@
 // From the argument objects of NativeCommands to command structs.
 #pragma once
 
-#include <napi.h>
+#include <node_api.h>
 
 #include <memory>
 
@@ -9,7 +9,8 @@
 
 namespace blockmirror::addon {
 
-// Null, with a TypeError pending, when the name is unknown or a field is missing or of a wrong type.
-std::unique_ptr<Command> command_from(Napi::Env env, Napi::Value name, Napi::Value arguments);
+// Null, with an exception pending, when the name is unknown or a field is missing or of a wrong type. Reading the fields
+// may run JavaScript of the caller's.
+std::unique_ptr<Command> command_from(napi_env env, napi_value name, napi_value arguments);
 
 }  // namespace blockmirror::addon

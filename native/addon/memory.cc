@@ -13,6 +13,9 @@ napi_value null(napi_env env) {
   return value;
 }
 
+// What tells our opaque values from those of other addons.
+constexpr napi_type_tag kMemoryTag{0x8d3a4bc16f0e42d7, 0x9a51c27e3bd8f604};
+
 // Drops the share of an ArrayBuffer or of an opaque value. May run when the environment has ended.
 void drop_share(napi_env, void*, void* memory) { static_cast<OwnedMemory*>(memory)->drop(); }
 
@@ -40,10 +43,10 @@ bool arguments(napi_env env, napi_callback_info info, napi_value (&values)[kCoun
 }  // namespace
 
 OwnedMemory* memory_of(napi_env env, napi_value value) {
-  napi_valuetype type;
+  bool ours = false;
   void* memory = nullptr;
-  if (napi_typeof(env, value, &type) != napi_ok || type != napi_external) return nullptr;
-  if (napi_get_value_external(env, value, &memory) != napi_ok) return nullptr;
+  if (napi_check_object_type_tag(env, value, &kMemoryTag, &ours) != napi_ok || !ours) return nullptr;
+  if (napi_unwrap(env, value, &memory) != napi_ok) return nullptr;
   return static_cast<OwnedMemory*>(memory);
 }
 
@@ -69,19 +72,28 @@ napi_value take_memory(napi_env env, napi_callback_info info) {
   OwnedMemory* memory = bytes.empty() ? nullptr : OwnedMemory::find(bytes.data());
   if (memory == nullptr) return null(env);
   napi_value taken = nullptr;
-  if (bytes.size() == memory->bytes().size() &&
-      napi_create_external(env, memory, drop_share, memory, &taken) == napi_ok) {
-    return napi_detach_arraybuffer(env, values[0]) == napi_ok ? taken : null(env);
+  if (bytes.size() != memory->bytes().size() || napi_create_object(env, &taken) != napi_ok ||
+      napi_wrap(env, taken, memory, drop_share, memory, nullptr) != napi_ok) {
+    memory->drop();
+    return null(env);
   }
-  memory->drop();
-  return null(env);
+  // From here on the share is the object's.
+  const bool done =
+      napi_type_tag_object(env, taken, &kMemoryTag) == napi_ok && napi_detach_arraybuffer(env, values[0]) == napi_ok;
+  return done ? taken : null(env);
 }
 
 napi_value give_memory_back(napi_env env, napi_callback_info info) {
   napi_value values[1];
   OwnedMemory* memory = arguments(env, info, values) ? memory_of(env, values[0]) : nullptr;
   if (memory == nullptr) return throw_type_error(env, "giveMemoryBack(memory)");
-  return memory->in_use() ? null(env) : buffer_over(env, *memory);
+  if (memory->in_use()) return null(env);
+  napi_value store = buffer_over(env, *memory);
+  // Memory is the caller's or ours, never both: what was given back cannot be handed to the engine by this value again.
+  napi_valuetype type = napi_null;
+  const bool given = napi_typeof(env, store, &type) == napi_ok && type == napi_object;
+  if (given && napi_remove_wrap(env, values[0], nullptr) == napi_ok) memory->drop();
+  return store;
 }
 
 }  // namespace blockmirror::addon

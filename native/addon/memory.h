@@ -13,7 +13,8 @@ namespace blockmirror::addon {
 napi_value allocate_memory(napi_env env, napi_callback_info info);
 // (store) -> the memory under an ArrayBuffer, which is detached; null, and nothing done, when it is not ours.
 napi_value take_memory(napi_env env, napi_callback_info info);
-// (memory) -> an ArrayBuffer over it; null while a device may still use it, or where there is none to be had.
+// (memory) -> an ArrayBuffer over it, and the value is worth nothing more; null while a device may still use it, or where
+// there is none to be had.
 napi_value give_memory_back(napi_env env, napi_callback_info info);
 
 // What take_memory answered; null when it is something else.

@@ -1,12 +1,15 @@
 #include "values.h"
 
+#include <array>
 #include <cmath>
+#include <cstring>
 
 namespace blockmirror::addon {
 
 namespace {
 
 constexpr double kSafeIntegers = 9007199254740992.0;  // 2^53
+constexpr std::size_t kMostViews = 1024;              // of one list
 
 std::size_t element_length(napi_typedarray_type type) {
   switch (type) {
@@ -34,18 +37,19 @@ napi_value throw_type_error(napi_env env, const char* message) {
 }
 
 bool view_bytes(napi_env env, napi_value value, Bytes& into) {
-  napi_typedarray_type type;
-  std::size_t length;
-  void* data;
-  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) == napi_ok) {
-    into = Bytes(static_cast<std::byte*>(data), data == nullptr ? 0 : length * element_length(type));
-    return true;
+  napi_typedarray_type type = napi_uint8_array;
+  std::size_t length, offset;
+  napi_value store;
+  if (napi_get_typedarray_info(env, value, &type, &length, nullptr, &store, &offset) == napi_ok) {
+    length *= element_length(type);
+  } else if (napi_get_dataview_info(env, value, &length, nullptr, &store, &offset) != napi_ok) {
+    return false;
   }
-  if (napi_get_dataview_info(env, value, &length, &data, nullptr, nullptr) == napi_ok) {
-    into = Bytes(static_cast<std::byte*>(data), data == nullptr ? 0 : length);
-    return true;
-  }
-  return false;
+  Bytes all;
+  if (!buffer_bytes(env, store, all)) return false;  // shared memory
+  const bool inside = offset <= all.size() && length <= all.size() - offset;
+  into = inside ? all.subspan(offset, length) : Bytes();
+  return true;
 }
 
 bool buffer_bytes(napi_env env, napi_value value, Bytes& into) {
@@ -56,14 +60,29 @@ bool buffer_bytes(napi_env env, napi_value value, Bytes& into) {
   return true;
 }
 
+bool doubles(napi_env env, napi_value value, std::size_t limit, std::vector<double>& into) {
+  napi_typedarray_type type;
+  Bytes bytes;
+  if (napi_get_typedarray_info(env, value, &type, nullptr, nullptr, nullptr, nullptr) != napi_ok ||
+      type != napi_float64_array || !view_bytes(env, value, bytes) || bytes.size() > limit * sizeof(double)) {
+    return false;
+  }
+  into.resize(bytes.size() / sizeof(double));
+  if (!into.empty()) std::memcpy(into.data(), bytes.data(), into.size() * sizeof(double));
+  return true;
+}
+
 bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into) {
-  into.clear();
   std::uint32_t length;
-  if (napi_get_array_length(env, value, &length) != napi_ok || length > limit) return false;
+  if (limit > kMostViews || napi_get_array_length(env, value, &length) != napi_ok || length > limit) return false;
+  std::array<napi_value, kMostViews> elements;
   for (std::uint32_t i = 0; i < length; ++i) {
-    napi_value element;
+    if (napi_get_element(env, value, i, &elements[i]) != napi_ok) return false;
+  }
+  into.clear();  // not before: what ran just now may have come back here
+  for (std::uint32_t i = 0; i < length; ++i) {
     Bytes bytes;
-    if (napi_get_element(env, value, i, &element) != napi_ok || !view_bytes(env, element, bytes)) return false;
+    if (!view_bytes(env, elements[i], bytes)) return false;
     into.push_back(bytes);
   }
   return true;

@@ -1,5 +1,5 @@
 // From JavaScript values to bytes and numbers, for the calls of every request: raw Node-API, no allocation, no handles
-// kept. What comes from lib/ in a wrong type is a programming error there and is answered with a TypeError.
+// kept. An address that was taken here holds until JavaScript runs again: a caller takes addresses last. What comes from lib/ in a wrong type is a programming error there and is answered with a TypeError.
 #pragma once
 
 #include <node_api.h>
@@ -17,11 +17,15 @@ using ConstBytes = std::span<const std::byte>;
 // Throws a TypeError with ERR_INVALID_ARG_TYPE; answers undefined, to be returned to JavaScript.
 napi_value throw_type_error(napi_env env, const char* message);
 
-// A typed array or DataView; a detached one is empty.
+// A typed array or DataView over an ArrayBuffer. What of it does not lie inside of that store as it is now is left out: a
+// detached view is empty, and so is one beyond the end of a store that was shrunk. Runs no JavaScript.
 bool view_bytes(napi_env env, napi_value value, Bytes& into);
 // An ArrayBuffer.
 bool buffer_bytes(napi_env env, napi_value value, Bytes& into);
-// An array of views, at most `limit`; `into` is emptied first.
+// The numbers of a Float64Array, at most `limit`; copied, so that each is looked at once.
+bool doubles(napi_env env, napi_value value, std::size_t limit, std::vector<double>& into);
+// An array of views, at most `limit`; `into` is emptied first. All elements are fetched, which may run JavaScript of the
+// caller's (a getter), before the memory of the first is looked at.
 bool view_list(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into);
 // The same, or a single view: the most frequent case, for which no array has to be read.
 bool views(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>& into);

@@ -175,8 +175,8 @@ export const lib = [
   {
     name: 'an aborted request is rejected by an error of ours',
     file: 'lib/engine.ts',
-    find: 'reject(aborted ? signal.reason : this.errorOf(status, held));',
-    put: 'reject(aborted && held !== null ? signal?.reason : this.errorOf(status, held));',
+    find: 'return aborted ? reasonOf(signal) : this.errorOf(status, held);',
+    put: 'return aborted && held !== null ? reasonOf(signal) : this.errorOf(status, held);',
     test: 'test/api/abort.test.ts',
   },
   {
@@ -225,8 +225,8 @@ export const lib = [
   {
     name: 'memory that others share is handed over',
     file: 'lib/buffers.ts',
-    find: '  if (store.byteLength !== 0) {\n',
-    put: '  if (store.byteLength < 0) {\n',
+    find: 'byteLengthOfStore(store) !== 0 || ',
+    put: 'byteLengthOfStore(store) < 0 || ',
     test: 'test/api/transfer.test.ts',
   },
   {
