@@ -8,7 +8,17 @@
 // edit, a build, the tests that the fault names, the edit taken back. What fails without the fault proves nothing, so each
 // test is run once before. The core has mutations of its own, which the simulator hunts (native/core/mutation.h).
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -60,16 +70,25 @@ function makeCopy() {
   return copy;
 }
 
-/** Runs a command of the copy to its end, with all its children; a limit that is passed ends them. */
+/** The command under way: it leads a group of its own, so that what it started ends with it. */
+let running = null;
+
+function endRunning() {
+  if (running !== null) process.kill(-running, 'SIGKILL');
+}
+
+/** Runs a command of the copy to its end; a limit that is passed ends it, with all its children. */
 function run(copy, args, environment = {}) {
   return new Promise((resolve) => {
     const options = { cwd: copy, detached: true, stdio: ['ignore', 'pipe', 'pipe'] };
     const child = spawn(args[0], args.slice(1), { ...options, env: { ...process.env, ...environment } });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
-    const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), TEST_LIMIT_MS);
+    running = child.pid ?? null;
+    const timer = setTimeout(endRunning, TEST_LIMIT_MS);
     child.once('close', (status) => {
       clearTimeout(timer);
+      running = null;
       resolve({ status, output });
     });
   });
@@ -127,6 +146,7 @@ function testsOf({ cases, test, named }) {
 /** 'passed', 'failed' or 'did not run', and what it said. */
 async function runTest(copy, { args, ran }) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'blockmirror-mutant-'));
+  chmodSync(folder, 0o755); // some tests give up root
   const { status, output } = await run(copy, args, { TMPDIR: folder });
   removeLeftovers(findLeftovers(folder));
   rmSync(folder, { recursive: true, force: true });
@@ -185,6 +205,16 @@ async function hunt(chosen) {
   const copy = makeCopy();
   const totals = { caught: 0, survived: 0, unknown: 0 };
   const built = new Set();
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ]) {
+    process.once(signal, () => {
+      endRunning();
+      rmSync(copy, { recursive: true, force: true });
+      process.exit(code);
+    });
+  }
   try {
     mkdirSync(path.join(copy, 'build'), { recursive: true });
     for (const fault of chosen) {

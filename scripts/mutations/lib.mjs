@@ -32,20 +32,6 @@ export const lib = [
     test: 'test/api/read_back.test.ts',
   },
   {
-    name: 'a damaged log has only what is left of it copied',
-    file: 'lib/recovery.ts',
-    find: 'assessment.damaged ? [{ position: 0, length: size }] : assessment.extents',
-    put: 'assessment.damaged && size < 0 ? [{ position: 0, length: size }] : assessment.extents',
-    test: 'test/api/recovery.test.ts',
-  },
-  {
-    name: 'the master is not flushed before it is copied from',
-    file: 'lib/recovery.ts',
-    find: "  await work.engine.command('recoverFlushMaster', {});\n",
-    put: '',
-    test: 'test/api/recovery.test.ts',
-  },
-  {
     name: 'a recovery cannot be stopped between its commands',
     file: 'lib/recovery.ts',
     find: 'return forEachPiece(batches, COMMANDS, work.checkpoint, each);',
@@ -111,8 +97,7 @@ export const lib = [
     file: 'lib/remains.ts',
     find: 'return planned[0] === wanted[0] && slaves(planned) === slaves(wanted);',
     put: "return slaves(['', ...planned]) === slaves(['', ...wanted]);",
-    test: 'test/api/create.test.ts',
-    named: 'interrupted|exchanged',
+    test: 'test/api/create_killed.test.ts',
   },
   {
     name: 'an image that is older than its log becomes master',
@@ -122,20 +107,6 @@ export const lib = [
     test: 'test/api/standing.test.ts',
   },
   // --- opening ----------------------------------------------------------------------------------------------------------
-  {
-    name: 'open does not ask what is mounted',
-    file: 'lib/attach.ts',
-    find: '  refuseUsed(places, await readSurroundings());\n',
-    put: '  refuseUsed([], await readSurroundings());\n',
-    test: 'test/api/attach.test.ts',
-  },
-  {
-    name: 'the images of an unclean mirror are not judged',
-    file: 'lib/attach.ts',
-    find: '    if (verdict.code === 0) continue;\n',
-    put: '    if (verdict.code === 0 || !assessment.clean) continue;\n',
-    test: 'test/api/attach.test.ts',
-  },
   {
     name: 'an image is searched by its first label alone',
     file: 'lib/find_images.ts',

@@ -47,13 +47,6 @@ export const native = [
     cases: 'request table:*',
   },
   {
-    name: 'a cancel outlives its request',
-    file: 'native/host/request_table.cc',
-    find: 'if (states_[slot] == SlotState::pending) requests_[slot].progress',
-    put: 'requests_[slot].progress',
-    cases: 'request table:*',
-  },
-  {
     name: 'what is written after a close was submitted is taken',
     file: 'native/host/request_table.cc',
     find: '  if (is_close) closing_ = true;\n',
@@ -116,13 +109,6 @@ export const native = [
     find: '  if (notified_.exchange(true, std::memory_order_seq_cst)) return;\n',
     put: '  notified_.exchange(true, std::memory_order_seq_cst);\n',
     cases: 'engine thread: whoever does not collect*',
-  },
-  {
-    name: 'more run at once than there is room for',
-    file: 'native/host/engine_thread.cc',
-    find: '  if (host_->active() >= kActivePieces) return false;\n',
-    put: '  if (host_->active() >= kActivePieces) return stop_requested_.load();\n  if (taken == 0) return false;\n',
-    cases: 'engine thread: *',
   },
   {
     name: 'a cancel is decided piece by piece',
@@ -212,8 +198,8 @@ export const native = [
   {
     name: 'a hole is not looked for where there is no map of extents',
     file: 'native/devices/allocation.cc',
-    find: '  if (static_cast<std::uint64_t>(hole) < size) return hole_at(static_cast<std::uint64_t>(hole));\n',
-    put: '',
+    find: 'if (static_cast<std::uint64_t>(hole) < size) return',
+    put: 'if (static_cast<std::uint64_t>(hole) < size && size == 0) return',
     cases: 'open file:*',
   },
   {
@@ -224,17 +210,17 @@ export const native = [
     cases: 'open file:*',
   },
   {
-    name: 'a member that was cut short is whole',
+    name: 'a member that has fewer blocks than before is whole',
     file: 'native/devices/open_file.cc',
-    find: '  if (static_cast<std::uint64_t>(status.st_size) < traits_.size) {\n',
-    put: '  if (false) {\n',
+    find: 'const bool suspicious = status.st_blocks < blocks_;',
+    put: 'const bool suspicious = status.st_blocks < 0;',
     cases: 'open file:*',
   },
   {
     name: 'a path that was replaced while its lock was waited for is taken',
     file: 'native/devices/open_file.cc',
     find: '    replaced = !names(path, opened.descriptor_);\n',
-    put: '    replaced = false;\n',
+    put: '    replaced = !names(path, opened.descriptor_) && path.empty();\n',
     cases: 'open file:*',
   },
   {

@@ -3,21 +3,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { inspect, recover } from '../../lib/index';
-import { crc32c } from '../format/log_reader';
+import { forgeLabel, forgeLog } from '../support/forge';
 import { noLoopDevices } from '../support/loop_device';
 import { testUnless } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
-import {
-  MIB,
-  MIRROR_SIZE,
-  type Paths,
-  bytesOf,
-  describeDeviceKinds,
-  failure,
-  overwrite,
-  pattern,
-  useMirrors,
-} from './support';
+import { MIB, MIRROR_SIZE, type Paths, describeDeviceKinds, failure, overwrite, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -84,17 +74,14 @@ test('a log whose superblocks are both damaged says so; with one whole copy it o
   await failure(mirrors.open(paths), 'LOG_DAMAGED');
 });
 
-/** A copy of superblock or label as a later version would write it: whole, and of another layout. */
-function makeLaterVersion(path: string, position: number, length: number): void {
-  const bytes = bytesOf(path, position, length);
-  bytes.writeUInt32LE(2, 8);
-  bytes.writeUInt32LE(crc32c(bytes.subarray(0, 12), Buffer.alloc(4), bytes.subarray(16)), 12);
-  overwrite(path, position, bytes);
-}
+/** As a later version would write it: whole, and of another layout. */
+const makeLaterVersion = (block: Buffer): void => {
+  block.writeUInt32LE(2, 8);
+};
 
 test('a log of a later version of the format is refused by name', async () => {
   const paths = await mirrors.create();
-  for (const position of [0, 64 * 1024]) makeLaterVersion(paths.log, position, 20480);
+  forgeLog(paths.log, makeLaterVersion);
   const error = await failure(mirrors.open(paths), 'UNKNOWN_VERSION');
   expect(error.path).toBe(paths.log);
   await failure(recover(paths.log), 'UNKNOWN_VERSION');
@@ -103,7 +90,7 @@ test('a log of a later version of the format is refused by name', async () => {
 
 test('an image whose label is of a later version of the format is refused by name', async () => {
   const paths = await mirrors.create();
-  for (const distance of [0, MIB / 2]) makeLaterVersion(paths.slaves[0] as string, MIRROR_SIZE + distance, 4096);
+  forgeLabel(paths.slaves[0] as string, MIRROR_SIZE, makeLaterVersion);
   expect((await failure(mirrors.open(paths), 'UNKNOWN_VERSION')).image).toBe('slave1');
 });
 

@@ -138,6 +138,24 @@ describeDeviceKinds('recovery on', (device) => {
     expect(imagesEqual(paths)).toBe(true);
   });
 
+  test('an abort stops the copying itself, not only what comes after it', async () => {
+    const size = 96 * MIB;
+    const paths = await mirrors.create({ size });
+    const mirror = await mirrors.open(paths);
+    await mirror.write(pattern(4096, 1), { position: 0 });
+    mirrors.crash(mirror);
+    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    const controller = new AbortController();
+    let copied = 0;
+    const onProgress = ({ step, bytesDone }: Progress): void => {
+      if (step !== 'copy') return;
+      copied = bytesDone;
+      controller.abort(new Error('not now'));
+    };
+    await expect(recover(paths.log, { device, onProgress, signal: controller.signal })).rejects.toThrow('not now');
+    expect(copied).toBeLessThan(size / 2);
+  });
+
   test('closing in the middle of it leaves it unclean', async () => {
     const paths = await crashed();
     overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
