@@ -12,6 +12,7 @@ import { labelPosition } from './layout';
 import { type CheckedCreate, checkStoredPath } from './options';
 import { refuseLivingOwner } from './owner';
 import { isLabelOf, isPlanOf, unfinishedPlan, withoutRemains } from './remains';
+import { shown } from './shown';
 import { refuseSignatures, signaturesOf } from './signatures';
 import { formatSize } from './size';
 import { refuseStaleMaster } from './standing';
@@ -54,7 +55,7 @@ async function refuseSamePaths(named: readonly Named[]): Promise<void> {
     const { realPath } = place ?? (await placeToBe(path).catch(() => ({ realPath: resolve(path) })));
     const other = seen.get(realPath);
     if (other !== undefined) {
-      throw new BlockmirrorError('SAME_DEVICE', { path, detail: `named as ${other} and as ${name}` });
+      throw new BlockmirrorError('SAME_DEVICE', { path, detail: `named as ${shown(other)} and as ${shown(name)}` });
     }
     seen.set(realPath, name);
   }
@@ -321,9 +322,11 @@ async function withAllNeeds(
   const what = await whatIsOn(first.path ?? '');
   const told = what === null ? first : first.withDetail(`it is ${what}`);
   if (others.length === 0) return told;
-  const needs = others.map(({ image, remedy }) => {
-    if (image !== images[0]?.name) return `${image} holds data too (\`--overwrite-signature\` if it may go)`;
-    return keepData ? `${image}: ${remedy}` : `${image} holds data too (\`--keep-data\` if it is to stay)`;
+  const needs = others.map(({ image = 'an image', remedy }) => {
+    if (image !== images[0]?.name) return `${shown(image)} holds data too (\`--overwrite-signature\` if it may go)`;
+    return keepData
+      ? `${shown(image)}: ${remedy}`
+      : `${shown(image)} holds data too (\`--keep-data\` if it is to stay)`;
   });
   return told.withRemedy(`${told.remedy}; ${needs.join('; ')}`);
 }

@@ -5,13 +5,15 @@
  *  - ERRORS is the only list of codes in lib/: it holds every name the addon has (a test compares them, and both with
  *    docs/ERRORS.md) and the ones that only lib/ raises.
  *  - An error says what was found, on which image or path and where, and then what to do about it.
+ *  - `message` and `remedy` are one line each and safe to print, whatever the names and paths hold (shown.ts); `image` and
+ *    `path` are exact.
  *  - Arguments of a wrong type keep Node's own ERR_INVALID_ARG_TYPE (TypeError).
  */
 import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { NativeStatus } from './binding';
 import { type MirrorFacts, remedyOf, remedyOfPath, remedyOfWrongBytes } from './remedies';
-import { printable } from './shell';
+import { shown, shownLine } from './shown';
 import type { Problem } from './types';
 
 interface ErrorEntry {
@@ -352,8 +354,8 @@ export class BlockmirrorError extends Error {
 function message(name: ErrorName, context: ErrorContext): string {
   const entry: ErrorEntry = ERRORS[name];
   const where = [
-    context.image,
-    context.path === undefined || context.path === '' ? undefined : `(${context.path})`,
+    context.image === undefined ? undefined : shown(context.image),
+    context.path === undefined || context.path === '' ? undefined : `(${shown(context.path)})`,
     context.position === undefined ? undefined : `at byte ${context.position}`,
   ].filter((part) => part !== undefined);
   const prefix = where.length > 0 ? `${where.join(' ')}: ` : '';
@@ -361,17 +363,23 @@ function message(name: ErrorName, context: ErrorContext): string {
   const system =
     context.systemError === undefined || context.systemError === 0 ? '' : ` (${systemErrorName(context.systemError)})`;
   const summary = prefix === '' ? entry.summary : entry.summary.charAt(0).toLowerCase() + entry.summary.slice(1);
-  return printable(`${prefix}${summary}${detail}${system}. ${remedyFor(name, context)}.`);
+  return shownLine(`${prefix}${summary}${detail}${system}. ${remedyFor(name, context)}.`);
 }
 
 function remedyFor(name: ErrorName, context: ErrorContext): string {
-  return printable(context.remedy ?? remedyOfPath(name, context.path, context.systemError ?? 0) ?? ERRORS[name].remedy);
+  return shownLine(context.remedy ?? remedyOfPath(name, context.path, context.systemError ?? 0) ?? ERRORS[name].remedy);
 }
 
 function causeOf(name: ErrorName, context: ErrorContext): { cause?: unknown } {
-  if (context.cause !== undefined) return { cause: context.cause };
+  if (context.cause !== undefined) return { cause: printableCause(context.cause) };
   if (context.systemError === undefined || context.systemError === 0) return {};
   return { cause: systemError(context.systemError, (ERRORS[name] as ErrorEntry).syscall, context.path) };
+}
+
+/** Node puts the path into the message of a system error as it is, and whoever prints an error prints its cause. */
+function printableCause(cause: unknown): unknown {
+  if (!(cause instanceof Error) || shownLine(cause.message) === cause.message) return cause;
+  return Object.assign(new Error(shownLine(cause.message)), cause);
 }
 
 /** What ENODATA stands for in the log and in the engine (native/core/device.h); no read or write answers it. */
@@ -406,7 +414,7 @@ export function systemErrorName(errno: number): string {
 export function systemError(errno: number, syscall?: string, path?: string): SystemError {
   const code = systemErrorName(errno);
   const error = new Error(
-    [code, syscall, path === undefined ? undefined : `'${path}'`].filter((part) => part !== undefined).join(' '),
+    [code, syscall, path === undefined ? undefined : `'${shown(path)}'`].filter((part) => part !== undefined).join(' '),
   ) as SystemError;
   error.errno = -errno;
   error.code = code;
@@ -493,6 +501,6 @@ function describe(value: unknown): string {
     case 'undefined':
       return 'undefined';
     default:
-      return `type ${typeof value} (${String(value).slice(0, 28)})`;
+      return `type ${typeof value} (${shown(String(value).slice(0, 28))})`;
   }
 }

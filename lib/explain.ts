@@ -8,6 +8,7 @@ import { BlockmirrorError, isBlockmirrorError } from './errors';
 import { type Identity, findLogOf, findParts, identityToText, readIdentityAt } from './identify';
 import { loadBinding } from './load';
 import { type MirrorFacts, command, logCutShort, remake } from './remedies';
+import { shown } from './shown';
 
 /**
  * Of NOT_A_LOG: what it is instead, and where its log is; of TOO_SMALL: how long the log was. Any other error is given
@@ -25,7 +26,7 @@ export async function explainLog(error: unknown, path: string): Promise<unknown>
     detail: `it is ${identityToText(identity) ?? ''}`,
     ...(log === null
       ? { remedy: 'Its log was found neither among the devices nor in its folder: name it' }
-      : { remedy: `Its log is ${log}: \`${command('status', log)}\`` }),
+      : { remedy: `Its log is ${shown(log)}: \`${command('status', log)}\`` }),
     cause: error.cause,
   });
 }
@@ -60,8 +61,8 @@ export async function explainImage(
   const lost = image === mirror.images[0]?.name ? `; ${whenMasterIsLost(mirror)}` : '';
   const remedy =
     named.length === 0
-      ? `Attach the image of ${image} that this mirror had, or say where it is, by the option images (--image ${image}=PATH)${lost}`
-      : `${named.map(([one, at]) => `${one} is ${at}`).join(', ')}: \`${command('status', mirror.log, found)}\` shows it, and every command takes the same options`;
+      ? `Attach the image of ${shown(image)} that this mirror had, or say where it is, by the option images (--image ${shown(image)}=PATH)${lost}`
+      : `${named.map(([one, at]) => `${shown(one)} is ${shown(at)}`).join(', ')}: \`${command('status', mirror.log, found)}\` shows it, and every command takes the same options`;
   return new BlockmirrorError(name, {
     image,
     path,

@@ -10,6 +10,7 @@ import type { NativeImageRecord, NativeSuperblock } from './binding';
 import { BlockmirrorError } from './errors';
 import { LABEL_MAGIC, labelPosition } from './layout';
 import type { MirrorFacts } from './remedies';
+import { shown } from './shown';
 import { imageNames } from './status';
 import type { FoundElsewhere } from './types';
 import { readBlockDevices } from './system/block_devices';
@@ -143,7 +144,7 @@ export async function findImage(
 }
 
 function missing(image: string, path: string, detail: string, advice?: string): BlockmirrorError {
-  const option = `by the option images (--image ${image}=PATH)`;
+  const option = `by the option images (--image ${shown(image)}=PATH)`;
   const remedy = advice === undefined ? `Attach the device, or say where it is now ${option}` : `${advice} ${option}`;
   return new BlockmirrorError('IMAGE_MISSING', { image, path, detail, remedy });
 }

@@ -7,6 +7,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { BlockmirrorError, isBlockmirrorError, type SystemError } from './errors';
+import { shown } from './shown';
 import { formatSize } from './size';
 
 export interface WantedFile {
@@ -60,8 +61,8 @@ function needed(files: readonly WantedFile[]): number {
 }
 
 function spaceToText({ folder, free, files }: FileSystemSpace): string {
-  const each = files.map(({ name, length }) => `${name} ${formatSize(length)}`).join(', ');
-  return `the file system of ${folder} has ${formatSize(free)} free, and ${formatSize(needed(files))} are needed (${each})`;
+  const each = files.map(({ name, length }) => `${shown(name)} ${formatSize(length)}`).join(', ');
+  return `the file system of ${shown(folder)} has ${formatSize(free)} free, and ${formatSize(needed(files))} are needed (${each})`;
 }
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);

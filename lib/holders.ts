@@ -8,6 +8,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
 import type { NativeSuperblock } from './binding';
+import { shown } from './shown';
 import { type BlockDevice, deviceNumber, overlap, readBlockDevice } from './system/block_devices';
 import { findPlace, type Place } from './system/places';
 import { parseLocks } from './system/locks';
@@ -55,10 +56,10 @@ export async function describeOwner(owner: NativeSuperblock['owner']): Promise<O
 }
 
 export function ownerToText(owner: Owner): string {
-  const name = owner.processName === null ? '' : ` (${owner.processName})`;
+  const name = owner.processName === null ? '' : ` (${shown(owner.processName)})`;
   // Whoever reads it may be about to kill it: here that number is another process.
   const elsewhere = owner.pidNamespace === 'other' ? ' of another pid namespace' : '';
-  return `process ${owner.process}${name}${elsewhere} on ${owner.host} since ${owner.startedAt}`;
+  return `process ${owner.process}${name}${elsewhere} on ${shown(owner.host)} since ${owner.startedAt}`;
 }
 
 /** The BUSY error with the holder's name in it; MOUNTED or IN_USE where the system itself is the holder. */
@@ -106,7 +107,7 @@ async function holderToText(path: string, owner: Owner | null): Promise<string> 
 
 async function processToText(process: number): Promise<string> {
   const name = await processName(process);
-  return `process ${process}${name === null ? '' : ` (${name})`}`;
+  return `process ${process}${name === null ? '' : ` (${shown(name)})`}`;
 }
 
 /** Other devices that stand for the same bytes. */

@@ -21,6 +21,7 @@ import {
 } from './layout';
 import { loadBinding } from './load';
 import { checkPath } from './options';
+import { shown } from './shown';
 import type { IdentifiedPath } from './types';
 import { readBlockDevices } from './system/block_devices';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
@@ -150,7 +151,7 @@ export function identityToText(identity: Identity, log: string | null = null): s
 
 function superblockToText(superblock: NativeSuperblock): string {
   const { images, owner, lifecycle, generation } = superblock;
-  const parts = images.map((image) => `${image.role} '${image.name}' at ${image.path} (${image.state})`);
+  const parts = images.map((image) => `${image.role} '${shown(image.name)}' at ${shown(image.path)} (${image.state})`);
   const opened =
     lifecycle === 'creating'
       ? 'create did not finish'
@@ -166,8 +167,8 @@ function labelToText(label: NativeLabel, log: string | null): string {
     openCount === 0 ? 'never opened' : `opening ${openCount}`,
     sealed ? 'closed cleanly' : 'not closed cleanly or still open',
   ].filter((fact) => fact !== null);
-  const where = log === null ? '' : `, whose log is ${log}`;
-  return `${role} '${name}' of mirror ${mirrorUuid} (${facts.join(', ')})${where}`;
+  const where = log === null ? '' : `, whose log is ${shown(log)}`;
+  return `${role} '${shown(name)}' of mirror ${mirrorUuid} (${facts.join(', ')})${where}`;
 }
 
 // --- the rest of a mirror ---------------------------------------------------------------------------------------------------

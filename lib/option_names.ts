@@ -5,6 +5,7 @@
  * durable. Other libraries, and other calls of this one, spell some options differently; these are listed here.
  */
 import { BlockmirrorError } from './errors';
+import { shown } from './shown';
 
 /** What somebody may write who means one of these; the first that the call has is named. */
 const MEANT: Readonly<Record<string, readonly string[]>> = {
@@ -89,7 +90,7 @@ export function refuseUnknownName(name: string, known: ReadonlySet<string>, call
 }
 
 function unknownOption(name: string, known: readonly string[], call: string): BlockmirrorError {
-  const shown = JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name).slice(1, -1);
+  const given = shown(name.length > 64 ? `${name.slice(0, 64)}…` : name);
   const meant = meantBy(name, known);
   const reason = REASONS[call];
   const list = known.length === 0 ? `${call} has no options` : `The options are ${known.join(', ')}`;
@@ -99,7 +100,7 @@ function unknownOption(name: string, known: readonly string[], call: string): Bl
       : meant === undefined
         ? list
         : `Use '${meant}'. ${list}`;
-  return new BlockmirrorError('INVALID_OPTION', { detail: `${call} has no '${shown}'`, remedy });
+  return new BlockmirrorError('INVALID_OPTION', { detail: `${call} has no '${given}'`, remedy });
 }
 
 function meantBy(name: string, known: readonly string[]): string | undefined {

@@ -3,6 +3,7 @@
  */
 import { BlockmirrorError, invalidArgumentType } from './errors';
 import { refuseUnknownName } from './option_names';
+import { shown } from './shown';
 import { isAbortSignal } from './signals';
 import { parseSize } from './size';
 import type { DeviceKind, ProgressListener } from './types';
@@ -81,7 +82,10 @@ export class OptionReader {
     if (typeof value !== 'string') throw invalidArgumentType(`${this.prefix}.${name}`, 'a string', value);
     const found = choices.find((choice) => choice === value);
     if (found === undefined) {
-      throw invalidOption(`${name} is '${value}'`, `Use one of ${choices.map((choice) => `'${choice}'`).join(', ')}`);
+      throw invalidOption(
+        `${name} is '${shown(value)}'`,
+        `Use one of ${choices.map((choice) => `'${choice}'`).join(', ')}`,
+      );
     }
     return found;
   }

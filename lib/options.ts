@@ -5,6 +5,7 @@
 import { invalidArgumentType } from './errors';
 import { elementsOf } from './intrinsics';
 import { type CheckedImages, type CheckedLongWork, OptionReader, checkPath, invalidOption } from './option_reader';
+import { shown } from './shown';
 import type { CreateOptions, ImageChoice, InspectOptions, OpenOptions, RecoverOptions, VerifyOptions } from './types';
 
 export { checkPath } from './option_reader';
@@ -78,7 +79,8 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
   );
   const names = new Set<string>();
   for (const { name } of images) {
-    if (names.has(name)) throw invalidOption(`two images are named '${name}'`, 'Give each image a name of its own');
+    if (names.has(name))
+      throw invalidOption(`two images are named '${shown(name)}'`, 'Give each image a name of its own');
     names.add(name);
   }
   const ringRecords = reader.wholeNumber('ringRecords');
@@ -191,7 +193,7 @@ function checkImage(
   if (typeof name !== 'string') throw invalidArgumentType(`${where}.name`, 'a string', name);
   if (!NAME.test(name) || name.length > limits.imageNameLength || name === 'log') {
     throw invalidOption(
-      `${where}.name is '${name}'`,
+      `${where}.name is '${shown(name)}'`,
       `Use up to ${limits.imageNameLength} letters, digits, '-', '_' and '.', and another word than 'log'`,
     );
   }

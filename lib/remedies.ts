@@ -11,6 +11,7 @@
  */
 import type { ErrorName } from './errors';
 import { shellPath, shellQuote } from './shell';
+import { shown } from './shown';
 
 export interface MirrorFacts {
   log: string;
@@ -56,12 +57,12 @@ export function remake(
   mirror: MirrorFacts,
   { master, aside }: { master?: string; aside?: string | null } = {},
 ): string {
-  const doubtful = mirror.images.filter((image) => image.doubtful === true).map(({ name }) => name);
+  const doubtful = mirror.images.filter((image) => image.doubtful === true).map(({ name }) => shown(name));
   if (doubtful.length === 0) {
     const anew = recreate(mirror, master);
     return quoted(aside === undefined || aside === null ? anew : `${putAside(aside)} && ${anew}`);
   }
-  const truth = master ?? mirror.images[0]?.name ?? 'master';
+  const truth = shown(master ?? mirror.images[0]?.name ?? 'master');
   const names = doubtful.join(' and ');
   return `create the mirror anew over ${truth}, with keepData and overwriteSignature, and name a free device for ${names}, since the old path may be another device's by now`;
 }
@@ -145,7 +146,7 @@ export function remedyOfWrongBytes(mirror: MirrorFacts): string {
 export function remakeOver(mirror: MirrorFacts, slave: string): string {
   const [master] = mirror.images;
   const anew = remake(mirror, { master: slave, aside: master?.path ?? null });
-  return `${slave} holds what it lost. Put the master aside, and have everything copied from ${slave}: ${anew}`;
+  return `${shown(slave)} holds what it lost. Put the master aside, and have everything copied from ${shown(slave)}: ${anew}`;
 }
 
 /** A log with zeroes in its ring is damaged, which recovery knows: it copies everything. */

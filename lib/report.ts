@@ -1,11 +1,12 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
+import { shown, shownLine } from './shown';
 import { formatSize } from './size';
 import type { Extent, FoundElsewhere, RecoveryReport, Repair, VerifyReport, VerifySlave } from './types';
 
 const EXTENT_LINES = 16;
 
 export function recoveryReportToText(report: RecoveryReport): string {
-  const lines = [`mirror ${report.uuid} (log ${report.log})`, ...elsewhereToText(report.foundElsewhere)];
+  const lines = [`mirror ${report.uuid} (log ${shown(report.log)})`, ...elsewhereToText(report.foundElsewhere)];
   if (report.held) {
     lines.push('it is open, by a process that lives: there is nothing to recover');
     lines.push(`a crash now would leave ${formatSize(report.bytesCovered)} to be copied`);
@@ -15,13 +16,12 @@ export function recoveryReportToText(report: RecoveryReport): string {
   }
   if (report.clean) {
     lines.push('closed cleanly: nothing to recover');
-    for (const slave of report.slaves)
-      if (slave.state === 'failed') lines.push(`${slave.name} (${slave.path}): failed`);
+    for (const slave of report.slaves) if (slave.state === 'failed') lines.push(`${nameAndPath(slave)}: failed`);
     return lines.join('\n');
   }
   if (report.damaged) {
     lines.push('the log is damaged, so what it covered is unknown: everything is compared');
-    lines.push(...report.damage.slice(0, EXTENT_LINES).map((line) => `  ${line}`));
+    lines.push(...report.damage.slice(0, EXTENT_LINES).map((line) => `  ${shownLine(line)}`));
     if (report.damage.length > EXTENT_LINES) lines.push(`  and ${report.damage.length - EXTENT_LINES} more`);
   } else {
     const extents = `${report.extents.length} ${plural(report.extents.length, 'extent')}`;
@@ -35,7 +35,7 @@ export function recoveryReportToText(report: RecoveryReport): string {
   }
   for (const slave of report.slaves) {
     const copied = `${formatSize(slave.bytesCopied)} copied, ${differedInWords(slave.bytesDiffered)}`;
-    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${copied}`);
+    lines.push(`${nameAndPath(slave)}: ${slave.state}; ${copied}`);
   }
   lines.push(...repairsToText(report.repairs));
   const proof = report.verified ? 'read back and found equal' : 'not read back';
@@ -44,18 +44,18 @@ export function recoveryReportToText(report: RecoveryReport): string {
 }
 
 export function verifyReportToText(report: VerifyReport): string {
-  const lines = [`mirror ${report.uuid} (log ${report.log})`, ...elsewhereToText(report.foundElsewhere)];
+  const lines = [`mirror ${report.uuid} (log ${shown(report.log)})`, ...elsewhereToText(report.foundElsewhere)];
   if (!report.clean) {
     lines.push('not closed cleanly, and not recovered: differences inside the live intents are to be expected');
     lines.push(...extentsToText(report.extents));
   }
   for (const slave of report.slaves) {
-    lines.push(`${slave.name} (${slave.path}): ${slave.state}; ${comparedInWords(slave, report)}`);
-    if (slave.error !== null) lines.push(`  ${slave.error.message}`);
+    lines.push(`${nameAndPath(slave)}: ${slave.state}; ${comparedInWords(slave, report)}`);
+    if (slave.error !== null) lines.push(`  ${shownLine(slave.error.message)}`);
   }
   for (const { slave, position, length, expected } of report.differences.slice(0, EXTENT_LINES)) {
     const note = expected ? ', inside a live intent' : '';
-    lines.push(`  ${slave}: ${length} bytes from byte ${position}${note}`);
+    lines.push(`  ${shown(slave)}: ${length} bytes from byte ${position}${note}`);
   }
   if (report.differences.length > EXTENT_LINES) lines.push(`  and ${report.differences.length - EXTENT_LINES} more`);
   lines.push(...agreementsToText(report));
@@ -68,8 +68,12 @@ export function verifyReportToText(report: VerifyReport): string {
 export function elsewhereToText(images: readonly FoundElsewhere[]): string[] {
   return images.map(
     ({ name, expectedAt, path }) =>
-      `${name} was expected at ${expectedAt}, and found at ${path} by its label; if that is a copy, and not the image itself, detach it`,
+      `${shown(name)} was expected at ${shown(expectedAt)}, and found at ${shown(path)} by its label; if that is a copy, and not the image itself, detach it`,
   );
+}
+
+function nameAndPath({ name, path }: { name: string; path: string }): string {
+  return `${shown(name)} (${shown(path)})`;
 }
 
 function repairsToText(repairs: readonly Repair[]): string[] {
@@ -77,7 +81,7 @@ function repairsToText(repairs: readonly Repair[]): string[] {
     .slice(0, EXTENT_LINES)
     .map(
       ({ image, position, length, from }) =>
-        `${image}: ${length} bytes from byte ${position} could not be read; they are now what ${from} holds`,
+        `${shown(image)}: ${length} bytes from byte ${position} could not be read; they are now what ${shown(from)} holds`,
     );
   if (repairs.length > EXTENT_LINES) lines.push(`  and ${repairs.length - EXTENT_LINES} more`);
   return lines;
@@ -110,7 +114,7 @@ function agreementsToText(report: VerifyReport): string[] {
   }
   return [...groups.values()].map(
     ({ slaves, position }) =>
-      `${slaves.slice(0, -1).join(', ')} and ${slaves.at(-1)} agree with each other and differ from the master ` +
+      `${slaves.slice(0, -1).map(shown).join(', ')} and ${shown(slaves.at(-1) ?? '')} agree with each other and differ from the master ` +
       `(first at byte ${position}): the master may be the damaged one`,
   );
 }

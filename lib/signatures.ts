@@ -10,6 +10,7 @@ import { open } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
 import { LABEL_COPY_DISTANCE, LABEL_MAGIC, LOG_MAGIC, SUPERBLOCK_POSITIONS, labelPosition } from './layout';
 import { shellPath } from './shell';
+import { shown } from './shown';
 import { probe } from './system/blkid';
 import { type Place, findPlace } from './system/places';
 import type { Signature, Signatures } from './types';
@@ -135,6 +136,6 @@ function describe(signature: Signature): string {
     blockmirror: '',
     other: '',
   };
-  const label = signature.label === null ? '' : ` '${signature.label}'`;
-  return `${signature.type}${kinds[signature.kind]}${label}`;
+  const label = signature.label === null ? '' : ` '${shown(signature.label)}'`;
+  return `${shown(signature.type)}${kinds[signature.kind]}${label}`;
 }

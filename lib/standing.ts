@@ -11,6 +11,8 @@ import { dirname, resolve } from 'node:path';
 import type { NativeImageRecord, NativeImageState, NativeLabel, NativeSuperblock } from './binding';
 import { BlockmirrorError, systemErrorName } from './errors';
 import { type Identity, type MirrorPart, findParts, identifyPlace } from './identify';
+import { shellQuote } from './shell';
+import { shown } from './shown';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
 
 /** What a log says of the image. */
@@ -87,11 +89,11 @@ function ownSide(label: NativeLabel | null, entry: NativeImageRecord | null): st
   if (entry !== null && role === 'slave') facts.push(stateInWords(entry));
   if (entry === null && label !== null && label.role === 'slave') facts.push(label.state);
   if (label !== null) facts.push(numbers(label.generation.counter, label.openCount));
-  return `it is ${role} '${entry?.name ?? label?.name ?? ''}' (${facts.join(', ')})`;
+  return `it is ${role} '${shown(entry?.name ?? label?.name ?? '')}' (${facts.join(', ')})`;
 }
 
 function nameless({ name, role }: NativeImageRecord): string {
-  return `it has the path of ${role} '${name}', and not its label`;
+  return `it has the path of ${role} '${shown(name)}', and not its label`;
 }
 
 function stateInWords({ state, error, changedAtMs, bytesDiffered }: NativeImageRecord): string {
@@ -105,14 +107,14 @@ function logSide({ path, superblock }: LogWitness): string {
   const { generation, openCount, owner, lifecycle } = superblock;
   const current = superblock.images
     .filter((image) => !NOT_IN_SYNC.includes(image.state) && image.bytesDiffered === 0)
-    .map((image) => `${image.role} '${image.name}' (${image.path}) is ${image.state}`);
+    .map((image) => `${image.role} '${shown(image.name)}' (${shown(image.path)}) is ${image.state}`);
   const opened = owner.startedAtMs === 0 ? '' : `, last opened ${new Date(owner.startedAtMs).toISOString()}`;
   const date = lifecycle === 'creating' ? ', its create did not finish' : opened;
-  return `its log ${path} is at ${numbers(generation.counter, openCount)}${date}: ${current.join(', ')}`;
+  return `its log ${shown(path)} is at ${numbers(generation.counter, openCount)}${date}: ${current.join(', ')}`;
 }
 
 function peerSide({ path, label }: PeerWitness): string {
-  return `${label.role} '${label.name}' (${path}) is at ${numbers(label.generation.counter, label.openCount)}`;
+  return `${label.role} '${shown(label.name)}' (${shown(path)}) is at ${numbers(label.generation.counter, label.openCount)}`;
 }
 
 function numbers(generation: number, openCount: number): string {
@@ -145,7 +147,7 @@ export async function refuseStaleMaster(
     detail: `${stale.own}; ${stale.newer}`,
     remedy:
       'Name the newest image as the master; if the content of this one shall win over all others, say so by its name: ' +
-      `acceptStale: '${stale.name}' (\`--accept-stale ${stale.name}\`)`,
+      `acceptStale: '${shown(stale.name)}' (\`--accept-stale ${shellQuote(stale.name)}\`)`,
   });
 }
 

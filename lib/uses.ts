@@ -7,6 +7,7 @@
  */
 import { readFile, readlink, stat } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
+import { shown } from './shown';
 import {
   type BlockDevice,
   type Ground,
@@ -72,14 +73,18 @@ export function usesOf(place: Place, surroundings: Surroundings): DeviceUse[] {
   for (const device of related) {
     for (const mount of surroundings.mounts.filter((candidate) => candidate.number === device.number)) {
       const release = mount.mountPoint === '/' ? null : `umount ${shellPath(mount.mountPoint)}`;
-      uses.push({ kind: 'mounted', detail: `${naming(device)} is mounted on ${mount.mountPoint}`, release });
+      uses.push({ kind: 'mounted', detail: `${naming(device)} is mounted on ${shown(mount.mountPoint)}`, release });
     }
     if (device.holders.length > 0) {
       uses.push({ kind: 'holder', detail: `${naming(device)} is part of ${device.holders.join(', ')}`, release: null });
     }
   }
   for (const swap of surroundings.swaps.filter((candidate) => overlap(candidate.ground, place.ground))) {
-    uses.push({ kind: 'swap', detail: `${swap.path} is in use as swap`, release: `swapoff ${shellPath(swap.path)}` });
+    uses.push({
+      kind: 'swap',
+      detail: `${shown(swap.path)} is in use as swap`,
+      release: `swapoff ${shellPath(swap.path)}`,
+    });
   }
   return uses;
 }
@@ -112,9 +117,13 @@ async function foreignMounts(place: Place, devices: readonly BlockDevice[]): Pro
       const device = related.find((candidate) => candidate.number === mount.device);
       if (device === undefined) continue;
       const name = await processName(process);
-      const where = `in the mount namespace of process ${process}${name === null ? '' : ` (${name})`}`;
+      const where = `in the mount namespace of process ${process}${name === null ? '' : ` (${shown(name)})`}`;
       const what = device.number === place.number ? 'it' : device.path;
-      uses.push({ kind: 'mounted', detail: `${what} is mounted on ${mount.mountPoint} ${where}`, release: null });
+      uses.push({
+        kind: 'mounted',
+        detail: `${what} is mounted on ${shown(mount.mountPoint)} ${where}`,
+        release: null,
+      });
       if (uses.length >= USES_LIMIT) return uses;
     }
   }
@@ -150,6 +159,10 @@ export function usedError(image: string, path: string, uses: readonly DeviceUse[
   });
 }
 
+function named({ name, place }: NamedPlace): string {
+  return `${shown(name)} (${shown(place.path)})`;
+}
+
 /** Every place needs bytes of its own. @throws SAME_DEVICE, OVERLAPPING */
 export function refuseOverlaps(places: readonly NamedPlace[]): void {
   for (const [index, one] of places.entries()) {
@@ -161,7 +174,7 @@ export function refuseOverlaps(places: readonly NamedPlace[]): void {
       const viaLoop = one.place.kind !== other.place.kind;
       const what = same || viaLoop ? 'are the same' : 'share bytes';
       throw new BlockmirrorError(same || viaLoop ? 'SAME_DEVICE' : 'OVERLAPPING', {
-        detail: `${one.name} (${one.place.path}) and ${other.name} (${other.place.path}) ${what}`,
+        detail: `${named(one)} and ${named(other)} ${what}`,
       });
     }
   }

@@ -7,6 +7,7 @@
  *   3  it cannot be told
  */
 import type { ImageStatus, Inspection } from '../index';
+import { shown, shownLine } from '../shown';
 
 export type CheckCode = 0 | 1 | 2 | 3;
 
@@ -35,7 +36,7 @@ const inState =
   ({ inspection }: CheckFacts): string[] =>
     inspection.status.images
       .filter((image) => image.state === state && when(image))
-      .map(({ name }) => `${name} ${words}`);
+      .map(({ name }) => `${shown(name)} ${words}`);
 
 const given = (condition: boolean, reason: string): string[] => (condition ? [reason] : []);
 
@@ -76,7 +77,7 @@ export const CHECK_TABLE: readonly Row[] = [
     reasons: ({ inspection: { status }, privileged }) =>
       status.images
         .filter((image) => image.state === 'failed' && (privileged || !isUnreadable(image)))
-        .map((image) => `${image.name} failed${causeOf(image)}`),
+        .map((image) => `${shown(image.name)} failed${causeOf(image)}`),
   },
   { code: 2, reasons: inState('inconsistent', 'is inconsistent', (image) => image.bytesDiffered === 0) },
   { code: 2, reasons: inState('behind', 'is behind by a fault', (image) => image.error !== null) },
@@ -85,7 +86,7 @@ export const CHECK_TABLE: readonly Row[] = [
     reasons: ({ inspection: { status } }) =>
       status.images
         .filter(({ state, bytesDiffered }) => bytesDiffered > 0 && state !== 'failed')
-        .map(({ name }) => `${name} differs, as a verify found`),
+        .map(({ name }) => `${shown(name)} differs, as a verify found`),
   },
   {
     code: 2,
@@ -111,7 +112,7 @@ export const CHECK_TABLE: readonly Row[] = [
     reasons: ({ inspection }) =>
       inspection.lostCopies.map(
         ({ where, copy, state }) =>
-          `copy ${copy} of the ${where === 'log' ? 'superblock' : `label of ${where}`} is ${state}`,
+          `copy ${copy} of the ${where === 'log' ? 'superblock' : `label of ${shown(where)}`} is ${state}`,
       ),
   },
   {
@@ -145,10 +146,8 @@ const WORDS = ['OK', 'WARNING', 'CRITICAL', 'UNKNOWN'] as const;
 /** One line, as monitoring shows it. */
 export function checkToText(verdict: CheckVerdict, about: string): string {
   const { code, reasons } = verdict;
-  return `${WORDS[code]} ${about}: ${reasons.length === 0 ? 'all images are in sync' : reasons.join('; ')}`.replaceAll(
-    '\n',
-    ' ',
-  );
+  const found = reasons.length === 0 ? 'all images are in sync' : reasons.join('; ');
+  return shownLine(`${WORDS[code]} ${about}: ${found}`);
 }
 
 /** Errors of a look that say that the mirror is broken, and not only that nothing can be said. */

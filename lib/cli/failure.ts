@@ -6,6 +6,7 @@
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { BlockmirrorError } from '../index';
+import { shownLine } from '../shown';
 import { EXIT, type ExitCode, exitCodeOfSignal } from './exit_codes';
 import { Interrupted } from './interrupt';
 import { inFlags } from './spelling';
@@ -92,9 +93,11 @@ export function exitCodeOf(error: unknown): ExitCode {
   return code !== null && USAGE_CODES.has(code) ? EXIT.usage : EXIT.failed;
 }
 
-/** For a report of a bug; null for all errors that say themselves what to do. */
+/** Where it happened, for a report of a bug; null for all errors that say themselves what to do. */
 export function stackOf(error: unknown, failure: Failure): string | null {
-  return failure.remedy === REPORT_REMEDY && error instanceof Error ? (error.stack ?? null) : null;
+  if (failure.remedy !== REPORT_REMEDY || !(error instanceof Error)) return null;
+  const places = (error.stack ?? '').split('\n').filter((line) => /^ {4}at /.test(line));
+  return places.map(shownLine).join('\n');
 }
 
 function remedyOf(error: Error): string {
@@ -105,9 +108,9 @@ function remedyOf(error: Error): string {
 
 /** @param lineWidth of the message, which a program may read */
 export function failureToText(failure: Failure, width = 100, lineWidth = Infinity): string {
-  const cause = failure.cause === null ? '' : `\n  cause: ${failure.cause.message}`;
-  const message = wrap(`blockmirror: ${failure.message}`, lineWidth);
-  return `${message}${cause}\n${wrap(`What to do: ${sentence(failure.remedy)}`, width, '  ')}\n  (${failure.code})`;
+  const cause = failure.cause === null ? '' : `\n  cause: ${shownLine(failure.cause.message)}`;
+  const message = wrap(shownLine(`blockmirror: ${failure.message}`), lineWidth);
+  return `${message}${cause}\n${wrap(shownLine(`What to do: ${sentence(failure.remedy)}`), width, '  ')}\n  (${failure.code})`;
 }
 
 function causeOf(cause: unknown): FailureCause | null {

@@ -2,13 +2,13 @@
  * Where words go. Text mode: the answer on stdout. --json: exactly one JSON document on stdout. All else (progress,
  * notes, errors) on stderr, so that stdout can always be piped.
  *
- * What comes from a disk or a path is shown, never sent: only the colours that paint() made reach a terminal.
+ * What comes from a disk or a path is shown, never sent: only the colours that paint() made reach a terminal (colours.ts).
  *
  * A reader that goes away (`| head`) is no error of ours: EPIPE is quiet and work goes on, since stopping in the
  * middle because nobody reads the report would be the greater surprise.
  */
-import { randomInt } from 'node:crypto';
-import { printable } from '../shell';
+import { shownJson } from '../shown';
+import { type Colour, forScreen, painted } from './colours';
 import { EXIT, type ExitCode } from './exit_codes';
 import { progressDisplay, type ProgressDisplay } from './progress';
 
@@ -18,33 +18,6 @@ export interface Outcome {
   document: unknown;
   /** Without. */
   text: string;
-}
-
-export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow';
-const CODES: Record<Colour, readonly [number, number]> = {
-  bold: [1, 22],
-  dim: [2, 22],
-  red: [31, 39],
-  green: [32, 39],
-  yellow: [33, 39],
-};
-
-/** Marks the colours of this run: nothing that stood on a disk before can hold it. */
-const OURS = randomInt(1_000_000, 100_000_000);
-const PAINTED = new RegExp(`(\\u001b\\[${OURS};\\d+m)`);
-
-/** For a screen: everything printable, but for our own colours. */
-function screen(text: string): string {
-  const parts = text.split(PAINTED);
-  return parts.map((part, index) => (index % 2 === 1 ? part.replace(`${OURS};`, '') : printable(part))).join('');
-}
-
-/** JSON leaves DEL, C1 and marks of direction as they are; a terminal does not. */
-function jsonOf(document: unknown): string {
-  return JSON.stringify(document, null, 2).replace(
-    /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }
 
 /** Of text that is not on a terminal; and the most that is readable on one. */
@@ -64,7 +37,7 @@ function widthOf(stream: NodeJS.WriteStream): number {
  */
 function writingFailed(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
   if (stream === process.stdout) {
-    process.stderr.write(`blockmirror: the output could not be written: ${screen(error.message)}\n`);
+    process.stderr.write(`blockmirror: the output could not be written: ${forScreen(error.message)}\n`);
   }
   process.on('exit', () => {
     process.exitCode = EXIT.failed;
@@ -88,18 +61,20 @@ export class Output {
   /** The one answer of a command. */
   answer(outcome: Outcome): void {
     this.clearScreen();
-    process.stdout.write(`${this.json ? jsonOf(outcome.document) : screen(outcome.text)}\n`);
+    process.stdout.write(
+      `${this.json ? shownJson(JSON.stringify(outcome.document, null, 2)) : forScreen(outcome.text)}\n`,
+    );
   }
 
   /** A running account: part of the answer in text mode, and on stderr beside a JSON document. */
   narrate(text: string): void {
     this.clearScreen();
-    (this.json ? process.stderr : process.stdout).write(`${screen(text)}\n`);
+    (this.json ? process.stderr : process.stdout).write(`${forScreen(text)}\n`);
   }
 
   note(text: string): void {
     this.clearScreen();
-    process.stderr.write(`${screen(text)}\n`);
+    process.stderr.write(`${forScreen(text)}\n`);
   }
 
   /** Columns of the answer. */
@@ -137,7 +112,7 @@ export class Output {
   /** A line that the next one overwrites, and any other word removes. Only on a terminal. */
   liveLine(text: string): void {
     if (!this.narrationIsTerminal) return;
-    this.narration.write(`\r\u001b[K${screen(text).slice(0, this.width - 1)}`);
+    this.narration.write(`\r\u001b[K${forScreen(text).slice(0, this.width - 1)}`);
     this.hasLiveLine = true;
   }
 
@@ -149,7 +124,6 @@ export class Output {
 
   paint(colour: Colour, text: string): string {
     if (!this.narrationIsTerminal || process.env['NO_COLOR'] !== undefined) return text;
-    const [on, off] = CODES[colour];
-    return `\u001b[${OURS};${on}m${text}\u001b[${OURS};${off}m`;
+    return painted(colour, text);
   }
 }

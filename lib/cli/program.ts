@@ -8,6 +8,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { formatSize } from '../index';
+import { shownLine } from '../shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
 import { collectImage, collectSlave, parseAge, parsePositiveSize } from './options';
@@ -47,7 +48,8 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
     if (output.json) output.answer({ exitCode: EXIT.failed, document: { error: failure }, text: '' });
     if (!isCheck(argv)) return exitCodeOf(error);
     // A monitoring system would take the usual code of a wrong command line, 2, for a mirror that is broken.
-    if (!output.json) output.answer({ exitCode: EXIT.attention, document: null, text: `UNKNOWN ${failure.message}` });
+    if (!output.json)
+      output.answer({ exitCode: EXIT.attention, document: null, text: shownLine(`UNKNOWN ${failure.message}`) });
     return EXIT.attention;
   }
 }

@@ -2,6 +2,8 @@
  * Numbers, times and lists as people read them. Pure.
  */
 import Table from 'cli-table3';
+import { shown } from '../shown';
+import { columnsOf, paintedLine } from './colours';
 
 export function count(value: number, one: string, many = `${one}s`): string {
   return `${number(value)} ${value === 1 ? one : many}`;
@@ -28,8 +30,9 @@ export function share(part: number, whole: number): string {
   return `${percent.toFixed(percent < 10 ? 1 : 0)}%`;
 }
 
-/** 'a', 'a and b', 'a, b and c' */
-export function list(items: readonly string[]): string {
+/** 'a', 'a and b', 'a, b and c', of names of images. */
+export function list(names: readonly string[]): string {
+  const items = names.map(shown);
   if (items.length <= 1) return items.join('');
   return `${items.slice(0, -1).join(', ')} and ${items[items.length - 1] as string}`;
 }
@@ -64,18 +67,18 @@ export function table(
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
     colAligns: head.map((_, column) => (rightAligned.includes(column) ? 'right' : 'left')),
   });
-  for (const row of rows) layout.push([...row]);
+  for (const row of rows) layout.push(row.map(paintedLine));
   return trimLines(layout.toString());
 }
 
-/** 'Name    value' lines; a value of several lines, or too long for the width, stays in its column. */
+/** 'Name    value' lines; a value that is too long for the width stays in its column. */
 export function facts(pairs: readonly (readonly [string, string])[], width = Infinity): string {
-  const column = Math.max(...pairs.map(([name]) => name.length)) + 2;
-  return pairs
-    .map(([name, value]) => {
-      const tooLong = value.length > width - column;
-      const lines = (tooLong ? wrap(value, width - column) : value).split('\n');
-      return `${name.padEnd(column)}${lines.join(`\n${' '.repeat(column)}`)}`;
+  const lines = pairs.map(([name, value]) => ({ name: paintedLine(name), value: paintedLine(value) }));
+  const column = Math.max(...lines.map(({ name }) => columnsOf(name))) + 2;
+  return lines
+    .map(({ name, value }) => {
+      const margin = ' '.repeat(column - columnsOf(name));
+      return `${name}${margin}${wrap(value, width - column).replaceAll('\n', `\n${' '.repeat(column)}`)}`;
     })
     .join('\n');
 }
@@ -92,7 +95,7 @@ export function wrap(text: string, width: number, indent = ''): string {
 }
 
 function wrapParagraph(paragraph: string, width: number, indent: string): string {
-  if (indent.length + paragraph.length <= width) return paragraph === '' ? '' : indent + paragraph;
+  if (indent.length + columnsOf(paragraph) <= width) return paragraph === '' ? '' : indent + paragraph;
   const own = /^ +/.exec(paragraph)?.[0] ?? '';
   if (own !== '') return wrapParagraph(paragraph.slice(own.length), width, indent + own);
   const lines: string[] = [];
@@ -103,12 +106,12 @@ function wrapParagraph(paragraph: string, width: number, indent: string): string
   };
   for (const { word, blanks } of wordsOf(paragraph)) {
     const command = /^`([^`]*)`([.,;:]?)$/.exec(word);
-    if (command !== null && word.length > COMMAND_LENGTH) {
+    if (command !== null && columnsOf(word) > COMMAND_LENGTH) {
       end();
       lines.push(`${indent}    ${command[1] ?? ''}`);
       continue;
     }
-    if (line !== '' && indent.length + line.length + blanks.length + word.length > width) end();
+    if (line !== '' && indent.length + columnsOf(line + blanks + word) > width) end();
     line = line === '' ? word : line + blanks + word;
   }
   end();

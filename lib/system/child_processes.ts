@@ -14,6 +14,7 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { shellPath } from '../shell';
+import { actsAsRoot } from './folders';
 
 export type { ChildProcess };
 
@@ -80,7 +81,7 @@ export async function findTool(tool: string, folders: readonly string[] = TOOL_F
   for (const folder of folders) {
     const path = await realpath(join(folder, tool)).catch(() => null);
     if (path === null) continue;
-    const objection = process.geteuid?.() === 0 ? await whoElseMayReplace(path) : null;
+    const objection = (await actsAsRoot()) ? await whoElseMayReplace(path) : null;
     if (objection === null) return { path };
     refused ??= `${path} is not run as root: ${objection}`;
   }

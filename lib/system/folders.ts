@@ -16,6 +16,7 @@ import { lstat, readFile, readlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { BlockmirrorError } from '../errors';
 import { shellPath } from '../shell';
+import { shown } from '../shown';
 
 /** A folder on the way, and what the way takes in it. */
 export interface FolderStep {
@@ -50,12 +51,14 @@ export const UNSAFE: readonly UnsafeRow[] = [
   { when: (step) => byGroup(step) && !sticky(step), why: ({ group }) => `group ${group} may write it` },
   {
     when: (step) => shared(step) && step.entry !== null && step.entry.owner !== ROOT,
-    why: ({ entry }) => `others may write it, and ${entry?.name ?? ''} in it belongs to user ${entry?.owner ?? ''}`,
+    why: ({ entry }) =>
+      `others may write it, and ${shown(entry?.name ?? '')} in it belongs to user ${entry?.owner ?? ''}`,
   },
   {
     // A hard link that another user made belongs to root, like the file that it leads to.
     when: (step) => shared(step) && step.entry?.kind === 'file' && step.entry.names > 1,
-    why: ({ entry }) => `others may write it, and ${entry?.name ?? ''} in it has another name elsewhere (hard link)`,
+    why: ({ entry }) =>
+      `others may write it, and ${shown(entry?.name ?? '')} in it has another name elsewhere (hard link)`,
   },
 ];
 
@@ -143,7 +146,7 @@ function unsafeFolder(image: string, path: string, step: FolderStep): Blockmirro
   return new BlockmirrorError('UNSAFE_FOLDER', {
     image,
     path,
-    detail: `${folder} (${whose}): ${unsafeBecause(step) ?? ''}`,
+    detail: `${shown(folder)} (${whose}): ${unsafeBecause(step) ?? ''}`,
     remedy:
       `Keep log and images in a folder that root alone may write${closing}; ` +
       'or, if you trust everybody who may write it, say trustFolders (`--trust-folders`)',
@@ -151,7 +154,7 @@ function unsafeFolder(image: string, path: string, step: FolderStep): Blockmirro
 }
 
 /** Root of a user namespace with one user in it can do no more than that user. */
-async function actsAsRoot(): Promise<boolean> {
+export async function actsAsRoot(): Promise<boolean> {
   if (process.geteuid?.() !== ROOT) return false;
   const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '');
   return !/^\s*0\s+\d+\s+1\s*$/.test(map);

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { Mirror, type Problem, inspect, verify } from '../../lib/index';
 import { BlockmirrorError } from '../../lib/errors';
 import { type MirrorFacts, recreate, remedyOf, remedyOfPath } from '../../lib/remedies';
-import { printable, shellPath, shellQuote } from '../../lib/shell';
+import { shellPath, shellQuote } from '../../lib/shell';
+import { shownLine } from '../../lib/shown';
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
 
@@ -235,15 +236,31 @@ test('limits are told by name', () => {
 });
 
 test('a word for a shell is one word, whatever it holds; and nothing in it reaches the terminal', () => {
-  const words = ['plain', 'a b', `it's`, '$HOME `id` "x" *', '\u001b[2Jgone', 'two\nlines', 'ümläut', '-rf', '%s\\n'];
+  const words = [
+    'plain',
+    'a b',
+    `it's`,
+    '$HOME `id` "x" *',
+    '\u001b[2Jgone',
+    'two\nlines',
+    'ends\n\n',
+    '`curl evil | sh`',
+    "'\u001b\\'",
+    '\u{e0001}\u200b1',
+    '=ls',
+    '',
+    'ümläut',
+    '-rf',
+    '%s\\n',
+  ];
   for (const word of words) {
     const quoted = shellQuote(word);
-    expect(printable(quoted)).toBe(quoted);
-    const { stdout } = spawnSync('sh', ['-c', `printf '%s' ${quoted}`], { encoding: 'utf8' });
+    expect(shownLine(quoted)).toBe(quoted);
+    expect(quoted).not.toContain('`');
+    const { stdout } = spawnSync('bash', ['-c', `printf '%s' ${quoted}`], { encoding: 'utf8' });
     expect(stdout).toBe(word);
   }
   expect(shellPath('-rf')).toBe('./-rf');
-  expect(printable('a\u001b]0;x\u0007\u009b1m\u202e')).toBe('a\\x1b]0;x\\x07\\x9b1m\\u202e');
 });
 
 test('what is on a disk cannot write on a terminal by way of a message', () => {
@@ -252,7 +269,7 @@ test('what is on a disk cannot write on a terminal by way of a message', () => {
     path: '/dev/\u001b[31mx',
     detail: '\u0007',
   });
-  expect(printable(error.message)).toBe(error.message);
+  expect(shownLine(error.message)).toBe(error.message);
   expect(error.message).toContain('\\x1b[31m');
 });
 

@@ -42,11 +42,14 @@ test('a table is columns without rules or trailing blanks', () => {
 
 test('facts stand in one column, continuation lines too', () => {
   expect(
-    facts([
-      ['A', '1'],
-      ['Long', '2\n3'],
-    ]),
-  ).toBe('A     1\nLong  2\n      3');
+    facts(
+      [
+        ['A', '1'],
+        ['Long', 'one two'],
+      ],
+      10,
+    ),
+  ).toBe('A     1\nLong  one\n      two');
 });
 
 test('wrapped lines keep the width, the indent and the paragraphs', () => {

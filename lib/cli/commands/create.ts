@@ -1,5 +1,6 @@
 /** `blockmirror create`: formats the log and the images, and copies the master to its slaves. */
 import { Mirror, formatSize, type CreateReport } from '../../index';
+import { shown } from '../../shown';
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import { parseImageChoice } from '../options';
@@ -7,7 +8,7 @@ import type { Outcome, Output } from '../output';
 import { duration, facts } from '../words';
 import { commandLine, imageTable, type DeviceChoice, type TrustFolders } from './shared';
 
-interface CreateArguments extends DeviceChoice, TrustFolders {
+export interface CreateArguments extends DeviceChoice, TrustFolders {
   log: string;
   master: string;
   slave: string[];
@@ -41,15 +42,15 @@ export async function createCommand(output: Output, options: CreateArguments): P
       signal,
     }),
   );
-  return { exitCode: EXIT.done, document: report, text: toText(report, options, output) };
+  return { exitCode: EXIT.done, document: report, text: createdToText(report, options, output) };
 }
 
-function toText(report: CreateReport, options: CreateArguments, output: Output): string {
+export function createdToText(report: CreateReport, options: CreateArguments, output: Output): string {
   const trust = { trustFolders: options.trustFolders === true };
   return [
     facts([
       ['Mirror', report.uuid],
-      ['Log', report.log],
+      ['Log', shown(report.log)],
       ['Size', `${formatSize(report.size)}, in blocks of ${formatSize(report.blockSize)}`],
       ['Copied', copiedInWords(report, options)],
     ]),

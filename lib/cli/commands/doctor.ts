@@ -4,7 +4,9 @@ import { type Check, type DoctorReport, type Verdict, worst } from '../doctor/ch
 import { checkPath } from '../doctor/path_checks';
 import { judgeSystem, readSystem } from '../doctor/system_checks';
 import { EXIT } from '../exit_codes';
-import type { Colour, Outcome, Output } from '../output';
+import { shown, shownLine } from '../../shown';
+import type { Colour } from '../colours';
+import type { Outcome, Output } from '../output';
 import { wrap } from '../words';
 
 export async function doctorCommand(output: Output, paths: string[]): Promise<Outcome> {
@@ -16,7 +18,7 @@ export async function doctorCommand(output: Output, paths: string[]): Promise<Ou
   return {
     exitCode: verdict === 'problem' ? EXIT.attention : EXIT.done,
     document: report,
-    text: toText(report, output),
+    text: doctorToText(report, output),
   };
 }
 
@@ -28,11 +30,13 @@ const SUMMARY: Record<Verdict, string> = {
 };
 const NAME_WIDTH = 15;
 
-function toText(report: DoctorReport, output: Output): string {
+export function doctorToText(report: DoctorReport, output: Output): string {
   const sections = [
     ['This system', report.system] as const,
     ...report.paths.map(({ path, checks }) => [path, checks] as const),
-  ].map(([title, checks]) => [output.paint('bold', title), ...checks.map((check) => toLine(check, output))].join('\n'));
+  ].map(([title, checks]) =>
+    [output.paint('bold', shown(title)), ...checks.map((check) => toLine(check, output))].join('\n'),
+  );
   return [...sections, SUMMARY[report.verdict]].join('\n\n');
 }
 
@@ -40,8 +44,8 @@ function toLine({ name, verdict, finding, remedy }: Check, output: Output): stri
   const indent = ' '.repeat(2 + 9 + NAME_WIDTH);
   const mark = output.paint(VERDICT_COLOUR[verdict], verdict.padEnd(9));
   const lines = [
-    wrap(finding, output.width, indent),
-    ...(remedy === null ? [] : [wrap(`→ ${remedy}`, output.width, indent)]),
+    wrap(shownLine(finding), output.width, indent),
+    ...(remedy === null ? [] : [wrap(shownLine(`→ ${remedy}`), output.width, indent)]),
   ];
   return `  ${mark}${name.padEnd(NAME_WIDTH)}${lines.join('\n').trimStart()}`;
 }

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { formatSize, identify, type IdentifiedPath } from '../../index';
 import { recreate } from '../../remedies';
+import { shown } from '../../shown';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
@@ -14,17 +15,17 @@ export async function inspectCommand(output: Output, paths: string[]): Promise<O
   return {
     exitCode: found.every(({ problem }) => problem === null) ? EXIT.done : EXIT.attention,
     document: found,
-    text: found.map((one) => toText(one, output)).join('\n\n'),
+    text: found.map((one) => identifiedToText(one, output)).join('\n\n'),
   };
 }
 
-function toText(found: IdentifiedPath, output: Output): string {
+export function identifiedToText(found: IdentifiedPath, output: Output): string {
   const lines = facts(
     [
-      [found.path, output.paint('bold', found.description ?? 'nothing of blockmirror')],
+      [shown(found.path), output.paint('bold', found.description ?? 'nothing of blockmirror')],
       ['Size', formatSize(found.size)],
       ...(found.kind === 'other' ? [] : ([['Copies', found.copies.join(' and ')]] as const)),
-      ...found.parts.map(({ path, description }) => [path, description] as const),
+      ...found.parts.map(({ path, description }) => [shown(path), description] as const),
       ...(found.problem === null ? [] : ([['Problem', inFlags(found.problem.message)]] as const)),
     ],
     output.lineWidth,

@@ -2,6 +2,7 @@
 import { formatSize, inspect, type Inspection } from '../../index';
 import { elsewhereOf } from '../../find_images';
 import { elsewhereToText } from '../../report';
+import { shown } from '../../shown';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import { count, facts, number, share, table, wrap } from '../words';
@@ -34,7 +35,7 @@ export async function logCommand(output: Output, log: string, options: ImagePath
   return {
     exitCode: inspection.damaged ? EXIT.attention : EXIT.done,
     document: toDocument(inspection),
-    text: toText(inspection, output),
+    text: intentsToText(inspection, output),
   };
 }
 
@@ -61,13 +62,13 @@ function toDocument(inspection: Inspection): LogDocument {
   };
 }
 
-function toText(inspection: Inspection, output: Output): string {
+export function intentsToText(inspection: Inspection, output: Output): string {
   const { status, liveIntents, extents, bytesCovered, tornRecords } = inspection;
   const lines = [
     facts(
       [
         ['Mirror', status.uuid],
-        ['Log', status.log],
+        ['Log', shown(status.log)],
         [
           'Records',
           `${number(status.logUse.recordsLive)} of ${number(status.logUse.recordCount)} hold live intents; newest ${number(status.logUse.sequence)}, oldest that counts ${number(status.logUse.tail)}`,

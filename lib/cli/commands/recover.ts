@@ -15,7 +15,7 @@ import {
   type TrustFolders,
 } from './shared';
 
-interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
+export interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
   dryRun?: boolean;
   compare: boolean;
   verify: boolean;
@@ -39,8 +39,16 @@ export async function recoverCommand(output: Output, log: string, options: Recov
       signal,
     }),
   );
-  const text = wrap(inFlags(recoveryReportToText(report)), output.lineWidth) + nextStep(report, log, options);
-  return { exitCode: exitCodeOf(report), document: report, text };
+  return { exitCode: exitCodeOf(report), document: report, text: recoveredToText(report, log, options, output) };
+}
+
+export function recoveredToText(
+  report: RecoveryReport,
+  log: string,
+  options: RecoverArguments,
+  output: Output,
+): string {
+  return wrap(inFlags(recoveryReportToText(report)), output.lineWidth) + nextStep(report, log, options);
 }
 
 function nextStep(report: RecoveryReport, log: string, options: RecoverArguments): string {

@@ -1,9 +1,10 @@
 /** What several commands print: images, states in plain words, and the command line to run next. */
 import type { ImageState, ImageStatus, Owner, Status } from '../../index';
-import type { Colour, Output } from '../output';
+import { shown, shownLine } from '../../shown';
+import { type Colour, columnsOf } from '../colours';
+import type { Output } from '../output';
 import { table } from '../words';
 import { command as commandOf } from '../../remedies';
-import { printable } from '../../shell';
 
 /** Options that commands share, as commander hands them over. */
 export interface DeviceChoice {
@@ -53,17 +54,17 @@ export function isInSync(state: ImageState): boolean {
 export function imageTable(images: readonly ImageStatus[], output: Output): string {
   const stateOf = (image: ImageStatus): string => output.paint(STATE_COLOUR[image.state], image.state);
   const column = (of: (image: ImageStatus) => string): number =>
-    Math.max(...images.map((image) => of(image).length)) + 2;
+    Math.max(...images.map((image) => columnsOf(of(image)))) + 2;
   const before = column(({ name }) => name) + column(({ role }) => role) + column(({ state }) => state);
-  const longest = Math.max(...images.map(({ path }) => path.length));
+  const longest = Math.max(...images.map(({ path }) => columnsOf(path)));
   if (output.isTerminal && before + longest > output.width) {
-    const rows = images.map((image) => [printable(image.name), image.role, stateOf(image)]);
+    const rows = images.map((image) => [shown(image.name), image.role, stateOf(image)]);
     const [head, ...lines] = table(['IMAGE', 'ROLE', 'STATE'], rows).split('\n');
-    return [head, ...lines.flatMap((line, index) => [line, `    ${images[index]?.path ?? ''}`])].join('\n');
+    return [head, ...lines.flatMap((line, index) => [line, `    ${shown(images[index]?.path ?? '')}`])].join('\n');
   }
   return table(
     ['IMAGE', 'ROLE', 'STATE', 'PATH'],
-    images.map((image) => [printable(image.name), image.role, stateOf(image), printable(image.path)]),
+    images.map((image) => [shown(image.name), image.role, stateOf(image), shown(image.path)]),
   );
 }
 
@@ -71,7 +72,9 @@ export function imageTable(images: readonly ImageStatus[], output: Output): stri
 export function holderInWords({ holder, owner }: Pick<Status, 'holder' | 'owner'>): string {
   if (holder !== null && holder.process !== null) {
     const name =
-      holder.processName === null ? `process ${holder.process}` : `${holder.processName} (process ${holder.process})`;
+      holder.processName === null
+        ? `process ${holder.process}`
+        : `${shown(holder.processName)} (process ${holder.process})`;
     const since = owner?.process === holder.process ? `, since ${owner.startedAt}` : '';
     return `${name} on this machine${since}${holder.state === 'frozen' ? '; it is FROZEN and answers nobody' : ''}`;
   }
@@ -82,17 +85,17 @@ const DAMAGE_LINES = 16;
 
 /** A flood of lines summed up; --json has them all. */
 export function damageToText(damage: readonly string[]): string {
-  const shown = damage.slice(0, DAMAGE_LINES).map((line) => `  ${line}`);
-  if (damage.length > DAMAGE_LINES) shown.push(`  … and ${damage.length - DAMAGE_LINES} more; --json has them all`);
-  return shown.join('\n');
+  const lines = damage.slice(0, DAMAGE_LINES).map((line) => `  ${shownLine(line)}`);
+  if (damage.length > DAMAGE_LINES) lines.push(`  … and ${damage.length - DAMAGE_LINES} more; --json has them all`);
+  return lines.join('\n');
 }
 
 export function ownerInWords(owner: Owner): string {
   const process =
-    owner.processName === null ? `process ${owner.process}` : `${owner.processName} (process ${owner.process})`;
+    owner.processName === null ? `process ${owner.process}` : `${shown(owner.processName)} (process ${owner.process})`;
   // Whoever reads it may be about to kill it: here that number is another process.
   const elsewhere = owner.pidNamespace === 'other' ? ' of another pid namespace' : '';
-  return `${process}${elsewhere} on ${owner.host}, since ${owner.startedAt}`;
+  return `${process}${elsewhere} on ${shown(owner.host)}, since ${owner.startedAt}`;
 }
 
 /** A command line of ours that can be pasted as it is. */

@@ -6,6 +6,7 @@ import { formatSize, inspect, type ImageStatus, type Inspection, type Status } f
 import { type MirrorFacts, recreate, remakeOverSlave } from '../../remedies';
 import { elsewhereOf } from '../../find_images';
 import { elsewhereToText } from '../../report';
+import { shown, shownLine } from '../../shown';
 import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../check';
 import { EXIT, type ExitCode } from '../exit_codes';
 import { failureOf } from '../failure';
@@ -36,7 +37,7 @@ export async function statusCommand(output: Output, log: string, options: Status
   return {
     exitCode: exitCodeOf(inspection),
     document: inspection.status,
-    text: toText(inspection, log, options, output),
+    text: statusToText(inspection, log, options, output),
   };
 }
 
@@ -57,7 +58,7 @@ async function checkCommand(log: string, options: StatusArguments): Promise<Outc
     verdict = checkOfError(code, message);
   }
   const { code, reasons } = verdict;
-  return { exitCode: code, document: { code, reasons, status }, text: checkToText(verdict, `mirror ${log}`) };
+  return { exitCode: code, document: { code, reasons, status }, text: checkToText(verdict, `mirror ${shown(log)}`) };
 }
 
 function exitCodeOf(inspection: Inspection): ExitCode {
@@ -70,7 +71,12 @@ function exitCodeOf(inspection: Inspection): ExitCode {
   return (inUse || settled) && imagesFine && inspection.lostCopies.length === 0 ? EXIT.done : EXIT.attention;
 }
 
-function toText(inspection: Inspection, log: string, options: ImagePaths & TrustFolders, output: Output): string {
+export function statusToText(
+  inspection: Inspection,
+  log: string,
+  options: ImagePaths & TrustFolders,
+  output: Output,
+): string {
   const { status, obstacles } = inspection;
   const { width } = output;
   const told = new Set(status.images.map((image) => image.error?.message));
@@ -80,13 +86,13 @@ function toText(inspection: Inspection, log: string, options: ImagePaths & Trust
   // Images that a create had not made yet are no loss: the same create makes them.
   const creating = status.phase === 'creating';
   const paragraphs = [
-    ...(creating ? others : [...others, ...problems]).map((message) => wrap(inFlags(message), width)),
+    ...(creating ? others : [...others, ...problems]).map((message) => wrap(inFlags(shownLine(message)), width)),
     ...(creating ? [] : odd).map((image) =>
-      wrap(`${image.name} is ${image.state}: ${STATE_MEANING[image.state]}.`, width),
+      wrap(`${shown(image.name)} is ${image.state}: ${STATE_MEANING[image.state]}.`, width),
     ),
     ...elsewhereToText(elsewhereOf(status.images)).map((line) => wrap(`${line}.`, width)),
     ...inspection.lostCopies.map(({ where, copy, state }) => {
-      const what = where === 'log' ? 'the superblock of the log' : `the label of ${where}`;
+      const what = where === 'log' ? 'the superblock of the log' : `the label of ${shown(where)}`;
       return wrap(`Copy ${copy} of ${what} is ${state}. The other one counts; the next opening writes both.`, width);
     }),
   ];
@@ -94,7 +100,7 @@ function toText(inspection: Inspection, log: string, options: ImagePaths & Trust
     facts(
       [
         ['Mirror', status.uuid],
-        ['Log', status.log],
+        ['Log', shown(status.log)],
         ['State', output.paint('bold', phaseInWords(inspection))],
         [
           'Size',
@@ -258,5 +264,5 @@ function masterStep(inspection: Inspection, command: (verb: string) => string): 
   });
   const mirror: MirrorFacts = { log: status.log, size: status.size, images };
   const anew = remakeOverSlave(mirror, slave.name, imageDevices[0] !== null);
-  return `${back}. When it is lost, ${slave.name}, which is in sync, takes its place, and everything is copied from it to the others; see that a sound device is there for the master: ${anew}`;
+  return `${back}. When it is lost, ${shown(slave.name)}, which is in sync, takes its place, and everything is copied from it to the others; see that a sound device is there for the master: ${anew}`;
 }

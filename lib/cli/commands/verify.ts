@@ -7,7 +7,7 @@ import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
 import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver, type TrustFolders } from './shared';
 
-interface VerifyChoice extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
+export interface VerifyChoice extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
   all?: boolean;
 }
 
@@ -31,8 +31,13 @@ export async function verifyCommand(output: Output, log: string, options: Verify
   return {
     exitCode: report.result === 'identical' ? EXIT.done : EXIT.attention,
     document: report,
-    text: `${wrap(inFlags(verifyReportToText(report)), output.lineWidth)}\n\n${wrap(nextStep(report, log, options), output.width)}`,
+    text: verifiedToText(report, log, options, output),
   };
+}
+
+export function verifiedToText(report: VerifyReport, log: string, options: VerifyChoice, output: Output): string {
+  const words = wrap(inFlags(verifyReportToText(report)), output.lineWidth);
+  return `${words}\n\n${wrap(nextStep(report, log, options), output.width)}`;
 }
 
 function stopped(last: Progress | null): string {

@@ -9,6 +9,7 @@ import { mkdtemp, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { formatSize } from '../../index';
+import { shown } from '../../shown';
 import { checkFolderDirectIo } from '../doctor/path_checks';
 import { CommandFailed } from '../failure';
 
@@ -27,7 +28,7 @@ export async function makeDemoFolder(bytesNeeded: number): Promise<DemoFolder> {
   for (const candidate of candidates) {
     const objection = await objectionTo(candidate, bytesNeeded);
     if (objection !== null) {
-      objections.push(`${candidate}: ${objection}`);
+      objections.push(`${shown(candidate)}: ${objection}`);
       continue;
     }
     const path = await mkdtemp(join(candidate, 'blockmirror-demo-'));

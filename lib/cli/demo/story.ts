@@ -3,6 +3,7 @@ import { formatSize, type CreateReport, type RecoveryReport } from '../../index'
 import type { Output } from '../output';
 import { count, duration, facts, number, share, wrap } from '../words';
 import { shellQuote } from '../../shell';
+import { shown } from '../../shown';
 import type { LoadResult } from './load';
 import { WRITERS } from './pattern';
 import { MAXIMUM_ROUNDS, isRight, type DemoFiles, type DemoObserver, type Round } from './rounds';
@@ -28,7 +29,7 @@ export class Story implements DemoObserver {
     this.title('Make a mirror');
     this.say(
       `Two files of ${formatSize(imageSize)} each stand for two disks, the master and its slave. A third, small file is ` +
-        `the log. They are in ${folder}${note === null ? '' : ` ${note}`}.`,
+        `the log. They are in ${shown(folder)}${note === null ? '' : ` ${note}`}.`,
     );
   }
 

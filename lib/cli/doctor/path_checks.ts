@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { access, open, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { findSignatures, findUses, formatSize, type DeviceFacts, type DeviceUse, type Signatures } from '../../index';
+import { shown } from '../../shown';
 import { failureOf } from '../failure';
 import { type Check, type PathReport, ok, problem, warn, worst } from './checks';
 
@@ -166,7 +167,7 @@ const RELEASE: Record<DeviceUse['kind'], string> = {
 /** Pure. */
 export function judgeSignatures({ signatures, probed, problem: reason }: Signatures): Check[] {
   const found = signatures.map(({ type, kind, label }) => {
-    const what = label === null ? type : `${type} (${label})`;
+    const what = label === null ? shown(type) : `${shown(type)} (${shown(label)})`;
     if (kind === 'blockmirror') return ok('content', what);
     return warn(
       'content',
