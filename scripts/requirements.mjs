@@ -7,7 +7,14 @@ import process from 'node:process';
 /** The path of a command, also from the folders that are only on root's PATH; undefined when there is none. */
 export function findCommand(name) {
   const folders = (process.env['PATH'] ?? '').split(path.delimiter).concat('/usr/local/sbin', '/usr/sbin', '/sbin');
-  for (const folder of folders.filter(Boolean)) {
+  return findIn(folders.filter(Boolean), name);
+}
+
+/** Where what runs as root comes from, whatever PATH says. */
+export const systemFolders = ['/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+
+export function findIn(folders, name) {
+  for (const folder of folders) {
     const candidate = path.join(folder, name);
     try {
       accessSync(candidate, constants.X_OK);

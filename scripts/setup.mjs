@@ -8,10 +8,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { findCommand, missingFor, purposeNames } from './requirements.mjs';
+import { findIn, missingFor, purposeNames, systemFolders } from './requirements.mjs';
 import { filesUnder, hashOf, isStamped, root, run, stamp } from './support.mjs';
 
 const oldestNode = 20;
+// Where apt-get is looked for. Tests name a folder of theirs: by an argument, since root believes no variable here.
+const aptFolders = process.argv.length > 3 ? process.argv.slice(3) : systemFolders;
 
 function fail(...lines) {
   console.error(lines.join('\n'));
@@ -24,29 +26,66 @@ function checkPlatform() {
   if (major < oldestNode) fail(`blockmirror needs Node.js ${oldestNode} or newer; this is ${process.versions.node}.`);
 }
 
+// What apt-get may see of the caller's environment.
+const proxies = ['http_proxy', 'https_proxy', 'ftp_proxy', 'no_proxy'].flatMap((name) => [name, name.toUpperCase()]);
+const aptEnvironment = () => ({
+  ...Object.fromEntries(proxies.filter((name) => process.env[name]).map((name) => [name, process.env[name]])),
+  PATH: systemFolders.join(':'),
+  LC_ALL: 'C',
+  DEBIAN_FRONTEND: 'noninteractive',
+});
+
+// Nothing is installed before this was said; with BLOCKMIRROR_SETUP=off nothing is installed at all.
+function announce(lines, byHand) {
+  console.error(lines.join('\n'));
+  if (process.env['BLOCKMIRROR_SETUP'] === 'off') {
+    fail('Nothing was installed (BLOCKMIRROR_SETUP=off). By hand, then the same command again:', `  ${byHand}`);
+  }
+  console.error('To do without: Ctrl-C now, and next time BLOCKMIRROR_SETUP=off. By hand it is:');
+  console.error(`  ${byHand}`);
+}
+
 function installPackages(purpose) {
   const missing = missingFor(purpose);
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map((requirement) => requirement.package))];
-  if (findCommand('apt-get') === undefined) {
+  const aptGet = findIn(aptFolders, 'apt-get');
+  if (aptGet === undefined) {
     fail('Missing here, and there is no apt-get to install it. Needed:', ...missing.map(({ what }) => `  ${what}`));
   }
+  const install = `apt-get install --yes --no-install-recommends ${packages.join(' ')}`;
   if (process.getuid?.() !== 0) {
-    const line = `apt-get update && sudo apt-get install --yes --no-install-recommends ${packages.join(' ')}`;
     fail(
       'Some Debian packages are missing and this is not root. Run this, then the same command again:',
-      `  sudo ${line}`,
+      `  sudo apt-get update && sudo ${install}`,
     );
   }
-  console.error(`installing ${packages.join(' ')}`);
-  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  run('apt-get', ['update', '--quiet'], { env: environment, stdio: ['ignore', 2, 2] });
-  run('apt-get', ['install', '--yes', '--quiet', '--no-install-recommends', ...packages], {
-    env: environment,
-    stdio: ['ignore', 2, 2],
-  });
+  announce(
+    [
+      'Debian packages are missing; they are installed now, on this machine, as root:',
+      ...missing.map((requirement) => `  ${requirement.package}, for ${requirement.what}`),
+    ],
+    `apt-get update && ${install}`,
+  );
+  const options = { env: aptEnvironment(), stdio: ['ignore', 2, 2] };
+  run(aptGet, ['update', '--quiet'], options);
+  run(aptGet, ['install', '--yes', '--quiet', '--no-install-recommends', ...packages], options);
   const still = missingFor(purpose);
   if (still.length > 0) fail('Still missing after apt-get:', ...still.map(({ what }) => `  ${what}`));
+}
+
+function installNodeModules() {
+  if (nodeModulesMatch()) return;
+  const { packages } = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8'));
+  const user = process.getuid?.() === 0 ? 'root' : `user ${process.getuid?.()}`;
+  announce(
+    [
+      `node_modules is missing or differs from package-lock.json; \`npm ci\` makes it anew, as ${user}:`,
+      `  at most ${Object.keys(packages).length - 1} packages of package-lock.json, into ${path.join(root, 'node_modules')} alone`,
+    ],
+    `npm ci --prefix ${JSON.stringify(root)}`,
+  );
+  npm(['ci']);
 }
 
 // npm keeps what it installed in node_modules/.package-lock.json: the same versions as the lock, without those that
@@ -93,7 +132,7 @@ const purpose = process.argv[2] ?? 'all';
 if (!purposeNames.includes(purpose)) fail(`usage: node scripts/setup.mjs ${purposeNames.join(' | ')}`);
 checkPlatform();
 installPackages(purpose);
-if (!nodeModulesMatch()) npm(['ci']);
+installNodeModules();
 if (purpose !== 'lint') {
   buildNative();
   buildTypeScript();

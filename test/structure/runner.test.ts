@@ -178,17 +178,36 @@ describe('scripts/setup.mjs', () => {
 
   testUnless(notRoot, 'as root, installs what is missing and nothing else', async () => {
     const { PATH, asked } = machineWithout('make', true);
-    const result = spawnSync(process.execPath, [setup, 'build'], { encoding: 'utf8', env: { PATH } });
+    const result = spawnSync(process.execPath, [setup, 'build', PATH], { encoding: 'utf8', env: { PATH } });
     expect({ status: result.status, asked: asked() }).toEqual({
       status: 0,
       asked: ['update --quiet', 'install --yes --quiet --no-install-recommends make'],
     });
+    expect(result.stderr).toMatch(
+      /^Debian packages are missing; they are installed now, on this machine, as root:\n {2}make, for GNU make\n/,
+    );
+    expect(result.stderr).toContain('\n  apt-get update && apt-get install --yes --no-install-recommends make\n');
+  });
+
+  testUnless(notRoot, 'installs nothing where that is switched off, and says what to do by hand', async () => {
+    const { PATH, asked } = machineWithout('make', true);
+    const env = { PATH, BLOCKMIRROR_SETUP: 'off' };
+    const result = spawnSync(process.execPath, [setup, 'build', PATH], { encoding: 'utf8', env });
+    expect({ status: result.status, asked: asked() }).toEqual({ status: 1, asked: [''] });
+    expect(result.stderr).toContain('\n  apt-get update && apt-get install --yes --no-install-recommends make\n');
+  });
+
+  testUnless(notRoot, 'as root, takes no apt-get of the PATH', async () => {
+    const { PATH, asked } = machineWithout('make', true);
+    const env = { PATH, BLOCKMIRROR_SETUP: 'off' };
+    spawnSync(process.execPath, [setup, 'build'], { encoding: 'utf8', env });
+    expect(asked()).toEqual(['']);
   });
 
   testUnless(notRoot, 'as anybody else, prints the line to run and stops', async () => {
     const { PATH, asked } = machineWithout('make', true);
     const args = { encoding: 'utf8', env: { PATH }, uid: 65534, gid: 65534, cwd: '/' } as const;
-    const result = spawnSync(process.execPath, [copyOfScripts(), 'build'], args);
+    const result = spawnSync(process.execPath, [copyOfScripts(), 'build', PATH], args);
     expect(result.status).toBe(1);
     expect(result.stderr).toContain('sudo apt-get update && sudo apt-get install --yes --no-install-recommends make\n');
     expect(asked()).toEqual(['']);
@@ -196,7 +215,7 @@ describe('scripts/setup.mjs', () => {
 
   test('where there is no apt, names what is missing and stops', () => {
     const { PATH } = machineWithout('make', false);
-    const result = spawnSync(process.execPath, [copyOfScripts(), 'build'], { encoding: 'utf8', env: { PATH } });
+    const result = spawnSync(process.execPath, [copyOfScripts(), 'build', PATH], { encoding: 'utf8', env: { PATH } });
     expect(result.status).toBe(1);
     expect(result.stderr).toBe('Missing here, and there is no apt-get to install it. Needed:\n  GNU make\n');
   });
