@@ -2,7 +2,7 @@
  * Arguments of reads and writes, checked before anything is logged: types as node:fs does, then range and alignment
  * with errors that say what to do instead. Pure.
  */
-import { BlockmirrorError, invalidArgumentType } from './errors';
+import { BlockmirrorError, invalidArgumentType, withCode } from './errors';
 import { isDetached, isSharedArrayBuffer, isView, storeOf } from './intrinsics';
 import type { Bytes } from './types';
 
@@ -55,7 +55,7 @@ export function checkSlice(byteLength: number, offset: number, length: number): 
 export function wholeNumberOutOfRange(name: string, range: string, actual: number): RangeError {
   const expected = `a whole number ${range}`;
   const error = new RangeError(`The value of "${name}" is out of range. It must be ${expected}. Received ${actual}`);
-  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+  return withCode(error, 'ERR_OUT_OF_RANGE');
 }
 
 type Verb = 'write' | 'writev' | 'read' | 'discard';

@@ -444,7 +444,7 @@ export function errorOfStatus(
 ): BlockmirrorError {
   const name = codes[status.code];
   const known = name !== undefined && name in ERRORS ? (name as ErrorName) : 'INTERNAL';
-  const context: ErrorContext = { ...extra };
+  const context = Object.assign(Object.create(null) as ErrorContext, extra);
   if (known === 'INTERNAL' && name !== 'INTERNAL')
     context.detail = `unknown code ${status.code} (${name ?? 'no name'})`;
   if (status.systemError !== 0) context.systemError = status.systemError;
@@ -489,7 +489,13 @@ const POSITIONED: ReadonlySet<ErrorName> = new Set<ErrorName>([
 export function invalidArgumentType(name: string, expected: string, actual: unknown): TypeError {
   const received = describe(actual);
   const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${received}`);
-  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+  return withCode(error, 'ERR_INVALID_ARG_TYPE');
+}
+
+/** Defined, not assigned: a setter that somebody put on Object.prototype would get it. */
+export function withCode<E extends Error>(error: E, code: string): E {
+  const property = { __proto__: null, value: code, writable: true, enumerable: true, configurable: true };
+  return Object.defineProperty(error, 'code', property);
 }
 
 function describe(value: unknown): string {

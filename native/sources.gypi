@@ -59,6 +59,7 @@
       "native/addon/from_javascript.cc",
       "native/addon/loop_wake.cc",
       "native/addon/memory.cc",
+      "native/addon/plain_object.cc",
       "native/addon/to_javascript.cc",
       "native/addon/values.cc"
     ],

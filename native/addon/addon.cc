@@ -1,5 +1,8 @@
 // The addon: what lib/binding.ts calls NativeBinding. Translates, decides nothing.
-#include <napi.h>
+#include <node_api.h>
+
+#include <memory>
+#include <string>
 
 #include "../core/label.h"
 #include "../core/record.h"
@@ -9,6 +12,7 @@
 #include "../host/limits.h"
 #include "engine_object.h"
 #include "memory.h"
+#include "plain_object.h"
 #include "to_javascript.h"
 #include "values.h"
 #include "version.h"
@@ -17,136 +21,145 @@ namespace blockmirror::addon {
 
 namespace {
 
-Napi::Array codes(Napi::Env env) {
+napi_value codes(napi_env env) {
   const char* const names[] = {"OK",
 #define X(name) #name,
                                BLOCKMIRROR_CODES(X)
 #undef X
   };
-  Napi::Array array = Napi::Array::New(env, std::size(names));
-  for (std::uint32_t i = 0; i < std::size(names); ++i) array.Set(i, names[i]);
+  PlainObject array = PlainObject::array(env, std::size(names));
+  for (std::uint32_t i = 0; i < std::size(names); ++i) array.set_element(i, text_of(env, names[i]));
   return array;
 }
 
-Napi::Object limits(Napi::Env env) {
+napi_value limits(napi_env env) {
   auto number = [](std::uint64_t value) { return static_cast<double>(value); };
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("slaves", number(kMaxImages - 1));
-  object.Set("pendingRequests", number(kPendingRequests));
-  object.Set("pendingBytes", number(kPendingBytes));
-  object.Set("requestLength", number(kRequestLength));
-  object.Set("copyLength", number(kCopyLength));
-  object.Set("copyExtents", number(kCopyExtents));
-  object.Set("copyLanes", number(kCopyLanes));
-  object.Set("copyBytes", number(kCopyBytes));
-  object.Set("minimumRecoveryBudget", number(kMinimumRecoveryBudget));
-  object.Set("maximumRecoveryBudget", number(kMaximumRecoveryBudget));
-  object.Set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));
-  object.Set("defaultRingRecords", number(kDefaultRingRecords));
-  object.Set("minimumRingRecords", number(kMinimumRingRecords));
-  object.Set("maximumRingRecords", number(kMaximumRecordCount));
-  object.Set("labelAreaLength", number(kLabelAreaLength));
-  object.Set("imageNameLength", number(kImageNameLength));
-  object.Set("imagePathLength", number(kImagePathLength));
+  PlainObject object(env);
+  object.set("slaves", number(kMaxImages - 1));
+  object.set("pendingRequests", number(kPendingRequests));
+  object.set("pendingBytes", number(kPendingBytes));
+  object.set("requestLength", number(kRequestLength));
+  object.set("copyLength", number(kCopyLength));
+  object.set("copyExtents", number(kCopyExtents));
+  object.set("copyLanes", number(kCopyLanes));
+  object.set("copyBytes", number(kCopyBytes));
+  object.set("minimumRecoveryBudget", number(kMinimumRecoveryBudget));
+  object.set("maximumRecoveryBudget", number(kMaximumRecoveryBudget));
+  object.set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));
+  object.set("defaultRingRecords", number(kDefaultRingRecords));
+  object.set("minimumRingRecords", number(kMinimumRingRecords));
+  object.set("maximumRingRecords", number(kMaximumRecordCount));
+  object.set("labelAreaLength", number(kLabelAreaLength));
+  object.set("imageNameLength", number(kImageNameLength));
+  object.set("imagePathLength", number(kImagePathLength));
   return object;
 }
 
-Napi::Value probe(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), probe_io_uring()); }
+// The arguments of one call; those that are missing are undefined.
+template <std::size_t kCount>
+struct Arguments {
+  napi_value values[kCount] = {};
+  Arguments(napi_env env, napi_callback_info info) {
+    std::size_t count = kCount;
+    napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  }
+  napi_value operator[](std::size_t index) const { return values[index]; }
+};
 
-Napi::Value device_facts(const Napi::CallbackInfo& info) {
-  bool require_allocated = false;
-  const bool flag_is_right = info[1].IsUndefined() || boolean(info.Env(), info[1], require_allocated);
-  if (!info[0].IsString() || !flag_is_right)
-    return Napi::Value(info.Env(), throw_type_error(info.Env(), "deviceFacts(path, requireAllocated?)"));
+bool is_null(napi_env env, napi_value value) {
+  napi_valuetype type;
+  return napi_typeof(env, value, &type) == napi_ok && type == napi_null;
+}
+
+napi_value probe(napi_env env, napi_callback_info) { return number_of(env, probe_io_uring()); }
+
+napi_value device_facts(napi_env env, napi_callback_info info) {
+  Arguments<2> given(env, info);
   OpenFileOptions options;
   options.read_only = true;
   options.exclusive = false;
-  options.require_allocated = require_allocated;
+  std::string path;
+  if (!text(env, given[0], path) || !flag(env, given[1], options.require_allocated))
+    return throw_type_error(env, "deviceFacts(path, requireAllocated?)");
   OpenFile file;
-  Status status = OpenFile::open(info[0].As<Napi::String>().Utf8Value(), options, file);
-  if (!status.ok()) return to_javascript(info.Env(), status);
+  Status status = OpenFile::open(path, options, file);
+  if (!status.ok()) return to_javascript(env, status);
   DeviceFacts facts{file.path(), file.traits(), file.device(), file.inode()};
-  return to_javascript(info.Env(), facts);
+  return to_javascript(env, facts);
 }
 
 // Two copies of a block, as lib/ read them, to what the core makes of them. Null stands for one that cannot be read.
 template <typename Block>
-Napi::Value choose(const Napi::CallbackInfo& info, const char* usage, std::size_t length,
-                   Status (*choose_block)(ConstBytes, ConstBytes, Block&)) {
+napi_value choose(napi_env env, napi_callback_info info, const char* usage, std::size_t length,
+                  Status (*choose_block)(ConstBytes, ConstBytes, Block&)) {
+  Arguments<2> given(env, info);
   ConstBytes copies[2];
   for (std::size_t i = 0; i < 2; ++i) {
-    if (info[i].IsNull()) continue;
+    if (is_null(env, given[i])) continue;
     Bytes bytes;
-    if (!view_bytes(info.Env(), info[i], bytes) || bytes.size() != length)
-      return Napi::Value(info.Env(), throw_type_error(info.Env(), usage));
+    if (!view_bytes(env, given[i], bytes) || bytes.size() != length) return throw_type_error(env, usage);
     copies[i] = bytes;
   }
   Block block;
   const Status status = choose_block(copies[0], copies[1], block);
-  return status.ok() ? to_javascript(info.Env(), block) : to_javascript(info.Env(), status);
+  return status.ok() ? to_javascript(env, block) : to_javascript(env, status);
 }
 
-Napi::Value superblock_of(const Napi::CallbackInfo& info) {
-  return choose<Superblock>(info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_superblock);
+napi_value superblock_of(napi_env env, napi_callback_info info) {
+  return choose<Superblock>(env, info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_superblock);
 }
 
-Napi::Value label_of(const Napi::CallbackInfo& info) {
-  return choose<Label>(info, "labelOf(copyA, copyB)", kLabelCopyLength, choose_label);
+napi_value label_of(napi_env env, napi_callback_info info) {
+  return choose<Label>(env, info, "labelOf(copyA, copyB)", kLabelCopyLength, choose_label);
 }
 
-Napi::Value length_of_log(const Napi::CallbackInfo& info) {
+napi_value length_of_log(napi_env env, napi_callback_info info) {
+  Arguments<1> given(env, info);
   std::uint64_t records;
   // Of the smallest size; a log of large blocks counts each of its records as many of them.
   constexpr std::uint64_t kMost = std::uint64_t{kMaximumRecordCount} * (kMaximumRecordSize / kMinimumRecordSize);
-  if (!whole_number(info.Env(), info[0], records) || records > kMost) {
-    return Napi::Value(info.Env(), throw_type_error(info.Env(), "logLength(ringRecords)"));
-  }
-  std::uint64_t length = log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize);
-  return Napi::Number::New(info.Env(), static_cast<double>(length));
+  if (!whole_number(env, given[0], records) || records > kMost) return throw_type_error(env, "logLength(ringRecords)");
+  return number_of(env, static_cast<double>(log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize)));
 }
 
-Napi::Value address_remainder(const Napi::CallbackInfo& info) {
+napi_value address_remainder(napi_env env, napi_callback_info info) {
+  Arguments<2> given(env, info);
   Bytes bytes;
   std::uint64_t alignment;
-  if (!view_bytes(info.Env(), info[0], bytes) || !whole_number(info.Env(), info[1], alignment) || alignment == 0) {
-    return Napi::Value(info.Env(), throw_type_error(info.Env(), "addressRemainder(view, alignment)"));
-  }
-  auto remainder = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment;
-  return Napi::Number::New(info.Env(), static_cast<double>(remainder));
+  if (!view_bytes(env, given[0], bytes) || !whole_number(env, given[1], alignment) || alignment == 0)
+    return throw_type_error(env, "addressRemainder(view, alignment)");
+  return number_of(env, static_cast<double>(reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment));
 }
 
 // Blocks of memory that can be handed over, in this process: with callers, with engines, or waiting to be collected.
-Napi::Value memory_blocks(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(OwnedMemory::count()));
+napi_value memory_blocks(napi_env env, napi_callback_info) {
+  return number_of(env, static_cast<double>(OwnedMemory::count()));
 }
 
-napi_value raw_function(napi_env env, const char* name, napi_callback function) {
-  napi_value value = nullptr;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value);
-  return value;
-}
+napi_value open_engines(napi_env env, napi_callback_info) { return number_of(env, EngineObject::open_count()); }
 
-Napi::Value open_engines(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), EngineObject::open_count());
-}
-
-Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new AddonState);
-  exports.Set("codes", codes(env));
-  exports.Set("version", kVersion);
-  exports.Set("limits", limits(env));
-  exports.Set("probeIoUring", Napi::Function::New(env, probe, "probeIoUring"));
-  exports.Set("deviceFacts", Napi::Function::New(env, device_facts, "deviceFacts"));
-  exports.Set("superblockOf", Napi::Function::New(env, superblock_of, "superblockOf"));
-  exports.Set("labelOf", Napi::Function::New(env, label_of, "labelOf"));
-  exports.Set("logLength", Napi::Function::New(env, length_of_log, "logLength"));
-  exports.Set("addressRemainder", Napi::Function::New(env, address_remainder, "addressRemainder"));
-  exports.Set("allocateMemory", raw_function(env, "allocateMemory", allocate_memory));
-  exports.Set("takeMemory", raw_function(env, "takeMemory", take_memory));
-  exports.Set("giveMemoryBack", raw_function(env, "giveMemoryBack", give_memory_back));
-  exports.Set("memoryBlocks", Napi::Function::New(env, memory_blocks, "memoryBlocks"));
-  exports.Set("openEngines", Napi::Function::New(env, open_engines, "openEngines"));
-  exports.Set("Engine", Napi::Value(env, EngineObject::define(env)));
+napi_value initialise(napi_env env, napi_value exports) {
+  auto drop_state = [](napi_env, void* state, void*) { delete static_cast<AddonState*>(state); };
+  auto state = std::make_unique<AddonState>();
+  // Without it an engine could not be made; an environment that ends gets no addon.
+  if (napi_set_instance_data(env, state.get(), drop_state, nullptr) != napi_ok) return nullptr;
+  static_cast<void>(state.release());
+  PlainObject binding(env, exports);
+  binding.set("codes", codes(env));
+  binding.set("version", kVersion);
+  binding.set("limits", limits(env));
+  binding.set("probeIoUring", probe);
+  binding.set("deviceFacts", device_facts);
+  binding.set("superblockOf", superblock_of);
+  binding.set("labelOf", label_of);
+  binding.set("logLength", length_of_log);
+  binding.set("addressRemainder", address_remainder);
+  binding.set("allocateMemory", allocate_memory);
+  binding.set("takeMemory", take_memory);
+  binding.set("giveMemoryBack", give_memory_back);
+  binding.set("memoryBlocks", memory_blocks);
+  binding.set("openEngines", open_engines);
+  binding.set("Engine", EngineObject::define(env));
   return exports;
 }
 
@@ -154,7 +167,4 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 
 }  // namespace blockmirror::addon
 
-static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
-  return blockmirror::addon::initialise(env, exports);
-}
-NODE_API_MODULE(NODE_GYP_MODULE_NAME, initialise_addon)
+NAPI_MODULE_INIT() { return blockmirror::addon::initialise(env, exports); }

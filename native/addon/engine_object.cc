@@ -10,6 +10,7 @@
 
 #include "from_javascript.h"
 #include "memory.h"
+#include "plain_object.h"
 #include "to_javascript.h"
 
 namespace blockmirror::addon {
@@ -31,6 +32,12 @@ bool parse_kind(const std::string& name, DeviceKind& into) {
     return false;
   }
   return true;
+}
+
+AddonState& state_of(napi_env env) {
+  void* state = nullptr;
+  napi_get_instance_data(env, &state);
+  return *static_cast<AddonState*>(state);
 }
 
 std::chrono::nanoseconds offer_processor() {
@@ -109,17 +116,16 @@ napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
       napi_get_new_target(env, info, &target) != napi_ok) {
     return throw_type_error(env, "the engine cannot be made here");
   }
-  Napi::Value options(env, values[0]);
-  Napi::Value callback(env, values[1]);
   EngineThreadOptions engine_options;
-  bool right = target != nullptr && options.IsObject() && callback.IsFunction();
-  if (right) {
-    Napi::Value device = options.As<Napi::Object>().Get("device");
-    right = device.IsString() && parse_kind(device.As<Napi::String>().Utf8Value(), engine_options.kind);
-    Napi::Value polling = options.As<Napi::Object>().Get("polling");
-    right = right && polling.IsBoolean();
-    if (right) engine_options.polling = polling.As<Napi::Boolean>().Value();
-  }
+  napi_value device, polling;
+  napi_valuetype type = napi_undefined;
+  char name[16] = "";
+  const bool right = target != nullptr && napi_typeof(env, values[1], &type) == napi_ok && type == napi_function &&
+                     napi_typeof(env, values[0], &type) == napi_ok && type == napi_object &&
+                     napi_get_named_property(env, values[0], "device", &device) == napi_ok &&
+                     napi_get_named_property(env, values[0], "polling", &polling) == napi_ok &&
+                     napi_get_value_string_utf8(env, device, name, sizeof name, nullptr) == napi_ok &&
+                     parse_kind(name, engine_options.kind) && boolean(env, polling, engine_options.polling);
   if (!right)
     return throw_type_error(env,
                             "new Engine({ device: 'auto' | 'io_uring' | 'threads', polling: boolean }, onCompletions)");
@@ -152,10 +158,9 @@ bool EngineObject::open(napi_value self, napi_value callback, EngineThreadOption
   engine_ = std::move(started.engine);
   counted_ = true;
   open_engines.fetch_add(1, std::memory_order_relaxed);
-  Napi::Env(env_).GetInstanceData<AddonState>()->engines.push_back(this);
+  state_of(env_).engines.push_back(this);
   const char* name = engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads";
-  Napi::Object(env_, self)
-      .DefineProperty(Napi::PropertyDescriptor::Value("deviceKind", Napi::String::New(env_, name), napi_enumerable));
+  PlainObject(env_, self).set("deviceKind", text_of(env_, name), napi_enumerable);
   return true;
 }
 
@@ -165,9 +170,7 @@ bool EngineObject::open_completions(napi_value self) {
   if (napi_create_typedarray(env_, napi_float64_array, kCompletionNumbers, memory, 0, &numbers) != napi_ok)
     return false;
   if (napi_create_reference(env_, numbers, 1, &completions_reference_) != napi_ok) return false;
-  Napi::PropertyDescriptor property =
-      Napi::PropertyDescriptor::Value("completions", Napi::Value(env_, numbers), napi_enumerable);
-  Napi::Object(env_, self).DefineProperty(property);
+  PlainObject(env_, self).set("completions", numbers, napi_enumerable);
   return true;
 }
 
@@ -346,7 +349,7 @@ napi_value EngineObject::result(napi_env env, napi_callback_info info) {
   Call<1> call(env, info);
   if (!call.has_slot()) return call.wrong("result(slot)");
   const Command* command = call.gone() ? nullptr : call.requests().completed_command(call.slot_number());
-  if (command == nullptr) return Napi::Env(env).Null();
+  if (command == nullptr) return null_of(env);
   return result_of(env, *command);
 }
 
@@ -474,7 +477,7 @@ bool EngineObject::stop_engine(std::chrono::steady_clock::time_point deadline) {
 void EngineObject::let_go() {
   bool was_open = engine_ != nullptr;
   engine_.reset();
-  if (was_open) std::erase(Napi::Env(env_).GetInstanceData<AddonState>()->engines, this);
+  if (was_open) std::erase(state_of(env_).engines, this);
   if (wake_up_ != nullptr) std::exchange(wake_up_, nullptr)->close();
   if (callback_ != nullptr) napi_delete_reference(env_, std::exchange(callback_, nullptr));
   if (completions_reference_ != nullptr) napi_delete_reference(env_, std::exchange(completions_reference_, nullptr));
@@ -484,7 +487,7 @@ void EngineObject::let_go() {
 // All engines of the environment are asked to stop before the first is waited for.
 void EngineObject::environment_ends(void* object) {
   auto* self = static_cast<EngineObject*>(object);
-  auto& state = *Napi::Env(self->env_).GetInstanceData<AddonState>();
+  AddonState& state = state_of(self->env_);
   if (!state.deadline) {
     state.deadline = stop_deadline();
     for (EngineObject* engine : state.engines) {

@@ -9,7 +9,7 @@
 //    wait and leaves the mirror unclean, as a crash would.
 #pragma once
 
-#include <napi.h>
+#include <node_api.h>
 
 #include <chrono>
 #include <memory>

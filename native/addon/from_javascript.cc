@@ -32,8 +32,6 @@ bool parse_uuid(const std::string& text, Uuid& into) {
   return digits == 32;
 }
 
-constexpr std::size_t kTextLength = 65536;  // bytes of a text; each field has a limit of its own
-
 // Reads the fields of one argument object, its own alone, and remembers the first that is wrong. A getter may run
 // JavaScript, and throw: then the field is wrong too, and what was thrown is pending.
 class Fields {
@@ -46,15 +44,8 @@ class Fields {
   bool has(const char* name) { return !is(get(name), napi_undefined); }
   std::string text(const char* name) { return text(get(name), name); }
   std::string text(napi_value value, const char* name) {
-    std::size_t length = 0;
     std::string text;
-    if (napi_get_value_string_utf8(env_, value, nullptr, 0, &length) != napi_ok || length > kTextLength) {
-      reject(name);
-      return text;
-    }
-    text.resize(length + 1);
-    if (napi_get_value_string_utf8(env_, value, text.data(), text.size(), &length) != napi_ok) reject(name);
-    text.resize(length);
+    if (!addon::text(env_, value, text)) reject(name);
     return text;
   }
   bool flag(const char* name) {

@@ -1,17 +1,12 @@
 #include "memory.h"
 
 #include "../host/limits.h"
+#include "plain_object.h"
 #include "values.h"
 
 namespace blockmirror::addon {
 
 namespace {
-
-napi_value null(napi_env env) {
-  napi_value value = nullptr;
-  napi_get_null(env, &value);
-  return value;
-}
 
 // What tells our opaque values from those of other addons.
 constexpr napi_type_tag kMemoryTag{0x8d3a4bc16f0e42d7, 0x9a51c27e3bd8f604};
@@ -31,7 +26,7 @@ napi_value buffer_over(napi_env env, OwnedMemory& memory) {
   bool pending = false;
   napi_value error;
   if (napi_is_exception_pending(env, &pending) == napi_ok && pending) napi_get_and_clear_last_exception(env, &error);
-  return null(env);
+  return null_of(env);
 }
 
 template <std::size_t kCount>
@@ -57,7 +52,7 @@ napi_value allocate_memory(napi_env env, napi_callback_info info) {
     return throw_type_error(env, "allocateMemory(length)");
   }
   OwnedMemory* memory = OwnedMemory::make(length);
-  if (memory == nullptr) return null(env);
+  if (memory == nullptr) return null_of(env);
   napi_value store = buffer_over(env, *memory);
   memory->drop();
   return store;
@@ -70,24 +65,24 @@ napi_value take_memory(napi_env env, napi_callback_info info) {
     return throw_type_error(env, "takeMemory(store)");
   }
   OwnedMemory* memory = bytes.empty() ? nullptr : OwnedMemory::find(bytes.data());
-  if (memory == nullptr) return null(env);
+  if (memory == nullptr) return null_of(env);
   napi_value taken = nullptr;
   if (bytes.size() != memory->bytes().size() || napi_create_object(env, &taken) != napi_ok ||
       napi_wrap(env, taken, memory, drop_share, memory, nullptr) != napi_ok) {
     memory->drop();
-    return null(env);
+    return null_of(env);
   }
   // From here on the share is the object's.
   const bool done =
       napi_type_tag_object(env, taken, &kMemoryTag) == napi_ok && napi_detach_arraybuffer(env, values[0]) == napi_ok;
-  return done ? taken : null(env);
+  return done ? taken : null_of(env);
 }
 
 napi_value give_memory_back(napi_env env, napi_callback_info info) {
   napi_value values[1];
   OwnedMemory* memory = arguments(env, info, values) ? memory_of(env, values[0]) : nullptr;
   if (memory == nullptr) return throw_type_error(env, "giveMemoryBack(memory)");
-  if (memory->in_use()) return null(env);
+  if (memory->in_use()) return null_of(env);
   napi_value store = buffer_over(env, *memory);
   // Memory is the caller's or ours, never both: what was given back cannot be handed to the engine by this value again.
   napi_valuetype type = napi_null;

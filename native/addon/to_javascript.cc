@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "plain_object.h"
+
 namespace blockmirror::addon {
 
 namespace {
@@ -14,15 +16,21 @@ namespace {
 double number(std::uint64_t value) { return static_cast<double>(value); }
 
 template <typename List, typename Convert>
-Napi::Array array_of(Napi::Env env, const List& list, Convert convert) {
-  Napi::Array array = Napi::Array::New(env, list.size());
+napi_value array_of(napi_env env, const List& list, Convert convert) {
+  PlainObject array = PlainObject::array(env, list.size());
   std::uint32_t index = 0;
-  for (const auto& element : list) array.Set(index++, convert(element));
+  for (const auto& element : list) {
+    // What an element is made of is let go with it: a list may have a million.
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) break;
+    array.set_element(index++, convert(element));
+    napi_close_handle_scope(env, scope);
+  }
   return array;
 }
 
-Napi::Array numbers(Napi::Env env, const std::vector<std::uint64_t>& list) {
-  return array_of(env, list, [env](std::uint64_t value) { return Napi::Number::New(env, number(value)); });
+napi_value numbers(napi_env env, const std::vector<std::uint64_t>& list) {
+  return array_of(env, list, [env](std::uint64_t value) { return number_of(env, number(value)); });
 }
 
 const char* name_of(ImageState state) {
@@ -79,136 +87,136 @@ const char* name_of(Lifecycle lifecycle) {
   return "creating";
 }
 
-Napi::Object extent_object(Napi::Env env, const Extent& extent) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("position", number(extent.position));
-  object.Set("length", number(extent.length));
+PlainObject extent_object(napi_env env, const Extent& extent) {
+  PlainObject object(env);
+  object.set("position", number(extent.position));
+  object.set("length", number(extent.length));
   return object;
 }
 
-Napi::Object generation_object(Napi::Env env, const Generation& generation) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("counter", number(generation.counter));
-  object.Set("id", to_string(generation.id));
-  object.Set("parent", to_string(generation.parent));
+napi_value generation_object(napi_env env, const Generation& generation) {
+  PlainObject object(env);
+  object.set("counter", number(generation.counter));
+  object.set("id", to_string(generation.id));
+  object.set("parent", to_string(generation.parent));
   return object;
 }
 
-Napi::Object image_object(Napi::Env env, const ImageRecord& image) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("name", image.name);
-  object.Set("uuid", to_string(image.uuid));
-  object.Set("role", image.role == Role::master ? "master" : "slave");
-  object.Set("state", name_of(image.state));
-  object.Set("path", image.path);
-  object.Set("pathKind", image.path_kind == PathKind::absolute ? "absolute" : "relative");
-  object.Set("deviceSize", number(image.device_size));
-  object.Set("labelPosition", number(image.label_position));
-  object.Set("error", number(static_cast<std::uint64_t>(image.error)));
-  object.Set("changedAtMs", number(image.changed_at_ms));
-  object.Set("bytesDiffered", number(image.bytes_differed));
+napi_value image_object(napi_env env, const ImageRecord& image) {
+  PlainObject object(env);
+  object.set("name", image.name);
+  object.set("uuid", to_string(image.uuid));
+  object.set("role", image.role == Role::master ? "master" : "slave");
+  object.set("state", name_of(image.state));
+  object.set("path", image.path);
+  object.set("pathKind", image.path_kind == PathKind::absolute ? "absolute" : "relative");
+  object.set("deviceSize", number(image.device_size));
+  object.set("labelPosition", number(image.label_position));
+  object.set("error", number(static_cast<std::uint64_t>(image.error)));
+  object.set("changedAtMs", number(image.changed_at_ms));
+  object.set("bytesDiffered", number(image.bytes_differed));
   return object;
 }
 
-Napi::Value verify_object(Napi::Env env, const VerifySummary& summary) {
-  if (summary.finished_at_ms == 0) return env.Null();
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("finishedAtMs", number(summary.finished_at_ms));
-  object.Set("bytesCompared", number(summary.bytes_compared));
-  object.Set("bytesDiffered", number(summary.bytes_differed));
+napi_value verify_object(napi_env env, const VerifySummary& summary) {
+  if (summary.finished_at_ms == 0) return null_of(env);
+  PlainObject object(env);
+  object.set("finishedAtMs", number(summary.finished_at_ms));
+  object.set("bytesCompared", number(summary.bytes_compared));
+  object.set("bytesDiffered", number(summary.bytes_differed));
   return object;
 }
 
-Napi::Value recovery_object(Napi::Env env, const RecoverySummary& summary) {
-  if (summary.finished_at_ms == 0) return env.Null();
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("finishedAtMs", number(summary.finished_at_ms));
-  object.Set("liveIntents", number(summary.live_intents));
-  object.Set("bytesCovered", number(summary.bytes_covered));
-  object.Set("bytesCopied", number(summary.bytes_copied));
-  object.Set("durationMs", number(summary.duration_ms));
-  object.Set("verified", summary.verified);
-  object.Set("fullCompare", summary.full_compare);
+napi_value recovery_object(napi_env env, const RecoverySummary& summary) {
+  if (summary.finished_at_ms == 0) return null_of(env);
+  PlainObject object(env);
+  object.set("finishedAtMs", number(summary.finished_at_ms));
+  object.set("liveIntents", number(summary.live_intents));
+  object.set("bytesCovered", number(summary.bytes_covered));
+  object.set("bytesCopied", number(summary.bytes_copied));
+  object.set("durationMs", number(summary.duration_ms));
+  object.set("verified", summary.verified);
+  object.set("fullCompare", summary.full_compare);
   return object;
 }
 
-Napi::Object superblock_object(Napi::Env env, const Superblock& superblock) {
-  Napi::Object owner = Napi::Object::New(env);
-  owner.Set("host", superblock.owner.host);
-  owner.Set("bootId", to_string(superblock.owner.boot_id));
-  owner.Set("process", number(superblock.owner.process));
-  owner.Set("startedAtMs", number(superblock.owner.started_at_ms));
-  owner.Set("processStarted", number(superblock.owner.process_started));
-  owner.Set("pidNamespace", number(superblock.owner.pid_namespace));
-  Napi::Object ring = Napi::Object::New(env);
-  ring.Set("position", number(superblock.ring.position));
-  ring.Set("recordSize", number(superblock.ring.record_size));
-  ring.Set("recordCount", number(superblock.ring.record_count));
-  ring.Set("inFlightLimit", number(superblock.ring.in_flight_limit));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("version", number(kFormatVersion));
-  object.Set("mirrorUuid", to_string(superblock.mirror_uuid));
-  object.Set("logUuid", to_string(superblock.log_uuid));
-  object.Set("size", number(superblock.size));
-  object.Set("blockSize", number(superblock.block_size));
-  object.Set("physicalBlockSize", number(superblock.physical_block_size));
-  object.Set("generation", generation_object(env, superblock.generation));
-  object.Set("openCount", number(superblock.open_count));
-  object.Set("lifecycle", name_of(superblock.lifecycle));
-  object.Set("owner", owner);
-  object.Set("ring", ring);
-  object.Set("images", array_of(env, superblock.images, [env](const auto& image) { return image_object(env, image); }));
-  object.Set("lastRecovery", recovery_object(env, superblock.last_recovery));
-  object.Set("lastVerify", verify_object(env, superblock.last_verify));
+napi_value superblock_object(napi_env env, const Superblock& superblock) {
+  PlainObject owner(env);
+  owner.set("host", superblock.owner.host);
+  owner.set("bootId", to_string(superblock.owner.boot_id));
+  owner.set("process", number(superblock.owner.process));
+  owner.set("startedAtMs", number(superblock.owner.started_at_ms));
+  owner.set("processStarted", number(superblock.owner.process_started));
+  owner.set("pidNamespace", number(superblock.owner.pid_namespace));
+  PlainObject ring(env);
+  ring.set("position", number(superblock.ring.position));
+  ring.set("recordSize", number(superblock.ring.record_size));
+  ring.set("recordCount", number(superblock.ring.record_count));
+  ring.set("inFlightLimit", number(superblock.ring.in_flight_limit));
+  PlainObject object(env);
+  object.set("version", number(kFormatVersion));
+  object.set("mirrorUuid", to_string(superblock.mirror_uuid));
+  object.set("logUuid", to_string(superblock.log_uuid));
+  object.set("size", number(superblock.size));
+  object.set("blockSize", number(superblock.block_size));
+  object.set("physicalBlockSize", number(superblock.physical_block_size));
+  object.set("generation", generation_object(env, superblock.generation));
+  object.set("openCount", number(superblock.open_count));
+  object.set("lifecycle", name_of(superblock.lifecycle));
+  object.set("owner", owner);
+  object.set("ring", ring);
+  object.set("images", array_of(env, superblock.images, [env](const auto& image) { return image_object(env, image); }));
+  object.set("lastRecovery", recovery_object(env, superblock.last_recovery));
+  object.set("lastVerify", verify_object(env, superblock.last_verify));
   return object;
 }
 
-Napi::Object label_object(Napi::Env env, const Label& label) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("mirrorUuid", to_string(label.mirror_uuid));
-  object.Set("logUuid", to_string(label.log_uuid));
-  object.Set("imageUuid", to_string(label.image_uuid));
-  object.Set("name", label.name);
-  object.Set("role", label.role == Role::master ? "master" : "slave");
-  object.Set("state", name_of(label.state));
-  object.Set("sealed", label.sealed);
-  object.Set("size", number(label.size));
-  object.Set("deviceSize", number(label.device_size));
-  object.Set("labelPosition", number(label.label_position));
-  object.Set("generation", generation_object(env, label.generation));
-  object.Set("openCount", number(label.open_count));
+napi_value label_object(napi_env env, const Label& label) {
+  PlainObject object(env);
+  object.set("mirrorUuid", to_string(label.mirror_uuid));
+  object.set("logUuid", to_string(label.log_uuid));
+  object.set("imageUuid", to_string(label.image_uuid));
+  object.set("name", label.name);
+  object.set("role", label.role == Role::master ? "master" : "slave");
+  object.set("state", name_of(label.state));
+  object.set("sealed", label.sealed);
+  object.set("size", number(label.size));
+  object.set("deviceSize", number(label.device_size));
+  object.set("labelPosition", number(label.label_position));
+  object.set("generation", generation_object(env, label.generation));
+  object.set("openCount", number(label.open_count));
   return object;
 }
 
-Napi::Object assessment_object(Napi::Env env, const Assessment& found) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("clean", found.clean);
-  object.Set("damaged", found.damaged);
-  object.Set("damage", array_of(env, found.damage, [env](const auto& line) { return Napi::String::New(env, line); }));
-  object.Set("tornRecords", number(found.torn_records));
-  object.Set("sequence", number(found.sequence));
-  object.Set("tail", number(found.tail));
-  object.Set("liveIntents", array_of(env, found.live_intents, [env](const LiveIntent& intent) {
-               Napi::Object entry = extent_object(env, intent.extent);
-               entry.Set("sequence", number(intent.sequence));
+napi_value assessment_object(napi_env env, const Assessment& found) {
+  PlainObject object(env);
+  object.set("clean", found.clean);
+  object.set("damaged", found.damaged);
+  object.set("damage", array_of(env, found.damage, [env](const auto& line) { return text_of(env, line); }));
+  object.set("tornRecords", number(found.torn_records));
+  object.set("sequence", number(found.sequence));
+  object.set("tail", number(found.tail));
+  object.set("liveIntents", array_of(env, found.live_intents, [env](const LiveIntent& intent) {
+               PlainObject entry = extent_object(env, intent.extent);
+               entry.set("sequence", number(intent.sequence));
                return entry;
              }));
-  object.Set("extents",
+  object.set("extents",
              array_of(env, found.debt.extents(), [env](const auto& extent) { return extent_object(env, extent); }));
-  object.Set("bytesCovered", number(found.debt.bytes()));
-  object.Set("images", array_of(env, found.images, [env](const auto& status) { return to_javascript(env, status); }));
+  object.set("bytesCovered", number(found.debt.bytes()));
+  object.set("images", array_of(env, found.images, [env](const auto& status) { return to_javascript(env, status); }));
   return object;
 }
 
-Napi::Object repair_object(Napi::Env env, const Repair& repair) {
-  Napi::Object object = extent_object(env, repair.extent);
-  object.Set("image", number(repair.image));
-  object.Set("from", number(repair.from));
+napi_value repair_object(napi_env env, const Repair& repair) {
+  PlainObject object = extent_object(env, repair.extent);
+  object.set("image", number(repair.image));
+  object.set("from", number(repair.from));
   return object;
 }
 
 // Oldest first.
-Napi::Array recent_repairs(Napi::Env env, const RecentRepairs& recent) {
+napi_value recent_repairs(napi_env env, const RecentRepairs& recent) {
   std::vector<Repair> repairs;
   const std::uint64_t kept = std::min<std::uint64_t>(recent.count, kRecentRepairs);
   for (std::uint64_t i = recent.count - kept; i < recent.count; ++i) {
@@ -217,37 +225,37 @@ Napi::Array recent_repairs(Napi::Env env, const RecentRepairs& recent) {
   return array_of(env, repairs, [env](const Repair& repair) { return repair_object(env, repair); });
 }
 
-Napi::Object copy_object(Napi::Env env, const CopyResult& result) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("bytesDiffered", numbers(env, result.bytes_differed));
-  object.Set("bytesCopied", numbers(env, result.bytes_copied));
-  object.Set("repairs",
+napi_value copy_object(napi_env env, const CopyResult& result) {
+  PlainObject object(env);
+  object.set("bytesDiffered", numbers(env, result.bytes_differed));
+  object.set("bytesCopied", numbers(env, result.bytes_copied));
+  object.set("repairs",
              array_of(env, result.repairs, [env](const Repair& repair) { return repair_object(env, repair); }));
   return object;
 }
 
-Napi::Object compare_object(Napi::Env env, const CompareResult& result) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("bytesCompared", numbers(env, result.bytes_compared));
-  object.Set("bytesDiffered", numbers(env, result.bytes_differed));
-  object.Set("bytesExpected", numbers(env, result.bytes_expected));
-  object.Set("bytesShared", numbers(env, result.bytes_shared));
-  object.Set("unread", array_of(env, result.unread, [env](const Status& status) -> Napi::Value {
-               return status.ok() ? env.Null() : Napi::Value(to_javascript(env, status));
+napi_value compare_object(napi_env env, const CompareResult& result) {
+  PlainObject object(env);
+  object.set("bytesCompared", numbers(env, result.bytes_compared));
+  object.set("bytesDiffered", numbers(env, result.bytes_differed));
+  object.set("bytesExpected", numbers(env, result.bytes_expected));
+  object.set("bytesShared", numbers(env, result.bytes_shared));
+  object.set("unread", array_of(env, result.unread, [env](const Status& status) -> napi_value {
+               return status.ok() ? null_of(env) : to_javascript(env, status);
              }));
-  object.Set("differences", array_of(env, result.differences, [env](const Difference& difference) {
-               Napi::Object entry = extent_object(env, difference.extent);
-               entry.Set("slave", number(difference.slave));
-               entry.Set("agreeing", number(difference.agreeing));
-               entry.Set("expected", difference.expected);
+  object.set("differences", array_of(env, result.differences, [env](const Difference& difference) {
+               PlainObject entry = extent_object(env, difference.extent);
+               entry.set("slave", number(difference.slave));
+               entry.set("agreeing", number(difference.agreeing));
+               entry.set("expected", difference.expected);
                return entry;
              }));
   return object;
 }
 
-Napi::Object counters_object(Napi::Env env, const Counters& counters) {
-  Napi::Object object = Napi::Object::New(env);
-#define X(name) object.Set(#name, number(counters.name));
+napi_value counters_object(napi_env env, const Counters& counters) {
+  PlainObject object(env);
+#define X(name) object.set(#name, number(counters.name));
   BLOCKMIRROR_COUNTERS(X)
 #undef X
   return object;
@@ -255,94 +263,94 @@ Napi::Object counters_object(Napi::Env env, const Counters& counters) {
 
 // One overload per command that has a result; the others answer null.
 struct Results {
-  Napi::Env env;
-  Napi::Value operator()(const OpenLog& command) const { return to_javascript(env, command.facts); }
-  Napi::Value operator()(const LoadSuperblock& command) const { return superblock_object(env, command.superblock); }
-  Napi::Value operator()(const OpenImages& command) const {
+  napi_env env;
+  napi_value operator()(const OpenLog& command) const { return to_javascript(env, command.facts); }
+  napi_value operator()(const LoadSuperblock& command) const { return superblock_object(env, command.superblock); }
+  napi_value operator()(const OpenImages& command) const {
     return array_of(env, command.facts, [this](const DeviceFacts& facts) { return to_javascript(env, facts); });
   }
-  Napi::Value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
-  Napi::Value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
-  Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
-  Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
-  Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
-  Napi::Value operator()(const RecoverVerify& command) const { return compare_object(env, command.result); }
-  Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
+  napi_value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
+  napi_value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
+  napi_value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
+  napi_value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
+  napi_value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
+  napi_value operator()(const RecoverVerify& command) const { return compare_object(env, command.result); }
+  napi_value operator()(const Compare& command) const { return compare_object(env, command.result); }
   template <typename Other>
-  Napi::Value operator()(const Other&) const {
-    return env.Null();
+  napi_value operator()(const Other&) const {
+    return null_of(env);
   }
 };
 
 }  // namespace
 
-Napi::Object to_javascript(Napi::Env env, const Status& status) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("code", static_cast<double>(status.code));
-  object.Set("systemError", static_cast<double>(status.system_error));
-  object.Set("image", static_cast<double>(status.image));
-  object.Set("position", number(status.position));
+napi_value to_javascript(napi_env env, const Status& status) {
+  PlainObject object(env);
+  object.set("code", static_cast<double>(status.code));
+  object.set("systemError", static_cast<double>(status.system_error));
+  object.set("image", static_cast<double>(status.image));
+  object.set("position", number(status.position));
   return object;
 }
 
-Napi::Object to_javascript(Napi::Env env, const Superblock& superblock) { return superblock_object(env, superblock); }
+napi_value to_javascript(napi_env env, const Superblock& superblock) { return superblock_object(env, superblock); }
 
-Napi::Object to_javascript(Napi::Env env, const Label& label) { return label_object(env, label); }
+napi_value to_javascript(napi_env env, const Label& label) { return label_object(env, label); }
 
-Napi::Object to_javascript(Napi::Env env, const DeviceFacts& facts) {
+napi_value to_javascript(napi_env env, const DeviceFacts& facts) {
   const DeviceTraits& traits = facts.traits;
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("path", facts.path);
-  object.Set("size", number(traits.size));
-  object.Set("logicalBlockSize", number(traits.logical_block_size));
-  object.Set("physicalBlockSize", number(traits.physical_block_size));
-  object.Set("memoryAlignment", number(traits.memory_alignment));
-  object.Set("offsetAlignment", number(traits.offset_alignment));
-  object.Set("blockDevice", traits.block_device);
-  object.Set("device", std::to_string(major(facts.device)) + ":" + std::to_string(minor(facts.device)));
-  object.Set("inode", std::to_string(facts.inode));
-  object.Set("made", facts.made == Made::no ? "no" : facts.made == Made::length ? "length" : "file");
-  object.Set("readOnly", traits.read_only);
-  object.Set("volatileCache", traits.volatile_cache);
-  object.Set("forceUnitAccess", traits.force_unit_access == ForceUnitAccess::native ? "native" : "emulated");
+  PlainObject object(env);
+  object.set("path", facts.path);
+  object.set("size", number(traits.size));
+  object.set("logicalBlockSize", number(traits.logical_block_size));
+  object.set("physicalBlockSize", number(traits.physical_block_size));
+  object.set("memoryAlignment", number(traits.memory_alignment));
+  object.set("offsetAlignment", number(traits.offset_alignment));
+  object.set("blockDevice", traits.block_device);
+  object.set("device", std::to_string(major(facts.device)) + ":" + std::to_string(minor(facts.device)));
+  object.set("inode", std::to_string(facts.inode));
+  object.set("made", facts.made == Made::no ? "no" : facts.made == Made::length ? "length" : "file");
+  object.set("readOnly", traits.read_only);
+  object.set("volatileCache", traits.volatile_cache);
+  object.set("forceUnitAccess", traits.force_unit_access == ForceUnitAccess::native ? "native" : "emulated");
   return object;
 }
 
-Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot) {
-  Napi::Array images = Napi::Array::New(env, snapshot.image_count);
+napi_value to_javascript(napi_env env, const Snapshot& snapshot) {
+  PlainObject images = PlainObject::array(env, snapshot.image_count);
   for (unsigned i = 0; i < snapshot.image_count; ++i) {
-    Napi::Object image = Napi::Object::New(env);
-    image.Set("state", name_of(snapshot.states[i]));
-    image.Set("error", static_cast<double>(snapshot.errors[i]));
-    image.Set("bytesDiffered", number(snapshot.bytes_differed[i]));
-    image.Set("changedAtMs", number(snapshot.changed_at_ms[i]));
-    images.Set(i, image);
+    PlainObject image(env);
+    image.set("state", name_of(snapshot.states[i]));
+    image.set("error", static_cast<double>(snapshot.errors[i]));
+    image.set("bytesDiffered", number(snapshot.bytes_differed[i]));
+    image.set("changedAtMs", number(snapshot.changed_at_ms[i]));
+    images.set_element(i, image);
   }
   bool any_record = snapshot.ring_records > 0 && snapshot.sequence >= snapshot.tail;
-  Napi::Object log = Napi::Object::New(env);
-  log.Set("sequence", number(snapshot.sequence));
-  log.Set("tail", number(snapshot.tail));
-  log.Set("recordCount", number(snapshot.ring_records));
-  log.Set("recordsLive", number(any_record ? snapshot.sequence - snapshot.tail + 1 : 0));
-  Napi::Object coverage = Napi::Object::New(env);
-  coverage.Set("bytes", number(snapshot.coverage_bytes));
-  coverage.Set("budget", number(snapshot.recovery_budget));
-  coverage.Set("regions", number(snapshot.coverage_regions));
-  coverage.Set("uncertainBytes", number(snapshot.uncertain_bytes));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("phase", name_of(snapshot.phase));
-  object.Set("stopped", snapshot.phase == Phase::stopped ? to_javascript(env, snapshot.stopped) : env.Null());
-  object.Set("inFlight", number(snapshot.requests_in_flight));
-  object.Set("images", images);
-  object.Set("lastVerify", verify_object(env, snapshot.last_verify));
-  object.Set("generation", generation_object(env, snapshot.generation));
-  object.Set("log", log);
-  object.Set("coverage", coverage);
-  object.Set("counters", counters_object(env, snapshot.counters));
-  object.Set("recentRepairs", recent_repairs(env, snapshot.recent_repairs));
+  PlainObject log(env);
+  log.set("sequence", number(snapshot.sequence));
+  log.set("tail", number(snapshot.tail));
+  log.set("recordCount", number(snapshot.ring_records));
+  log.set("recordsLive", number(any_record ? snapshot.sequence - snapshot.tail + 1 : 0));
+  PlainObject coverage(env);
+  coverage.set("bytes", number(snapshot.coverage_bytes));
+  coverage.set("budget", number(snapshot.recovery_budget));
+  coverage.set("regions", number(snapshot.coverage_regions));
+  coverage.set("uncertainBytes", number(snapshot.uncertain_bytes));
+  PlainObject object(env);
+  object.set("phase", name_of(snapshot.phase));
+  object.set("stopped", snapshot.phase == Phase::stopped ? to_javascript(env, snapshot.stopped) : null_of(env));
+  object.set("inFlight", number(snapshot.requests_in_flight));
+  object.set("images", images);
+  object.set("lastVerify", verify_object(env, snapshot.last_verify));
+  object.set("generation", generation_object(env, snapshot.generation));
+  object.set("log", log);
+  object.set("coverage", coverage);
+  object.set("counters", counters_object(env, snapshot.counters));
+  object.set("recentRepairs", recent_repairs(env, snapshot.recent_repairs));
   return object;
 }
 
-Napi::Value result_of(Napi::Env env, const Command& command) { return std::visit(Results{env}, command.body); }
+napi_value result_of(napi_env env, const Command& command) { return std::visit(Results{env}, command.body); }
 
 }  // namespace blockmirror::addon

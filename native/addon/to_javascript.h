@@ -1,7 +1,7 @@
 // From C++ structs to the plain objects of lib/binding.ts, field by field and nothing more.
 #pragma once
 
-#include <napi.h>
+#include <node_api.h>
 
 #include "../core/label.h"
 #include "../core/superblock.h"
@@ -9,12 +9,12 @@
 
 namespace blockmirror::addon {
 
-Napi::Object to_javascript(Napi::Env env, const Status& status);
-Napi::Object to_javascript(Napi::Env env, const DeviceFacts& facts);
-Napi::Object to_javascript(Napi::Env env, const Snapshot& snapshot);
-Napi::Object to_javascript(Napi::Env env, const Superblock& superblock);
-Napi::Object to_javascript(Napi::Env env, const Label& label);
+napi_value to_javascript(napi_env env, const Status& status);
+napi_value to_javascript(napi_env env, const DeviceFacts& facts);
+napi_value to_javascript(napi_env env, const Snapshot& snapshot);
+napi_value to_javascript(napi_env env, const Superblock& superblock);
+napi_value to_javascript(napi_env env, const Label& label);
 // The result object of a completed command; null for those that have none.
-Napi::Value result_of(Napi::Env env, const Command& command);
+napi_value result_of(napi_env env, const Command& command);
 
 }  // namespace blockmirror::addon

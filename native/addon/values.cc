@@ -105,6 +105,15 @@ bool whole_number(napi_env env, napi_value value, std::uint64_t& into) {
   return true;
 }
 
+bool text(napi_env env, napi_value value, std::string& into) {
+  std::size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok || length > kTextLength) return false;
+  into.resize(length + 1);
+  if (napi_get_value_string_utf8(env, value, into.data(), into.size(), &length) != napi_ok) return false;
+  into.resize(length);
+  return true;
+}
+
 bool flag(napi_env env, napi_value value, bool& into) {
   napi_valuetype type;
   if (napi_typeof(env, value, &type) == napi_ok && type == napi_undefined) {

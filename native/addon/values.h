@@ -7,12 +7,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace blockmirror::addon {
 
 using Bytes = std::span<std::byte>;
 using ConstBytes = std::span<const std::byte>;
+
+inline constexpr std::size_t kTextLength = 65536;  // of one text; each has a limit of its own as well
 
 // Throws a TypeError with ERR_INVALID_ARG_TYPE; answers undefined, to be returned to JavaScript.
 napi_value throw_type_error(napi_env env, const char* message);
@@ -32,6 +35,8 @@ bool views(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>
 // An integer in [0, 2^53).
 bool is_whole(double number);
 bool whole_number(napi_env env, napi_value value, std::uint64_t& into);
+// At most kTextLength bytes of UTF-8.
+bool text(napi_env env, napi_value value, std::string& into);
 // A boolean that may be left out, which is false.
 bool flag(napi_env env, napi_value value, bool& into);
 bool boolean(napi_env env, napi_value value, bool& into);

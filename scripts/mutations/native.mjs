@@ -320,7 +320,7 @@ export const native = [
   {
     name: 'memory is given back while a device may read it',
     file: 'native/addon/memory.cc',
-    find: '  if (memory->in_use()) return null(env);\n',
+    find: '  if (memory->in_use()) return null_of(env);\n',
     put: '',
     test: 'test/addon/requests.test.ts',
     named: 'handed over',

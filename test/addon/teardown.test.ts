@@ -11,14 +11,16 @@ const ADDON = path.join(__dirname, '..', '..', 'build', 'Release', 'blockmirror.
 /** Far above what an end takes, below what a hang takes. */
 const PATIENCE_MS = 120_000;
 
+const TERMINATED = path.join(__dirname, 'terminated_child.cjs');
+
 interface End {
   code: number | null;
   signal: string | null;
   errors: string;
 }
 
-function runChild(options: Record<string, unknown>): Promise<End> {
-  const child = spawn(process.execPath, [CHILD, JSON.stringify(options)], {
+function runChild(options: Record<string, unknown>, program = CHILD): Promise<End> {
+  const child = spawn(process.execPath, [program, JSON.stringify(options)], {
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
@@ -84,3 +86,7 @@ describeDeviceKinds('with', (device) => {
     expect(ended).toEqual({ code: 0, signal: null, errors: '' });
   });
 });
+
+test('a worker that is terminated while the addon makes an object for it ends alone', async () => {
+  expect(await runChild({ addon: ADDON, rounds: 25 }, TERMINATED)).toEqual({ code: 0, signal: null, errors: '' });
+}, 180_000);

@@ -1,6 +1,7 @@
 // Requests on an open mirror, right and odd ones, and what each must come to by the documentation alone.
 'use strict';
 const { pipeline } = require('node:stream/promises');
+const { HostileRequest } = require('./hostile.cjs');
 const { SCRIBBLE } = require('./model.cjs');
 const { bytesOf, isDetached, odd, oddBuffer, spoil, viewOf } = require('./values.cjs');
 
@@ -17,8 +18,27 @@ class Requests {
 
   /** One request of a random kind. */
   make() {
-    const kinds = { write: 8, read: 8, writev: 3, readv: 3, discard: 2, datasync: 1, writeStream: 2, readStream: 2 };
+    const kinds = {
+      write: 8,
+      read: 8,
+      writev: 3,
+      readv: 3,
+      discard: 2,
+      datasync: 1,
+      writeStream: 2,
+      readStream: 2,
+      hostile: 6,
+    };
     return this[this.random.weighted(kinds)]();
+  }
+
+  hostile() {
+    return new HostileRequest(this).run();
+  }
+
+  /** Refused before anything was logged. */
+  isRefused(error) {
+    return isRefusal(error);
   }
 
   /** Where and how long: whole blocks, or any bytes; now and then across the end. */
