@@ -8,8 +8,9 @@ import type { NativeAssessment, NativeDeviceFacts, NativeStatus, NativeSuperbloc
 import { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainImage, explainLog } from './explain';
-import { type FoundImage, findImages, isRemembered, mirrorFacts } from './find_images';
-import { describeOwner, explainBusy, explainUnknown } from './holders';
+import { DistrustedImage, type FoundImage, type LogWord, findImages, isRemembered, mirrorFacts } from './find_images';
+import { foreignLog, recoveryWork } from './foreign_log';
+import { explainBusy, explainUnknown } from './holders';
 import { loadBinding } from './load';
 import { isLoss, lossOf, sectorsGrown } from './losses';
 import { refuseLivingOwner } from './owner';
@@ -18,6 +19,7 @@ import { throwIfAborted } from './signals';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { refuseUnsafeFolders } from './system/folders';
 import { findPlace, folderOfLog } from './system/places';
+import { distrust, isBelieved, trustIn } from './trust';
 import type { DeviceKind, Problem } from './types';
 
 export interface Attached {
@@ -46,6 +48,7 @@ export interface AttachOptions {
     logPath: string,
     superblock: NativeSuperblock,
     images: FoundImage[],
+    word: LogWord,
     trustFolders: boolean,
   ) => Promise<Map<string, Problem>>;
   signal: AbortSignal | undefined;
@@ -78,24 +81,23 @@ export async function letGo(engine: Engine): Promise<void> {
 async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
   engine.names = { log: logPath, images: [] };
   await refuseUnsafeFolders([{ name: 'log', path: logPath }], options.trustFolders);
-  await openLogExclusive(engine, logPath).catch((error: unknown) => {
+  const held = await openLogExclusive(engine, logPath).catch((error: unknown) => {
     throw isBlockmirrorError(error, 'HOLE') ? error.withRemedy(logLost(logPath)) : error;
   });
   const superblock = await loadSuperblock(engine, logPath);
-  const folder = await folderOfLog(logPath);
-  if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, folder);
+  const word = { folder: await folderOfLog(logPath), trust: await trustIn(held) };
+  if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, word);
   await refuseLivingOwner(superblock, logPath, options);
-  const images = await findImages(superblock, folder, options.images).catch(async (error: unknown) => {
-    if (!isBlockmirrorError(error)) throw error;
-    throw await explainImage(error, superblock, mirrorFacts(logPath, superblock, [], folder));
-  });
+  const images = await findTrusted(engine, logPath, superblock, word, options);
   const unattached =
-    (await options.attachFailed?.(logPath, superblock, images, options.trustFolders)) ?? new Map<string, Problem>();
-  const mirror = mirrorFacts(logPath, superblock, images, folder);
+    (await options.attachFailed?.(logPath, superblock, images, word, options.trustFolders)) ??
+    new Map<string, Problem>();
+  const mirror = mirrorFacts(logPath, superblock, images, word.folder);
   engine.names = { log: logPath, images, mirror };
   throwIfAborted(options.signal);
   await refuseUnsafe(logPath, images, options.trustFolders);
-  await openImagesExclusive(engine, images, true);
+  const opened = await openImagesExclusive(engine, images, true, [], superblock.owner);
+  await refuseDistrusted(logPath, superblock, word, images, opened, options);
   // Again: what was looked at before it was held may have changed until then.
   await refuseUnsafe(logPath, await findAgain(images), options.trustFolders);
   const assessment = await engine.command('assess', {});
@@ -109,6 +111,42 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   }
   throwIfAborted(options.signal);
   return { engine, logPath, superblock, assessment, images, lost, unattached };
+}
+
+/** @throws FOREIGN_LOG, with the plan, before a byte of an image was read by which root would take another's word */
+async function findTrusted(
+  engine: Engine,
+  log: string,
+  superblock: NativeSuperblock,
+  word: LogWord,
+  { images: overrides, trustFolders }: AttachOptions,
+): Promise<FoundImage[]> {
+  const images = await findImages(superblock, word, overrides).catch(async (error: unknown) => {
+    if (!isBlockmirrorError(error)) throw error;
+    throw await explainImage(error, superblock, mirrorFacts(log, superblock, [], word.folder));
+  });
+  const trusted = images.filter((image): image is FoundImage => !(image instanceof DistrustedImage));
+  if (trusted.length === images.length) return trusted;
+  const work = await recoveryWork(engine, superblock);
+  throw await foreignLog(superblock, { log, word, images, trustFolders, work });
+}
+
+/** The same of what is held, which counts: a path that was looked at may have led elsewhere when it was opened. */
+async function refuseDistrusted(
+  log: string,
+  superblock: NativeSuperblock,
+  word: LogWord,
+  images: readonly FoundImage[],
+  opened: readonly NativeDeviceFacts[],
+  { trustFolders }: AttachOptions,
+): Promise<void> {
+  const judged = images.map((image, index) => {
+    const { uid } = opened[index] as NativeDeviceFacts;
+    const why = image.path === '' || image.named ? null : distrust(word.trust, { uid });
+    return why === null ? image : new DistrustedImage(image.name, image.path, uid, why);
+  });
+  if (!judged.some((image) => image instanceof DistrustedImage)) return;
+  throw await foreignLog(superblock, { log, word, images: judged, trustFolders, work: null });
 }
 
 /** Why the image may not be attached as it is. LOST_ALLOCATION of a slave: the mirror opens without it. */
@@ -134,8 +172,16 @@ export async function loadSuperblock(engine: Engine, logPath: string): Promise<N
   });
 }
 
-export function createUnfinished(logPath: string, superblock: NativeSuperblock, logFolder: string): BlockmirrorError {
-  const remedy = remedyOf('CREATE_UNFINISHED', { mirror: mirrorFacts(logPath, superblock, [], logFolder), image: -2 });
+export function createUnfinished(
+  logPath: string,
+  superblock: NativeSuperblock,
+  { folder, trust }: LogWord,
+): BlockmirrorError {
+  const mirror = mirrorFacts(logPath, superblock, [], folder);
+  // The command would have root write what another user named.
+  const remedy = isBelieved(trust)
+    ? remedyOf('CREATE_UNFINISHED', { mirror, image: -2 })
+    : 'Run the same create again, with the images that you know';
   return new BlockmirrorError('CREATE_UNFINISHED', {
     image: 'log',
     path: logPath,
@@ -150,27 +196,28 @@ export async function openLogExclusive(engine: Engine, logPath: string, makeLeng
   } catch (error) {
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     const superblock = await readSuperblock(logPath).catch(() => null);
-    const owner = superblock === null ? null : await describeOwner(superblock.owner);
-    throw await explainBusy('log', logPath, owner, error.cause ?? error);
+    throw await explainBusy('log', logPath, superblock?.owner ?? null, error.cause ?? error);
   }
 }
 
 /**
  * @param members of a mirror that is there already
  * @param makeLengths one per image, as of openLogExclusive; none: nothing is made
+ * @param owner as the log records it, to tell another holder from it
  */
 export async function openImagesExclusive(
   engine: Engine,
   images: readonly { path: string }[],
   members: boolean,
   makeLengths: readonly number[] = [],
+  owner: NativeSuperblock['owner'] | null = null,
 ): Promise<NativeDeviceFacts[]> {
   try {
     const paths = images.map((image) => image.path);
     return await engine.command('openImages', { paths, readOnly: false, exclusive: true, members, makeLengths });
   } catch (error) {
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
-    throw await explainBusy(error.image ?? 'image', error.path ?? '', null, error.cause ?? error);
+    throw await explainBusy(error.image ?? 'image', error.path ?? '', owner, error.cause ?? error);
   }
 }
 

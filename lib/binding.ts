@@ -26,6 +26,10 @@ export interface NativeDeviceFacts {
   device: string;
   /** Of a file; '0' of a block device. */
   inode: string;
+  /** Owner, group and permission bits of the file or the device's node, of the descriptor that is open. */
+  uid: number;
+  gid: number;
+  mode: number;
   /** By this opening: 'file', it was not there; 'length', it was an empty file. */
   made: 'no' | 'length' | 'file';
   readOnly: boolean;

@@ -16,6 +16,7 @@ import { shown } from './shown';
 import { refuseSignatures, signaturesOf } from './signatures';
 import { formatSize } from './size';
 import { refuseStaleMaster } from './standing';
+import { openToRead } from './system/files';
 import { refuseUnsafeFolders } from './system/folders';
 import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
@@ -333,7 +334,7 @@ async function withAllNeeds(
 
 /** A file that is to become the log, and holds something else than zeroes. */
 async function holdsData(place: Place): Promise<boolean> {
-  const file = await open(place.realPath, 'r');
+  const file = await openToRead(place.realPath);
   try {
     const chunk = Buffer.alloc(MIB);
     const zeroes = Buffer.alloc(MIB);

@@ -200,6 +200,17 @@ export const ERRORS = {
     remedy:
       'It is damaged, and must not be used as it is. The mirror goes on without a slave that is damaged so; to have it back, make the mirror anew over the same master, with keepData',
   },
+  GROWN_IMAGE: {
+    summary:
+      'The file of the image is longer than it was when the mirror was made, so that its label is not at its end',
+    remedy:
+      'Put the file back that was there, or say where it is, by the option images (--image NAME=PATH); nothing was written to it',
+  },
+  FOREIGN_LOG: {
+    summary: 'Other users can have written this log, and root does not use unasked what it names',
+    remedy:
+      'Look whose the images are that it names, and name each that is right by the option images (--image NAME=PATH)',
+  },
   IMAGE_MISSING: {
     summary: 'An image cannot be found',
     remedy: 'Attach the device, or say where it is now, by the option images (--image NAME=PATH)',
@@ -469,7 +480,7 @@ export function errorOfStatus(
     delete context.systemError;
   }
   if (names?.mirror !== undefined) {
-    const remedy = remedyOf(known, { mirror: names.mirror, image: status.image });
+    const remedy = remedyOf(known, { mirror: names.mirror, image: status.image, position: status.position });
     if (remedy !== null) context.remedy ??= remedy;
   }
   return new BlockmirrorError(known, context);
@@ -483,6 +494,7 @@ const POSITIONED: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'HOLE',
   'LOST_ALLOCATION',
   'TRUNCATED_IMAGE',
+  'GROWN_IMAGE',
 ]);
 
 /** Node's own error for an argument of a wrong type. */

@@ -5,11 +5,12 @@
  * named in the report and keeps nobody from comparing the others.
  */
 import { letGo, newEngine, refuseUnsafe } from './attach';
-import type { NativeSuperblock } from './binding';
+import type { NativeDeviceFacts, NativeSuperblock } from './binding';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
-import { type FoundImage, findFailedImage } from './find_images';
+import { DistrustedImage, type FoundImage, type LogWord, findFailedImage } from './find_images';
+import { distrustedImage } from './foreign_log';
 import { command } from './remedies';
-import { folderOfLog } from './system/places';
+import { distrust } from './trust';
 import type { Problem } from './types';
 
 /** Fills in `images` those that can be attached; by name, why the others cannot. The caller holds the log. */
@@ -17,16 +18,18 @@ export async function attachFailed(
   logPath: string,
   superblock: NativeSuperblock,
   images: FoundImage[],
+  word: LogWord,
   trustFolders: boolean,
 ): Promise<Map<string, Problem>> {
   const unattached = new Map<string, Problem>();
   for (const [index, image] of superblock.images.entries()) {
     if (image.state !== 'failed' || images[index]?.path !== '') continue;
     try {
-      const found = await findFailedImage(superblock, image, await folderOfLog(logPath));
+      const found = await findFailedImage(superblock, image, word);
       if (found instanceof BlockmirrorError) throw found;
+      if (found instanceof DistrustedImage) throw await distrustedImage(logPath, found);
       await refuseUnsafe(logPath, [...images, found], trustFolders);
-      await judgeAlone(logPath, images.length, index, found);
+      await judgeAlone(logPath, images.length, index, found, word);
       images[index] = found;
     } catch (error) {
       if (!isBlockmirrorError(error)) throw error;
@@ -46,7 +49,13 @@ function explain(error: BlockmirrorError, logPath: string): BlockmirrorError {
 }
 
 /** @throws what opening or judging that image says */
-async function judgeAlone(logPath: string, count: number, index: number, image: FoundImage): Promise<void> {
+async function judgeAlone(
+  logPath: string,
+  count: number,
+  index: number,
+  image: FoundImage,
+  { trust }: LogWord,
+): Promise<void> {
   const engine = newEngine('threads');
   const names = Array.from({ length: count }, () => ({ name: image.name, path: image.path }));
   engine.names = { log: logPath, images: names };
@@ -54,7 +63,10 @@ async function judgeAlone(logPath: string, count: number, index: number, image: 
     await engine.command('openLog', { path: logPath, readOnly: true, exclusive: false, requireAllocated: false });
     await engine.command('loadSuperblock', {});
     const paths = names.map((_, at) => (at === index ? image.path : ''));
-    await engine.command('openImages', { paths, readOnly: false, exclusive: true });
+    const opened = await engine.command('openImages', { paths, readOnly: false, exclusive: true });
+    const { uid } = opened[index] as NativeDeviceFacts;
+    const why = distrust(trust, { uid });
+    if (why !== null) throw await distrustedImage(logPath, new DistrustedImage(image.name, image.path, uid, why));
     const verdict = (await engine.command('assess', {})).images[index];
     if (verdict !== undefined && verdict.code !== 0) throw errorOfStatus(engine.binding.codes, verdict, engine.names);
   } finally {

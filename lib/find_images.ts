@@ -3,8 +3,9 @@
  *
  * Whether an image may be attached is judged by the engine (I8), never here: a label read here only says where to look.
  * A path that was remembered and exists is taken, so that a copy of an image lying beside it is never preferred.
+ * What root may not take a log's word for (lib/trust.ts) is not opened, wherever it is found.
  */
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeImageRecord, NativeSuperblock } from './binding';
 import { BlockmirrorError } from './errors';
@@ -14,7 +15,9 @@ import { shown } from './shown';
 import { imageNames } from './status';
 import type { FoundElsewhere } from './types';
 import { readBlockDevices } from './system/block_devices';
-import { type Place, type StoredPath, findPlace, pathToStore, storedPathToPath } from './system/places';
+import { openToRead } from './system/files';
+import { type Place, type StoredPath, findPlace, leadsOutside, pathToStore, storedPathToPath } from './system/places';
+import { type LogTrust, distrust } from './trust';
 
 export interface FoundImage {
   name: string;
@@ -57,34 +60,53 @@ export function mirrorFacts(
   return { log, size: superblock.size, images };
 }
 
+/** Where the log says that it is, and root does not take its word. */
+export class DistrustedImage {
+  constructor(
+    readonly name: string,
+    readonly path: string,
+    readonly uid: number,
+    readonly why: string,
+  ) {}
+}
+
 /** Limit of a search in the log's folder. */
 const FOLDER_LIMIT = 4096;
 const KEEP: StoredPath = { path: '', pathKind: 'absolute' };
 
-/** @throws INVALID_OPTION for names the mirror has not, IMAGE_MISSING */
+/**
+ * All of them, in the order of the superblock; whoever is to use them asks for their names where one is not trusted.
+ * @throws INVALID_OPTION for names the mirror has not, IMAGE_MISSING
+ */
 export async function findImages(
   superblock: NativeSuperblock,
-  logFolder: string,
+  log: LogWord,
   overrides: Readonly<Record<string, string>>,
-): Promise<FoundImage[]> {
+): Promise<(FoundImage | DistrustedImage)[]> {
   refuseUnknownNames(superblock, overrides);
-  const found: FoundImage[] = [];
+  const found: (FoundImage | DistrustedImage)[] = [];
   for (const image of superblock.images) {
-    const result = await findImage(superblock, image, logFolder, overrides[image.name]);
+    const result = await findImage(superblock, image, log, overrides[image.name]);
     if (result instanceof BlockmirrorError) throw result;
     found.push(result);
   }
   return found;
 }
 
+/** Whose word a stored path is, and where one that is relative starts from. */
+export interface LogWord {
+  folder: string;
+  trust: LogTrust;
+}
+
 /** Where a slave that failed is now: only where its own label is, since its old path may be another image's by now. */
 export async function findFailedImage(
   superblock: NativeSuperblock,
   image: NativeImageRecord,
-  logFolder: string,
-): Promise<FoundImage | BlockmirrorError> {
-  const found = await findImage(superblock, { ...image, state: 'in-sync' }, logFolder, undefined);
-  if (found instanceof BlockmirrorError || found.place === null) return found;
+  log: LogWord,
+): Promise<FoundImage | DistrustedImage | BlockmirrorError> {
+  const found = await findImage(superblock, { ...image, state: 'in-sync' }, log, undefined);
+  if (!('place' in found) || found.place === null) return found;
   const itself = await carriesAnywhere(superblock, image, found.place.realPath, image.deviceSize);
   if (itself) return { ...found, store: KEEP };
   return missing(image.name, found.path, 'its label is not there any more');
@@ -104,10 +126,11 @@ export function refuseUnknownNames(superblock: NativeSuperblock, overrides: Read
 export async function findImage(
   superblock: NativeSuperblock,
   image: NativeImageRecord,
-  logFolder: string,
+  log: LogWord,
   override: string | undefined,
-): Promise<FoundImage | BlockmirrorError> {
+): Promise<FoundImage | DistrustedImage | BlockmirrorError> {
   const { name } = image;
+  const logFolder = log.folder;
   if (override !== undefined) {
     const place = await findPlace(override, name);
     if (place === null) return missing(name, override, 'the path that was given does not exist');
@@ -117,11 +140,16 @@ export async function findImage(
   // A slave that failed is no longer written to, and opening its device may hang or fail.
   if (image.state === 'failed') return { name, path: '', place: null, named: false, store: KEEP };
   const place = await findPlace(stored, name);
+  const why =
+    place === null
+      ? null
+      : distrust(log.trust, { uid: place.uid, outside: leadsOutside(image, place.realPath, logFolder) });
+  if (place !== null && why !== null) return new DistrustedImage(name, stored, place.uid, why);
   const carriesLabel = place !== null && (await carries(superblock, image, place.realPath, image.labelPosition));
   // The kernel may have given this device's name to another one since.
   if (place !== null && (carriesLabel || place.kind === 'file'))
     return { name, path: stored, place, named: false, store: KEEP };
-  const candidates = await search(superblock, image, logFolder);
+  const candidates = await search(superblock, image, log);
   const [only] = candidates;
   if (candidates.length === 1 && only !== undefined) {
     const moved = await findPlace(only, name);
@@ -150,10 +178,16 @@ function missing(image: string, path: string, detail: string, advice?: string): 
 }
 
 /** Paths of block devices and of files in the folders of the log and the image that carry the image's label. */
-async function search(superblock: NativeSuperblock, image: NativeImageRecord, logFolder: string): Promise<string[]> {
+async function search(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  { folder: logFolder, trust }: LogWord,
+): Promise<string[]> {
   const candidates: string[] = [];
   for (const device of await readBlockDevices()) {
     if (device.size < image.deviceSize) continue;
+    const node = await stat(device.path).catch(() => null);
+    if (node === null || distrust(trust, node) !== null) continue;
     const here = await carriesAnywhere(superblock, image, device.path, device.size);
     if (here) candidates.push(device.path);
   }
@@ -164,6 +198,7 @@ async function search(superblock: NativeSuperblock, image: NativeImageRecord, lo
       const path = join(folder, name);
       const status = await stat(path).catch(() => null);
       if (status === null || !status.isFile() || status.size < image.deviceSize) continue;
+      if (distrust(trust, status) !== null) continue;
       if (await carriesAnywhere(superblock, image, path, status.size)) candidates.push(path);
     }
   }
@@ -206,7 +241,7 @@ export interface LabelHead {
 
 /** What the two copies of a label say whose they are; as many as can be read. Never throws. */
 async function readLabelHeads(path: string, position: number): Promise<LabelHead[]> {
-  const file = await open(path, 'r').catch(() => null);
+  const file = await openToRead(path).catch(() => null);
   if (file === null) return [];
   const heads: LabelHead[] = [];
   try {

@@ -11,37 +11,58 @@ import type { NativeSuperblock } from './binding';
 import { shown } from './shown';
 import { type BlockDevice, deviceNumber, overlap, readBlockDevice } from './system/block_devices';
 import { findPlace, type Place } from './system/places';
-import { parseLocks } from './system/locks';
+import { userToText } from './system/accounts';
+import { type FileLock, parseLocks } from './system/locks';
 import {
+  findOwnProcess,
   openDescriptors,
   processName,
   processState,
+  processUser,
   sameProcess,
   thisHost,
   visibleProcesses,
 } from './system/processes';
+import { shellPath } from './shell';
 import { findUses, readSurroundings, usedError } from './uses';
 import { shownOwner } from './status';
 import type { Holder, Owner } from './types';
 
 /**
- * The process that holds a lock on the file or device node, as /proc/locks tells; null when nobody seems to.
- * 0 or negative: a process that is not visible in our pid namespace.
+ * The lock on the file or device node, as /proc/locks tells; null when nobody seems to hold one. Its process is 0 or
+ * negative where it is not visible in our pid namespace.
  */
-export async function lockHolder(place: Pick<Place, 'inode' | 'inodeDevice'>): Promise<number | null> {
+export async function heldLock(place: Pick<Place, 'inode' | 'inodeDevice'>): Promise<FileLock | null> {
   const locks = parseLocks(await readFile('/proc/locks', 'utf8').catch(() => ''));
   const held = locks.find(
     (lock) => lock.kind === 'FLOCK' && lock.inode === place.inode && lock.device === place.inodeDevice,
   );
-  return held === undefined ? null : held.process;
+  return held ?? null;
 }
 
 /** Who holds the log's lock now, and whether that process runs at all; null when nobody seems to hold it. */
 export async function findHolder(place: Place): Promise<Holder | null> {
-  const held = await lockHolder(place);
-  if (held === null) return null;
-  if (held <= 0) return { process: null, processName: null, state: null };
-  return { process: held, processName: await processName(held), state: await processState(held) };
+  const lock = await heldLock(place);
+  if (lock === null) return null;
+  if (lock.process <= 0) return { process: null, processName: null, uid: null, isOwner: null, state: null };
+  const { process } = lock;
+  const [name, uid, state] = [await processName(process), await processUser(process), await processState(process)];
+  return { process, processName: name, uid, isOwner: null, state };
+}
+
+/** The same, held against the log's own record of who opened it. */
+export async function withOwner(holder: Holder | null, owner: NativeSuperblock['owner']): Promise<Holder | null> {
+  if (holder === null || holder.process === null) return holder;
+  return { ...holder, isOwner: await isRecorded(holder.process, owner) };
+}
+
+/** null: whether it is that process cannot be told from here. */
+async function isRecorded(process: number, owner: NativeSuperblock['owner'] | null): Promise<boolean | null> {
+  if (owner === null || owner.process === 0) return false;
+  const recorded = await describeOwner(owner);
+  if (recorded?.pidNamespace === 'same') return owner.process === process && recorded.processName !== null;
+  const here = await findOwnProcess(owner);
+  return here === null ? null : here === process;
 }
 
 /** The owner record, with the name of the process if it lives and can be seen here. */
@@ -66,20 +87,48 @@ export function ownerToText(owner: Owner): string {
 export async function explainBusy(
   image: string,
   path: string,
-  owner: Owner | null,
+  recorded: NativeSuperblock['owner'] | null,
   cause: unknown,
 ): Promise<BlockmirrorError> {
+  const owner = recorded === null ? null : await describeOwner(recorded);
   const uses = await findUses(path).catch(() => []);
   if (uses.length > 0) {
     return usedError(image, path, uses, cause);
   }
-  return new BlockmirrorError('BUSY', {
-    image,
-    path,
-    detail: await holderToText(path, owner).catch(() => NOT_KNOWN),
-    cause,
-  });
+  const stranger = await strangerHolding(path, recorded, owner).catch(() => null);
+  const found = stranger ?? { detail: await holderToText(path, owner).catch(() => NOT_KNOWN) };
+  return new BlockmirrorError('BUSY', { image, path, ...found, cause });
 }
+
+/** A process that locked it, and is not the one that the log records: anybody who may read it can. null: none is seen. */
+async function strangerHolding(
+  path: string,
+  record: NativeSuperblock['owner'] | null,
+  owner: Owner | null,
+): Promise<{ detail: string; remedy: string } | null> {
+  const place = await findPlace(path, path);
+  const lock = place === null ? null : await heldLock(place);
+  if (place === null || lock === null || lock.process <= 0) return null;
+  if ((await isRecorded(lock.process, record)) !== false) return null;
+  const uid = await processUser(lock.process);
+  const whose = uid === null ? '' : ` of ${await userToText(uid)}`;
+  const recorded =
+    owner === null
+      ? 'the mirror records no owner'
+      : `it is not the owner that the log records, which is ${ownerToText(owner)}`;
+  const lets = uid !== null && uid !== ROOT && uid !== place.uid;
+  const shut = lets ? `, and let nobody open it who need not: \`chmod go-rwx ${shellPath(path)}\`` : '';
+  return {
+    detail:
+      `held by ${await processToText(lock.process)}${whose}, ` +
+      `by ${lock.write ? 'an exclusive' : 'a shared'} lock (flock); ${recorded}`,
+    remedy:
+      `Close it there first; \`ps -fp ${lock.process}\` shows what it is. ` +
+      `When it has no business with it, end it: \`kill ${lock.process}\`${shut}`,
+  };
+}
+
+const ROOT = 0;
 
 const NOT_KNOWN = 'the holder is not known';
 
@@ -89,8 +138,8 @@ async function holderToText(path: string, owner: Owner | null): Promise<string> 
   const related = await relatedDevices(place);
   let unseen = false;
   for (const candidate of [place, ...(await nodesOf(related))]) {
-    const holder = await lockHolder(candidate);
-    if (holder === null) continue;
+    const holder = (await heldLock(candidate))?.process;
+    if (holder === undefined) continue;
     if (holder <= 0) {
       unseen = true;
       continue;

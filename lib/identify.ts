@@ -6,7 +6,7 @@
  *  - Bytes are believed only when the core finds them whole (checksum, version, every field).
  *  - It says what is there, never whether it may be used: that is judged by the engine (I8).
  */
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { type FileHandle, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeBinding, NativeLabel, NativeStatus, NativeSuperblock } from './binding';
 import { BlockmirrorError, errorOfStatus } from './errors';
@@ -24,7 +24,9 @@ import { checkPath } from './options';
 import { shown } from './shown';
 import type { IdentifiedPath } from './types';
 import { readBlockDevices } from './system/block_devices';
-import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
+import { openToRead } from './system/files';
+import { type Place, findPlace, folderOfLog, leadsOutside, storedPathToPath } from './system/places';
+import { distrust, trustIn } from './trust';
 
 /** One copy of a superblock or a label. `unknown`: whole, and of a version or feature that this program does not know. */
 export type CopyState = 'whole' | 'damaged' | 'unknown' | 'unreadable' | 'absent';
@@ -53,9 +55,7 @@ export async function readIdentityAt(path: string): Promise<Identity> {
 
 /** @throws OPEN_FAILED */
 export async function identifyPlace(place: Place): Promise<Identity> {
-  const file = await open(place.realPath, 'r').catch((error: unknown) => {
-    throw new BlockmirrorError('OPEN_FAILED', { path: place.path, cause: error });
-  });
+  const file = await openToRead(place.realPath);
   try {
     return await readFrom(file, place.path, place.size);
   } finally {
@@ -196,10 +196,25 @@ export async function findParts(mirrorUuid: string, folders: readonly string[]):
   for (const device of await readBlockDevices()) if (device.size > 0) await look(device.path);
   for (const folder of new Set(folders)) for (const path of await filesIn(folder)) await look(path);
   for (const { identity } of parts.filter(({ kind }) => kind === 'log')) {
-    const folder = await folderOfLog(identity.path);
-    for (const image of identity.superblock?.images ?? []) await look(storedPathToPath(image, folder));
+    for (const path of await trustedPaths(identity).catch(() => [])) await look(path);
   }
   return parts;
+}
+
+/** Where a log says that its images are, as far as it is believed (lib/trust.ts). */
+async function trustedPaths({ path, superblock }: Identity): Promise<string[]> {
+  const log = await stat(path);
+  const trust = await trustIn({ uid: log.uid, gid: log.gid, mode: log.mode, blockDevice: log.isBlockDevice() });
+  const folder = await folderOfLog(path);
+  const paths: string[] = [];
+  for (const image of superblock?.images ?? []) {
+    const stored = storedPathToPath(image, folder);
+    const place = await findPlace(stored, image.name).catch(() => null);
+    if (place === null) continue;
+    const outside = leadsOutside(image, place.realPath, folder);
+    if (distrust(trust, { uid: place.uid, outside }) === null) paths.push(stored);
+  }
+  return paths;
 }
 
 async function filesIn(folder: string): Promise<string[]> {

@@ -18,15 +18,17 @@ import type {
 import type { Engine } from './engine';
 import { BlockmirrorError, errorOfStatus, failureReason, isBlockmirrorError, isWrongBytes } from './errors';
 import { explainImage } from './explain';
-import { findImage, isRemembered, mirrorFacts, refuseUnknownNames } from './find_images';
-import { describeOwner, explainUnknown, findHolder } from './holders';
-import { identifyPlace, identityToText, readIdentityAt } from './identify';
+import { DistrustedImage, type LogWord, findImage, isRemembered, mirrorFacts, refuseUnknownNames } from './find_images';
+import { distrustedImage } from './foreign_log';
+import { describeOwner, explainUnknown, findHolder, withOwner } from './holders';
+import { identifyPlace, identityToText } from './identify';
 import { type SeenDevice, findObstacles } from './obstacles';
 import { refuseLivingOwner } from './owner';
 import { checkInspect, checkPath } from './options';
 import { type MirrorFacts, remedyOf, remedyOfWrongBytes } from './remedies';
 import { buildStatus, shownRecovery, shownVerify } from './status';
-import { findPlace, folderOfLog, storedPathToPath } from './system/places';
+import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
+import { distrust, trustIn } from './trust';
 import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem } from './types';
 
 interface Look {
@@ -39,6 +41,7 @@ interface Look {
   obstacles: Problem[];
   lostCopies: LostCopy[];
   mirror: MirrorFacts;
+  word: LogWord;
 }
 
 export async function inspect(log: string, options: InspectOptions = {}): Promise<Inspection> {
@@ -55,16 +58,21 @@ export async function look(
   overrides: Readonly<Record<string, string>>,
   trustFolders: boolean,
 ): Promise<Look> {
-  const { engine, held: locked, holder, facts, problem } = await openForLook(log);
+  const { engine, held: locked, holder: seen, facts, problem } = await openForLook(log);
   try {
     const superblock = await loadSuperblock(engine, log);
+    const holder = await withOwner(seen, superblock.owner);
     const living = locked ? null : await livingOwner(superblock, log, overrides);
     const held = locked || living?.code === 'ERR_BLOCKMIRROR_BUSY';
     refuseUnknownNames(superblock, overrides);
-    const folder = await folderOfLog(log);
-    const images = await seeImages(engine.binding, superblock, folder, overrides);
-    const mirror = mirrorFacts(log, superblock, images, folder);
-    mirror.images.forEach((image, index) => (image.doubtful &&= images[index]?.isItself !== true));
+    const word = { folder: await folderOfLog(log), trust: await trustIn(facts) };
+    const images = await seeImages({ binding: engine.binding, log, superblock, word, overrides });
+    const mirror = mirrorFacts(log, superblock, images, word.folder);
+    for (const [index, image] of mirror.images.entries()) {
+      const found = images[index];
+      // No command that is to be pasted may name what root does not take the log's word for.
+      image.doubtful = found?.distrusted !== undefined || (image.doubtful === true && found?.isItself !== true);
+    }
     for (const image of images) {
       if (image.error !== null) image.problem = (await explainImage(image.error, superblock, mirror)).toJSON();
     }
@@ -81,7 +89,7 @@ export async function look(
       trustFolders,
     });
     const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
-    return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror };
+    return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror, word };
   } finally {
     await letGo(engine);
   }
@@ -143,25 +151,32 @@ async function openForLook(log: string): Promise<{
   }
 }
 
-async function seeImages(
-  binding: NativeBinding,
-  superblock: NativeSuperblock,
-  logFolder: string,
-  overrides: Readonly<Record<string, string>>,
-): Promise<SeenDevice[]> {
+interface Seeing {
+  binding: NativeBinding;
+  log: string;
+  superblock: NativeSuperblock;
+  word: LogWord;
+  overrides: Readonly<Record<string, string>>;
+}
+
+async function seeImages({ binding, log, superblock, word, overrides }: Seeing): Promise<SeenDevice[]> {
   const seen: SeenDevice[] = [];
   for (const image of superblock.images) {
     const { name } = image;
-    const found = await findImage(superblock, image, logFolder, overrides[name]).catch((error: unknown) => {
+    const found = await findImage(superblock, image, word, overrides[name]).catch((error: unknown) => {
       if (isBlockmirrorError(error)) return error;
       throw error;
     });
-    if (found instanceof BlockmirrorError) {
+    if (found instanceof DistrustedImage) {
+      const error = await distrustedImage(log, found);
+      seen.push({ name, path: '', facts: null, problem: null, error, distrusted: found });
+    } else if (found instanceof BlockmirrorError) {
       seen.push({ name, path: '', facts: null, problem: null, error: found });
     } else if (found.path === '') {
-      const path = storedPathToPath(image, logFolder);
-      const error = await strangerAt(path, image, superblock);
-      seen.push({ name, path: '', facts: null, problem: null, error, isItself: error === null });
+      const at = await findPlace(storedPathToPath(image, word.folder), name).catch(() => null);
+      const unseen = at !== null && distrust(word.trust, at) !== null;
+      const error = at === null || unseen ? null : await strangerAt(at, image, superblock);
+      seen.push({ name, path: '', facts: null, problem: null, error, isItself: error === null && !unseen });
     } else {
       const expectedAt = found.expectedAt ?? null;
       seen.push({ ...seeDevice(binding, name, found.path), expectedAt, remembered: isRemembered(found) });
@@ -179,18 +194,18 @@ function seeDevice(binding: NativeBinding, name: string, path: string): SeenDevi
 
 /** A slave that failed is looked for no more, and its path may be another device by now: nobody may be told to write there. */
 async function strangerAt(
-  path: string,
+  place: Place,
   image: NativeImageRecord,
   superblock: NativeSuperblock,
 ): Promise<BlockmirrorError | null> {
-  const identity = await readIdentityAt(path).catch(() => null);
+  const identity = await identifyPlace(place).catch(() => null);
   if (identity === null || identity.size === 0) return null;
   const { label } = identity;
   if (label?.mirrorUuid === superblock.mirrorUuid && label.imageUuid === image.uuid) return null;
   const what = identityToText(identity) ?? 'nothing of blockmirror';
   return new BlockmirrorError('SLAVE_FAILED', {
     image: image.name,
-    path,
+    path: place.path,
     detail: `it failed earlier, and what is at its path now is ${what}`,
     remedy:
       'To have it back, make the mirror anew over the same master, with keepData, and a device for it that is free',

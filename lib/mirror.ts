@@ -356,7 +356,13 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       lastRecovery: this.lastRecovery,
       device: this.engine.deviceKind,
       owner: this.owner,
-      holder: { process: process.pid, processName: this.owner.processName, state: 'running' },
+      holder: {
+        process: process.pid,
+        processName: this.owner.processName,
+        uid: process.geteuid?.() ?? null,
+        isOwner: true,
+        state: 'running',
+      },
     });
   }
 

@@ -6,7 +6,8 @@
 import { access, constants } from 'node:fs/promises';
 import type { NativeBinding, NativeDeviceFacts } from './binding';
 import { BlockmirrorError, type StatusNames, errorOfStatus, isBlockmirrorError } from './errors';
-import { explainBusy, lockHolder, unknownUse } from './holders';
+import { explainBusy, heldLock, unknownUse } from './holders';
+import type { DistrustedImage } from './find_images';
 import { refuseUnsafeFolders } from './system/folders';
 import { findPlace } from './system/places';
 import type { Problem } from './types';
@@ -23,6 +24,8 @@ export interface SeenDevice {
   expectedAt?: string | null;
   /** A file, at the path that the log remembers. */
   remembered?: boolean;
+  /** Where the log says that it is, and that is not trusted: it was not looked into. */
+  distrusted?: DistrustedImage;
   /** Why it cannot be used; set by the first who finds a reason. */
   problem: Problem | null;
   /** The error that `problem` is made of, where looking for it failed. */
@@ -97,7 +100,7 @@ async function obstacleOf(
   }
   const unknown = await unknownUse(image, named.place);
   if (unknown !== null) return unknown.toJSON();
-  if (held || (await lockHolder(named.place)) === null || image === 'log') return null;
+  if (held || (await heldLock(named.place)) === null || image === 'log') return null;
   return (await explainBusy(image, path, null, undefined)).toJSON();
 }
 

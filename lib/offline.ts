@@ -2,12 +2,12 @@
 import { attach, createUnfinished, letGo } from './attach';
 import { attachFailed } from './failed_slaves';
 import { elsewhereOf } from './find_images';
+import { foreignLog, workToText } from './foreign_log';
 import { look } from './inspect';
 import { loadBinding } from './load';
 import { Mirror } from './mirror';
 import { type CheckedRecover, checkPath, checkRecover, checkVerify } from './options';
 import { cleanReport, dryRunReport } from './recovery';
-import { folderOfLog } from './system/places';
 import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './types';
 
 /** A mirror that was closed cleanly is not touched, unless a slave's file lost allocation: that is made known to its log. */
@@ -33,8 +33,13 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
 
 async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryReport> {
   const seen = await look(log, checked.images, checked.trustFolders);
-  if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, await folderOfLog(log));
-  const { superblock, assessment, images, held } = seen;
+  if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, seen.word);
+  const { superblock, assessment, images, held, word } = seen;
+  if (images.some(({ distrusted }) => distrusted !== undefined)) {
+    const all = images.map((image) => image.distrusted ?? image);
+    const work = workToText(assessment, superblock);
+    throw await foreignLog(superblock, { log, word, images: all, trustFolders: checked.trustFolders, work });
+  }
   const paths = images.map((image) => image.path);
   return dryRunReport({ log, superblock, assessment, held, paths, foundElsewhere: elsewhereOf(images) });
 }

@@ -7,13 +7,14 @@
  * Invariant: what cannot be found out counts as found, with the reason; the operator's word (takeOver) stands for what
  * nobody here can know, never against what was seen.
  */
-import { open, readlink, stat } from 'node:fs/promises';
+import { readlink, stat } from 'node:fs/promises';
 import type { NativeSuperblock } from './binding';
 import { BlockmirrorError } from './errors';
 import { describeOwner, ownerToText } from './holders';
 import { SUPERBLOCK_LENGTH, SUPERBLOCK_POSITIONS } from './layout';
 import { loadBinding } from './load';
 import { command } from './remedies';
+import { openDescriptorToRead } from './system/files';
 import { type Host, NO_BOOT_ID, findOwnProcess, openDescriptors, sameProcess, thisHost } from './system/processes';
 
 /**
@@ -179,7 +180,7 @@ async function identityOf(path: string): Promise<string> {
 /** UUID of the log that can be read there; null: it is none, or was closed meanwhile. */
 async function logAt(path: string): Promise<string | null> {
   if ((await readlink(path).catch(() => null)) === null) return null;
-  const file = await open(path, 'r');
+  const file = await openDescriptorToRead(path);
   try {
     const [copyA = null, copyB = null] = await Promise.all(
       SUPERBLOCK_POSITIONS.map(async (position) => {

@@ -5,11 +5,11 @@
  * `creating` names every image, its path and its role. Only a create of the same images in the same roles may go over it
  * without being asked again; to any other one, its log and its labels are those of a foreign mirror.
  */
-import { open } from 'node:fs/promises';
 import type { NativeImageRecord, NativeSuperblock } from './binding';
 import { parseLabelHead } from './find_images';
 import { identifyPlace } from './identify';
 import { LABEL_COPY_DISTANCE, LABEL_MAGIC, labelPosition } from './layout';
+import { openToRead } from './system/files';
 import { type Place, type StoredPath, findPlace, storedPathToPath } from './system/places';
 import type { Signature, Signatures } from './types';
 
@@ -54,7 +54,7 @@ export async function isLabelOf(
 ): Promise<'none' | 'ours' | 'foreign'> {
   const position = labelPosition(place.size);
   if (position === 0) return 'none';
-  const file = await open(place.realPath, 'r');
+  const file = await openToRead(place.realPath);
   try {
     // Copy A is written first, so that it is the newer one; its head stands in one sector and is never torn.
     for (const at of [position, position + LABEL_COPY_DISTANCE]) {

@@ -87,10 +87,12 @@ const quoted = (text: string): string => `\`${text}\``;
 export interface Situation {
   mirror: MirrorFacts;
   image: number;
+  /** Of the error, where it has one. */
+  position?: number;
 }
 
 /** null: the table of errors says all there is to say. */
-export function remedyOf(name: ErrorName, { mirror, image }: Situation): string | null {
+export function remedyOf(name: ErrorName, { mirror, image, position }: Situation): string | null {
   const one = mirror.images[image];
   const anew = remake(mirror);
   const isMaster = image === 0;
@@ -123,6 +125,8 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
       return isFile(one.path)
         ? `Put the image back that was there; when there is none, put this one aside and have everything copied to a new one: ${remake(mirror, { aside: one.path })}`
         : 'Attach the device that was there, or a larger one, and make the mirror anew over the same master';
+    case 'GROWN_IMAGE':
+      return one === undefined ? null : grown(one.path, position);
     case 'LABEL_DAMAGED':
     case 'STALE_IMAGE':
       if (one === undefined) return null;
@@ -135,6 +139,14 @@ export function remedyOf(name: ErrorName, { mirror, image }: Situation): string 
     default:
       return null;
   }
+}
+
+/** What was appended is kept beside it; the mirror never wrote there. */
+function grown(path: string, length: number | undefined): string | null {
+  if (length === undefined || length === 0) return null;
+  const [file, tail] = [shellPath(path), shellPath(`${path}.appended`)];
+  const cut = `test ! -e ${tail} && tail -c +${length + 1} ${file} > ${tail} && truncate -s ${length} ${file}`;
+  return `Put the file back that was there; or, when something was appended to it, keep that in a file of its own, and cut it off: \`${cut}\``;
 }
 
 /** Of a master that returned what nobody wrote. A recovery would copy that to the slaves, so that none is made. */

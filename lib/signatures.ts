@@ -6,12 +6,12 @@
  *  - What cannot be found out (blkid is missing, nobody knows how far a file system reaches) counts as found.
  *  - An error names what was found and where.
  */
-import { open } from 'node:fs/promises';
 import { BlockmirrorError } from './errors';
 import { LABEL_COPY_DISTANCE, LABEL_MAGIC, LOG_MAGIC, SUPERBLOCK_POSITIONS, labelPosition } from './layout';
 import { shellPath } from './shell';
 import { shown } from './shown';
 import { probe } from './system/blkid';
+import { openToRead } from './system/files';
 import { type Place, findPlace } from './system/places';
 import type { Signature, Signatures } from './types';
 import type { NamedPlace } from './uses';
@@ -36,9 +36,7 @@ export async function signaturesOf(place: Place): Promise<Signatures> {
 
 async function ownMarks(place: Place): Promise<Signature[]> {
   const marks: Signature[] = [];
-  const file = await open(place.realPath, 'r').catch((error: unknown) => {
-    throw new BlockmirrorError('OPEN_FAILED', { path: place.path, cause: error });
-  });
+  const file = await openToRead(place.realPath);
   try {
     const label = labelPosition(place.size);
     const at = async (position: number): Promise<string> => {

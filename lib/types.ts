@@ -326,6 +326,10 @@ export interface Holder {
   /** null: held, by a process that cannot be seen from here (another pid namespace). */
   process: number | null;
   processName: string | null;
+  /** Number of the user whose process it is; null: not known. */
+  uid: number | null;
+  /** Whether it is the process that the owner record names; anybody who may read a log can lock it. null: not known. */
+  isOwner: boolean | null;
   /** 'frozen': it was stopped by a signal, a debugger or a freezer, and answers nobody. null: not known. */
   state: 'running' | 'frozen' | null;
 }
@@ -396,6 +400,10 @@ export interface DeviceFacts {
   memoryAlignment: number;
   offsetAlignment: number;
   blockDevice: boolean;
+  /** Owner, group and permission bits (as 0o640) of the file, or of the node of the device. */
+  uid: number;
+  gid: number;
+  mode: number;
   readOnly: boolean;
   volatileCache: boolean;
   forceUnitAccess: 'native' | 'emulated';

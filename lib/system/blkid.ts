@@ -2,10 +2,9 @@
  * What is on a device or in a file, asked of blkid (and, for how far it reaches, of partx and dumpe2fs): we write no
  * prober of our own. Parsers are pure; a tool that is missing is an answer, not an error.
  */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { Signature } from '../types';
 import { runTool } from './child_processes';
+import { openToRead } from './files';
 
 export interface Probe {
   signature: Signature | null;
@@ -13,9 +12,9 @@ export interface Probe {
   problem: string | null;
 }
 
-/** What is on the device or file that the path leads to now. @throws the error of opening it */
+/** What is on the device or file that the path leads to now. @throws OPEN_FAILED */
 export async function probe(path: string): Promise<Probe> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const file = await openToRead(path);
   try {
     return await probeDescriptor(file.fd);
   } finally {

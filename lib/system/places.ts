@@ -16,6 +16,8 @@ export interface Place {
   /** Of the inode itself, for /proc/locks: 'major:minor' and inode. */
   inodeDevice: string;
   inode: string;
+  /** Owner of the file, or of the node of the device, when it was looked at. */
+  uid: number;
 }
 
 /** null when the path does not exist. @throws OPEN_FAILED when it is neither a block device nor a regular file */
@@ -33,9 +35,10 @@ export async function findPlace(path: string, image: string): Promise<Place | nu
   }
   const inodeDevice = deviceNumber(status.dev);
   const inode = String(status.ino);
+  const uid = Number(status.uid);
   if (status.isFile()) {
     const ground = fileGround(status.dev, status.ino);
-    return { path, realPath, kind: 'file', number: null, size: Number(status.size), ground, inodeDevice, inode };
+    return { path, realPath, kind: 'file', number: null, size: Number(status.size), ground, inodeDevice, inode, uid };
   }
   if (!status.isBlockDevice()) {
     throw new BlockmirrorError('OPEN_FAILED', {
@@ -49,7 +52,7 @@ export async function findPlace(path: string, image: string): Promise<Place | nu
   const device = await readBlockDevice(number);
   // Without sysfs the device can only be told apart by its number.
   const ground = device?.ground ?? { base: `disk ${number}`, start: 0, end: Number.MAX_SAFE_INTEGER };
-  return { path, realPath, kind: 'block', number, size: device?.size ?? 0, ground, inodeDevice, inode };
+  return { path, realPath, kind: 'block', number, size: device?.size ?? 0, ground, inodeDevice, inode, uid };
 }
 
 export interface StoredPath {
@@ -75,6 +78,11 @@ export async function pathToStore(
   const way = relative(logFolder, place.realPath);
   if (way !== '' && !way.startsWith('..') && !isAbsolute(way)) return { path: way, pathKind: 'relative' };
   return { path: place.realPath, pathKind: 'absolute' };
+}
+
+/** Whether a path of the log that starts from its folder ends elsewhere, links followed. Both are resolved. */
+export function leadsOutside(stored: StoredPath, realPath: string, logFolder: string): boolean {
+  return stored.pathKind === 'relative' && !realPath.startsWith(logFolder === '/' ? '/' : `${logFolder}/`);
 }
 
 export function storedPathToPath(stored: StoredPath, logFolder: string): string {

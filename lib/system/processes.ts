@@ -1,6 +1,6 @@
 /** Processes and hosts: who we are, and who somebody in an owner record is. Best effort; never throws. */
 import { constants } from 'node:fs';
-import { readFile, readdir, readlink } from 'node:fs/promises';
+import { readFile, readdir, readlink, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
 export interface Host {
@@ -33,6 +33,11 @@ export function parseProcessStarted(stat: string): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[19] ?? 0);
   return Number.isSafeInteger(ticks) && ticks > 0 ? ticks : 0;
+}
+
+/** Number of the user that it runs as; null: it is gone, or hidden. */
+export async function processUser(process: number): Promise<number | null> {
+  return (await stat(`/proc/${process}`).catch(() => null))?.uid ?? null;
 }
 
 /** null when there is no such process. */

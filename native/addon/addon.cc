@@ -84,7 +84,7 @@ napi_value device_facts(napi_env env, napi_callback_info info) {
   OpenFile file;
   Status status = OpenFile::open(path, options, file);
   if (!status.ok()) return to_javascript(env, status);
-  DeviceFacts facts{file.path(), file.traits(), file.device(), file.inode()};
+  DeviceFacts facts{file.path(), file.traits(), file.device(), file.inode(), file.ownership()};
   return to_javascript(env, facts);
 }
 

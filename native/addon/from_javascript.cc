@@ -147,6 +147,7 @@ FormatOptions::Image image_from(napi_env env, Fields& parent, napi_value value, 
   image.path_kind = fields.path_kind("pathKind");
   if (image.name.size() > kImageNameLength || image.path.size() > kImagePathLength)
     fields.reject("name or path: too long");
+  if ((named || !image.path.empty()) && !path_is_valid(image.path, image.path_kind)) fields.reject("path");
   if (fields.wrong() != nullptr) parent.reject(fields.wrong());
   return image;
 }

@@ -309,6 +309,9 @@ napi_value to_javascript(napi_env env, const DeviceFacts& facts) {
   object.set("blockDevice", traits.block_device);
   object.set("device", std::to_string(major(facts.device)) + ":" + std::to_string(minor(facts.device)));
   object.set("inode", std::to_string(facts.inode));
+  object.set("uid", static_cast<double>(facts.ownership.user));
+  object.set("gid", static_cast<double>(facts.ownership.group));
+  object.set("mode", static_cast<double>(facts.ownership.mode));
   object.set("made", facts.made == Made::no ? "no" : facts.made == Made::length ? "length" : "file");
   object.set("readOnly", traits.read_only);
   object.set("volatileCache", traits.volatile_cache);

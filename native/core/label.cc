@@ -22,9 +22,7 @@ bool is_valid(const Label& label) {
   const bool name =
       !label.name.empty() && label.name.size() <= kImageNameLength && label.name.find('\0') == std::string::npos;
   const bool sizes = label.size > 0 && label.size % kSectorLength == 0 && label.device_size < kPositionLimit &&
-                     label.label_position % kLabelAreaLength == 0 && label.label_position >= label.size &&
-                     label.label_position <= label.device_size &&
-                     label.device_size - label.label_position >= kLabelAreaLength;
+                     label.label_position == label_position(label.device_size) && label.label_position >= label.size;
   const bool opening = label.open_count <= kMaximumOpenCount && (label.open_count == 0 || !label.incarnation.is_zero());
   return (label.incompatible_features & ~kKnownIncompatibleFeatures) == 0 && uuids && name && sizes && opening &&
          generation_is_valid(label.generation, label.history);

@@ -57,6 +57,13 @@ Status judge_sectors(const Status& verdict, const DeviceTraits& traits, std::uin
   return Status::of(Code::BLOCK_TOO_LARGE, verdict.image, 0, unit);
 }
 
+// A device may grow below its label (a volume was extended), and keeps it where the log says. A file that is longer than
+// it was is something else, or something was appended to it: no label is believed in the middle of a file, or written.
+Status judge_end(const Status& verdict, const DeviceTraits& traits, const ImageRecord& image) {
+  if (!verdict.ok() || traits.block_device || label_position(traits.size) == image.label_position) return verdict;
+  return Status::of(Code::GROWN_IMAGE, verdict.image, 0, image.device_size);
+}
+
 // What a slave may be failed for at an opening, where the caller decides so.
 bool is_loss(const Status& verdict) {
   return verdict.code == Code::LOST_ALLOCATION || verdict.code == Code::TRUNCATED_IMAGE;
@@ -236,6 +243,7 @@ Task<Status> Session::assess(Assessment& into) {
     Status verdict = judge_label(s.superblock, i, label.found, label.label, device->traits().size);
     verdict.image = static_cast<ImageIndex>(i);
     if (s.superblock.images[i].state != ImageState::failed) {
+      verdict = judge_end(verdict, device->traits(), s.superblock.images[i]);
       verdict = judge_sectors(verdict, device->traits(), s.superblock.block_size);
       verdict = judge_allocation(verdict, device->allocation_loss(), device->traits().size);
     }

@@ -50,7 +50,8 @@ namespace blockmirror {
   X(BLOCK_TOO_LARGE)   /* a device's blocks are larger than the format holds; position: how large */          \
   X(USE_UNKNOWN)       /* whether something else uses it cannot be found out here (I9); the errno says why */ \
   X(LOST_ALLOCATION)   /* the file of an image lost blocks that it had; position: the first of them */        \
-  X(SLAVE_FAILED)      /* a slave failed while the mirror was being made */
+  X(SLAVE_FAILED)      /* a slave failed while the mirror was being made */                                   \
+  X(GROWN_IMAGE)       /* the file is longer than the image was, so that its label is in its middle */
 
 enum class Code : std::uint16_t {
   ok = 0,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <string_view>
 
 #include "block_seal.h"
 #include "bytes.h"
@@ -198,12 +199,17 @@ bool text_is_valid(const std::string& text, std::size_t longest) {
   return !text.empty() && text.size() <= longest && text.find('\0') == std::string::npos;
 }
 
+bool component_is_valid(std::string_view component) {
+  return !component.empty() && component != "." && component != "..";
+}
+
 bool image_is_valid(const Superblock& superblock, unsigned index) {
   const ImageRecord& image = superblock.images[index];
   if (image.uuid.is_zero() || (image.role == Role::master) != (index == 0)) return false;
   if (image.error < 0 || image.error > kLargestErrno || image.changed_at_ms >= kPositionLimit) return false;
-  if (!text_is_valid(image.name, kImageNameLength) || !text_is_valid(image.path, kImagePathLength)) return false;
-  if (image.device_size >= kPositionLimit || image.label_position % kLabelAreaLength != 0 ||
+  if (!text_is_valid(image.name, kImageNameLength) || !path_is_valid(image.path, image.path_kind)) return false;
+  // The label of no image is anywhere but at its end: a log that says otherwise would have us write into what it names.
+  if (image.device_size >= kPositionLimit || image.label_position != label_position(image.device_size) ||
       !lies_within({image.label_position, kLabelAreaLength}, superblock.size, image.device_size)) {
     return false;
   }
@@ -245,6 +251,18 @@ bool is_valid(const Superblock& superblock) {
 }
 
 }  // namespace
+
+// What a log names lies where its text says, and no text leads out of the folder that it starts from.
+bool path_is_valid(const std::string& path, PathKind kind) {
+  if (!text_is_valid(path, kImagePathLength) || (path.front() == '/') != (kind == PathKind::absolute)) return false;
+  std::string_view rest = path;
+  if (kind == PathKind::absolute) rest.remove_prefix(1);
+  for (std::size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
+    if (!component_is_valid(rest.substr(0, slash))) return false;
+    rest.remove_prefix(slash + 1);
+  }
+  return component_is_valid(rest);
+}
 
 void encode_superblock(const Superblock& superblock, std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(into.size() == kSuperblockLength, "a superblock copy has one length");

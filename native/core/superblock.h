@@ -128,6 +128,8 @@ struct Superblock {
   std::vector<ImageRecord> images;  // [0] is the master
 };
 
+// Whether a superblock takes the path: no empty, `.` or `..` component, and a slash in front where it is absolute alone.
+bool path_is_valid(const std::string& path, PathKind kind);
 // Writes one copy; `into` is kSuperblockLength bytes.
 void encode_superblock(const Superblock& superblock, std::span<std::byte> into);
 // NOT_A_LOG (no magic), LOG_DAMAGED (CRC or content), UNKNOWN_VERSION, UNKNOWN_FEATURE.

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +41,38 @@ bool names(const std::string& path, int descriptor) {
 int check_type(mode_t mode) {
   if (S_ISDIR(mode)) return EISDIR;
   return S_ISREG(mode) || S_ISBLK(mode) ? 0 : EINVAL;
+}
+
+// File systems whose regular files are the kernel's doors: to open or read one may take messages away from whom they are
+// for, wait for ever, or show the memory. The numbers are of <linux/magic.h>; some supported systems lack a few.
+bool is_of_the_kernel(const struct statfs& where) {
+  constexpr std::uint32_t kKinds[] = {
+      0x9fa0,      // proc
+      0x62656572,  // sysfs
+      0x64626720,  // debugfs
+      0x74726163,  // tracefs
+      0x73636673,  // securityfs
+      0x27e0eb,    // cgroup
+      0x63677270,  // cgroup2
+      0x62656570,  // configfs
+      0xcafe4a11,  // bpf
+      0xde5e81e4,  // efivarfs
+      0xf97cff8c,  // selinuxfs
+  };
+  return std::find(std::begin(kKinds), std::end(kKinds), static_cast<std::uint32_t>(where.f_type)) != std::end(kKinds);
+}
+
+// What was a file when it was looked at may be a FIFO or a tape when it is opened, which would wait or rewind: so nothing
+// is waited for (O_NONBLOCK), and what was opened decides. The flag goes again: io_uring would not wait for the disk.
+int check_opened(int descriptor) {
+  struct stat status {};
+  struct statfs where {};
+  if (::fstat(descriptor, &status) != 0) return errno;
+  if (const int error = check_type(status.st_mode); error != 0) return error;
+  if (S_ISREG(status.st_mode) && ::fstatfs(descriptor, &where) == 0 && is_of_the_kernel(where)) return EINVAL;
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0) return errno;
+  return 0;
 }
 
 bool block_device_is_read_only(const std::string& path) {
@@ -154,6 +187,7 @@ OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
   std::swap(traits_, other.traits_);
   std::swap(device_, other.device_);
   std::swap(inode_, other.inode_);
+  std::swap(ownership_, other.ownership_);
   std::swap(locked_, other.locked_);
   std::swap(exclusion_, other.exclusion_);
   std::swap(member_file_, other.member_file_);
@@ -201,15 +235,19 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
   struct stat before {};
   if (::stat(path.c_str(), &before) != 0) return open_failed(errno);
   if (const int error = check_type(before.st_mode); error != 0) return open_failed(error);
+  struct statfs where {};
+  const bool file = S_ISREG(before.st_mode);
+  if (file && ::statfs(path.c_str(), &where) == 0 && is_of_the_kernel(where)) return open_failed(EINVAL);
 
   const int access = options.read_only ? O_RDONLY : O_RDWR;
   const int exclusion = options.exclusive && S_ISBLK(before.st_mode) ? O_EXCL : 0;
   OpenFile opened;
   int error = retry_while_busy(deadline_ms, [&] {
-    opened.descriptor_ = ::open(path.c_str(), access | exclusion | O_DIRECT | O_CLOEXEC | O_NOCTTY);
+    opened.descriptor_ = ::open(path.c_str(), access | exclusion | O_DIRECT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     return opened.descriptor_ >= 0 ? 0 : errno;
   });
   if (error != 0) return explain_open_error(path, before.st_mode, error);
+  if (error = check_opened(opened.descriptor_); error != 0) return open_failed(error);
 
   if (options.exclusive) {
     error =
@@ -253,6 +291,7 @@ Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
   if ((status.st_mode & S_IFMT) != (expected & S_IFMT)) return open_failed(ESTALE);
   device_ = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
   inode_ = S_ISBLK(status.st_mode) ? 0 : status.st_ino;
+  ownership_ = {status.st_uid, status.st_gid, status.st_mode & 07777};
   if (Status queried = query_traits(descriptor_, status, traits_); !queried.ok()) return queried;
   if (traits_.read_only && !options.read_only) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
   if (!S_ISREG(status.st_mode)) return Status::success();

@@ -33,6 +33,13 @@ struct OpenFileOptions {
   std::uint64_t length_if_empty = 0;
 };
 
+// Whose the file, or the node of the device, is: of what is open, not of what its path led to before.
+struct Ownership {
+  uid_t user = 0;
+  gid_t group = 0;
+  mode_t mode = 0;  // permission bits
+};
+
 class OpenFile {
  public:
   OpenFile() = default;
@@ -58,6 +65,7 @@ class OpenFile {
   // Where it lies, by whatever path: st_rdev and 0 of a block device, st_dev and st_ino of a file.
   dev_t device() const { return device_; }
   ino_t inode() const { return inode_; }
+  const Ownership& ownership() const { return ownership_; }
   // What a member lost, when it was opened or since; of anything else nothing.
   // A file whose size and count of blocks have not fallen since they were last looked at has lost nothing. Where they
   // have (xfs and btrfs also give up blocks of their own), the extents decide; that takes at most a hundredth of the time.
@@ -77,6 +85,7 @@ class OpenFile {
   DeviceTraits traits_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  Ownership ownership_;
   bool locked_ = false;
   Exclusion exclusion_;
   bool member_file_ = false;

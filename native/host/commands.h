@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../core/session.h"
+#include "../devices/open_file.h"
 
 namespace blockmirror {
 
@@ -22,6 +23,7 @@ struct DeviceFacts {
   // Where it lies: st_rdev and 0 of a block device, st_dev and st_ino of a file.
   dev_t device = 0;
   ino_t inode = 0;
+  Ownership ownership;
   Made made = Made::no;
 };
 

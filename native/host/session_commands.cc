@@ -86,6 +86,7 @@ Status SessionHost::attach(const std::string& path, const OpenFileOptions& optio
   facts.traits = file.traits();
   facts.device = file.device();
   facts.inode = file.inode();
+  facts.ownership = file.ownership();
   into.place = {facts.traits.block_device, facts.device, facts.inode};
   std::unique_ptr<Device> device = reactor_.make_device(std::move(file));
   if (!device) {

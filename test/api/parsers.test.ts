@@ -197,6 +197,7 @@ function place(base: string, start: number, end: number, kind: Place['kind'] = '
     ground: { base, start, end },
     inodeDevice: '',
     inode: '',
+    uid: 0,
   };
 }
 

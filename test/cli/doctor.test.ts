@@ -148,3 +148,20 @@ describeUnless(noLoopDevices, 'block devices', () => {
     ).toBe(true);
   });
 });
+
+test('a file that others may read, or whose folder they may write, is warned about, and chmod cures it', async () => {
+  const path = writeFileInFull(join(folder(), 'image'), 4 * MIB);
+  chmodSync(path, 0o644);
+  const before = await doctor(path);
+  expect(before.checks.get('access')).toMatchObject({
+    verdict: 'warn',
+    remedy: expect.stringContaining('chmod go-rwx'),
+  });
+  chmodSync(path, 0o600);
+  expect((await doctor(path)).checks.get('access')).toMatchObject({ verdict: 'ok' });
+  chmodSync(folder(), 0o777);
+  expect((await doctor(path)).checks.get('folders')).toMatchObject({
+    verdict: 'warn',
+    finding: expect.stringContaining('every user may write it'),
+  });
+});

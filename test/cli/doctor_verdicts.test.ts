@@ -1,7 +1,7 @@
 // Verdicts over systems that this machine is not; what doctor says of this machine is in doctor.test.ts.
 import type { DeviceFacts } from '../../lib';
 import { worst } from '../../lib/cli/doctor/checks';
-import { judgeAllocation, judgeFacts, judgeSignatures, judgeUses } from '../../lib/cli/doctor/path_checks';
+import { judgeAccess, judgeAllocation, judgeFacts, judgeSignatures, judgeUses } from '../../lib/cli/doctor/path_checks';
 import {
   hasCapability,
   judgeIoUring,
@@ -79,6 +79,9 @@ const device: DeviceFacts = {
   memoryAlignment: 4,
   offsetAlignment: 512,
   blockDevice: true,
+  uid: 0,
+  gid: 0,
+  mode: 0o600,
   readOnly: false,
   volatileCache: false,
   forceUnitAccess: 'native',
@@ -130,4 +133,20 @@ test('data is a warning that names what create wants; our own mark is not', () =
 test('what was not looked at is not called empty', () => {
   const checks = judgeSignatures({ signatures: [], probed: false, problem: 'blkid cannot be run' });
   expect(checks).toEqual([expect.objectContaining({ verdict: 'warn', finding: expect.stringContaining('blkid') })]);
+});
+
+test.each([
+  ['its owner alone', { mode: 0o600 }, 'ok', null],
+  ['root and its group', { gid: 0, mode: 0o660 }, 'ok', null],
+  ['the group disk, of a device', { gid: 6, mode: 0o660, blockDevice: true }, 'ok', null],
+  ['every user, to read', { mode: 0o644 }, 'warn', /every user may read it.*lock/],
+  ['a group, to read', { mode: 0o640 }, 'warn', /its group may read it/],
+  ['a group, to write', { mode: 0o660 }, 'warn', /its group may write it/],
+  ['every user, to write', { mode: 0o666 }, 'warn', /every user may write it/],
+  ['the group disk, of a file', { gid: 6, mode: 0o660 }, 'warn', /its group may write it/],
+] as const)('a file that is open to %s', (_, change, verdict, finding) => {
+  const check = judgeAccess('/srv/a b', { gid: 100, blockDevice: false, ...change }, 6);
+  expect(check.verdict).toBe(verdict);
+  if (finding !== null) expect(check.finding).toMatch(finding);
+  if (verdict === 'warn') expect(check.remedy).toContain("`chmod go-rwx '/srv/a b'`");
 });

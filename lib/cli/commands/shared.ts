@@ -1,5 +1,5 @@
 /** What several commands print: images, states in plain words, and the command line to run next. */
-import type { ImageState, ImageStatus, Owner, Status } from '../../index';
+import type { Holder, ImageState, ImageStatus, Owner, Status } from '../../index';
 import { shown, shownLine } from '../../shown';
 import { type Colour, columnsOf } from '../colours';
 import type { Output } from '../output';
@@ -68,6 +68,11 @@ export function imageTable(images: readonly ImageStatus[], output: Output): stri
   );
 }
 
+/** It has locked the log, and is not the process that opened the mirror: anybody who may read a log can do so. */
+export function isStranger(holder: Holder | null): boolean {
+  return holder?.isOwner === false;
+}
+
 /** Who holds the log now; by its own record where this machine does not tell. */
 export function holderInWords({ holder, owner }: Pick<Status, 'holder' | 'owner'>): string {
   if (holder !== null && holder.process !== null) {
@@ -76,7 +81,10 @@ export function holderInWords({ holder, owner }: Pick<Status, 'holder' | 'owner'
         ? `process ${holder.process}`
         : `${shown(holder.processName)} (process ${holder.process})`;
     const since = owner?.process === holder.process ? `, since ${owner.startedAt}` : '';
-    return `${name} on this machine${since}${holder.state === 'frozen' ? '; it is FROZEN and answers nobody' : ''}`;
+    const stranger = isStranger(holder)
+      ? `${holder.uid === null ? '' : ` of user ${holder.uid}`}, which is not the owner that the log records`
+      : '';
+    return `${name} on this machine${since}${stranger}${holder.state === 'frozen' ? '; it is FROZEN and answers nobody' : ''}`;
   }
   return owner === null ? 'a process that cannot be seen from here' : ownerInWords(owner);
 }

@@ -6,6 +6,7 @@ import { formatSize, inspect, type ImageStatus, type Inspection, type Status } f
 import { type MirrorFacts, recreate, remakeOverSlave } from '../../remedies';
 import { elsewhereOf } from '../../find_images';
 import { elsewhereToText } from '../../report';
+import { shellPath } from '../../shell';
 import { shown, shownLine } from '../../shown';
 import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../check';
 import { EXIT, type ExitCode } from '../exit_codes';
@@ -21,6 +22,7 @@ import {
   imageTable,
   imagesOf,
   isInSync,
+  isStranger,
   type ImagePaths,
   type TrustFolders,
 } from './shared';
@@ -202,11 +204,22 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
   const assumed = names((image) => image.state === 'assumed');
   const different = names((image) => image.bytesDiffered > 0);
   if (status.phase === 'creating') {
+    // No command names what another user may have written into the log.
+    if (status.images.some(({ error }) => error?.code === 'ERR_BLOCKMIRROR_FOREIGN_LOG'))
+      return 'there is no mirror yet; run the same create again, with the images that you know.';
     const again = recreate(status).replace(' --overwrite-signature', '');
     return `there is no mirror yet; run the same create again, or, to keep what the master holds: \`${again}\``;
   }
   if (status.holder?.state === 'frozen') {
     return `its process is frozen, and every request waits for it. Let it go on, as by \`kill -CONT ${status.holder.process}\`, or thaw its control group.`;
+  }
+  const { holder } = status;
+  if (holder !== null && holder.process !== null && isStranger(holder)) {
+    return (
+      `see what holds the log: \`ps -fp ${holder.process}\`. When it opens or repairs the mirror, it looks after it; ` +
+      `when it has no business with it, end it: \`kill ${holder.process}\`, and let nobody open the log who need not: ` +
+      `\`chmod go-rwx ${shellPath(log)}\``
+    );
   }
   if (status.phase === 'stopped') return `close it there. ${masterStep(inspection, command)}`;
   if (status.phase === 'held') {

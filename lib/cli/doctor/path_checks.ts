@@ -6,7 +6,11 @@ import { constants } from 'node:fs';
 import { access, open, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { findSignatures, findUses, formatSize, type DeviceFacts, type DeviceUse, type Signatures } from '../../index';
+import { shellPath } from '../../shell';
 import { shown } from '../../shown';
+import { diskGroup } from '../../system/accounts';
+import { stepsTo, unsafeBecause } from '../../system/folders';
+import { type Ownership, writersOf } from '../../trust';
 import { failureOf } from '../failure';
 import { type Check, type PathReport, ok, problem, warn, worst } from './checks';
 
@@ -38,6 +42,9 @@ async function gather(path: string, deviceFacts: (path: string) => DeviceFacts):
     };
   const checks = [ok('kind', status.isBlockDevice() ? 'block device' : 'file'), await checkPermissions(path)];
   if (!(await mayRead(path))) return { facts: null, checks };
+  const { gid, mode } = status;
+  checks.push(judgeAccess(path, { gid, mode, blockDevice: status.isBlockDevice() }, await diskGroup()));
+  checks.push(...(await checkFolders(path)));
   const facts = addFacts(path, deviceFacts, checks);
   if (status.isFile()) checks.push(judgeAllocation(status.size, status.blocks * STAT_BLOCK));
   checks.push(...(await askAround(path)));
@@ -101,6 +108,48 @@ async function checkPermissions(path: string): Promise<Check> {
       'Run it as root, or join the group that owns it (often disk)',
     );
   }
+}
+
+/** Of the bits of a mode. */
+const GROUP_READS = 0o040;
+const OTHERS_READ = 0o004;
+
+/**
+ * Who else may read or write it: what is on an image is as private as its mode, and whoever may read it can lock it, and so
+ * keep the mirror from opening. Pure.
+ * @param disk number of the group `disk`, which is root's equal where devices are concerned
+ */
+export function judgeAccess(path: string, file: Omit<Ownership, 'uid'>, disk: number | null): Check {
+  const { gid, mode, blockDevice } = file;
+  const equal = gid === 0 || (blockDevice && gid === disk);
+  const writers = writersOf({ ...file, uid: 0 }, disk);
+  const readers = (mode & OTHERS_READ) !== 0 ? 'every user' : (mode & GROUP_READS) !== 0 && !equal ? 'its group' : null;
+  if (writers === 'nobody else' && readers === null) return ok('access', 'its owner and root alone');
+  const who =
+    writers === 'nobody else'
+      ? `${readers} may read it`
+      : `${writers === 'everybody' ? 'every user' : writers} may write it`;
+  const so =
+    writers === 'nobody else'
+      ? 'and keep the mirror from opening by a lock'
+      : 'so that nothing it says can be believed';
+  const bits = blockDevice ? 'o-rwx' : 'go-rwx';
+  return warn('access', `${who}, ${so}`, `Take that right from them: \`chmod ${bits} ${shellPath(path)}\``);
+}
+
+/** Of root alone: others can do no more than whoever may write the folder lets them. */
+async function checkFolders(path: string): Promise<Check[]> {
+  if (process.geteuid?.() !== 0) return [];
+  const steps = await stepsTo(path).catch(() => []);
+  const unsafe = steps.find((step) => unsafeBecause(step) !== null);
+  if (unsafe === undefined) return [ok('folders', 'root alone may write those that lead to it')];
+  return [
+    warn(
+      'folders',
+      `${shown(unsafe.folder)}: ${unsafeBecause(unsafe) ?? ''}, and could put another file in its place`,
+      'Keep it in a folder that root alone may write; as root, blockmirror takes it only with --trust-folders',
+    ),
+  ];
 }
 
 /** Pure. */

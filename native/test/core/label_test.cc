@@ -115,6 +115,8 @@ TEST_CASE("a label with an impossible field is damage although its checksum hold
   CHECK(with_field<std::uint64_t>(104, 1ull << 63) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(112, 65 * kTestMiB + 512) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(112, 63 * kTestMiB) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint64_t>(112, 65 * kTestMiB) == Code::LABEL_DAMAGED);   // not at the end of that device
+  CHECK(with_field<std::uint64_t>(104, 100 * kTestMiB) == Code::LABEL_DAMAGED);  // nor at that of this one
   CHECK(with_field<std::uint64_t>(120, 0) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(160, 1ull << 32) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(184, 1) == Code::LABEL_DAMAGED);

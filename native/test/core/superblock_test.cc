@@ -113,7 +113,7 @@ TEST_CASE("a superblock with the most images and the longest texts is read back"
     ImageRecord image = superblock.images[1];
     image.uuid = uuid_of(static_cast<std::uint8_t>(0x80 + index));
     image.name = std::string(kImageNameLength - 1, 'n') + static_cast<char>('a' + index);
-    image.path = std::string(kImagePathLength - 1, 'p') + static_cast<char>('a' + index);
+    image.path = '/' + std::string(kImagePathLength - 2, 'p') + static_cast<char>('a' + index);
     image.map_position = map_position(8, 4096, index);
     superblock.images.push_back(image);
   }
@@ -219,6 +219,8 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"a device too small for its label", kImage1 + 24, 66 * kTestMiB, 8},
       {"a label inside the mirror", kImage1 + 32, 63 * kTestMiB, 8},
       {"a label that is misaligned", kImage1 + 32, 65 * kTestMiB + 4096, 8},
+      {"a label that is not at the end of its device", kImage1 + 24, 100 * kTestMiB, 8},
+      {"a relative path that starts at the top", kImage1 + 18, 1, 1},
       {"a map inside the ring", kImage1 + 40, kRingPosition, 8},
       {"a map beyond the log", kImage1 + 40, log_length(8, 4096), 8},
       {"a map over that of another image", kImage1 + 40, map_position(8, 4096, 2), 8},
@@ -244,6 +246,28 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
     if (one.width == 8) code = with_field(one.offset, one.value);
     CHECK(code == Code::LOG_DAMAGED);
   }
+}
+
+TEST_CASE("a path that is not normal is damage: it would lead elsewhere than its text says") {
+  const auto absolute = [](const char* path) { return path_is_valid(path, PathKind::absolute); };
+  const auto relative = [](const char* path) { return path_is_valid(path, PathKind::relative); };
+  for (const char* path : {"/dev/sdb", "/a", "/..a/b..", "/a/.b"}) CHECK_MESSAGE(absolute(path), path);
+  for (const char* path : {"a", "images/slave.img", "..a", ".a/b"}) CHECK_MESSAGE(relative(path), path);
+  for (const char* path : {"", "/", "a", "/a/", "//a", "/a//b", "/a/../b", "/..", "/a/.", "/./a"})
+    CHECK_FALSE_MESSAGE(absolute(path), path);
+  for (const char* path : {"", "/a", "a/", "a//b", "../a", "a/../../b", "..", ".", "./a", "a/.."})
+    CHECK_FALSE_MESSAGE(relative(path), path);
+  CHECK_FALSE(path_is_valid(std::string("a\0b", 3), PathKind::relative));
+
+  Superblock superblock = sample_superblock();
+  std::vector<std::byte> bytes = encoded(superblock);
+  const std::string climbing = "../../etc/shadow";  // of image 2, whose path is relative
+  std::byte* const path = bytes.data() + 4096 + 2 * 1024 + 128;
+  for (std::size_t i = 0; i <= superblock.images[2].path.size(); ++i) path[i] = std::byte{0};
+  for (std::size_t i = 0; i < climbing.size(); ++i) path[i] = static_cast<std::byte>(climbing[i]);
+  reseal(bytes);
+  Superblock found;
+  CHECK(decode_superblock(bytes, found).code == Code::LOG_DAMAGED);
 }
 
 TEST_CASE("two images that could be confused are damage") {

@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <thread>
@@ -95,7 +97,51 @@ TEST_CASE("open file: what is not there or not a file or block device is refused
 }
 
 TEST_CASE("open file: a file system without direct I/O is refused as such") {
-  check_refused("/proc/self/status", Code::NO_DIRECT_IO, EINVAL, {.read_only = true, .exclusive = false});
+  check_refused("/proc/self/ns/mnt", Code::NO_DIRECT_IO, EINVAL, {.read_only = true, .exclusive = false});
+}
+
+TEST_CASE("open file: what the kernel shows as files is not opened") {
+  for (const char* path : {"/proc/self/status", "/proc/kmsg", "/sys/kernel/notes"})
+    if (::access(path, F_OK) == 0)
+      check_refused(path, Code::OPEN_FAILED, EINVAL, {.read_only = true, .exclusive = false});
+}
+
+// The path leads to a file, to a FIFO that nobody writes, and back, while it is opened again and again.
+TEST_CASE("open file: a file that becomes a FIFO is never waited for, and what is open waits for its disk") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "path", other = directory / "other";
+  const int outcome = exit_code_of([&] {
+    ::alarm(120);
+    make_file(path, 4096);
+    if (::mkfifo(other.c_str(), 0600) != 0) return 253;
+    std::atomic<bool> ended{false};
+    std::thread swapper([&] {
+      while (!ended) ::syscall(SYS_renameat2, AT_FDCWD, path.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE);
+    });
+    int wrong = 0, opened = 0;
+    for (unsigned attempt = 0; attempt < 4000 || (opened == 0 && attempt < 400'000); ++attempt) {
+      OpenFile file;
+      if (!OpenFile::open(path, {.read_only = true, .exclusive = false}, file).ok()) continue;
+      ++opened;
+      struct stat status {};
+      if (::fstat(file.descriptor(), &status) != 0 || !S_ISREG(status.st_mode)) wrong = 252;
+      if ((::fcntl(file.descriptor(), F_GETFL) & O_NONBLOCK) != 0) wrong = 251;
+    }
+    ended = true;
+    swapper.join();
+    return opened == 0 ? 250 : wrong;
+  });
+  CHECK(outcome == 0);
+}
+
+TEST_CASE("open file: it says whose it is, of what is open") {
+  TemporaryDirectory directory;
+  make_file(directory / "file", kSize);
+  REQUIRE(::chmod((directory / "file").c_str(), 0640) == 0);
+  OpenFile file;
+  REQUIRE(OpenFile::open(directory / "file", {}, file).ok());
+  CHECK(file.ownership().user == ::geteuid());
+  CHECK(file.ownership().mode == 0640);
 }
 
 TEST_CASE("open file: missing permission is refused with its errno") {
