@@ -4,6 +4,7 @@
 //   native  the native tests as they ship, for ctest
 //   asan    the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 //   tsan    the native tests under ThreadSanitizer
+//   asan-share, tsan-share  of them the tests of host and devices alone
 //   certify the simulator's programs, beside the native tests
 //   replay  what records the writes of a real mirror, beside them too
 import { availableParallelism } from 'node:os';
@@ -14,11 +15,14 @@ import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { root, run } from './support.mjs';
 
+const share = '--CDBLOCKMIRROR_TESTS_SHARE=ON';
 const flavours = {
   debug: { arguments: ['--debug'] },
   native: { arguments: [], target: 'blockmirror_tests' },
   asan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=address,undefined'], target: 'blockmirror_tests' },
   tsan: { arguments: ['--CDBLOCKMIRROR_SANITIZE=thread'], target: 'blockmirror_tests' },
+  'asan-share': { arguments: ['--CDBLOCKMIRROR_SANITIZE=address,undefined', share], target: 'blockmirror_tests' },
+  'tsan-share': { arguments: ['--CDBLOCKMIRROR_SANITIZE=thread', share], target: 'blockmirror_tests' },
   certify: { arguments: [], target: 'certificate', folder: 'native' },
   replay: { arguments: [], target: 'record_writes', folder: 'native' },
 };

@@ -1,6 +1,6 @@
 // Runs tests and ends with one line, `N passed, N failed, N skipped`.
 //
-//   node scripts/test.mjs native | unit | long | asan | tsan ...
+//   node scripts/test.mjs native | unit | long | asan | tsan | asan-share | tsan-share ...
 //
 // Whatever a suite reports, a crash, a test that was never run and anything left behind on the machine count as failed.
 import { spawnSync } from 'node:child_process';
@@ -54,6 +54,8 @@ const suites = {
   long: (environment, filters) => runJest('long', 'jest.long.config.cjs', environment, filters),
   asan: (environment) => runCtest('asan', { ...environment, ...addressOptions }),
   tsan: (environment) => runCtest('tsan', { ...environment, ...threadOptions }, fixedAddresses),
+  'asan-share': (environment) => runCtest('asan-share', { ...environment, ...addressOptions }),
+  'tsan-share': (environment) => runCtest('tsan-share', { ...environment, ...threadOptions }, fixedAddresses),
 };
 
 // The count at the end is there whatever happens.

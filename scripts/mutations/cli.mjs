@@ -41,7 +41,7 @@ export const cli = [
     name: 'of several reasons the last one decides the code of a check',
     file: 'lib/cli/check.ts',
     find: 'if (held.length > 0 && SEVERITY.indexOf(row.code) > SEVERITY.indexOf(code)) code = row.code;',
-    put: 'if (held.length > 0) code = row.code;',
+    put: 'if (held.length > 0 && SEVERITY.length > 0) code = row.code;',
     test: 'test/cli/check.test.ts',
   },
   {

@@ -275,8 +275,8 @@ export const native = [
   {
     name: 'a loop device over the file is not asked',
     file: 'native/devices/exclusion.cc',
-    find: '      if (!overlap(above, footprint_)) continue;\n',
-    put: '      continue;\n',
+    find: 'if (!overlap(above, footprint_)) continue;',
+    put: 'if (!overlap(above, footprint_) || !names.empty()) continue;',
     cases: 'exclusion:*',
   },
   // --- native/addon -----------------------------------------------------------------------------------------------------

@@ -221,7 +221,7 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment, and nothing mo
   const KindProbe probe(Kind::kKind);
   BLOCKMIRROR_SKIP_UNLESS(probe);
   Client client(Kind::kKind);
-  for (unsigned round = 0; round < 40000; ++round) {
+  for (unsigned round = 0; round < 60000; ++round) {
     for (const std::uint32_t slot : {0u, 1u}) {
       // Answered without a device: there is no mirror.
       auto command = std::make_unique<Command>(Command{RecoverFlushMaster{}, Shape{}});
