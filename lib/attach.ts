@@ -15,12 +15,13 @@ import { loadBinding } from './load';
 import { isLoss, lossOf, sectorsGrown } from './losses';
 import { refuseLivingOwner } from './owner';
 import { type MirrorFacts, logLost, remedyOf } from './remedies';
+import { assess } from './scan';
 import { throwIfAborted } from './signals';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 import { refuseUnsafeFolders } from './system/folders';
 import { findPlace, folderOfLog } from './system/places';
 import { distrust, isBelieved, trustIn } from './trust';
-import type { DeviceKind, Problem } from './types';
+import type { DeviceKind, Problem, ProgressListener } from './types';
 
 export interface Attached {
   engine: Engine;
@@ -52,6 +53,8 @@ export interface AttachOptions {
     trustFolders: boolean,
   ) => Promise<Map<string, Problem>>;
   signal: AbortSignal | undefined;
+  /** Told where reading the ring takes more than a moment. */
+  onProgress?: ProgressListener | undefined;
 }
 
 /** Holds log and images exclusively. On an error everything is let go. */
@@ -100,7 +103,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   await refuseDistrusted(logPath, superblock, word, images, opened, options);
   // Again: what was looked at before it was held may have changed until then.
   await refuseUnsafe(logPath, await findAgain(images), options.trustFolders);
-  const assessment = await engine.command('assess', {});
+  const assessment = await assess(engine, () => throwIfAborted(options.signal), options.onProgress);
   const lost: number[] = [];
   for (const [index, verdict] of assessment.images.entries()) {
     if (verdict.code === 0) continue;

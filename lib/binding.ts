@@ -147,11 +147,17 @@ export interface NativeAssessment {
   damaged: boolean;
   /** In plain words, one line each, what is damaged and where. */
   damage: string[];
+  /** Of all places; `damage` has the first. */
+  damageCount: number;
   tornRecords: number;
   sequence: number;
   tail: number;
+  liveRecords: number;
+  liveIntentCount: number;
+  /** The first thousand, in order of sequence. */
   liveIntents: { sequence: number; position: number; length: number }[];
-  /** Merged, sorted, disjoint; the whole mirror when damaged or when creation is unfinished. */
+  /** Merged, sorted, disjoint; the whole mirror when damaged or when creation is unfinished. At most 262144: neighbours
+   * are one where it would be more. */
   extents: NativeExtent[];
   bytesCovered: number;
   /** One per image, in superblock order: OK or the code that says why it may not be attached. */
@@ -258,6 +264,8 @@ export interface NativeCommands {
    * 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. The
    * first slave that fails in any of these steps ends it: SLAVE_FAILED. */
   format: { arguments: Record<string, never>; result: NativeSuperblock };
+  /** loaded. The first part of assess, about so many bytes of the ring at a time; bytesTotal may grow. May be left out. */
+  scanRing: { arguments: { bytes: number }; result: { done: boolean; bytesDone: number; bytesTotal: number } };
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.

@@ -26,10 +26,12 @@ import { type SeenDevice, findObstacles } from './obstacles';
 import { refuseLivingOwner } from './owner';
 import { checkInspect, checkPath } from './options';
 import { type MirrorFacts, remedyOf, remedyOfWrongBytes } from './remedies';
+import { assess } from './scan';
+import { throwIfAborted } from './signals';
 import { buildStatus, shownRecovery, shownVerify } from './status';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
 import { distrust, trustIn } from './trust';
-import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem } from './types';
+import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem, ProgressListener } from './types';
 
 interface Look {
   held: boolean;
@@ -44,20 +46,23 @@ interface Look {
   word: LogWord;
 }
 
+interface HowToLook {
+  trustFolders: boolean;
+  signal: AbortSignal | undefined;
+  onProgress?: ProgressListener | undefined;
+}
+
 export async function inspect(log: string, options: InspectOptions = {}): Promise<Inspection> {
   checkPath(log, 'log');
-  const { images, trustFolders } = checkInspect(options);
-  const seen = await look(log, images, trustFolders);
+  const { images, ...how } = checkInspect(options);
+  const seen = await look(log, images, how);
   const lastOwner = await describeOwner(seen.superblock.owner);
   return inspectionOf(log, seen, lastOwner);
 }
 
 /** The look itself; recover's dry run builds on it. */
-export async function look(
-  log: string,
-  overrides: Readonly<Record<string, string>>,
-  trustFolders: boolean,
-): Promise<Look> {
+export async function look(log: string, overrides: Readonly<Record<string, string>>, how: HowToLook): Promise<Look> {
+  throwIfAborted(how.signal);
   const { engine, held: locked, holder: seen, facts, problem } = await openForLook(log);
   try {
     const superblock = await loadSuperblock(engine, log);
@@ -81,12 +86,12 @@ export async function look(
       images: superblock.images.map(({ name }, index) => ({ name, path: images[index]?.path ?? '' })),
       mirror,
     };
-    const assessment = await assess(engine, images);
+    const assessment = await assessSeen(engine, images, how);
     await judge(engine, superblock, assessment, images, mirror);
     const logDevice = { name: 'log', path: log, facts, problem: problem ?? living, error: null };
     const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, {
       held,
-      trustFolders,
+      trustFolders: how.trustFolders,
     });
     const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
     return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror, word };
@@ -212,10 +217,10 @@ async function strangerAt(
   });
 }
 
-async function assess(engine: Engine, images: readonly SeenDevice[]): Promise<NativeAssessment> {
+async function assessSeen(engine: Engine, images: readonly SeenDevice[], how: HowToLook): Promise<NativeAssessment> {
   const paths = images.map((image) => image.path);
   await engine.command('openImages', { paths, readOnly: true, exclusive: false, members: true });
-  return engine.command('assess', {});
+  return assess(engine, () => throwIfAborted(how.signal), how.onProgress);
 }
 
 /** Puts the engine's verdicts beside what was already wrong. */
@@ -264,7 +269,6 @@ async function findLostCopies(
 
 export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): Inspection {
   const { superblock, assessment, held, images, obstacles, lostCopies } = seen;
-  const live = new Set(assessment.liveIntents.map((intent) => intent.sequence));
   const stopped = masterFailure(superblock, images[0], seen.mirror);
   return {
     status: buildStatus({
@@ -281,7 +285,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
         doubtful: seen.mirror.images[index]?.doubtful === true,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',
-      logUse: { recordsLive: live.size, sequence: assessment.sequence, tail: assessment.tail },
+      logUse: { recordsLive: assessment.liveRecords, sequence: assessment.sequence, tail: assessment.tail },
       coverage: {
         bytes: assessment.bytesCovered,
         budget: null,
@@ -299,8 +303,10 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
     clean: assessment.clean,
     damaged: assessment.damaged,
     damage: assessment.damage,
+    damageCount: assessment.damageCount,
     tornRecords: assessment.tornRecords,
     liveIntents: assessment.liveIntents,
+    liveIntentCount: assessment.liveIntentCount,
     extents: assessment.extents,
     bytesCovered: assessment.bytesCovered,
     logUuid: superblock.logUuid,

@@ -412,7 +412,15 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     if (this.closing !== null) return Promise.reject(new BlockmirrorError('CLOSED'));
     if (!this.recovering) {
       const { superblock, assessment } = this.attached;
-      const nothing = { ...assessment, clean: true, damaged: false, damage: [], liveIntents: [], extents: [] };
+      const nothing = {
+        ...assessment,
+        clean: true,
+        damaged: false,
+        damage: [],
+        damageCount: 0,
+        liveIntentCount: 0,
+        extents: [],
+      };
       return Promise.resolve(cleanReport({ ...this.longWork(options), superblock, assessment: nothing }));
     }
     this.recoveryUnderWay ??= this.track(this.recoverOnce({ ...this.longWork(options), ...how })).finally(() => {

@@ -32,7 +32,7 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
 }
 
 async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryReport> {
-  const seen = await look(log, checked.images, checked.trustFolders);
+  const seen = await look(log, checked.images, checked);
   if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, seen.word);
   const { superblock, assessment, images, held, word } = seen;
   if (images.some(({ distrusted }) => distrusted !== undefined)) {

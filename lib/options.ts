@@ -137,9 +137,11 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   };
 }
 
-export function checkInspect(options: InspectOptions): CheckedImages & { trustFolders: boolean } {
-  const reader = new OptionReader(options, ['images', 'trustFolders']);
-  return { ...reader.images(), trustFolders: reader.flag('trustFolders', false) };
+export function checkInspect(
+  options: InspectOptions,
+): CheckedImages & { trustFolders: boolean; signal: AbortSignal | undefined } {
+  const reader = new OptionReader(options, ['images', 'trustFolders', 'signal']);
+  return { ...reader.images(), trustFolders: reader.flag('trustFolders', false), signal: reader.signal() };
 }
 
 export function checkRecover(options: RecoverOptions): CheckedRecover {

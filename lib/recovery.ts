@@ -77,7 +77,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
   const durationMs = Math.round(performance.now() - started);
   const bytesCopied = sum(copied.bytesCopied);
   await retire(context, {
-    liveIntents: assessment.liveIntents.length,
+    liveIntents: assessment.liveIntentCount,
     bytesCovered: planned.bytes,
     bytesCopied,
     durationMs,
@@ -137,8 +137,9 @@ function emptyReport(context: ReportContext): RecoveryReport {
     clean: assessment.clean,
     damaged: assessment.damaged,
     damage: assessment.damage,
+    damageCount: assessment.damageCount,
     fullCompare: false,
-    liveIntents: assessment.liveIntents.length,
+    liveIntents: assessment.liveIntentCount,
     extents: [],
     bytesCovered: 0,
     bytesCopied: 0,

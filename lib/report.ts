@@ -22,7 +22,7 @@ export function recoveryReportToText(report: RecoveryReport): string {
   if (report.damaged) {
     lines.push('the log is damaged, so what it covered is unknown: everything is compared');
     lines.push(...report.damage.slice(0, EXTENT_LINES).map((line) => `  ${shownLine(line)}`));
-    if (report.damage.length > EXTENT_LINES) lines.push(`  and ${report.damage.length - EXTENT_LINES} more`);
+    if (report.damageCount > EXTENT_LINES) lines.push(`  and ${report.damageCount - EXTENT_LINES} more`);
   } else {
     const extents = `${report.extents.length} ${plural(report.extents.length, 'extent')}`;
     lines.push(`${report.liveIntents} live ${plural(report.liveIntents, 'intent')}, merged into ${extents}`);

@@ -57,7 +57,7 @@ export type Size = number | string;
 
 /** Steps of long work, in the order in which they are reached. */
 export type ProgressStep =
-  'prepare' | 'format' | 'flushMaster' | 'copy' | 'flushSlaves' | 'verify' | 'compare' | 'retire';
+  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'verify' | 'compare' | 'retire';
 
 export interface Progress {
   step: ProgressStep;
@@ -138,6 +138,8 @@ export interface InspectOptions {
   images?: Readonly<Record<string, string>>;
   /** As in CreateOptions: a folder that others may write is then no obstacle. */
   trustFolders?: boolean;
+  /** Heeded between two steps of reading the ring; what it was aborted with is thrown. */
+  signal?: AbortSignal;
 }
 
 export interface RecoverOptions extends DeviceOption {
@@ -422,11 +424,14 @@ export interface Inspection {
   clean: boolean;
   /** The ring holds damage: what is covered is unknown, so every slave needs a full compare. */
   damaged: boolean;
-  /** In plain words, one line each. */
+  /** In plain words, one line each: the first 64 of `damageCount`. */
   damage: string[];
+  damageCount: number;
   tornRecords: number;
+  /** In order of sequence: the first 1000 of `liveIntentCount`. */
   liveIntents: LiveIntent[];
-  /** Merged, sorted, disjoint: what recovery would copy. */
+  liveIntentCount: number;
+  /** Merged, sorted, disjoint: all that recovery would copy. At most 262144: neighbours are one where it would be more. */
   extents: Extent[];
   bytesCovered: number;
   logUuid: string;
@@ -505,10 +510,13 @@ export interface RecoveryReport {
   /** Nothing had to be done. */
   clean: boolean;
   damaged: boolean;
+  /** In plain words, one line each: the first 64 of `damageCount`. */
   damage: string[];
+  damageCount: number;
   /** Coverage was unknown: everything was compared, and what differed was copied. */
   fullCompare: boolean;
   liveIntents: number;
+  /** All of them, at most 262144. */
   extents: Extent[];
   bytesCovered: number;
   /** Over all slaves. */

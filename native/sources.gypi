@@ -5,6 +5,7 @@
       "native/core/comparison.cc",
       "native/core/coverage.cc",
       "native/core/crc32c.cc",
+      "native/core/extent_gatherer.cc",
       "native/core/formatter.cc",
       "native/core/identity.cc",
       "native/core/intent_log.cc",

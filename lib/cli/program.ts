@@ -306,7 +306,7 @@ Exit code 3: the log is damaged, so that what it covers is unknown and recovery 
 
 Examples:
   blockmirror log m.log
-  blockmirror log m.log --json | jq '.extents | length'
+  blockmirror log m.log --json | jq '.extentCount'
 `;
 
 const DOCTOR_HELP = `

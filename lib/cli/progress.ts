@@ -9,6 +9,7 @@ import { duration } from './words';
 const STEP_WORDS: Record<ProgressStep, string> = {
   prepare: 'Preparing files',
   format: 'Formatting',
+  scan: 'Reading the log',
   flushMaster: 'Flushing master',
   copy: 'Copying',
   flushSlaves: 'Flushing slaves',

@@ -194,6 +194,12 @@ Command::Body plan_format(napi_env env, Fields& fields) {
   return command;
 }
 
+Command::Body scan_ring(napi_env, Fields& fields) {
+  ScanRing command;
+  command.bytes = fields.number("bytes");
+  return command;
+}
+
 Command::Body activate(napi_env env, Fields& fields) {
   Activate command;
   command.options.recovery_budget = fields.number("recoveryBudget");
@@ -277,6 +283,7 @@ constexpr Parser kParsers[] = {
     {"linkImages", plain<LinkImages>},
     {"fillImage", fill_image},
     {"format", plain<FormatLog>},
+    {"scanRing", scan_ring},
     {"assess", plain<Assess>},
     {"activate", activate},
     {"recoverFlushMaster", plain<RecoverFlushMaster>},

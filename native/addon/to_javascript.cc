@@ -188,12 +188,23 @@ napi_value label_object(napi_env env, const Label& label) {
   return object;
 }
 
+napi_value progress_object(napi_env env, const ScanProgress& progress) {
+  PlainObject object(env);
+  object.set("done", progress.done);
+  object.set("bytesDone", number(progress.bytes_done));
+  object.set("bytesTotal", number(progress.bytes_total));
+  return object;
+}
+
 napi_value assessment_object(napi_env env, const Assessment& found) {
   PlainObject object(env);
   object.set("clean", found.clean);
   object.set("damaged", found.damaged);
   object.set("damage", array_of(env, found.damage, [env](const auto& line) { return text_of(env, line); }));
+  object.set("damageCount", number(found.damage_count));
   object.set("tornRecords", number(found.torn_records));
+  object.set("liveRecords", number(found.live_records));
+  object.set("liveIntentCount", number(found.live_intent_count));
   object.set("sequence", number(found.sequence));
   object.set("tail", number(found.tail));
   object.set("liveIntents", array_of(env, found.live_intents, [env](const LiveIntent& intent) {
@@ -271,6 +282,7 @@ struct Results {
   }
   napi_value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
   napi_value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
+  napi_value operator()(const ScanRing& command) const { return progress_object(env, command.progress); }
   napi_value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
   napi_value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
   napi_value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }

@@ -73,7 +73,7 @@ struct AllocationLoss {
   bool lost = false;
   std::uint64_t position = 0;  // bytes; the first that is concerned
 };
-// Stands for it where an errno is kept. No read or write answers it.
+// Stands for it where an errno is kept. No read or write answers it: a kernel that does is taken for EIO (transfer.cc).
 inline constexpr int kLostAllocation = ENODATA;
 // Stands, where an errno is kept, for other bytes read than were written, without an error. No read or write answers it.
 inline constexpr int kWrongBytes = EBADMSG;

@@ -1,6 +1,7 @@
 #include "formatter.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "aligned_buffer.h"
 #include "label.h"
@@ -11,9 +12,12 @@ namespace {
 
 constexpr std::uint64_t kFormatChunk = 1024 * 1024;  // bytes written at once
 
+Status no_memory(ImageIndex device) { return Status::of(Code::NO_MEMORY, device, ENOMEM); }
+
 Task<Status> write_blank_ring(Device& log, const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
-  AlignedBuffer chunk(kFormatChunk);
+  AlignedBuffer chunk = AlignedBuffer::try_make(kFormatChunk);
+  if (chunk.size() == 0) co_return no_memory(kLogDevice);
   const std::uint32_t per_chunk = static_cast<std::uint32_t>(kFormatChunk / ring.record_size);
   for (std::uint32_t slot = 0; slot < ring.record_count; slot += per_chunk) {
     const std::uint32_t count = std::min(per_chunk, ring.record_count - slot);
@@ -42,7 +46,8 @@ std::uint64_t largest_size(std::span<Device* const> images) {
 }  // namespace
 
 Task<Status> write_zeroes(Device& device, ImageIndex image, Extent extent) {
-  AlignedBuffer zeroes(kFormatChunk);
+  AlignedBuffer zeroes = AlignedBuffer::try_make(kFormatChunk);
+  if (zeroes.size() == 0) co_return no_memory(image);
   for (std::uint64_t at = extent.position; at < extent.end(); at += kFormatChunk) {
     const std::uint64_t length = std::min(kFormatChunk, extent.end() - at);
     const int error = co_await device.write(at, zeroes.first(length));
@@ -89,11 +94,12 @@ Status plan_superblock(Runtime& runtime, const FormatOptions& options, const Dev
   if (log_block > kMinimumRecordSize || log_traits.physical_block_size > kMaximumRecordSize) {
     return Status::of(Code::BLOCK_TOO_LARGE, kLogDevice, 0, std::max(log_block, log_traits.physical_block_size));
   }
-  if (options.ring_records < kMinimumRingRecords || options.ring_records > kMaximumRecordCount) {
-    return Status::of(Code::OUT_OF_RANGE, kLogDevice, 0, options.ring_records);
-  }
   into.ring.position = kRingPosition;
   into.ring.record_size = std::max(kMinimumRecordSize, log_traits.physical_block_size);
+  const std::uint64_t most = kMaximumRingLength / into.ring.record_size;
+  if (options.ring_records < kMinimumRingRecords || options.ring_records > most) {
+    return Status::of(Code::OUT_OF_RANGE, kLogDevice, 0, options.ring_records);
+  }
   into.ring.record_count = options.ring_records;
   into.ring.in_flight_limit = std::min(kRecordsInFlight, options.ring_records / 4);
   into.log_size = log_length(into.ring.record_count, into.ring.record_size);
@@ -139,7 +145,8 @@ Task<Status> write_formatted(Membership& membership, Superblock& superblock) {
 
 Task<Status> rewrite_ring(Device& log, const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
-  AlignedBuffer chunk(kFormatChunk);
+  AlignedBuffer chunk = AlignedBuffer::try_make(kFormatChunk);
+  if (chunk.size() == 0) co_return no_memory(kLogDevice);
   const std::uint64_t last = superblock.first_sequence + ring.record_count - 1;
   for (std::uint64_t begin = superblock.first_sequence; begin <= last;) {
     // The last record goes alone: only with all others durable before it may it say so, and only then is the ring whole.

@@ -2,7 +2,7 @@
 //
 // A request of 1 MiB over pages of 4 KiB has 256 segments, which many block drivers take in no single request (virtio-blk
 // takes 254), so that the kernel splits it; over huge pages it has one. It made copying a quarter faster
-// (docs/PERFORMANCE.md). What is not used costs no memory; it goes back to the system with the buffer. Zeroed.
+// (docs/PERFORMANCE.md). What is not used costs no memory; it goes back to the system with the buffer. Zeroed; holds users' bytes (data_buffer.h).
 #pragma once
 
 #include <sys/mman.h>
@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+
+#include "data_buffer.h"
 
 namespace blockmirror {
 
@@ -27,6 +29,7 @@ class HugeBuffer {
     const auto address = reinterpret_cast<std::uintptr_t>(mapping_);
     memory_ = static_cast<std::byte*>(mapping_) + (kHugePage - address % kHugePage) % kHugePage;
     (void)::madvise(memory_, length, MADV_HUGEPAGE);  // small pages do as well, slower
+    keep_private(memory_, length);
   }
   HugeBuffer(HugeBuffer&& other) noexcept
       : mapping_(std::exchange(other.mapping_, nullptr)),

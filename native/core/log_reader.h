@@ -2,11 +2,18 @@
 // not an end but a finding: the copy, or the slot, counts as unreadable and the decision tables take it from there.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
+#include "data_buffer.h"
 #include "device.h"
+#include "extent_gatherer.h"
 #include "label.h"
-#include "record.h"
+#include "ring_scan.h"
+#include "session.h"
 #include "superblock.h"
 #include "task.h"
 
@@ -22,12 +29,60 @@ struct FoundLabel {
 };
 Task<FoundLabel> read_label(Device& image, std::uint64_t position);
 
-struct RingReading {
-  Status status;  // NO_MEMORY: a ring as long as the log says does not fit, and nothing else is set
-  RingScan scan;
-  // Largest sequence that any whole sector carries, complete record or not: no later record may use one below it.
-  std::uint64_t highest_sequence = 0;
+// Reads a ring in steps, so that whoever waits can be told how far it is, and can leave.
+//
+// Memory, whatever the disk says: a buffer of kRingBuffer, RingScanner::kSlotMemory for each slot, the gathered debt, and
+// kReportedIntents: below 48 MiB for the longest ring there is (kMaximumRingLength). A ring no longer than the buffer is
+// read once; of a longer one those parts a second time that hold live records.
+inline constexpr std::uint64_t kRingBuffer = 16 * 1024 * 1024;  // bytes
+inline constexpr std::size_t kReportedIntents = 1000;           // told one by one; all are counted and gathered
+
+class RingReader {
+ public:
+  RingReader(Device& log, const Superblock& superblock);
+
+  // Reads on, about `bytes` more. NO_MEMORY, and then nothing can be concluded. A read error is a finding.
+  Task<Status> read_on(std::uint64_t bytes);
+  bool done() const { return done_; }
+  std::uint64_t bytes_read() const { return bytes_read_; }
+
+  // When done.
+  const RingScan& scan() const { return scanner_.scan(); }
+  std::span<const LiveIntent> live_intents() const { return live_intents_; }  // the first kReportedIntents
+  std::uint64_t live_intent_count() const { return live_intent_count_; }
+  // What the live intents cover, inside of the mirror and in whole blocks of it.
+  ExtentSet take_covered() { return std::move(covered_); }
+
+ private:
+  struct Chunk {
+    std::uint32_t first = 0;  // slot
+    std::uint32_t count = 0;
+    bool holds(std::uint32_t slot) const { return slot >= first && slot - first < count; }
+  };
+  Task<void> load(std::uint32_t slot);
+  std::span<std::byte> bytes_of(std::uint32_t slot);
+  void look_at_chunk();
+  bool take(std::uint32_t slot);
+
+  Device& log_;
+  const RingGeometry ring_;
+  const RingIdentity identity_;
+  const std::uint64_t mirror_size_;
+  const std::uint32_t slots_in_buffer_;
+  std::optional<DataBuffer> buffer_;
+  Chunk chunk_;                   // what the buffer holds
+  std::vector<bool> unreadable_;  // of the chunk
+  RingScanner scanner_;
+  ExtentGatherer gatherer_;
+  std::uint32_t next_slot_ = 0;  // first pass
+  std::uint32_t next_rank_ = 0;  // second pass
+  bool begun_ = false;
+  bool done_ = false;
+  std::uint64_t bytes_read_ = 0;
+  std::vector<Intent> intents_;
+  std::vector<LiveIntent> live_intents_;
+  std::uint64_t live_intent_count_ = 0;
+  ExtentSet covered_;
 };
-Task<RingReading> read_ring(Device& log, const Superblock& superblock);
 
 }  // namespace blockmirror

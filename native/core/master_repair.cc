@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "aligned_buffer.h"
+#include "data_buffer.h"
 #include "mutation.h"
 #include "recovery.h"
 
@@ -29,13 +29,14 @@ Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, uns
 
 Task<Status> MasterRepair::rewrite(Extent block, std::span<const std::byte> bytes, unsigned from) {
   Device& master = *membership_.images()[0];
+  DataBuffer written(block.length);  // before the write, which must be read back
+  if (written.empty()) co_return Status::of(Code::NO_MEMORY, kNoImage, ENOMEM);
   int error = co_await master.write(block.position, bytes, true);
   if (error != 0) {
     ++counters_.repairsFailed;
     co_return Status::of(Code::WRITE_FAILED, 0, error, block.position);
   }
   if (!mutated(Mutation::repair_not_read_back)) {
-    AlignedBuffer written(block.length);
     error = co_await master.read(block.position, written.span());
     if (error == 0 && std::memcmp(written.span().data(), bytes.data(), block.length) != 0) {
       ++counters_.repairsFailed;

@@ -36,7 +36,7 @@ class MasterRepair {
   // From the first slave in sync that can read it; `from` is that slave, or 0 when there is none.
   Task<void> read_slave(Extent block, std::span<std::byte> into, unsigned& from);
   // Durable, and read back. READ_FAILED: the block is as unreadable as before. WRITE_FAILED: it may be, and the device may
-  // have lost its cache. MASTER_FAILED: it holds what nobody wrote.
+  // have lost its cache. MASTER_FAILED: it holds what nobody wrote. NO_MEMORY: nothing was done.
   Task<Status> rewrite(Extent block, std::span<const std::byte> bytes, unsigned from);
 
   void note(const Repair& repair);

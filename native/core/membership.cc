@@ -136,12 +136,11 @@ Task<Status> Membership::write_labels(ImageSet images, bool sealed) {
 
 Task<Status> Membership::write_superblock_locked() {
   if (!broken_.ok()) co_return broken_;
-  AlignedBuffer buffer(kSuperblockLength);
   ++superblock_.update;
-  encode_superblock(superblock_, buffer.span());
+  encode_superblock(superblock_, superblock_bytes_.span());
   for (unsigned copy : {stale_superblock_, 1 - stale_superblock_}) {
     const std::uint64_t position = copy == 0 ? kSuperblockCopyA : kSuperblockCopyB;
-    const int error = co_await log_->write(position, buffer.span(), true);
+    const int error = co_await log_->write(position, superblock_bytes_.span(), true);
     if (error != 0) co_return broken_ = Status::of(Code::LOG_FAILED, kLogDevice, error, position);
     if (mutated(Mutation::one_superblock_copy)) break;
   }
@@ -178,21 +177,22 @@ Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
 Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
   if (!broken_.ok()) co_return broken_;
   if (!mutated(Mutation::labels_share_number)) ++superblock_.update;
-  std::vector<AlignedBuffer> buffers(images_.size());
+  const auto bytes_of = [this](unsigned image) {
+    return label_bytes_.span().subspan(std::size_t{image} * kLabelCopyLength, kLabelCopyLength);
+  };
   for (unsigned i = 0; i < images_.size(); ++i) {
     if ((images & image_bit(i)) == 0) continue;
-    buffers[i] = AlignedBuffer(kLabelCopyLength);
     Label label = label_of(superblock_, i, sealed);
     label.compatible_features = carried_[i].compatible_features;
     label.incompatible_features = carried_[i].incompatible_features;
-    encode_label(label, buffers[i].span());
+    encode_label(label, bytes_of(i));
   }
   for (unsigned turn : {0u, 1u}) {
     for (unsigned i = 0; i < images_.size(); ++i) {
       if ((images & image_bit(i)) == 0) continue;
       const unsigned copy = turn ^ carried_[i].stale;
       const std::uint64_t position = superblock_.images[i].label_position + copy * kLabelCopyDistance;
-      const int error = co_await images_[i]->write(position, buffers[i].span(), true);
+      const int error = co_await images_[i]->write(position, bytes_of(i), true);
       if (error == 0) continue;
       if (i == 0) co_return broken_ = Status::of(Code::MASTER_FAILED, 0, error, position);
       fail(i, error);

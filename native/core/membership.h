@@ -33,6 +33,9 @@ class Membership {
  public:
   Membership(Runtime& runtime, Superblock& superblock, Counters& counters);
 
+  // Whether there is memory for superblock and labels. It is taken once: a fracture must not fail for want of it (I5).
+  bool has_memory() const { return superblock_bytes_.size() > 0 && label_bytes_.size() > 0; }
+
   void set_log(Device& log) { log_ = &log; }
   void set_images(std::vector<Device*> images) { images_ = std::move(images); }
 
@@ -95,6 +98,8 @@ class Membership {
   Runtime& runtime_;
   Superblock& superblock_;
   Counters& counters_;
+  AlignedBuffer superblock_bytes_ = AlignedBuffer::try_make(kSuperblockLength);  // of whoever has the lock, as the next
+  AlignedBuffer label_bytes_ = AlignedBuffer::try_make(kMaxImages * kLabelCopyLength);
   Device* log_ = nullptr;
   std::vector<Device*> images_;
   std::array<int, kMaxImages> errors_{};

@@ -1,10 +1,11 @@
 #include "mirror.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
-#include "aligned_buffer.h"
+#include "data_buffer.h"
 #include "mutation.h"
 
 namespace blockmirror {
@@ -118,7 +119,8 @@ Task<Status> Mirror::discard(Extent extent) {
 Task<Status> Mirror::complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial) {
   const Extent head = Extent{extent.position, partial.head}.widened(block_size_);
   const Extent tail = Extent{extent.end() - partial.tail, partial.tail}.widened(block_size_);
-  AlignedBuffer block(std::max(head.length, tail.length));
+  DataBuffer block(std::max(head.length, tail.length));
+  if (block.empty()) co_return Status::of(Code::NO_MEMORY, kNoImage, ENOMEM);
   Status status;
   if (!head.empty()) {
     status = co_await read_held(head, block.first(head.length));

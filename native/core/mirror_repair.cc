@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "aligned_buffer.h"
+#include "data_buffer.h"
 #include "mirror.h"
 #include "mutation.h"
 
@@ -40,7 +40,8 @@ Task<Status> Mirror::read_held(Extent extent, std::span<std::byte> into) {
     co_return Status::success();
   }
   const std::uint64_t length = repair_.block_length();
-  AlignedBuffer buffer(length);
+  DataBuffer buffer(length);
+  if (buffer.empty()) co_return Status::of(Code::NO_MEMORY, kNoImage, ENOMEM);
   const Extent wide = extent.widened(length).clipped(size_);
   for (std::uint64_t at = wide.position; at < wide.end(); at += length) {
     const Extent block{at, std::min(length, wide.end() - at)};
@@ -79,7 +80,8 @@ Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
     ++writes_in_flight_;
     const Status status = co_await repair_.rewrite(block, bytes, from);
     --writes_in_flight_;
-    if (!status.ok()) settle_failed_repair(block, status);
+    const bool tried = status.code != Code::NO_MEMORY;
+    if (!status.ok() && tried) settle_failed_repair(block, status);
     if (stopped_.code == Code::MASTER_FAILED) co_await membership_.note_master_failure(stopped_.system_error);
   }
   intents_.settle(lease);

@@ -128,10 +128,10 @@ bool padding_is_zero(std::span<const std::byte> bytes, unsigned first_unit) {
   return true;
 }
 
-// What one record alone can contradict; what the ring as a whole can is scan_ring's.
+// What one record alone can contradict; what the ring as a whole can is RingScanner's.
 const char* judge_header(const RecordHeader& header) {
   if (header.sequence >= kPositionLimit) return "a sequence beyond any";
-  if (header.opening == 0) return nullptr;  // blank: says what formatting made of the whole ring, scan_ring knows
+  if (header.opening == 0) return nullptr;  // blank: says what formatting made of the whole ring, RingScanner knows
   if (header.durable_through >= header.sequence) return "durable through itself";
   if (header.tail > header.sequence + 1) return "a tail ahead of its record";
   return nullptr;
@@ -223,11 +223,7 @@ Slot decode_slot(const Uuid& log_uuid, std::span<const std::byte> bytes) {
 }
 
 void add_covered(const Intent& intent, ExtentSet& into) {
-  if (intent.kind == Intent::Kind::extent) return into.add(intent.extent);
-  for (unsigned block = 0; block < kIntentBitmapBlocks; ++block) {
-    if ((intent.bitmap[block / 64] >> (block % 64) & 1u) == 0) continue;
-    into.add({intent.extent.position + std::uint64_t{block} * kIntentBlockLength, kIntentBlockLength});
-  }
+  for_each_covered(intent, [&](const Extent& extent) { into.add(extent); });
 }
 
 }  // namespace blockmirror

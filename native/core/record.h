@@ -80,38 +80,18 @@ struct Slot {
 };
 Slot decode_slot(const Uuid& log_uuid, std::span<const std::byte> bytes);
 
-// What scan_ring must know of the log; it comes from the superblock.
-struct RingIdentity {
-  Uuid log_uuid;
-  std::uint32_t record_size = 0;
-  std::uint32_t record_count = 0;
-  std::uint32_t in_flight_limit = 0;
-  std::uint32_t opening = 0;         // low 32 bits of the superblock's open_count
-  std::uint64_t first_sequence = 0;  // of that opening
-};
-struct SlotDamage {
-  std::uint32_t slot = 0;
-  std::uint64_t expected_sequence = 0;
-  const char* reason = "";
-};
-struct SequencedIntent {
-  std::uint64_t sequence = 0;
-  Intent intent;
-};
-struct RingScan {
-  bool damaged = false;
-  std::vector<SlotDamage> damage;
-  std::uint64_t sequence = 0;  // newest complete record
-  std::uint64_t tail = 0;
-  std::uint64_t durable_through = 0;
-  std::uint32_t torn_records = 0;     // of the tail: dropped, their writes were never started
-  std::vector<SequencedIntent> live;  // in order of sequence
-};
-// What a scan of the whole ring yields. `unreadable[i]`: slot i could not be read. The decision table, what writers must
-// promise for it to hold, and why it drops no live intent stand in ring_scan.cc. When `damaged`, coverage is unknown:
-// `live` is then what could still be read, and everything has to be compared.
-RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable);
-
+// Calls `each` with the extents that an intent covers, in their order; blocks side by side are one.
+template <typename Each>
+void for_each_covered(const Intent& intent, Each&& each) {
+  if (intent.kind == Intent::Kind::extent) return each(intent.extent);
+  for (unsigned block = 0; block < kIntentBitmapBlocks;) {
+    const unsigned first = block;
+    while (block < kIntentBitmapBlocks && (intent.bitmap[block / 64] >> (block % 64) & 1u) != 0) ++block;
+    const std::uint64_t length = std::uint64_t{block - first} * kIntentBlockLength;
+    if (length > 0) each(Extent{intent.extent.position + std::uint64_t{first} * kIntentBlockLength, length});
+    while (block < kIntentBitmapBlocks && (intent.bitmap[block / 64] >> (block % 64) & 1u) == 0) ++block;
+  }
+}
 // Adds what an intent covers.
 void add_covered(const Intent& intent, ExtentSet& into);
 

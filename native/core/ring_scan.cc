@@ -1,4 +1,4 @@
-// What a crash left in the ring: which intents are live, and whether we may believe so. One table decides each slot.
+// The decision table of the ring, and why it is right. One row decides each slot.
 //
 // Let N be record_count, W in_flight_limit, F first_sequence of this opening. A complete record is *acceptable* when it
 // stands in its slot (sequence mod N), and its opening fits: this one from F on, an earlier one below F, 0 with nothing
@@ -62,25 +62,28 @@
 //
 // A broken slot counts as damage even where nothing live could be in it: it costs a full compare, after which the ring
 // is rewritten, instead of a proof about what a device that returns garbage would never do.
+#include "ring_scan.h"
+
 #include <algorithm>
+#include <new>
+#include <utility>
 
 #include "mutation.h"
-#include "record.h"
 
 namespace blockmirror {
-namespace {
 
 // What pass one keeps of a slot.
-struct Finding {
+struct RingScanner::Finding {
   SlotState state = SlotState::broken;
   bool acceptable = false;   // complete, in its place, of a fitting opening
   bool foreign = false;      // a stamp that can not be there
+  bool live = false;         // once judged
   std::uint64_t newest = 0;  // sequence, over all sectors
   RecordHeader header;       // when complete
-  const char* reason = "";   // when broken
+  const char* reason = "cannot be read";
 };
 
-struct Horizon {
+struct RingScanner::Horizon {
   bool any = false;
   std::uint64_t newest = 0;  // H
   std::uint64_t tail = 0;
@@ -88,11 +91,13 @@ struct Horizon {
   std::uint64_t durable_now = 0;     // D from F on
 };
 
-enum class Verdict : std::uint8_t { live, retired, torn, damage };
-struct Judgement {
+enum class RingScanner::Verdict : std::uint8_t { live, retired, torn, damage };
+struct RingScanner::Judgement {
   Verdict verdict;
   const char* reason;
 };
+
+namespace {
 
 std::uint64_t less(std::uint64_t from, std::uint64_t amount) { return from > amount ? from - amount : 0; }
 
@@ -109,29 +114,64 @@ bool is_acceptable(const RingIdentity& identity, const Record& record) {
                                                     : header.opening < identity.opening;
 }
 
-Finding look_at(const RingIdentity& identity, std::uint32_t slot, std::span<const std::byte> bytes) {
-  const Slot decoded = decode_slot(identity.log_uuid, bytes);
+}  // namespace
+
+RingIdentity ring_identity_of(const Superblock& superblock) {
+  RingIdentity identity;
+  identity.log_uuid = superblock.log_uuid;
+  identity.record_size = superblock.ring.record_size;
+  identity.record_count = superblock.ring.record_count;
+  identity.in_flight_limit = superblock.ring.in_flight_limit;
+  identity.opening = static_cast<std::uint32_t>(superblock.open_count);
+  identity.first_sequence = superblock.first_sequence;
+  return identity;
+}
+
+void RingScanner::FreeFindings::operator()(Finding* findings) const { delete[] findings; }
+
+bool RingScanner::begin(const RingIdentity& identity) {
+  static_assert(sizeof(Finding) + sizeof(std::uint32_t) <= kSlotMemory);
+  BLOCKMIRROR_ASSERT(identity.record_count >= kMinimumRecordCount, "a ring has a least number of records");
+  BLOCKMIRROR_ASSERT(identity.in_flight_limit >= 1 && identity.in_flight_limit <= identity.record_count / 2,
+                     "the windows in flight of two laps must not meet");
+  BLOCKMIRROR_ASSERT(identity.first_sequence >= identity.record_count, "the first lap is formatting's");
+  BLOCKMIRROR_ASSERT(std::uint64_t{identity.record_size} * identity.record_count <= kMaximumRingLength,
+                     "the length of a ring is limited");
+  identity_ = identity;
+  findings_.reset(new (std::nothrow) Finding[identity.record_count]);
+  order_.reset(new (std::nothrow) std::uint32_t[identity.record_count]);
+  return findings_ != nullptr && order_ != nullptr;
+}
+
+void RingScanner::note_unreadable(std::uint32_t slot) {
+  BLOCKMIRROR_ASSERT(slot < identity_.record_count, "a slot of this ring");
+  findings_[slot] = Finding{};
+}
+
+void RingScanner::look_at(std::uint32_t slot, std::span<const std::byte> bytes) {
+  BLOCKMIRROR_ASSERT(slot < identity_.record_count && bytes.size() == identity_.record_size, "a slot of this ring");
+  const Slot decoded = decode_slot(identity_.log_uuid, bytes);
   Finding finding;
   finding.state = decoded.state;
   finding.reason = decoded.reason;
   for (const SectorStamp& stamp : decoded.stamps) {
     finding.newest = std::max(finding.newest, stamp.sequence);
-    if (stamp.sequence % identity.record_count != slot || stamp.opening > identity.opening) finding.foreign = true;
+    if (stamp.sequence % identity_.record_count != slot || stamp.opening > identity_.opening) finding.foreign = true;
   }
   if (finding.state == SlotState::complete) {
     finding.header = decoded.record.header;
-    finding.acceptable = !finding.foreign && is_acceptable(identity, decoded.record);
+    finding.acceptable = !finding.foreign && is_acceptable(identity_, decoded.record);
   }
-  return finding;
+  findings_[slot] = finding;
 }
 
-Horizon find_horizon(const RingIdentity& identity, const std::vector<Finding>& findings) {
+RingScanner::Horizon RingScanner::find_horizon() const {
   Horizon horizon;
   std::uint64_t newest_before = 0;
-  for (const Finding& finding : findings) {
-    if (!finding.acceptable) continue;
-    const RecordHeader& header = finding.header;
-    const bool now = header.sequence >= identity.first_sequence;
+  for (std::uint32_t slot = 0; slot < identity_.record_count; ++slot) {
+    if (!findings_[slot].acceptable) continue;
+    const RecordHeader& header = findings_[slot].header;
+    const bool now = header.sequence >= identity_.first_sequence;
     horizon.any = true;
     horizon.newest = std::max(horizon.newest, header.sequence);
     horizon.tail = std::max(horizon.tail, header.tail);
@@ -139,31 +179,35 @@ Horizon find_horizon(const RingIdentity& identity, const std::vector<Finding>& f
     durable = std::max(durable, header.durable_through);
     if (!now) newest_before = std::max(newest_before, header.sequence);
   }
-  horizon.durable_before = std::max(horizon.durable_before, less(newest_before, identity.in_flight_limit));
-  horizon.durable_now = std::max(horizon.durable_now, identity.first_sequence - 1);
-  if (horizon.newest >= identity.first_sequence) {
-    horizon.durable_now = std::max(horizon.durable_now, less(horizon.newest, identity.in_flight_limit));
+  horizon.durable_before = std::max(horizon.durable_before, less(newest_before, identity_.in_flight_limit));
+  horizon.durable_now = std::max(horizon.durable_now, identity_.first_sequence - 1);
+  if (horizon.newest >= identity_.first_sequence) {
+    horizon.durable_now = std::max(horizon.durable_now, less(horizon.newest, identity_.in_flight_limit));
+  }
+  if (!horizon.any) {
+    horizon.newest = horizon.durable_before = identity_.first_sequence - 1;
+    horizon.tail = identity_.first_sequence;
   }
   return horizon;
 }
 
 // The sequence in (H - N, H] that falls on the slot; below the first lap there is none, and the slot's own number
 // stands.
-std::uint64_t owed_sequence(const RingIdentity& identity, const Horizon& horizon, std::uint32_t slot) {
-  const std::uint64_t lap = horizon.newest / identity.record_count * identity.record_count;
+std::uint64_t RingScanner::owed_sequence(std::uint32_t slot) const {
+  const std::uint64_t lap = scan_.sequence / identity_.record_count * identity_.record_count;
   const std::uint64_t sequence = lap + slot;
-  return sequence > horizon.newest && lap > 0 ? sequence - identity.record_count : sequence;
+  return sequence > scan_.sequence && lap > 0 ? sequence - identity_.record_count : sequence;
 }
 
-Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const Finding& found, std::uint64_t owed) {
-  const std::uint64_t next_lap = owed + identity.record_count;
-  const std::uint64_t durable = owed >= identity.first_sequence ? horizon.durable_now : horizon.durable_before;
+RingScanner::Judgement RingScanner::judge_slot(const Horizon& horizon, const Finding& found, std::uint64_t owed) const {
+  const std::uint64_t next_lap = owed + identity_.record_count;
+  const std::uint64_t durable = owed >= identity_.first_sequence ? horizon.durable_now : horizon.durable_before;
   const bool complete = found.state == SlotState::complete;
   const bool retired = owed < horizon.tail;
   if (found.state == SlotState::broken && !mutated(Mutation::overlook_damage)) return {Verdict::damage, found.reason};
   if (found.foreign) return {Verdict::damage, "a sector that does not belong into this slot of this opening"};
   if (complete && !found.acceptable) return {Verdict::damage, "a record of an opening that did not write it"};
-  if (!complete && found.newest == next_lap && found.newest <= horizon.newest + identity.in_flight_limit && retired) {
+  if (!complete && found.newest == next_lap && found.newest <= horizon.newest + identity_.in_flight_limit && retired) {
     return {Verdict::torn, ""};
   }
   if (found.newest > owed)
@@ -177,106 +221,85 @@ Judgement judge_slot(const RingIdentity& identity, const Horizon& horizon, const
 }
 
 // What contradicts between the acceptable records, in order of sequence.
-void judge_order(const RingIdentity& identity, const std::vector<Finding>& findings, RingScan& into) {
-  std::vector<const RecordHeader*> headers;
-  headers.reserve(findings.size());
-  for (const Finding& finding : findings) {
-    if (finding.acceptable) headers.push_back(&finding.header);
+void RingScanner::judge_order() {
+  std::uint32_t count = 0;
+  for (std::uint32_t slot = 0; slot < identity_.record_count; ++slot) {
+    if (findings_[slot].acceptable) order_[count++] = slot;
   }
-  std::sort(headers.begin(), headers.end(),
-            [](const RecordHeader* one, const RecordHeader* other) { return one->sequence < other->sequence; });
-  for (std::size_t i = 1; i < headers.size(); ++i) {
-    const RecordHeader &earlier = *headers[i - 1], &later = *headers[i];
+  std::sort(order_.get(), order_.get() + count, [this](std::uint32_t one, std::uint32_t other) {
+    return findings_[one].header.sequence < findings_[other].header.sequence;
+  });
+  for (std::uint32_t i = 1; i < count; ++i) {
+    const RecordHeader &earlier = findings_[order_[i - 1]].header, &later = findings_[order_[i]].header;
     if (earlier.opening <= later.opening && earlier.generation <= later.generation &&
         earlier.durable_through <= later.durable_through) {
       continue;
     }
-    into.damage.push_back({static_cast<std::uint32_t>(later.sequence % identity.record_count), later.sequence,
-                           "contradicts the record before it"});
+    add_damage(order_[i], later.sequence, "contradicts the record before it");
   }
 }
 
-void judge_horizon(const RingIdentity& identity, const Horizon& horizon, RingScan& into) {
-  const auto slot = static_cast<std::uint32_t>(horizon.newest % identity.record_count);
-  if (horizon.newest + 1 < identity.first_sequence) {
-    const auto missing = static_cast<std::uint32_t>((identity.first_sequence - 1) % identity.record_count);
-    into.damage.push_back({missing, identity.first_sequence - 1, "the last record before this opening is gone"});
+void RingScanner::judge_horizon() {
+  const auto slot = static_cast<std::uint32_t>(scan_.sequence % identity_.record_count);
+  if (scan_.sequence + 1 < identity_.first_sequence) {
+    const auto missing = static_cast<std::uint32_t>((identity_.first_sequence - 1) % identity_.record_count);
+    add_damage(missing, identity_.first_sequence - 1, "the last record before this opening is gone");
   }
-  if (horizon.tail + identity.record_count <= horizon.newest) {
-    into.damage.push_back({slot, horizon.newest, "records that still counted were overwritten"});
+  if (scan_.tail + identity_.record_count <= scan_.sequence) {
+    add_damage(slot, scan_.sequence, "records that still counted were overwritten");
   }
-  if (horizon.tail > horizon.newest + 1) {
-    into.damage.push_back({slot, horizon.newest, "the newest record is gone: a tail points beyond it"});
+  if (scan_.tail > scan_.sequence + 1) {
+    add_damage(slot, scan_.sequence, "the newest record is gone: a tail points beyond it");
   }
 }
 
-void assert_identity(const RingIdentity& identity, std::span<const std::byte> ring,
-                     const std::vector<bool>& unreadable) {
-  BLOCKMIRROR_ASSERT(identity.record_count >= kMinimumRecordCount, "a ring has a least number of records");
-  BLOCKMIRROR_ASSERT(identity.in_flight_limit >= 1 && identity.in_flight_limit <= identity.record_count / 2,
-                     "the windows in flight of two laps must not meet");
-  BLOCKMIRROR_ASSERT(identity.first_sequence >= identity.record_count, "the first lap is formatting's");
-  BLOCKMIRROR_ASSERT(ring.size() == std::uint64_t{identity.record_size} * identity.record_count,
-                     "the whole ring is scanned");
-  BLOCKMIRROR_ASSERT(unreadable.size() == identity.record_count, "every slot was read or could not be");
+void RingScanner::add_damage(std::uint32_t slot, std::uint64_t expected_sequence, const char* reason) {
+  scan_.damaged = true;
+  ++scan_.damage_count;
+  if (scan_.damage.size() < kReportedDamage) scan_.damage.push_back({slot, expected_sequence, reason});
 }
 
-}  // namespace
-
-RingScan scan_ring(const RingIdentity& identity, std::span<const std::byte> ring, const std::vector<bool>& unreadable) {
-  assert_identity(identity, ring, unreadable);
-  const auto slot_bytes = [&](std::uint64_t slot) {
-    return ring.subspan(slot * identity.record_size, identity.record_size);
-  };
-
-  std::vector<Finding> findings(identity.record_count);
-  for (std::uint32_t slot = 0; slot < identity.record_count; ++slot) {
-    if (unreadable[slot]) {
-      findings[slot].reason = "cannot be read";
-    } else {
-      findings[slot] = look_at(identity, slot, slot_bytes(slot));
-    }
+void RingScanner::judge() {
+  const Horizon horizon = find_horizon();
+  scan_ = RingScan{};
+  scan_.sequence = scan_.highest_sequence = horizon.newest;
+  scan_.tail = horizon.tail;
+  scan_.durable_through = horizon.newest >= identity_.first_sequence ? horizon.durable_now : horizon.durable_before;
+  scan_.damaged = !horizon.any;
+  bool forget = mutated(Mutation::forget_live_record);
+  for (std::uint32_t rank = 0; rank < identity_.record_count; ++rank) {
+    const std::uint32_t slot = slot_of_rank(rank);
+    Finding& finding = findings_[slot];
+    const std::uint64_t owed = owed_sequence(slot);
+    const Judgement judgement = judge_slot(horizon, finding, owed);
+    scan_.highest_sequence = std::max(scan_.highest_sequence, finding.newest);
+    if (judgement.verdict == Verdict::live) finding.live = !std::exchange(forget, false);
+    if (judgement.verdict == Verdict::torn) ++scan_.torn_records;
+    if (judgement.verdict == Verdict::damage) add_damage(slot, owed, judgement.reason);
   }
-
-  Horizon horizon = find_horizon(identity, findings);
-  if (!horizon.any) {
-    horizon.newest = horizon.durable_before = identity.first_sequence - 1;
-    horizon.tail = identity.first_sequence;
-  }
-  RingScan scan;
-  scan.sequence = horizon.newest;
-  scan.tail = horizon.tail;
-  scan.durable_through = horizon.newest >= identity.first_sequence ? horizon.durable_now : horizon.durable_before;
-
-  std::vector<std::uint64_t> live;
-  for (std::uint32_t slot = 0; slot < identity.record_count; ++slot) {
-    const std::uint64_t owed = owed_sequence(identity, horizon, slot);
-    const Judgement judgement = judge_slot(identity, horizon, findings[slot], owed);
-    switch (judgement.verdict) {
-      case Verdict::live:
-        live.push_back(owed);
-        break;
-      case Verdict::retired:
-        break;
-      case Verdict::torn:
-        ++scan.torn_records;
-        break;
-      case Verdict::damage:
-        scan.damage.push_back({slot, owed, judgement.reason});
-        break;
-    }
-  }
-  judge_order(identity, findings, scan);
-  judge_horizon(identity, horizon, scan);
-  scan.damaged = !scan.damage.empty() || !horizon.any;
-
-  std::sort(live.begin(), live.end());
-  if (mutated(Mutation::forget_live_record) && !live.empty()) live.erase(live.begin());
-  for (std::uint64_t sequence : live) {
-    const Slot slot = decode_slot(identity.log_uuid, slot_bytes(sequence % identity.record_count));
-    for (const Intent& intent : slot.record.intents) scan.live.push_back({sequence, intent});
-  }
-  return scan;
+  judge_order();
+  judge_horizon();
 }
+
+std::uint32_t RingScanner::slot_of_rank(std::uint32_t rank) const {
+  if (scan_.sequence < identity_.record_count) return rank;
+  return static_cast<std::uint32_t>((scan_.sequence + 1 + rank) % identity_.record_count);
+}
+
+bool RingScanner::is_live(std::uint32_t slot) const { return findings_[slot].live; }
+std::uint64_t RingScanner::sequence_of(std::uint32_t slot) const { return owed_sequence(slot); }
+
+void RingScanner::take_live(std::uint32_t slot, std::span<const std::byte> bytes, std::vector<Intent>& into) {
+  into.clear();
+  Slot decoded = decode_slot(identity_.log_uuid, bytes);
+  const RecordHeader &now = decoded.record.header, &then = findings_[slot].header;
+  const bool same =
+      decoded.state == SlotState::complete && now.sequence == then.sequence && now.opening == then.opening;
+  if (!same) return add_damage(slot, owed_sequence(slot), "changed while it was read");
+  into = std::move(decoded.record.intents);
+  if (!into.empty()) ++scan_.live_records;
+}
+
+void RingScanner::note_lost(std::uint32_t slot) { add_damage(slot, owed_sequence(slot), "could not be read again"); }
 
 }  // namespace blockmirror

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 
 #include "comparison.h"
@@ -13,11 +14,15 @@
 #include "mutation.h"
 #include "piece_runner.h"
 #include "recovery.h"
+#include "spare_memory.h"
 
 namespace blockmirror {
 namespace {
 
-constexpr std::size_t kDamageLines = 64;
+// Copies of the debt that a recovery has beside the one that is told.
+constexpr std::size_t kCopiesOfDebt = 4;
+// More than a running mirror takes when it begins: four records in flight of 64 KiB, their intents, regions.
+constexpr std::size_t kMirrorMemory = 4 * kMiB;
 
 bool one_of(Phase phase, std::initializer_list<Phase> allowed) {
   return std::find(allowed.begin(), allowed.end(), phase) != allowed.end();
@@ -38,6 +43,7 @@ class Step {
 };
 
 Status wrong_phase() { return Status::of(Code::WRONG_PHASE); }
+Status no_memory() { return Status::of(Code::NO_MEMORY, kLogDevice, ENOMEM); }
 
 // An image that is known by its label and lost allocation is damaged. Where the loss took the label too, nothing but the
 // path says which image it is: it is as good as cut short.
@@ -80,6 +86,8 @@ struct Session::State {
   Counters counters;
   Membership membership;
   MasterRepair repair{membership, superblock, counters};
+
+  std::optional<RingReader> scanning;
 
   // What the last assess found; activate acts on it and on nothing older.
   bool assessed = false;
@@ -138,6 +146,8 @@ struct Session::State {
            superblock.generation.counter < most && superblock.first_sequence < most && scanned_sequence < most &&
            highest_sequence < most;
   }
+  Task<Status> read_ring(std::uint64_t bytes);
+  bool tell_ring(Assessment& into);
   Task<Status> pay_debt(RecoverySummary summary);
   Task<Status> write_new_ring();
   Task<Status> seal();
@@ -179,6 +189,7 @@ Task<Status> Session::load_superblock() {
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
   if (!s.membership.has_log()) co_return wrong_phase();
+  if (!s.membership.has_memory()) co_return no_memory();
   unsigned stale = 0;
   const Status status = co_await read_superblock(s.membership.log(), s.superblock, stale);
   if (!status.ok()) co_return status;
@@ -190,42 +201,68 @@ Task<Status> Session::load_superblock() {
   co_return Status::success();
 }
 
-Task<Status> Session::assess(Assessment& into) {
+// Of a create that did not finish nothing in the ring counts: it may be of whatever stood there before.
+Task<Status> Session::State::read_ring(std::uint64_t bytes) {
+  if (superblock.lifecycle == Lifecycle::creating) co_return Status::success();
+  if (!scanning) scanning.emplace(membership.log(), superblock);
+  const Status status = co_await scanning->read_on(bytes);
+  if (!status.ok()) scanning.reset();
+  co_return status;
+}
+
+Task<Status> Session::scan_ring(std::uint64_t bytes, ScanProgress& into) {
   State& s = *state_;
-  Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
-  RingReading ring;
-  // Of a create that did not finish nothing in the ring counts: it may be of whatever stood there before.
-  const bool creating = s.superblock.lifecycle == Lifecycle::creating;
-  if (!creating) ring = co_await read_ring(s.membership.log(), s.superblock);
-  if (!ring.status.ok()) co_return ring.status;
-  const RingScan& scan = ring.scan;
-  into = Assessment{};
+  if (s.steps_in_flight > 0) co_return wrong_phase();
+  Step step(s.steps_in_flight, s.steps_ended);
+  const Status status = co_await s.read_ring(bytes);
+  if (!status.ok()) co_return status;
+  into.done = !s.scanning || s.scanning->done();
+  into.bytes_done = s.scanning ? s.scanning->bytes_read() : 0;
+  into.bytes_total = std::max(into.bytes_done, s.scanning ? s.superblock.ring.length() : 0);
+  co_return status;
+}
+
+// What the ring says. False: there is no memory for what it covers.
+bool Session::State::tell_ring(Assessment& into) {
+  const RingScan& scan = scanning->scan();
   into.damaged = scan.damaged;
   into.torn_records = scan.torn_records;
   into.sequence = scan.sequence;
   into.tail = scan.tail;
+  into.live_records = scan.live_records;
+  into.damage_count = scan.damage_count;
   for (const SlotDamage& damage : scan.damage) {
-    if (into.damage.size() == kDamageLines) break;
     into.damage.push_back("record " + std::to_string(damage.expected_sequence) + " in slot " +
                           std::to_string(damage.slot) + ": " + damage.reason);
   }
-  for (const SequencedIntent& live : scan.live) {
-    ExtentSet covered;
-    add_covered(live.intent, covered);
-    for (const Extent& extent : covered.extents()) {
-      const Extent clipped = extent.clipped(s.superblock.size);
-      if (clipped.empty()) continue;
-      into.live_intents.push_back({live.sequence, clipped});
-      into.debt.add(clipped);
-    }
-  }
+  into.live_intents.assign(scanning->live_intents().begin(), scanning->live_intents().end());
+  into.live_intent_count = scanning->live_intent_count();
+  into.debt = scanning->take_covered();
+  highest_sequence = scan.highest_sequence;
+  return has_spare_memory(kCopiesOfDebt * into.debt.size() * sizeof(Extent));
+}
+
+Task<Status> Session::assess(Assessment& into) {
+  State& s = *state_;
+  if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  if (s.steps_in_flight > 0) co_return wrong_phase();
+  Step step(s.steps_in_flight, s.steps_ended);
+  into = Assessment{};
+  const Status status = co_await s.read_ring(UINT64_MAX / 2);
+  if (!status.ok()) co_return status;
+  s.highest_sequence = 0;
+  const bool creating = !s.scanning;
+  const bool told = creating || s.tell_ring(into);
+  s.scanning.reset();
+  if (!told) co_return no_memory();
   const bool sealed = s.superblock.lifecycle == Lifecycle::sealed;
-  if (sealed && !scan.damaged && (scan.sequence != s.superblock.sealed_sequence || !into.debt.empty())) {
+  if (sealed && !into.damaged && (into.sequence != s.superblock.sealed_sequence || !into.debt.empty())) {
     // The log moved on after it was sealed, or was sealed over live intents: neither is our doing.
     into.damaged = true;
     into.damage.push_back("sealed at record " + std::to_string(s.superblock.sealed_sequence) +
-                          ", but the ring ends at " + std::to_string(scan.sequence));
+                          ", but the ring ends at " + std::to_string(into.sequence));
+    ++into.damage_count;
   }
   if (into.damaged || creating) {
     into.debt.clear();
@@ -240,6 +277,7 @@ Task<Status> Session::assess(Assessment& into) {
       continue;
     }
     const FoundLabel label = co_await read_label(*device, s.superblock.images[i].label_position);
+    if (label.found.code == Code::NO_MEMORY) co_return label.found;
     Status verdict = judge_label(s.superblock, i, label.found, label.label, device->traits().size);
     verdict.image = static_cast<ImageIndex>(i);
     if (s.superblock.images[i].state != ImageState::failed) {
@@ -256,9 +294,8 @@ Task<Status> Session::assess(Assessment& into) {
   s.assessed = true;
   s.clean = into.clean;
   s.ring_damaged = into.damaged;
-  s.scanned_sequence = scan.sequence;
-  s.scanned_tail = scan.tail;
-  s.highest_sequence = ring.highest_sequence;
+  s.scanned_sequence = into.sequence;
+  s.scanned_tail = into.tail;
   s.debt = into.debt;
   s.verdicts = into.images;
   co_return Status::success();
@@ -327,6 +364,8 @@ Task<Status> Session::activate(ActivateOptions options) {
   if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
   if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
   if (!s.numbers_are_left()) co_return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  // Before anything is written: the mirror must not end for want of it half way.
+  if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
   if (!s.broken.ok()) co_return s.broken;
   for (unsigned i = 0; i < s.verdicts.size(); ++i) {
     const bool given_up = i > 0 && (options.lost & image_bit(i)) != 0 && is_loss(s.verdicts[i]);
@@ -372,6 +411,7 @@ Task<Status> Session::plan_format(FormatOptions options) {
   if (const Status refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
   const std::size_t count = s.membership.images().size();
   if (!s.membership.has_log() || count < 2 || options.images.size() != count) co_return wrong_phase();
+  if (!s.membership.has_memory() || !has_spare_memory(kMirrorMemory)) co_return no_memory();
   Status status = plan_superblock(s.runtime, options, s.membership.log(), s.membership.images(), s.superblock);
   if (!status.ok()) co_return status;
   s.assume_identical = options.assume_identical;

@@ -50,16 +50,26 @@ struct LiveIntent {
   Extent extent;
 };
 
+// How far the look at the ring is. A long ring is looked at in two passes, so that the total may grow.
+struct ScanProgress {
+  bool done = false;
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;
+};
+
 struct Assessment {
   bool clean = false;
   bool damaged = false;
-  std::vector<std::string> damage;  // plain words, bounded
+  std::vector<std::string> damage;  // plain words, the first of damage_count
+  std::uint64_t damage_count = 0;
   std::uint64_t torn_records = 0;
-  std::uint64_t sequence = 0;  // newest durable record
-  std::uint64_t tail = 0;      // oldest record that still counts
-  std::vector<LiveIntent> live_intents;
-  ExtentSet debt;              // what recovery must copy
-  std::vector<Status> images;  // per image: ok, or why it may not be attached
+  std::uint64_t sequence = 0;            // newest durable record
+  std::uint64_t tail = 0;                // oldest record that still counts
+  std::uint64_t live_records = 0;        // that hold live intents
+  std::vector<LiveIntent> live_intents;  // the first kReportedIntents (log_reader.h), in order of sequence
+  std::uint64_t live_intent_count = 0;   // of all
+  ExtentSet debt;                        // what recovery must copy
+  std::vector<Status> images;            // per image: ok, or why it may not be attached
 };
 
 struct FormatOptions {
@@ -206,6 +216,9 @@ class Session {
   // Writes the rest of the log and the labels. A mirror is made with all its slaves: from here to the end of
   // recover_retire the first that fails ends it, SLAVE_FAILED.
   Task<Status> format();
+  // The first part of assess, about `bytes` of the ring at a time, for whoever wants to tell how far it is or to leave in
+  // between. May be left out: assess does what is left of it. NO_MEMORY.
+  Task<Status> scan_ring(std::uint64_t bytes, ScanProgress& into);
   Task<Status> assess(Assessment& into);
   Task<Status> activate(ActivateOptions options);
   const Superblock& superblock() const;  // loaded or later

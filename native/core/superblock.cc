@@ -180,9 +180,9 @@ bool sizes_are_valid(const Superblock& superblock) {
 bool ring_is_valid(const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
   return is_block(ring.record_size, kMinimumRecordSize, kMaximumRecordSize) &&
-         ring.record_count >= kMinimumRecordCount && ring.record_count <= kMaximumRecordCount &&
-         ring.in_flight_limit >= 1 && ring.in_flight_limit <= ring.record_count / 2 &&
-         ring.position % ring.record_size == 0 && superblock.log_size < kPositionLimit &&
+         ring.record_count >= kMinimumRecordCount && ring.length() <= kMaximumRingLength && ring.in_flight_limit >= 1 &&
+         ring.in_flight_limit <= ring.record_count / 2 && ring.position % ring.record_size == 0 &&
+         superblock.log_size < kPositionLimit &&
          superblock.log_size >= log_length(ring.record_count, ring.record_size) &&
          lies_within({ring.position, ring.length()}, kRingPosition, superblock.log_size);
 }

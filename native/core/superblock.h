@@ -36,7 +36,9 @@ inline constexpr std::uint32_t kMaximumBlockSize = 64 * 1024;
 inline constexpr std::uint32_t kMaximumPhysicalBlockSize = 1024 * 1024;
 inline constexpr std::uint32_t kMaximumRecordSize = 64 * 1024;
 inline constexpr std::uint32_t kMinimumRecordCount = 8;
-inline constexpr std::uint32_t kMaximumRecordCount = 1024 * 1024;
+// What a look at a log may cost is bounded by it: that much is read once or twice, whatever the superblock says.
+inline constexpr std::uint64_t kMaximumRingLength = std::uint64_t{1024} * 1024 * 1024;  // bytes
+inline constexpr std::uint32_t kMaximumRecordCount = 256 * 1024;                        // of the smallest size
 inline constexpr std::uint64_t kMaximumOpenCount =
     0xffffffff;                                      // records carry it in 32 bits: one a second for 136 years
 inline constexpr std::size_t kImageNameLength = 31;  // bytes of UTF-8, without the terminator

@@ -65,7 +65,8 @@ void LoopReactor::random(std::span<std::byte> into) {
   while (!into.empty()) {
     const ssize_t filled = random_device_ >= 0 ? ::read(random_device_, into.data(), into.size())
                                                : ::getrandom(into.data(), into.size(), 0);
-    BLOCKMIRROR_ASSERT(filled >= 0 || errno == EINTR, "the kernel has no random bytes");
+    // Proven at the start. An identity that is not random is worse than none: it could pass for another one (I8).
+    BLOCKMIRROR_ASSERT(filled > 0 || (filled < 0 && errno == EINTR), "the kernel has no random bytes");
     if (filled > 0) into = into.subspan(static_cast<std::size_t>(filled));
   }
 }
@@ -79,7 +80,12 @@ int LoopReactor::find_random_bytes() {
   } while (filled < 0 && errno == EINTR);
   if (filled == 1) return 0;
   random_device_ = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-  return random_device_ >= 0 ? 0 : errno;
+  if (random_device_ < 0) return errno;
+  do {
+    filled = ::read(random_device_, &sample, 1);
+  } while (filled < 0 && errno == EINTR);
+  if (filled == 1) return 0;
+  return filled < 0 ? errno : ENODEV;  // something else has its name
 }
 
 Status LoopReactor::bind_to_this_thread() {

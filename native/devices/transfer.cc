@@ -56,13 +56,21 @@ bool refuses_durable_write(std::int64_t result) {
   return result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
 }
 
+// A disk answers ENODATA for a medium error, some file systems EBADMSG for a wrong checksum of their own; both stand for
+// findings of ours where an errno is kept (device.h), and those are another thing to an operator.
+int errno_of(std::int64_t result) {
+  constexpr std::int64_t kLargestErrno = 4095;
+  if (result < -kLargestErrno || result == -kLostAllocation || result == -kWrongBytes) return EIO;
+  return static_cast<int>(-result);
+}
+
 Step again(DeviceRequest& request, const Step& done, int error_at_last) {
   if (++request.attempts >= kMaxAttempts) return finished(error_at_last);
   return done;
 }
 
 Step after_bytes(DeviceRequest& request, const Step& done, std::uint64_t bytes, const TransferPolicy& policy) {
-  BLOCKMIRROR_ASSERT(bytes <= done.length, "the kernel transferred more than it was asked to");
+  if (bytes > done.length) return finished(EIO);
   if (bytes == 0 && done.kind == Step::Kind::read) return finished(EIO);
   if (bytes < done.length) bytes &= ~std::uint64_t{policy.alignment - 1};
   if (bytes == 0) return again(request, done, EIO);
@@ -94,7 +102,7 @@ Step next_step(DeviceRequest& request, const Step& done, std::int64_t result, Tr
     policy.durable_writes.store(false, std::memory_order_relaxed);
     return remainder(request, policy);
   }
-  if (result < 0) return finished(static_cast<int>(-result));
+  if (result < 0) return finished(errno_of(result));
   if (done.kind == Step::Kind::data_sync) return finished(0);
   if (done.kind == Step::Kind::zero_range) return after_bytes(request, done, done.length, policy);
   return after_bytes(request, done, static_cast<std::uint64_t>(result), policy);

@@ -12,7 +12,9 @@
 //   0 bytes written, EAGAIN, EINTR        the same again, at most kMaxAttempts times without progress
 //   zero_range refused                    zeroes written from memory, for this request and all later ones
 //   a durable write refused               written without, then a sync; for this request and all later ones
-//   any other error                       finished with it
+//   any other error                       finished with it; one that means something else to us, or that is no errno
+//                                         (above 4095, which no log can hold), with EIO
+//   more bytes than were asked for        finished, EIO: what it did is not known
 //
 // Invariants: a request finishes with 0 only after every byte was transferred, and synced if it is durable;
 // request.transferred never decreases and stays a multiple of the alignment until the end.

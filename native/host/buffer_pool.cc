@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "../core/assert.h"
+#include "../core/data_buffer.h"
 
 namespace blockmirror {
 
@@ -34,8 +35,7 @@ std::unique_ptr<BufferPool> BufferPool::make(std::uint64_t total_bytes, std::uin
   auto* memory = reinterpret_cast<std::byte*>(aligned);
   // Fewer pages to pin and to walk; only a wish, an error changes nothing.
   if (registered_bytes > 0) madvise(memory, registered_bytes, MADV_HUGEPAGE);
-  // A child that forks (and then runs another program) must not make these pages copy-on-write under the kernel.
-  madvise(memory, total_bytes, MADV_DONTFORK);
+  keep_private(memory, total_bytes);
   auto chunks = static_cast<std::uint32_t>(total_bytes / kLargestBlock);
   auto registered_chunks = static_cast<std::uint32_t>(registered_bytes / kLargestBlock);
   return std::unique_ptr<BufferPool>(new BufferPool(memory, length, chunks, registered_chunks));

@@ -68,6 +68,11 @@ struct FormatLog {
   Superblock superblock;
 };
 
+struct ScanRing {
+  std::uint64_t bytes = 0;
+  ScanProgress progress;
+};
+
 struct Assess {
   Assessment assessment;
 };
@@ -117,8 +122,8 @@ struct Shape {
 
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, FillImage, FormatLog,
-                            Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves, RecoverVerify,
-                            RecoverRetire, Compare, RecordVerify, Close>;
+                            ScanRing, Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves,
+                            RecoverVerify, RecoverRetire, Compare, RecordVerify, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "../core/assert.h"
+#include "../core/data_buffer.h"
 
 namespace blockmirror {
 
@@ -37,6 +38,7 @@ OwnedMemory* OwnedMemory::make(std::uint64_t length) {
   void* mapped = ::mmap(nullptr, mapped_length(length), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
+  keep_from_dumps(mapped, mapped_length(length));
   auto* made = new OwnedMemory(static_cast<std::byte*>(mapped), length);
   std::lock_guard lock(blocks().mutex);
   blocks().by_address.emplace(mapped, made);

@@ -206,6 +206,8 @@ Task<Status> SessionHost::execute(FormatLog& command) {
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
+Task<Status> SessionHost::execute(ScanRing& command) { return session_->scan_ring(command.bytes, command.progress); }
+
 Task<Status> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
 
 Task<Status> SessionHost::execute(Activate& command) {

@@ -56,6 +56,7 @@ class SessionHost {
   Task<Status> execute(LinkImages& command);
   Task<Status> execute(FillImage& command);
   Task<Status> execute(FormatLog& command);
+  Task<Status> execute(ScanRing& command);
   Task<Status> execute(Assess& command);
   Task<Status> execute(Activate& command);
   Task<Status> execute(RecoverFlushMaster& command);

@@ -56,7 +56,7 @@ export const native = [
   {
     name: 'a forked child shares the pages of the pool',
     file: 'native/host/buffer_pool.cc',
-    find: '  madvise(memory, total_bytes, MADV_DONTFORK);\n',
+    find: '  keep_private(memory, total_bytes);\n',
     put: '',
     cases: 'buffer pool:*',
   },

@@ -19,14 +19,15 @@ const isNbd = (header: string): boolean => /nbd/.test(header);
 // How a processor is asked for its CRC instruction is no operating system's business, and no other file's.
 const processorHeaders = ['nmmintrin.h', 'immintrin.h', 'arm_acle.h', 'sys/auxv.h', 'asm/hwcap.h'];
 
+const mappingFiles = ['data_buffer.h', 'huge_buffer.h', 'spare_memory.h'].map((name) => `native/core/${name}`);
 const core: Layer = {
   folder: 'native/core',
   below: [],
   mayInclude: (header, file) =>
     isStandardCpp(header) ||
     (file === 'native/core/crc32c.cc' && processorHeaders.includes(header)) ||
-    // Nor can huge pages be had of the standard library.
-    (file === 'native/core/huge_buffer.h' && header === 'sys/mman.h'),
+    // Nor can huge pages, pages that no core dump has, or an answer whether there is memory, be had of the standard library.
+    (mappingFiles.includes(file) && header === 'sys/mman.h'),
 };
 const devices: Layer = {
   folder: 'native/devices',

@@ -6,9 +6,9 @@ import { shown } from '../../shown';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import { count, facts, number, share, table, wrap } from '../words';
-import { damageToText, holderInWords, imagesOf, type ImagePaths } from './shared';
+import { damageToText, holderInWords, imagesOf, LISTED, type ImagePaths } from './shared';
 
-/** Lines of intents on a screen; --json has them all. */
+/** Lines of intents on a screen; --json has the first thousand. */
 const SHOWN = 200;
 
 /** The JSON of `blockmirror log --json`. */
@@ -19,14 +19,19 @@ interface LogDocument {
   phase: Inspection['status']['phase'];
   clean: boolean;
   damaged: boolean;
+  /** The first 64 of `damageCount`. */
   damage: string[];
+  damageCount: number;
   tornRecords: number;
   recordCount: number;
   recordsLive: number;
   sequence: number;
   tail: number;
+  /** The first thousand of each, and how many there are. */
   liveIntents: Inspection['liveIntents'];
+  liveIntentCount: number;
   extents: Inspection['extents'];
+  extentCount: number;
   bytesCovered: number;
 }
 
@@ -42,7 +47,8 @@ export async function logCommand(output: Output, log: string, options: ImagePath
 function toDocument(inspection: Inspection): LogDocument {
   const { status } = inspection;
   const { recordCount, recordsLive, sequence, tail } = status.logUse;
-  const { clean, damaged, damage, tornRecords, liveIntents, extents, bytesCovered, logUuid } = inspection;
+  const { clean, damaged, damage, damageCount, tornRecords, liveIntents, liveIntentCount } = inspection;
+  const { extents, bytesCovered, logUuid } = inspection;
   return {
     uuid: status.uuid,
     log: status.log,
@@ -51,19 +57,22 @@ function toDocument(inspection: Inspection): LogDocument {
     clean,
     damaged,
     damage,
+    damageCount,
     tornRecords,
     recordCount,
     recordsLive,
     sequence,
     tail,
     liveIntents,
-    extents,
+    liveIntentCount,
+    extents: extents.slice(0, LISTED),
+    extentCount: extents.length,
     bytesCovered,
   };
 }
 
 export function intentsToText(inspection: Inspection, output: Output): string {
-  const { status, liveIntents, extents, bytesCovered, tornRecords } = inspection;
+  const { status, liveIntentCount, extents, bytesCovered, tornRecords } = inspection;
   const lines = [
     facts(
       [
@@ -75,7 +84,7 @@ export function intentsToText(inspection: Inspection, output: Output): string {
         ],
         [
           'Live intents',
-          `${number(liveIntents.length)}, which make ${count(extents.length, 'extent')} of ${formatSize(bytesCovered)} together (${share(bytesCovered, status.size)} of the mirror)`,
+          `${number(liveIntentCount)}, which make ${count(extents.length, 'extent')} of ${formatSize(bytesCovered)} together (${share(bytesCovered, status.size)} of the mirror)`,
         ],
         ['Torn records', tornInWords(tornRecords)],
       ],
@@ -86,13 +95,13 @@ export function intentsToText(inspection: Inspection, output: Output): string {
     lines.push(
       '',
       output.paint('red', 'DAMAGED: what the log covers is not known, so recovery compares everything.'),
-      damageToText(inspection.damage),
+      damageToText(inspection),
     );
   if (status.phase === 'held' || status.phase === 'stopped')
     lines.push('', `In use by ${holderInWords(status)}: this is a moment of a moving picture.`);
   const elsewhere = elsewhereToText(elsewhereOf(status.images));
   if (elsewhere.length > 0) lines.push('', ...elsewhere.map((line) => wrap(`${line}.`, output.lineWidth)));
-  if (liveIntents.length > 0) lines.push('', intentTable(inspection));
+  if (liveIntentCount > 0) lines.push('', intentTable(inspection));
   return lines.join('\n');
 }
 
@@ -101,12 +110,12 @@ function tornInWords(tornRecords: number): string {
   return `${number(tornRecords)} at the end, cut off by the crash before their writes began: harmless`;
 }
 
-function intentTable({ liveIntents }: Inspection): string {
+function intentTable({ liveIntents, liveIntentCount }: Inspection): string {
   const shown = liveIntents.slice(0, SHOWN);
   const rows = shown.map(({ sequence, position, length }) => [number(sequence), number(position), formatSize(length)]);
-  const more = liveIntents.length - shown.length;
+  const more = liveIntentCount - shown.length;
   return (
     table(['SEQUENCE', 'POSITION', 'LENGTH'], rows, [0, 1, 2]) +
-    (more > 0 ? `\n… and ${number(more)} more; --json has them all` : '')
+    (more > 0 ? `\n… and ${number(more)} more; --json has the first thousand` : '')
   );
 }

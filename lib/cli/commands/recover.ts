@@ -9,6 +9,7 @@ import {
   commandLine,
   imagesOf,
   isInSync,
+  LISTED,
   type DeviceChoice,
   type ImagePaths,
   type TakeOver,
@@ -39,7 +40,13 @@ export async function recoverCommand(output: Output, log: string, options: Recov
       signal,
     }),
   );
-  return { exitCode: exitCodeOf(report), document: report, text: recoveredToText(report, log, options, output) };
+  const text = recoveredToText(report, log, options, output);
+  return { exitCode: exitCodeOf(report), document: listed(report), text };
+}
+
+/** The report, its list of extents cut. */
+function listed(report: RecoveryReport): RecoveryReport & { extentCount: number } {
+  return { ...report, extents: report.extents.slice(0, LISTED), extentCount: report.extents.length };
 }
 
 export function recoveredToText(

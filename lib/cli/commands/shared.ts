@@ -91,10 +91,10 @@ export function holderInWords({ holder, owner }: Pick<Status, 'holder' | 'owner'
 
 const DAMAGE_LINES = 16;
 
-/** A flood of lines summed up; --json has them all. */
-export function damageToText(damage: readonly string[]): string {
+/** A flood of lines summed up; --json has the first 64. */
+export function damageToText({ damage, damageCount }: { damage: readonly string[]; damageCount: number }): string {
   const lines = damage.slice(0, DAMAGE_LINES).map((line) => `  ${shownLine(line)}`);
-  if (damage.length > DAMAGE_LINES) lines.push(`  … and ${damage.length - DAMAGE_LINES} more; --json has them all`);
+  if (damageCount > lines.length) lines.push(`  … and ${damageCount - lines.length} more`);
   return lines.join('\n');
 }
 
@@ -105,6 +105,9 @@ export function ownerInWords(owner: Owner): string {
   const elsewhere = owner.pidNamespace === 'other' ? ' of another pid namespace' : '';
   return `${process}${elsewhere} on ${shown(owner.host)}, since ${owner.startedAt}`;
 }
+
+/** Entries of a list in a document: whatever a log says, nobody gets a hundred thousand lines for it. */
+export const LISTED = 1000;
 
 /** A command line of ours that can be pasted as it is. */
 export function commandLine(

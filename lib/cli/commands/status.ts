@@ -118,7 +118,7 @@ export function statusToText(
     '',
     imageTable(status.images, output),
     ...(inspection.damaged
-      ? ['', 'The log is damaged, so that recovery compares everything:', damageToText(inspection.damage)]
+      ? ['', 'The log is damaged, so that recovery compares everything:', damageToText(inspection)]
       : []),
     ...(paragraphs.length > 0 ? ['', paragraphs.join('\n\n')] : []),
     '',

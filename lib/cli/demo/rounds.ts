@@ -96,9 +96,9 @@ async function playRound(
     signal,
   });
   observer.killed(load);
-  const { liveIntents, extents, bytesCovered } = await inspect(log);
+  const { liveIntentCount, extents, bytesCovered } = await inspect(log);
   const broken = await compareFiles(master, slave, mirrorSize, extents, signal);
-  const found = { liveIntents: liveIntents.length, extents, bytesCovered, broken };
+  const found = { liveIntents: liveIntentCount, extents, bytesCovered, broken };
   observer.assessed(found);
   const report = await recover(log, { device, signal, onProgress });
   observer.recovered(report);

@@ -53,7 +53,7 @@ int IoUringReactor::probe(unsigned queue_depth) {
 
 int IoUringReactor::set_up() {
   if (const int error = ring_.open(entries_for(queue_depth()), best_flavour_); error != 0) return error;
-  BLOCKMIRROR_ASSERT(ring_.get()->cq.ring_entries > queue_depth(), "the completion queue could overflow");
+  if (ring_.get()->cq.ring_entries <= queue_depth() || ring_.get()->sq.ring_entries <= queue_depth()) return ENOSYS;
   slots_.resize(queue_depth());
   free_slots_.reserve(queue_depth());
   refused_slots_.reserve(queue_depth());
@@ -127,6 +127,7 @@ void IoUringReactor::start(DeviceRequest& request, const Step& step) {
 void IoUringReactor::queue_step(std::uint32_t slot) {
   if (refused_ != 0) return refused_slots_.push_back(slot);
   const Step& step = slots_[slot].step;
+  const std::uint32_t turn = ++slots_[slot].turn;
   const auto& device = static_cast<const IoUringDevice&>(device_of(*slots_[slot].request));
   const int file = device.registered() >= 0 ? device.registered() : device.descriptor();
   const auto length = static_cast<unsigned>(step.length);
@@ -162,11 +163,11 @@ void IoUringReactor::queue_step(std::uint32_t slot) {
       BLOCKMIRROR_ASSERT(false, "a finished request has no next step");
   }
   if (device.registered() >= 0) entry->flags |= IOSQE_FIXED_FILE;
-  io_uring_sqe_set_data64(entry, slot);
+  io_uring_sqe_set_data64(entry, name_of(slot, turn));
 }
 
 void IoUringReactor::arm_wake_up() {
-  if (wake_up_armed_) return;
+  if (wake_up_armed_ || wake_up_broken_) return;
   io_uring_sqe* entry = next_entry();
   io_uring_prep_read(entry, wake_signal().descriptor(), &unwanted_count, sizeof unwanted_count, 0);
   io_uring_sqe_set_data64(entry, kWakeUp);
@@ -179,7 +180,6 @@ bool IoUringReactor::has_answers() const {
 }
 
 unsigned IoUringReactor::collect() {
-  BLOCKMIRROR_ASSERT(!io_uring_cq_has_overflow(ring_.get()), "the completion queue has a place for each slot");
   unsigned total = 0;
   for (; !refused_slots_.empty(); ++total) {
     const std::uint32_t slot = refused_slots_.back();
@@ -204,14 +204,16 @@ unsigned IoUringReactor::collect() {
 }
 
 void IoUringReactor::handle(const Answer& answer) {
-  if (answer.slot == kWakeUp) {
+  if (answer.name == kWakeUp) {
     wake_up_armed_ = false;  // read or not: it is armed anew before the next sleep
-    BLOCKMIRROR_ASSERT(answer.result != -EBADF && answer.result != -EINVAL, "the eventfd of the wake-up is not ours");
+    const bool tried_again = answer.result == -EINTR || answer.result == -EAGAIN || answer.result == -ECANCELED;
+    if (answer.result < 0 && !tried_again) wake_up_broken_ = true;
     return;
   }
-  BLOCKMIRROR_ASSERT(answer.slot < slots_.size() && slots_[answer.slot].request != nullptr,
-                     "the kernel answered a request that was never made");
-  end_step(static_cast<std::uint32_t>(answer.slot), answer.result);
+  const auto slot = static_cast<std::uint32_t>(answer.name);
+  const bool asked =
+      slot < slots_.size() && slots_[slot].request != nullptr && answer.name == name_of(slot, slots_[slot].turn);
+  if (asked) end_step(slot, answer.result);
 }
 
 void IoUringReactor::end_step(std::uint32_t index, std::int64_t result) {
@@ -228,6 +230,7 @@ void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
   int outcome = 0;
   if (sleep) {
     arm_wake_up();
+    if (wake_up_broken_) deadline_ns = std::min(deadline_ns, now_ns() + kRefusedLook_ns);
     if (deadline_ns == kNoDeadline) {
       outcome = io_uring_submit_and_wait(ring_.get(), 1);
     } else {
@@ -253,8 +256,8 @@ void IoUringReactor::refuse(int error) {
   refused_ = error;
   const auto& queue = ring_.get()->sq;
   for (unsigned at = __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE); at != queue.sqe_tail; ++at) {
-    const std::uint64_t slot = queue.sqes[at & queue.ring_mask].user_data;
-    if (slot != kWakeUp) refused_slots_.push_back(static_cast<std::uint32_t>(slot));
+    const std::uint64_t name = queue.sqes[at & queue.ring_mask].user_data;
+    if (name != kWakeUp) refused_slots_.push_back(static_cast<std::uint32_t>(name));
   }
 }
 

@@ -4,7 +4,10 @@
 //  - Each started request owns one slot and at most one entry of the submission queue; the ring has an entry for each
 //    slot and one for the wake-up, so that neither of its queues can overflow.
 //  - The ring is touched by the thread that bound the reactor alone (SINGLE_ISSUER).
-//  - The read of the wake-up's eventfd is armed before every sleep, and never twice.
+//  - The read of the wake-up's eventfd is armed before every sleep, and never twice. Where the kernel does not do it, the
+//    reactor sleeps for kRefusedLook at most, and looks.
+//  - An answer counts only for the step that is under way in its slot: one that the kernel gives twice, or to what was
+//    never asked, is passed over and changes nothing.
 //  - Once the kernel refused to be entered (a seccomp profile that came later), what it had not taken and all that is
 //    started later ends with its errno. What it had taken keeps its memory until it answers (I7).
 // A flush is asked of the kernel even where traits().volatile_cache is false: there it costs next to nothing, sysfs
@@ -39,6 +42,8 @@ class IoUringReactor final : public LoopReactor {
   RingFlavour flavour() const { return ring_.flavour(); }
   unsigned registered_buffers() const { return buffer_count_; }
   unsigned registered_files() const;
+  // An answer as the kernel's queue holds it; public for tests, since no kernel can be made to give all of them.
+  void take_answer(std::uint64_t name, std::int32_t result) { handle({name, result}); }
 
  private:
   friend class IoUringDevice;
@@ -51,11 +56,13 @@ class IoUringReactor final : public LoopReactor {
   struct Slot {
     DeviceRequest* request = nullptr;
     Step step;
+    std::uint32_t turn = 0;  // grows with each step that is asked for
   };
   struct Answer {
-    std::uint64_t slot = 0;
+    std::uint64_t name = 0;  // kWakeUp, or the slot and its turn
     std::int32_t result = 0;
   };
+  static std::uint64_t name_of(std::uint32_t slot, std::uint32_t turn) { return std::uint64_t{turn} << 32 | slot; }
 
   int set_up() override;
   void start(DeviceRequest& request, const Step& step) override;
@@ -84,6 +91,7 @@ class IoUringReactor final : public LoopReactor {
   std::array<std::span<std::byte>, kRegisteredBuffers> buffers_;
   unsigned buffer_count_ = 0;
   bool wake_up_armed_ = false;
+  bool wake_up_broken_ = false;
   int refused_ = 0;                           // errno of the kernel's refusal to be entered
   std::vector<std::uint32_t> refused_slots_;  // to be ended with it by collect()
 };

@@ -491,7 +491,7 @@ TEST_CASE("a region keeps gaining blocks and is always stated in full by its new
     REQUIRE(rig.touch(block_of(5, random() % 256)).ok());
     const RingState state = rig.scan();
     ExtentSet newest;
-    for (const SequencedIntent& live : state.live) {
+    for (const test::SequencedIntent& live : state.live) {
       if (live.sequence == state.live.back().sequence) add_covered(live.intent, newest);
     }
     REQUIRE(newest.extents() == state.covered.extents());

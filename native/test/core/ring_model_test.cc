@@ -10,7 +10,7 @@
 #include <map>
 #include <set>
 
-#include "../../core/record.h"
+#include "../../core/ring_scan.h"
 #include "../support/ring_media.h"
 
 using namespace blockmirror;
@@ -49,7 +49,7 @@ class ModelWriter {
     }
   }
 
-  void check(const RingScan& scan) {
+  void check(const ScannedRing& scan) {
     REQUIRE_FALSE(scan.damaged);
     REQUIRE(scan.sequence >= durable_through_);
     REQUIRE(scan.tail >= durable_tail_);
@@ -66,7 +66,7 @@ class ModelWriter {
 
   // What the next opener does: everything that the scan found is carried, or copied and so retired, by its first
   // record.
-  void reopen(const RingScan& scan) {
+  void reopen(const ScannedRing& scan) {
     in_flight_.clear();
     next_ = scan.sequence + 1;
     durable_through_ = durable_through_known_ = scan.sequence;
@@ -79,7 +79,7 @@ class ModelWriter {
   }
 
   // Live records that are durable for certain, by the scan's own lights.
-  std::vector<std::uint64_t> durable_live(const RingScan& scan) const {
+  std::vector<std::uint64_t> durable_live(const ScannedRing& scan) const {
     std::vector<std::uint64_t> sequences = live_sequences(scan);
     std::erase_if(sequences, [&](std::uint64_t sequence) { return sequence > scan.durable_through; });
     return sequences;
@@ -194,7 +194,7 @@ void run(std::uint64_t seed, const Geometry& geometry, OnCrash on_crash) {
     const std::uint64_t steps = writer.random.one_in(3) ? writer.random.below(4) : writer.random.below(120);
     for (std::uint64_t i = 0; i < steps; ++i) writer.step();
     writer.crash();
-    const RingScan scan = writer.media.scan();
+    const ScannedRing scan = writer.media.scan();
     writer.check(scan);
     on_crash(writer, scan);
     writer.reopen(scan);
@@ -208,7 +208,7 @@ TEST_CASE("scan of a crashed ring: never damage, every durable intent, nothing r
   std::uint64_t torn = 0, live = 0, crashes = 0;
   for (std::uint64_t seed = 1; seed <= 150; ++seed) {
     for (const Geometry& geometry : kGeometries) {
-      run(seed, geometry, [&](ModelWriter&, const RingScan& scan) {
+      run(seed, geometry, [&](ModelWriter&, const ScannedRing& scan) {
         torn += scan.torn_records;
         live += scan.live.size();
         ++crashes;
@@ -224,7 +224,7 @@ TEST_CASE("scan of a crashed ring that is damaged besides: always damage") {
   std::uint64_t tried = 0;
   for (std::uint64_t seed = 1001; seed <= 1060; ++seed) {
     for (const Geometry& geometry : kGeometries) {
-      run(seed, geometry, [&](ModelWriter& writer, const RingScan& scan) {
+      run(seed, geometry, [&](ModelWriter& writer, const ScannedRing& scan) {
         RingMedia flipped = writer.media, unreadable = writer.media;
         const std::uint64_t slot = writer.random.below(geometry.count);
         flipped.slot_bytes(slot)[writer.random.below(kMinimumRecordSize)] ^=

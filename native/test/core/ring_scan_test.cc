@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "../../core/record.h"
+#include "../../core/ring_scan.h"
 #include "../support/ring_media.h"
 
 using namespace blockmirror;
@@ -32,7 +32,7 @@ RingMedia second_lap() {
   return media;
 }
 
-bool damaged_at(const RingScan& scan, std::uint64_t sequence) {
+bool damaged_at(const ScannedRing& scan, std::uint64_t sequence) {
   if (!scan.damaged) return false;
   for (const SlotDamage& damage : scan.damage) {
     CHECK(std::string(damage.reason) != "");
@@ -44,7 +44,7 @@ bool damaged_at(const RingScan& scan, std::uint64_t sequence) {
 }  // namespace
 
 TEST_CASE("scan: a formatted ring has nothing live and nothing damaged") {
-  const RingScan scan = RingMedia(kCount, kInFlight).scan();
+  const ScannedRing scan = RingMedia(kCount, kInFlight).scan();
   CHECK_FALSE(scan.damaged);
   CHECK(scan.live.empty());
   CHECK(scan.sequence == kFirst - 1);
@@ -53,7 +53,7 @@ TEST_CASE("scan: a formatted ring has nothing live and nothing damaged") {
 }
 
 TEST_CASE("scan: intents from the tail on are live, in order of sequence, those below are not") {
-  const RingScan scan = ten_records().scan();
+  const ScannedRing scan = ten_records().scan();
   CHECK_FALSE(scan.damaged);
   CHECK(scan.sequence == 25);
   CHECK(scan.tail == 20);
@@ -63,7 +63,7 @@ TEST_CASE("scan: intents from the tail on are live, in order of sequence, those 
 }
 
 TEST_CASE("scan: the live window goes around the end of the ring") {
-  const RingScan scan = second_lap().scan();
+  const ScannedRing scan = second_lap().scan();
   CHECK_FALSE(scan.damaged);
   CHECK(scan.sequence == 39);
   CHECK(live_sequences(scan) == Sequences{36, 37, 38, 39});
@@ -72,7 +72,7 @@ TEST_CASE("scan: the live window goes around the end of the ring") {
 TEST_CASE("scan: a record may retire itself") {
   RingMedia media = ten_records();
   media.land(media.header(26, 25, 27), {});
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK_FALSE(scan.damaged);
   CHECK(scan.tail == 27);
   CHECK(scan.live.empty());
@@ -83,7 +83,7 @@ TEST_CASE("scan: a slot with any byte flipped is damage, live or retired or blan
     for (std::size_t at = 0; at < kMinimumRecordSize; at += 37) {
       RingMedia media = ten_records();
       media.slot_bytes(sequence)[at] ^= std::byte{0x10};
-      const RingScan scan = media.scan();
+      const ScannedRing scan = media.scan();
       REQUIRE(scan.damaged);
     }
   }
@@ -96,7 +96,7 @@ TEST_CASE("scan: a slot that cannot be read is damage") {
   for (std::uint64_t sequence = 10; sequence <= 25; ++sequence) {
     RingMedia media = ten_records();
     media.make_unreadable(sequence);
-    const RingScan scan = media.scan();
+    const ScannedRing scan = media.scan();
     REQUIRE(scan.damaged);
     CHECK(std::string(scan.damage.front().reason) == "cannot be read");
   }
@@ -107,7 +107,7 @@ TEST_CASE("scan: a torn record of this lap inside the window is dropped, at what
     RingMedia media = ten_records();
     media.write(26, 24, 20, sectors);
     media.write(27, 24, 20);  // landed before the one in front of it
-    const RingScan scan = media.scan();
+    const ScannedRing scan = media.scan();
     CAPTURE(sectors);
     REQUIRE_FALSE(scan.damaged);
     REQUIRE(scan.torn_records == 1);
@@ -120,7 +120,7 @@ TEST_CASE("scan: a torn record beyond the newest complete one is dropped") {
   for (std::uint32_t sectors = 1; sectors < 0xff; ++sectors) {
     RingMedia media = ten_records();
     media.write(26, 25, 20, sectors);
-    const RingScan scan = media.scan();
+    const ScannedRing scan = media.scan();
     REQUIRE_FALSE(scan.damaged);
     REQUIRE(scan.torn_records == 1);
     REQUIRE(scan.sequence == 25);
@@ -158,7 +158,7 @@ TEST_CASE("scan: the next lap torn over a retired record is dropped") {
     RingMedia media = second_lap();
     media.write(40, 39, 36, sectors);
     media.write(43, 39, 36, sectors);
-    const RingScan scan = media.scan();
+    const ScannedRing scan = media.scan();
     REQUIRE_FALSE(scan.damaged);
     REQUIRE(scan.torn_records == 2);
     REQUIRE(live_sequences(scan) == Sequences{36, 37, 38, 39});
@@ -193,14 +193,14 @@ TEST_CASE("scan: live records that were overwritten in full are damage") {
 TEST_CASE("scan: a record in another slot than its own is damage") {
   RingMedia media = ten_records();
   media.restore(23, media.saved(22));
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK(damaged_at(scan, 23));
 }
 
 TEST_CASE("scan: records of another log are damage") {
   RingMedia media = ten_records();
   media.identity().log_uuid = uuid_of(0x77);
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK(scan.damaged);
   CHECK(scan.damage.size() == kCount);
   CHECK(scan.live.empty());
@@ -218,7 +218,7 @@ TEST_CASE("scan: a record of a later opening than the superblock knows is damage
 TEST_CASE("scan: records of an earlier opening are live until one of the new opening retires them") {
   RingMedia media = ten_records();
   media.begin_opening(26);
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK_FALSE(scan.damaged);
   CHECK(live_sequences(scan) == Sequences{20, 21, 22, 23, 24, 25});
   media.land(media.header(26, 25, 26), {});
@@ -242,7 +242,7 @@ TEST_CASE("scan: a sequence torn under one opening and torn again under the next
   CHECK_FALSE(media.scan().damaged);
   media.begin_opening(26);
   media.write(26, 25, 26, 0x88);
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK_FALSE(scan.damaged);
   CHECK(scan.sequence == 25);
   CHECK(live_sequences(scan) == Sequences{20, 21, 22, 23, 24, 25});
@@ -260,7 +260,7 @@ TEST_CASE("scan: a record torn in one opening stays harmless when the next lap p
   }
   media.write(42, 41, 40, 0x18);  // the slot now holds sectors of 10, 26 and 42
   media.write(43, 41, 40);
-  RingScan scan = media.scan();
+  ScannedRing scan = media.scan();
   CHECK_FALSE(scan.damaged);
   CHECK(live_sequences(scan) == Sequences{40, 41, 43});
   media.begin_opening(44);
@@ -278,7 +278,7 @@ TEST_CASE("scan: the last record before this opening must be there") {
   media.begin_opening(22);
   CHECK_FALSE(media.scan().damaged);
   media.restore(21, before);
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK(scan.damaged);
   CHECK(damaged_at(scan, 21));
 }
@@ -316,7 +316,7 @@ TEST_CASE("scan: random bytes for a ring are damage in every slot") {
   for (std::uint64_t slot = 0; slot < kCount; ++slot) {
     for (std::byte& byte : media.slot_bytes(slot)) byte = static_cast<std::byte>(random.next());
   }
-  const RingScan scan = media.scan();
+  const ScannedRing scan = media.scan();
   CHECK(scan.damaged);
   CHECK(scan.damage.size() == kCount);
 }

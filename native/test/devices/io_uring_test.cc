@@ -316,3 +316,57 @@ TEST_CASE("io_uring: more devices than the file table holds work as well") {
   AlignedBuffer buffer(4096);
   for (auto& device : devices) CHECK(loop.read(*device, 0, buffer.span()) == 0);
 }
+
+TEST_CASE("io_uring: answers to what was never asked, or was answered before, change nothing") {
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  TemporaryDirectory directory;
+  make_file(directory / "image", 1024 * 1024);
+  IoUringReactor reactor(4);
+  REQUIRE(reactor.bind_to_this_thread().ok());
+  const auto strange_answers = [&] {
+    for (const std::uint64_t name : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{4}, std::uint64_t{1} << 31,
+                                     std::uint64_t{99} << 32, UINT64_MAX - 2, UINT64_MAX}) {
+      for (const std::int32_t result : {0, 8192, -EIO}) reactor.take_answer(name, result);
+    }
+  };
+  strange_answers();
+  CHECK(round_trips(reactor, directory / "image"));
+  OpenFile file;
+  REQUIRE(OpenFile::open(directory / "image", {}, file).ok());
+  auto device = reactor.make_device(std::move(file));
+  AlignedBuffer memory(4096);
+  int completed = 0;
+  DeviceRequest request;
+  request.length = 4096;
+  request.memory = memory.span().data();
+  request.context = &completed;
+  request.on_complete = [](DeviceRequest& done) { ++*static_cast<int*>(done.context); };
+  device->submit(request);
+  reactor.turn(false);
+  const int completed_by_then = completed;
+  strange_answers();
+  CHECK(completed == completed_by_then);
+  while (completed == 0) reactor.turn(true);
+  CHECK(completed == 1);
+  CHECK(request.error == 0);
+}
+
+TEST_CASE("io_uring: where the wake-up cannot be read, requests end and other threads are heard all the same") {
+  const KindProbe probe(DeviceKind::io_uring);
+  BLOCKMIRROR_SKIP_UNLESS(probe);
+  TemporaryDirectory directory;
+  make_file(directory / "image", 1024 * 1024);
+  IoUringReactor reactor(4);
+  REQUIRE(reactor.bind_to_this_thread().ok());
+  constexpr std::uint64_t kWakeUp = UINT64_MAX - 1;
+  reactor.take_answer(kWakeUp, -EBADF);
+  CHECK(round_trips(reactor, directory / "image"));
+  std::atomic<bool> called{false};
+  std::thread caller([&] {
+    called = true;
+    reactor.wake();
+  });
+  while (!called) reactor.turn(true);
+  caller.join();
+}

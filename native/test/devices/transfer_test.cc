@@ -174,6 +174,39 @@ TEST_CASE("transfer: any other error finishes the request with it") {
   }
 }
 
+TEST_CASE("transfer: more bytes than were asked for are an error, whatever the request") {
+  for (const Operation operation : {Operation::read, Operation::write, Operation::write_zeroes}) {
+    for (const std::int64_t more : {std::int64_t{4097}, std::int64_t{1} << 40}) {
+      TransferPolicy policy;
+      DeviceRequest request = request_for(operation, 4096);
+      const Step step = first_step(request, policy);
+      CHECK(finished_with(next_step(request, step, more, policy), EIO));
+    }
+  }
+}
+
+TEST_CASE("transfer: an answer that stands for a finding of ours, or for no errno at all, is EIO") {
+  for (const std::int64_t answer : {-std::int64_t{ENODATA}, -std::int64_t{EBADMSG}, -std::int64_t{4096},
+                                    -std::int64_t{INT32_MAX}, std::int64_t{INT32_MIN}}) {
+    for (const Operation operation : kAllOperations) {
+      TransferPolicy policy;
+      DeviceRequest request = request_for(operation, operation == Operation::flush ? 0 : 4096);
+      const Step step = first_step(request, policy);
+      CHECK(finished_with(next_step(request, step, answer, policy), EIO));
+    }
+  }
+}
+
+TEST_CASE("transfer: the smallest progress the kernel can make ends a request in as many steps as it has units") {
+  TransferPolicy policy;
+  DeviceRequest request = request_for(Operation::read, sizeof memory);
+  Step step = first_step(request, policy);
+  unsigned steps = 0;
+  for (; step.kind != Step::Kind::finished; ++steps) step = next_step(request, step, 512, policy);
+  CHECK(step.error == 0);
+  CHECK(steps == sizeof memory / 512);
+}
+
 TEST_CASE("transfer: long requests are cut into steps of bounded length") {
   TransferPolicy policy;
   DeviceRequest request = request_for(Operation::read, 2 * kMaxStepLength + 4096);

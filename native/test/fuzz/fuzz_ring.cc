@@ -1,9 +1,11 @@
 // libFuzzer: a ring of eight slots, as a disk may return it. The sectors' checksums are put right where the flags say so.
 #include "../../core/bytes.h"
 #include "../../core/crc32c.h"
+#include "../support/scanned_ring.h"
 #include "fuzz.h"
 
 using namespace blockmirror;
+using namespace blockmirror::test;
 
 namespace {
 
@@ -49,7 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     bytes.insert(bytes.end(), one.begin(), one.end());
   }
-  const RingScan scan = scan_ring(ring, bytes, unreadable);
+  const ScannedRing scan = scan_ring(ring, bytes, unreadable);
   for (const SequencedIntent& live : scan.live) {
     if (live.sequence < scan.tail && !scan.damaged) std::abort();
     ExtentSet covered;

@@ -19,20 +19,10 @@
 #include <vector>
 
 #include "../../core/record.h"
+#include "scanned_ring.h"
 #include "simulated_mirror.h"
 
 namespace blockmirror::test {
-
-inline RingIdentity ring_identity(const Superblock& superblock) {
-  RingIdentity identity;
-  identity.log_uuid = superblock.log_uuid;
-  identity.record_size = superblock.ring.record_size;
-  identity.record_count = superblock.ring.record_count;
-  identity.in_flight_limit = superblock.ring.in_flight_limit;
-  identity.opening = static_cast<std::uint32_t>(superblock.open_count);
-  identity.first_sequence = superblock.first_sequence;
-  return identity;
-}
 
 struct RingState {
   bool damaged = false;
@@ -43,7 +33,7 @@ struct RingState {
 
 inline RingState scan_of_ring(const Superblock& superblock, std::span<const std::byte> ring) {
   const std::vector<bool> readable(superblock.ring.record_count, false);
-  const RingScan scan = scan_ring(ring_identity(superblock), ring, readable);
+  const ScannedRing scan = scan_ring(ring_identity_of(superblock), ring, readable);
   RingState state;
   state.damaged = scan.damaged;
   state.tail = scan.tail;
@@ -147,11 +137,11 @@ class BoundaryOracle {
   void log_submitted(const DeviceRequest& request) {
     if (!is_ring(request)) return;
     if (!request.durable) complain("a record is not written durably", {request.position, request.length});
-    const std::vector<Extent> before = states().all_lands.covered.extents();
+    const ExtentSet before = states().all_lands.covered;
     log_in_flight_.push_back(&request);
     states_.reset();
     const ExtentSet& after = states().all_lands.covered;
-    for (const Extent& extent : before) {
+    for (const Extent& extent : before.extents()) {
       for (std::uint64_t at = extent.position; at < extent.end(); at += kIntentBlockLength) {
         if (!after.contains({at, kIntentBlockLength})) judge_retirement({at, kIntentBlockLength});
       }

@@ -199,7 +199,7 @@ Json to_json(const Slot& slot) {
   return json;
 }
 
-Json to_json(const RingScan& scan) {
+Json to_json(const ScannedRing& scan) {
   Json live = Json::list();
   for (const SequencedIntent& intent : scan.live) live.add(extents_of(intent.intent, &intent.sequence));
   std::set<std::uint32_t> slots;

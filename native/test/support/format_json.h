@@ -6,6 +6,7 @@
 #include "../../core/label.h"
 #include "../../core/record.h"
 #include "../../core/superblock.h"
+#include "scanned_ring.h"
 
 namespace blockmirror::test {
 
@@ -32,6 +33,6 @@ class Json {
 Json to_json(const Superblock& superblock);
 Json to_json(const Label& label);
 Json to_json(const Slot& slot);
-Json to_json(const RingScan& scan);
+Json to_json(const ScannedRing& scan);
 
 }  // namespace blockmirror::test

@@ -54,15 +54,9 @@ class LogImage {
     const Status status = choose_superblock(log.subspan(kSuperblockCopyA, kSuperblockLength),
                                             log.subspan(kSuperblockCopyB, kSuperblockLength), found);
     if (!status.ok()) return "";
-    RingIdentity identity;
-    identity.log_uuid = found.log_uuid;
-    identity.record_size = found.ring.record_size;
-    identity.record_count = found.ring.record_count;
-    identity.in_flight_limit = found.ring.in_flight_limit;
-    identity.opening = static_cast<std::uint32_t>(found.open_count);
-    identity.first_sequence = found.first_sequence;
     const std::vector<bool> unreadable(found.ring.record_count, false);
-    const RingScan scan = scan_ring(identity, log.subspan(found.ring.position, found.ring.length()), unreadable);
+    const ScannedRing scan =
+        scan_ring(ring_identity_of(found), log.subspan(found.ring.position, found.ring.length()), unreadable);
     Json json = Json::object();
     return json.set("superblock", to_json(found)).set("ring", to_json(scan)).str() + "\n";
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "format_samples.h"
+#include "scanned_ring.h"
 
 namespace blockmirror::test {
 
@@ -61,7 +62,7 @@ class RingMedia {
     identity_.first_sequence = first_sequence;
   }
 
-  RingScan scan() const { return scan_ring(identity_, bytes_, unreadable_); }
+  ScannedRing scan() const { return scan_ring(identity_, bytes_, unreadable_); }
 
  private:
   RingIdentity identity_;
@@ -69,7 +70,7 @@ class RingMedia {
   std::vector<bool> unreadable_;
 };
 
-inline std::vector<std::uint64_t> live_sequences(const RingScan& scan) {
+inline std::vector<std::uint64_t> live_sequences(const ScannedRing& scan) {
   std::vector<std::uint64_t> sequences;
   for (const SequencedIntent& live : scan.live) {
     if (sequences.empty() || sequences.back() != live.sequence) sequences.push_back(live.sequence);
