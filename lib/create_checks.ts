@@ -37,7 +37,7 @@ interface Named {
   place: Place | null;
 }
 
-// --- before the locks -----------------------------------------------------------------------------------------------------
+// --- before the locks
 
 /** @returns the files that will have to be made, or are empty and will have to be filled */
 export async function lookFirst(checked: CheckedCreate, binding: NativeBinding): Promise<WantedFile[]> {
@@ -176,7 +176,7 @@ function knownFacts(binding: NativeBinding, path: string): NativeDeviceFacts | n
   return 'code' in facts ? null : facts;
 }
 
-// --- under the locks ------------------------------------------------------------------------------------------------------
+// --- under the locks
 
 /**
  * @returns the paths of the images that the log shall remember

@@ -194,7 +194,7 @@ async function processesHolding(place: Place, related: readonly BlockDevice[]): 
   return holders;
 }
 
-// --- what cannot be found out ---------------------------------------------------------------------------------------------
+// --- what cannot be found out
 
 /** What the engine would answer with USE_UNKNOWN, told without holding the place. */
 export async function unknownUse(image: string, place: Place): Promise<BlockmirrorError | null> {

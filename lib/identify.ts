@@ -134,7 +134,7 @@ function stateOf(
   return binding.codes[alone.code]?.startsWith('UNKNOWN_') === true ? 'unknown' : 'damaged';
 }
 
-// --- in words -------------------------------------------------------------------------------------------------------------
+// --- in words
 
 /**
  * What it is, in words that complete "it is …"; null when nothing on it is of blockmirror.
@@ -171,7 +171,7 @@ function labelToText(label: NativeLabel, log: string | null): string {
   return `${role} '${shown(name)}' of mirror ${mirrorUuid} (${facts.join(', ')})${where}`;
 }
 
-// --- the rest of a mirror ---------------------------------------------------------------------------------------------------
+// --- the rest of a mirror
 
 /** A log or image found by what it carries. */
 export interface MirrorPart {
@@ -250,7 +250,7 @@ export async function whatIsOn(path: string): Promise<string | null> {
   return identityToText(identity, log);
 }
 
-// --- the public answer ------------------------------------------------------------------------------------------------------
+// --- the public answer
 
 function imageOf(label: NativeLabel | null): IdentifiedPath['image'] {
   return label === null ? null : { name: label.name, role: label.role, state: label.state, sealed: label.sealed };

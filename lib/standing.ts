@@ -121,7 +121,7 @@ function numbers(generation: number, openCount: number): string {
   return `generation ${generation}, opening ${openCount}`;
 }
 
-// --- looking --------------------------------------------------------------------------------------------------------------
+// --- looking
 
 /**
  * @param log the one that was named, when it is there

@@ -54,7 +54,7 @@ function staleness({ name, file, find, put, cases, test }) {
   return null;
 }
 
-// --- the copy -----------------------------------------------------------------------------------------------------------
+// --- the copy
 
 function makeCopy() {
   const copy = mkdtempSync(path.join(os.tmpdir(), 'blockmirror-mutate-'));
@@ -121,7 +121,7 @@ function buildsOf({ file, cases, test }) {
   return [...(cases === undefined ? [] : ['tests']), ...(test === undefined ? [] : ['addon'])];
 }
 
-// --- the tests ----------------------------------------------------------------------------------------------------------
+// --- the tests
 
 /** Commands, and what their output must hold when they ran something. */
 function testsOf({ cases, test, named }) {
@@ -199,7 +199,7 @@ function neededBefore(fault) {
   return allSound ? used.filter((what) => !buildsOf(fault).includes(what)) : used;
 }
 
-// --- the program --------------------------------------------------------------------------------------------------------
+// --- the program
 
 async function hunt(chosen) {
   const copy = makeCopy();

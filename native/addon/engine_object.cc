@@ -105,7 +105,6 @@ napi_value EngineObject::define(napi_env env) {
 }
 
 // --- construction
-// -------------------------------------------------------------------------------------------------------
 
 napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
   std::size_t count = 2;
@@ -182,7 +181,6 @@ bool EngineObject::open_wake_up(napi_value callback) {
 }
 
 // --- requests
-// -----------------------------------------------------------------------------------------------------------
 
 napi_value EngineObject::answer(Code code) {
   if (code == Code::ok) engine_->submitted();
@@ -330,7 +328,6 @@ napi_value EngineObject::cancel(napi_env env, napi_callback_info info) {
 }
 
 // --- commands
-// -----------------------------------------------------------------------------------------------------------
 
 // (slot, name, arguments)
 napi_value EngineObject::command(napi_env env, napi_callback_info info) {
@@ -386,7 +383,6 @@ napi_value EngineObject::unref(napi_env env, napi_callback_info info) {
 }
 
 // --- completions
-// --------------------------------------------------------------------------------------------------------
 
 void EngineObject::deliver() {
   if (engine_ == nullptr || delivering_) return;
@@ -450,7 +446,6 @@ bool EngineObject::call_back(std::uint32_t count) {
 }
 
 // --- the end
-// ------------------------------------------------------------------------------------------------------------
 
 napi_value EngineObject::destroy(napi_env env, napi_callback_info info) {
   Call<0> call(env, info);

@@ -39,7 +39,7 @@ IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& sta
 
 IntentLog::~IntentLog() { BLOCKMIRROR_ASSERT(loop_ended_ && in_flight_ == 0, "the log was destroyed while it works"); }
 
-// --- cover and settle: the foreground -------------------------------------------------------------------------------
+// --- cover and settle: the foreground
 
 Task<Status> IntentLog::cover(Extent extent, Lease& lease) {
   const BlockSet needed = Coverage::blocks_of(extent);
@@ -156,7 +156,6 @@ void IntentLog::enqueue(Region& region) {
 }
 
 // --- composing records
-// ------------------------------------------------------------------------------------------------
 
 Task<void> IntentLog::writer_loop() {
   while (!shutting_down_) {
@@ -322,7 +321,6 @@ void IntentLog::state(RecordInFlight& record, Region& region, const BlockSet& bl
 }
 
 // --- writing records
-// ----------------------------------------------------------------------------------------------------
 
 Task<void> IntentLog::write_record(RecordInFlight& record) {
   const std::uint64_t slot = record.sequence % ring_.record_count;
@@ -364,7 +362,6 @@ void IntentLog::settle_record(RecordInFlight& record, int error) {
 void IntentLog::advance_durable_through() { durable_through_ = std::max(durable_through_, oldest_in_flight() - 1); }
 
 // --- retirement
-// ---------------------------------------------------------------------------------------------------------
 
 void IntentLog::flush_succeeded(std::uint64_t mark) { safe_mark_ = std::max(safe_mark_, mark); }
 

@@ -76,7 +76,6 @@ Status Mirror::may_write() const {
 }
 
 // --- requests
-// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool durable,
                            const std::atomic<bool>* cancelled) {
@@ -267,7 +266,6 @@ Task<Status> Mirror::flush_images() {
 }
 
 // --- settlement
-// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Mirror::settle(ParallelOperation::Results results) {
   if (mutated(Mutation::retire_while_slave_missed)) results.failed &= 1u;
@@ -290,7 +288,6 @@ void Mirror::stop(Status status) {
 }
 
 // --- retirement
-// ---------------------------------------------------------------------------------------------------------
 
 void Mirror::note_activity() {
   ++writes_seen_;

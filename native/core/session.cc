@@ -182,7 +182,6 @@ std::uint32_t Session::memory_alignment() const {
 }
 
 // --- loading and judging
-// ------------------------------------------------------------------------------------------------
 
 Task<Status> Session::load_superblock() {
   State& s = *state_;
@@ -302,7 +301,6 @@ Task<Status> Session::assess(Assessment& into) {
 }
 
 // --- activation
-// ---------------------------------------------------------------------------------------------------------
 
 // I8: log first (`opening`, which allows labels of this or the last incarnation), then every label, then `open`. Only
 // then may anything be written. A restored old image or log shows itself by carrying neither.
@@ -403,7 +401,6 @@ void Session::State::start_mirror(std::uint64_t tail) {
 }
 
 // --- formatting
-// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::plan_format(FormatOptions options) {
   State& s = *state_;
@@ -452,7 +449,6 @@ Task<Status> Session::State::finish_format() {
 }
 
 // --- recovery
-// -----------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::recover_flush_master() {
   State& s = *state_;
@@ -549,7 +545,6 @@ Task<Status> Session::State::write_new_ring() {
 }
 
 // --- comparing
-// ----------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::compare(std::vector<Extent> extents, bool all, CompareResult& into) {
   State& s = *state_;
@@ -587,7 +582,6 @@ Task<Status> Session::retire_all() {
 }
 
 // --- requests
-// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -639,7 +633,6 @@ Task<Status> Session::flush() {
 }
 
 // --- the end
-// ------------------------------------------------------------------------------------------------------------
 
 Task<Status> Session::close() {
   State& s = *state_;

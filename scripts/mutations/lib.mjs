@@ -2,7 +2,7 @@
 
 /** @type {import('../mutate.mjs').Fault[]} */
 export const lib = [
-  // --- recovery, create, verify -----------------------------------------------------------------------------------------
+  // --- recovery, create, verify
   {
     name: 'the read-back is ignored',
     file: 'lib/recovery.ts',
@@ -106,7 +106,7 @@ export const lib = [
     put: '  if (superblock.openCount >= 0) return false;\n',
     test: 'test/api/standing.test.ts',
   },
-  // --- opening ----------------------------------------------------------------------------------------------------------
+  // --- opening
   {
     name: 'an image is searched by its first label alone',
     file: 'lib/find_images.ts',
@@ -157,7 +157,7 @@ export const lib = [
     put: '  await refuseLivingOwner(superblock, logPath, { ...options, takeOver: true });\n',
     test: 'test/api/owner.test.ts',
   },
-  // --- requests ---------------------------------------------------------------------------------------------------------
+  // --- requests
   {
     name: 'offset and length together may pass the end of the buffer',
     file: 'lib/arguments.ts',

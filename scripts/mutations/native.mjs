@@ -3,7 +3,7 @@
 
 /** @type {import('../mutate.mjs').Fault[]} */
 export const native = [
-  // --- native/host ------------------------------------------------------------------------------------------------------
+  // --- native/host
   {
     name: 'a request is over with its first piece that failed',
     file: 'native/host/request_table.cc',
@@ -145,7 +145,7 @@ export const native = [
     put: 'if (place_of(path, into.place) && false) return',
     test: 'test/addon/binding.test.ts',
   },
-  // --- native/devices ---------------------------------------------------------------------------------------------------
+  // --- native/devices
   {
     name: 'a transfer that ends inside of a block goes on from there',
     file: 'native/devices/transfer.cc',
@@ -279,7 +279,7 @@ export const native = [
     put: 'if (!overlap(above, footprint_) || !names.empty()) continue;',
     cases: 'exclusion:*',
   },
-  // --- native/addon -----------------------------------------------------------------------------------------------------
+  // --- native/addon
   {
     name: 'a write may reach beyond its buffer',
     file: 'native/addon/engine_object.cc',

@@ -134,7 +134,7 @@ void Life::count_ahead() {
   regions_ahead_ = regions;
 }
 
-// --- what happens next -----------------------------------------------------------------------------------------------
+// --- what happens next
 
 bool Life::may_issue() const {
   if (!running_ || closing_ || next_action_ == plan_.actions.size()) return false;
@@ -207,7 +207,7 @@ bool Life::step() {
   return false;
 }
 
-// --- opening ---------------------------------------------------------------------------------------------------------
+// --- opening
 
 Task<void> Life::open_steps() {
   Status status = co_await session_->load_superblock();
@@ -415,7 +415,7 @@ void Life::judge_failed_read(Extent extent, const Status& status) {
   verdict_.fail("read", "a read fails that a slave in sync could have served");
 }
 
-// --- what the user does ----------------------------------------------------------------------------------------------
+// --- what the user does
 
 void Life::issue() {
   const Action& action = plan_.actions[next_action_++];

@@ -82,7 +82,7 @@ bool Machine::fire_timer() {
   return true;
 }
 
-// --- requests --------------------------------------------------------------------------------------------------------
+// --- requests
 
 void Machine::submit(unsigned disk, DeviceRequest& request) {
   Pending pending;
@@ -165,7 +165,7 @@ void Machine::die() {
   for (Pending& pending : pending_) pending.write.sectors.clear();
 }
 
-// --- faults ----------------------------------------------------------------------------------------------------------
+// --- faults
 
 void Machine::plan_faults(std::vector<PlannedFault> faults, std::uint64_t seed) {
   faults_ = std::move(faults);
