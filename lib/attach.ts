@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import type { NativeAssessment, NativeDeviceFacts, NativeStatus, NativeSuperblock } from './binding';
 import { Engine } from './engine';
-import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
+import { BlockmirrorError, type SystemError, errorOfStatus, isBlockmirrorError } from './errors';
 import { explainImage, explainLog } from './explain';
 import { DistrustedImage, type FoundImage, type LogWord, findImages, isRemembered, mirrorFacts } from './find_images';
 import { foreignLog, recoveryWork } from './foreign_log';
@@ -18,8 +18,8 @@ import { type MirrorFacts, logLost, remedyOf } from './remedies';
 import { assess } from './scan';
 import { throwIfAborted } from './signals';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
-import { refuseUnsafeFolders } from './system/folders';
-import { findPlace, folderOfLog } from './system/places';
+import { followPath, refuseUnsafeFolders } from './system/folders';
+import { findPlace, folderOfLog, refuseReplaced } from './system/places';
 import { distrust, isBelieved, trustIn } from './trust';
 import type { DeviceKind, Problem, ProgressListener } from './types';
 
@@ -101,8 +101,13 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   await refuseUnsafe(logPath, images, options.trustFolders);
   const opened = await openImagesExclusive(engine, images, true, [], superblock.owner);
   await refuseDistrusted(logPath, superblock, word, images, opened, options);
-  // Again: what was looked at before it was held may have changed until then.
-  await refuseUnsafe(logPath, await findAgain(images), options.trustFolders);
+  // Again, of what is held: what was looked at before may have changed until then.
+  const again = await findAgain(images);
+  refuseReplaced('log', logPath, await findPlace(logPath, 'log'), held);
+  for (const [index, { name, path, place }] of again.entries()) {
+    if (path !== '') refuseReplaced(name, path, place, opened[index] as NativeDeviceFacts);
+  }
+  await refuseUnsafe(logPath, again, options.trustFolders);
   const assessment = await assess(engine, () => throwIfAborted(options.signal), options.onProgress);
   const lost: number[] = [];
   for (const [index, verdict] of assessment.images.entries()) {
@@ -195,8 +200,10 @@ export function createUnfinished(
 /** @param makeLength above 0: a file that is not there is made of that length, one that is empty is given it */
 export async function openLogExclusive(engine: Engine, logPath: string, makeLength = 0): Promise<NativeDeviceFacts> {
   try {
-    return await engine.command('openLog', { path: logPath, readOnly: false, exclusive: true, makeLength });
+    const path = await followPath(logPath, 'log');
+    return await engine.command('openLog', { path, resolved: true, readOnly: false, exclusive: true, makeLength });
   } catch (error) {
+    if (isLink(error)) throw linkMeanwhile(error, 'log', logPath);
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     const superblock = await readSuperblock(logPath).catch(() => null);
     throw await explainBusy('log', logPath, superblock?.owner ?? null, error.cause ?? error);
@@ -210,18 +217,36 @@ export async function openLogExclusive(engine: Engine, logPath: string, makeLeng
  */
 export async function openImagesExclusive(
   engine: Engine,
-  images: readonly { path: string }[],
+  images: readonly { name: string; path: string }[],
   members: boolean,
   makeLengths: readonly number[] = [],
   owner: NativeSuperblock['owner'] | null = null,
 ): Promise<NativeDeviceFacts[]> {
   try {
-    const paths = images.map((image) => image.path);
-    return await engine.command('openImages', { paths, readOnly: false, exclusive: true, members, makeLengths });
+    const paths: string[] = [];
+    for (const { name, path } of images) paths.push(path === '' ? '' : await followPath(path, name));
+    const how = { resolved: true, readOnly: false, exclusive: true };
+    return await engine.command('openImages', { paths, ...how, members, makeLengths });
   } catch (error) {
+    if (isLink(error)) throw linkMeanwhile(error, error.image ?? 'image', error.path ?? '');
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
     throw await explainBusy(error.image ?? 'image', error.path ?? '', owner, error.cause ?? error);
   }
+}
+
+/** The engine met a link on a path whose links had been followed before. */
+function isLink(error: unknown): error is BlockmirrorError {
+  return isBlockmirrorError(error, 'OPEN_FAILED') && (error.cause as SystemError | undefined)?.code === 'ELOOP';
+}
+
+function linkMeanwhile(error: BlockmirrorError, image: string, path: string): BlockmirrorError {
+  return new BlockmirrorError('OPEN_FAILED', {
+    image,
+    path,
+    detail: 'somebody put a symbolic link in its place meanwhile',
+    remedy: 'Look who may write its folder, and name a path that nobody else can change',
+    cause: error.cause,
+  });
 }
 
 /** Reads the superblock beside whoever holds the log. */

@@ -32,6 +32,8 @@ export interface NativeDeviceFacts {
   mode: number;
   /** By this opening: 'file', it was not there; 'length', it was an empty file. */
   made: 'no' | 'length' | 'file';
+  /** By which it is held until `close`; -1: by nobody. */
+  descriptor: number;
   readOnly: boolean;
   volatileCache: boolean;
   forceUnitAccess: 'native' | 'emulated';
@@ -217,13 +219,15 @@ export type NativePhase =
  */
 export interface NativeCommands {
   /** idle. Opens the log's device; reads nothing. makeLength above 0: a file that is not there is made of that length,
-   * held, and gets its name by linkLog; one that is empty gets that length. */
+   * held, and gets its name by linkLog; one that is empty gets that length. resolved: the links of the path were
+   * followed before; one that is there by now is refused (OPEN_FAILED with ELOOP). */
   openLog: {
     arguments: {
       path: string;
       readOnly: boolean;
       exclusive: boolean;
       requireAllocated?: boolean;
+      resolved?: boolean;
       makeLength?: number;
     };
     result: NativeDeviceFacts;
@@ -239,6 +243,7 @@ export interface NativeCommands {
       paths: string[];
       readOnly: boolean;
       exclusive: boolean;
+      resolved?: boolean;
       members?: boolean;
       makeLengths?: readonly number[];
     };
@@ -258,6 +263,9 @@ export interface NativeCommands {
   /** planned. Gives files that were made, and have none yet, their names, durably. OPEN_FAILED with EEXIST. */
   linkLog: { arguments: Record<string, never>; result: null };
   linkImages: { arguments: Record<string, never>; result: null };
+  /** idle, planned: what a create made is removed, or empty again: the very files, in the folders where they were made,
+   * whatever the paths lead to by now. The log goes last: as long as anything of it is there, it says what that is for. */
+  unmake: { arguments: Record<string, never>; result: null };
   /** planned. Zeroes over the extents of an image; without extents: flushes it. */
   fillImage: { arguments: { image: number; extents?: Float64Array }; result: null };
   /** planned -> formatting. Writes the rest of the log in full, then the labels; slaves start as 'synchronizing', or

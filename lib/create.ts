@@ -13,7 +13,6 @@
  *  - Until the copy is proven the log says `creating`: an interrupted create is no mirror, and may be run again.
  *  - A mirror is made with all its slaves: one that fails ends it.
  */
-import { lstat, stat, truncate, unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { letGo, newEngine, openImagesExclusive, openLogExclusive } from './attach';
 import type { NativeBinding, NativeDeviceFacts, NativeSuperblock } from './binding';
@@ -40,7 +39,6 @@ import {
 import { shellPath } from './shell';
 import { throwIfAborted } from './signals';
 import { shownState } from './status';
-import { deviceNumber } from './system/block_devices';
 import { findPlace, folderOfLog, storedPathToPath } from './system/places';
 import type { CreateOptions, CreateReport, Extent } from './types';
 
@@ -56,7 +54,6 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
     engine,
     onProgress: checked.onProgress,
     checkpoint: () => throwIfAborted(checked.signal),
-    made: [],
     formatting: false,
     sealed: false,
   };
@@ -69,7 +66,8 @@ export async function createMirror(options: CreateOptions): Promise<CreateReport
     engine.destroy();
     return { ...report, durationMs: Math.round(performance.now() - started) };
   } catch (error) {
-    if (!work.formatting) await unmake(work.made);
+    // By the engine, which holds the files and their folders: never by a path. The log goes last.
+    if (!work.formatting) await engine.command('unmake', {}).catch(() => undefined);
     await letGo(engine);
     throw await explainFailure(explainFull(error, wanted), checked, work.sealed);
   }
@@ -82,8 +80,6 @@ function withWholePaths(asked: CheckedCreate): CheckedCreate {
 }
 
 interface Work extends LongWork {
-  /** Paths that this create made or lengthened, and holds. */
-  made: NativeDeviceFacts[];
   formatting: boolean;
   /** There is a mirror from here on. */
   sealed: boolean;
@@ -114,19 +110,14 @@ async function makeMirror(
 async function hold(work: Work, checked: CheckedCreate, wanted: readonly WantedFile[]): Promise<Held> {
   const { engine } = work;
   const lengthOf = (name: string): number => wanted.find((file) => file.name === name)?.length ?? 0;
-  const note = (facts: NativeDeviceFacts): void => {
-    if (facts.made !== 'no') work.made.push(facts);
-  };
   engine.names = { log: checked.log, images: checked.images };
   const log = await openLogExclusive(engine, checked.log, lengthOf('log'));
-  note(log);
   const images = await openImagesExclusive(
     engine,
     checked.images,
     false,
     checked.images.map(({ name }) => lengthOf(name)),
   );
-  images.forEach(note);
   return { log, images };
 }
 
@@ -136,18 +127,6 @@ async function link(engine: Engine, command: 'linkLog' | 'linkImages'): Promise<
   } catch (error) {
     const taken = isBlockmirrorError(error) && (error.cause as SystemError | undefined)?.code === 'EEXIST';
     throw taken ? madeMeanwhile(error.image ?? '', error.path ?? '', error.cause) : error;
-  }
-}
-
-/**
- * What is removed, or emptied again, is what this create made: nothing that the path names instead by now. The log goes
- * last: as long as anything of it is there, it says what that is for.
- */
-async function unmake(made: readonly NativeDeviceFacts[]): Promise<void> {
-  for (const { path, device, inode, made: how } of [...made].reverse()) {
-    const there = await (how === 'file' ? lstat : stat)(path, { bigint: true }).catch(() => null);
-    if (there === null || deviceNumber(there.dev) !== device || String(there.ino) !== inode) continue;
-    await (how === 'file' ? unlink(path) : truncate(path)).catch(() => undefined);
   }
 }
 

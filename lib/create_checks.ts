@@ -14,11 +14,22 @@ import { refuseLivingOwner } from './owner';
 import { isLabelOf, isPlanOf, unfinishedPlan, withoutRemains } from './remains';
 import { shown } from './shown';
 import { refuseSignatures, signaturesOf } from './signatures';
+import { throwIfAborted } from './signals';
 import { formatSize } from './size';
 import { refuseStaleMaster } from './standing';
-import { openToRead } from './system/files';
-import { refuseUnsafeFolders } from './system/folders';
-import { type Place, type StoredPath, findPlace, folderOfLog, pathToStore } from './system/places';
+import { followPath, refuseUnsafeFolders } from './system/folders';
+import {
+  type Place,
+  type StoredPath,
+  findPlace,
+  folderOfLog,
+  isHeld,
+  openPlace,
+  pathToStore,
+  refuseReplaced,
+  throughHeld,
+} from './system/places';
+import type { Signatures } from './types';
 import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from './uses';
 
 const MIB = 1024 * 1024;
@@ -66,6 +77,7 @@ async function refuseSamePaths(named: readonly Named[]): Promise<void> {
 async function findAll(checked: CheckedCreate): Promise<Named[]> {
   const named: Named[] = [];
   for (const { name, path } of [{ name: 'log', path: checked.log }, ...checked.images]) {
+    await followPath(path, name);
     named.push({ name, path, place: await findPlace(path, name) });
   }
   return named;
@@ -187,8 +199,7 @@ export async function judge(
   held: Held,
   limits: { imagePathLength: number },
 ): Promise<StoredPath[]> {
-  const named = await findAll(checked);
-  refuseReplaced(named, held);
+  const named = await allHeld(checked, held);
   await refuseUnsafePlaces(named, checked);
   const folder = await folderOfLog(checked.log);
   const stored = await storedPaths(named.slice(1), folder, limits);
@@ -198,7 +209,7 @@ export async function judge(
   if (log) await refuseOwner(log, checked);
   const peers = slaves.filter((place) => place !== null);
   if (master) await refuseStaleMaster(master, log ?? null, peers, checked.acceptStale);
-  refuseReplaced(await findAll(checked), held);
+  await allHeld(checked, held);
   return stored;
 }
 
@@ -218,21 +229,23 @@ function isMade(held: Held, index: number): boolean {
   return factsAt(held, index).made !== 'no';
 }
 
-/** What is looked at by its path has to be what is held: a file may have been put in its place meanwhile. */
-function refuseReplaced(named: readonly Named[], held: Held): void {
-  for (const [index, { name, path, place }] of named.entries()) {
-    const { device, inode, made } = factsAt(held, index);
-    if (place === null && made === 'file') continue;
-    const same = place !== null && (place.number ?? place.inodeDevice) === device && placeInode(place) === inode;
-    if (same) continue;
-    if (made === 'file') throw madeMeanwhile(name, path);
-    throw new BlockmirrorError('OPEN_FAILED', {
-      image: name,
-      path,
-      detail: 'another file was put in its place meanwhile',
-      remedy: 'Run create again when nobody else works on these paths',
-    });
+/**
+ * What is held, and that every path leads to it: a file may have been put in its place meanwhile. What is on it is read
+ * by the descriptor from here on.
+ */
+async function allHeld(checked: CheckedCreate, held: Held): Promise<Named[]> {
+  const named: Named[] = [];
+  for (const [index, { name, path, place }] of (await findAll(checked)).entries()) {
+    const facts = factsAt(held, index);
+    if (facts.made === 'file') {
+      if (place !== null && !isHeld(place, facts)) throw madeMeanwhile(name, path);
+      named.push({ name, path, place });
+      continue;
+    }
+    refuseReplaced(name, path, place, facts);
+    named.push({ name, path, place: place === null ? null : await throughHeld(place, facts) });
   }
+  return named;
 }
 
 export function madeMeanwhile(image: string, path: string, cause?: unknown): BlockmirrorError {
@@ -243,10 +256,6 @@ export function madeMeanwhile(image: string, path: string, cause?: unknown): Blo
     remedy: 'Wait until the other create has ended, then see what it made',
     cause,
   });
-}
-
-function placeInode(place: Place): string {
-  return place.number === null ? place.inode : '0';
 }
 
 async function storedPaths(
@@ -294,10 +303,7 @@ async function refuseData(
   const found = log ? await unfinishedPlan(log) : null;
   const plan = found !== null && (await isPlanOf(found, stored, folder)) ? found : null;
   if (log) {
-    const signatures = await signaturesOf(log);
-    if (log.kind === 'file' && signatures.signatures.length === 0 && (await holdsData(log))) {
-      signatures.signatures.push({ type: 'data', kind: 'other', label: null, reaches: null });
-    }
+    const signatures = await withData(log, await signaturesOf(log), checked);
     collect(() => refuseSignatures({ name: 'log', place: log }, 'log', signatures, checked, plan !== null));
   }
   const ofMaster = master ? await signaturesOf(master) : { signatures: [], probed: true, problem: null };
@@ -306,12 +312,17 @@ async function refuseData(
     if (place === null) continue;
     const role = index === 0 ? 'master' : 'slave';
     const whole = index === 0 ? ofMaster : await signaturesOf(place);
-    const rest = plan === null ? whole : withoutRemains(whole, role, await isLabelOf(place, role, plan), ofMaster);
+    const label = plan === null ? 'none' : await isLabelOf(place, role, plan);
+    const remains = withoutRemains(whole, role, label, ofMaster);
+    // Behind a label of the interrupted create stands what that had begun to copy; what is assumed identical stays.
+    const stays = role === 'master' || label === 'ours' || checked.assumeIdentical;
+    const rest = stays ? remains : await withData(place, remains, checked);
     const one = { name: named[index + 1]?.name ?? role, place };
     collect(() => refuseSignatures(one, role, rest, checked, false));
   }
   const [first, ...others] = refused;
-  if (first !== undefined) throw await withAllNeeds(first, others, checked);
+  const heldAt = named.findIndex(({ name }) => name === first?.image);
+  if (first !== undefined) throw await withAllNeeds(first, others, checked, places[heldAt] ?? null);
 }
 
 /** One refusal for all: what the first is, and what the others will ask for, so that nobody has to try one by one. */
@@ -319,8 +330,9 @@ async function withAllNeeds(
   first: BlockmirrorError,
   others: readonly BlockmirrorError[],
   { images, keepData }: CheckedCreate,
+  place: Place | null,
 ): Promise<BlockmirrorError> {
-  const what = await whatIsOn(first.path ?? '');
+  const what = await whatIsOn(first.path ?? '', place);
   const told = what === null ? first : first.withDetail(`it is ${what}`);
   if (others.length === 0) return told;
   const needs = others.map(({ image = 'an image', remedy }) => {
@@ -332,13 +344,22 @@ async function withAllNeeds(
   return told.withRemedy(`${told.remedy}; ${needs.join('; ')}`);
 }
 
-/** A file that is to become the log, and holds something else than zeroes. */
-async function holdsData(place: Place): Promise<boolean> {
-  const file = await openToRead(place.realPath);
+/** A file that is to be written over says by its bytes whether there is data: what nobody has a name for, too. */
+async function withData(place: Place, found: Signatures, checked: CheckedCreate): Promise<Signatures> {
+  const silent = place.kind !== 'file' || found.signatures.length > 0 || checked.overwriteSignature;
+  if (silent) return found;
+  if (!(await holdsData(place, checked.signal))) return found;
+  return { ...found, signatures: [{ type: 'data', kind: 'other', label: null, reaches: null }] };
+}
+
+/** Anything else than zeroes. */
+async function holdsData(place: Place, signal: AbortSignal | undefined): Promise<boolean> {
+  const file = await openPlace(place);
   try {
     const chunk = Buffer.alloc(MIB);
     const zeroes = Buffer.alloc(MIB);
     for (let position = 0; position < place.size;) {
+      throwIfAborted(signal);
       const { bytesRead } = await file.read(chunk, 0, MIB, position);
       if (bytesRead === 0) return false;
       if (chunk.compare(zeroes, 0, bytesRead, 0, bytesRead) !== 0) return true;

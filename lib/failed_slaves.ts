@@ -10,6 +10,7 @@ import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './errors';
 import { DistrustedImage, type FoundImage, type LogWord, findFailedImage } from './find_images';
 import { distrustedImage } from './foreign_log';
 import { command } from './remedies';
+import { followPath } from './system/folders';
 import { distrust } from './trust';
 import type { Problem } from './types';
 
@@ -62,8 +63,9 @@ async function judgeAlone(
   try {
     await engine.command('openLog', { path: logPath, readOnly: true, exclusive: false, requireAllocated: false });
     await engine.command('loadSuperblock', {});
-    const paths = names.map((_, at) => (at === index ? image.path : ''));
-    const opened = await engine.command('openImages', { paths, readOnly: false, exclusive: true });
+    const followed = await followPath(image.path, image.name);
+    const paths = names.map((_, at) => (at === index ? followed : ''));
+    const opened = await engine.command('openImages', { paths, resolved: true, readOnly: false, exclusive: true });
     const { uid } = opened[index] as NativeDeviceFacts;
     const why = distrust(trust, { uid });
     if (why !== null) throw await distrustedImage(logPath, new DistrustedImage(image.name, image.path, uid, why));

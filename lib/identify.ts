@@ -24,8 +24,7 @@ import { checkPath } from './options';
 import { shown } from './shown';
 import type { IdentifiedPath } from './types';
 import { readBlockDevices } from './system/block_devices';
-import { openToRead } from './system/files';
-import { type Place, findPlace, folderOfLog, leadsOutside, storedPathToPath } from './system/places';
+import { type Place, findPlace, folderOfLog, leadsOutside, storedPathToPath, openPlace } from './system/places';
 import { distrust, trustIn } from './trust';
 
 /** One copy of a superblock or a label. `unknown`: whole, and of a version or feature that this program does not know. */
@@ -55,7 +54,7 @@ export async function readIdentityAt(path: string): Promise<Identity> {
 
 /** @throws OPEN_FAILED */
 export async function identifyPlace(place: Place): Promise<Identity> {
-  const file = await openToRead(place.realPath);
+  const file = await openPlace(place);
   try {
     return await readFrom(file, place.path, place.size);
   } finally {
@@ -242,9 +241,12 @@ export async function findLogOf(label: NativeLabel, imagePath: string): Promise<
   return parts.find((part) => part.identity.superblock?.logUuid === label.logUuid)?.identity.path ?? null;
 }
 
-/** What the path is, in words, with the log of an image found; null when nothing on it is ours or it cannot be read. */
-export async function whatIsOn(path: string): Promise<string | null> {
-  const identity = await readIdentityAt(path).catch(() => null);
+/**
+ * What the path is, in words, with the log of an image found; null when nothing on it is ours or it cannot be read.
+ * @param held what the path stands for, where that is held
+ */
+export async function whatIsOn(path: string, held: Place | null = null): Promise<string | null> {
+  const identity = await (held === null ? readIdentityAt(path) : identifyPlace(held)).catch(() => null);
   if (identity === null) return null;
   const log = identity.superblock === null && identity.label !== null ? await findLogOf(identity.label, path) : null;
   return identityToText(identity, log);

@@ -9,8 +9,7 @@ import type { NativeImageRecord, NativeSuperblock } from './binding';
 import { parseLabelHead } from './find_images';
 import { identifyPlace } from './identify';
 import { LABEL_COPY_DISTANCE, LABEL_MAGIC, labelPosition } from './layout';
-import { openToRead } from './system/files';
-import { type Place, type StoredPath, findPlace, storedPathToPath } from './system/places';
+import { type Place, type StoredPath, findPlace, storedPathToPath, openPlace } from './system/places';
 import type { Signature, Signatures } from './types';
 
 /** The superblock of a create that was interrupted; null when the log is anything else. */
@@ -54,7 +53,7 @@ export async function isLabelOf(
 ): Promise<'none' | 'ours' | 'foreign'> {
   const position = labelPosition(place.size);
   if (position === 0) return 'none';
-  const file = await openToRead(place.realPath);
+  const file = await openPlace(place);
   try {
     // Copy A is written first, so that it is the newer one; its head stands in one sector and is never torn.
     for (const at of [position, position + LABEL_COPY_DISTANCE]) {

@@ -11,8 +11,7 @@ import { LABEL_COPY_DISTANCE, LABEL_MAGIC, LOG_MAGIC, SUPERBLOCK_POSITIONS, labe
 import { shellPath } from './shell';
 import { shown } from './shown';
 import { probe } from './system/blkid';
-import { openToRead } from './system/files';
-import { type Place, findPlace } from './system/places';
+import { type Place, findPlace, openPlace } from './system/places';
 import type { Signature, Signatures } from './types';
 import type { NamedPlace } from './uses';
 
@@ -25,18 +24,18 @@ export async function findSignatures(path: string): Promise<Signatures> {
 export async function signaturesOf(place: Place): Promise<Signatures> {
   const signatures = await ownMarks(place);
   if (place.size === 0) return { signatures, probed: true, problem: null };
-  const found = await probe(place.realPath);
+  const found = await probe(place.through);
   if (found.signature !== null) {
     // The second copy of a GPT stands in the last sectors of the disk.
     if (found.signature.type === 'gpt') found.signature.reaches = place.size;
     signatures.push(found.signature);
   }
-  return { signatures, probed: found.probed, problem: found.problem };
+  return { signatures, probed: found.probed, problem: found.problem?.replaceAll(place.through, place.path) ?? null };
 }
 
 async function ownMarks(place: Place): Promise<Signature[]> {
   const marks: Signature[] = [];
-  const file = await openToRead(place.realPath);
+  const file = await openPlace(place);
   try {
     const label = labelPosition(place.size);
     const at = async (position: number): Promise<string> => {

@@ -192,8 +192,9 @@ async function entryOf(
 async function peersOf(master: Place, peers: readonly Place[], parts: readonly MirrorPart[]): Promise<PeerWitness[]> {
   const found = parts.filter(({ kind }) => kind === 'image').map(({ identity }) => identity.path);
   const witnesses: PeerWitness[] = [];
-  for (const path of new Set([...peers.map((place) => resolve(place.path)), ...found])) {
-    const place = await findPlace(path, path).catch(() => null);
+  const named = new Map(peers.map((place) => [resolve(place.path), place]));
+  for (const path of new Set([...named.keys(), ...found])) {
+    const place = named.get(path) ?? (await findPlace(path, path).catch(() => null));
     if (place === null || isSamePlace(place, master)) continue;
     const { label } = await identifyPlace(place);
     if (label !== null) witnesses.push({ path, label });

@@ -33,6 +33,7 @@
       "native/devices/loop_reactor.cc",
       "native/devices/made_file.cc",
       "native/devices/open_file.cc",
+      "native/devices/open_path.cc",
       "native/devices/overlay.cc",
       "native/devices/reactor.cc",
       "native/devices/sysfs.cc",

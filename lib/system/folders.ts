@@ -12,21 +12,22 @@
  *  - In a sticky folder (/tmp) others can make entries, and change their own alone: an entry of root's stays what it is,
  *    and one that is not there has to be made with O_EXCL or under O_NOFOLLOW (native/devices/made_file.h).
  */
-import { lstat, readFile, readlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { lstat, readFile, readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { BlockmirrorError } from '../errors';
 import { shellPath } from '../shell';
 import { shown } from '../shown';
 
-/** A folder on the way, and what the way takes in it. */
+/** A folder on the way, and the name that the way takes in it. */
 export interface FolderStep {
   folder: string;
+  name: string;
   owner: number;
   group: number;
   /** st_mode, or its permission bits alone. */
   mode: number;
   /** null: it is not there; the way ends here. */
-  entry: { name: string; kind: 'folder' | 'link' | 'file'; owner: number; names: number } | null;
+  entry: { kind: 'folder' | 'link' | 'file'; owner: number; names: number } | null;
 }
 
 const ROOT = 0;
@@ -51,14 +52,12 @@ export const UNSAFE: readonly UnsafeRow[] = [
   { when: (step) => byGroup(step) && !sticky(step), why: ({ group }) => `group ${group} may write it` },
   {
     when: (step) => shared(step) && step.entry !== null && step.entry.owner !== ROOT,
-    why: ({ entry }) =>
-      `others may write it, and ${shown(entry?.name ?? '')} in it belongs to user ${entry?.owner ?? ''}`,
+    why: ({ name, entry }) => `others may write it, and ${shown(name)} in it belongs to user ${entry?.owner ?? ''}`,
   },
   {
     // A hard link that another user made belongs to root, like the file that it leads to.
     when: (step) => shared(step) && step.entry?.kind === 'file' && step.entry.names > 1,
-    why: ({ entry }) =>
-      `others may write it, and ${shown(entry?.name ?? '')} in it has another name elsewhere (hard link)`,
+    why: ({ name }) => `others may write it, and ${shown(name)} in it has another name elsewhere (hard link)`,
   },
 ];
 
@@ -91,10 +90,11 @@ export async function stepsTo(path: string): Promise<FolderStep[]> {
     const kind = entry?.isSymbolicLink() === true ? 'link' : entry?.isDirectory() === true ? 'folder' : 'file';
     steps.push({
       folder: here,
+      name,
       owner: folder.uid,
       group: folder.gid,
       mode: folder.mode & 0o7777,
-      entry: entry === null ? null : { name, kind, owner: entry.uid, names: entry.nlink },
+      entry: entry === null ? null : { kind, owner: entry.uid, names: entry.nlink },
     });
     if (entry === null) break;
     if (kind !== 'link') {
@@ -140,7 +140,7 @@ async function findUnsafe(path: string): Promise<FolderStep | null> {
 
 function unsafeFolder(image: string, path: string, step: FolderStep): BlockmirrorError {
   const { folder, owner, group, mode } = step;
-  const whose = `owner ${owner}, group ${group}, mode ${mode.toString(8).padStart(4, '0')}`;
+  const whose = `owner ${owner}, group ${group}, mode ${octal(mode)}`;
   const open = owner === ROOT && (mode & STICKY) === 0;
   const closing = open ? ` (\`chmod go-w ${shellPath(folder)}\` makes it one)` : '';
   return new BlockmirrorError('UNSAFE_FOLDER', {
@@ -155,7 +155,56 @@ function unsafeFolder(image: string, path: string, step: FolderStep): Blockmirro
 
 /** Root of a user namespace with one user in it can do no more than that user. */
 export async function actsAsRoot(): Promise<boolean> {
-  if (process.geteuid?.() !== ROOT) return false;
+  return process.geteuid?.() === ROOT && !(await isAlone());
+}
+
+/** In a user namespace that knows one user: everybody else's files show as of the same one. */
+async function isAlone(): Promise<boolean> {
   const map = await readFile('/proc/self/uid_map', 'utf8').catch(() => '');
-  return !/^\s*0\s+\d+\s+1\s*$/.test(map);
+  return /^\s*\d+\s+\d+\s+1\s*$/.test(map);
+}
+
+const OVERFLOW = 65_534;
+
+/**
+ * The path with its links followed, for the engine to open through no link at all (`resolved`). What is not there is not
+ * followed: the path then names what is to be made.
+ * @throws OPEN_FAILED for a link that leads nowhere, and for one that neither root nor we made, in a folder of ours or root's
+ */
+export async function followPath(path: string, image: string): Promise<string> {
+  const absolute = resolve(path);
+  const steps = await stepsTo(absolute);
+  const alone = await isAlone();
+  const ours = (owner: number): boolean =>
+    owner === ROOT || owner === process.geteuid?.() || (alone && owner === OVERFLOW);
+  for (const step of steps) {
+    if (step.entry?.kind !== 'link' || isOurLink(step, ours)) continue;
+    const whose = `made by user ${step.entry.owner}, in a folder of user ${step.owner} (mode ${octal(step.mode)})`;
+    await strangeLink(path, image, join(step.folder, step.name), whose);
+  }
+  const real = await realpath(absolute).catch(() => null);
+  if (real !== null) return real;
+  const status = await lstat(absolute).catch(() => null);
+  if (status?.isSymbolicLink() === true) await strangeLink(path, image, absolute, 'and leads nowhere');
+  return join(await realpath(dirname(absolute)).catch(() => dirname(absolute)), basename(absolute));
+}
+
+/** Pure. */
+export function isOurLink(step: FolderStep, ours: (owner: number) => boolean): boolean {
+  if (step.entry === null || !ours(step.entry.owner) || !ours(step.owner)) return false;
+  return !byOthers(step) || sticky(step);
+}
+
+async function strangeLink(path: string, image: string, link: string, what: string): Promise<never> {
+  const target = await readlink(link).catch(() => '');
+  throw new BlockmirrorError('OPEN_FAILED', {
+    image,
+    path,
+    detail: `${shown(link)} is a symbolic link to ${shown(target)}, ${what}`,
+    remedy: 'Name another path; or, if what the link leads to is meant, name that itself',
+  });
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0');
 }

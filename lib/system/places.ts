@@ -1,13 +1,17 @@
 /** A path, resolved: block device or regular file, and the bytes it stands for. */
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { type FileHandle, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import type { NativeDeviceFacts } from '../binding';
 import { BlockmirrorError, type SystemError } from '../errors';
 import { type Ground, deviceNumber, fileGround, readBlockDevice } from './block_devices';
+import { openDescriptorToRead, openToRead } from './files';
 
 export interface Place {
   /** As it was given. */
   path: string;
   realPath: string;
+  /** By which its bytes are read: realPath, or the descriptor by which the engine holds it (see throughHeld). */
+  through: string;
   kind: 'block' | 'file';
   /** 'major:minor' of a block device; null of a file. */
   number: string | null;
@@ -38,7 +42,19 @@ export async function findPlace(path: string, image: string): Promise<Place | nu
   const uid = Number(status.uid);
   if (status.isFile()) {
     const ground = fileGround(status.dev, status.ino);
-    return { path, realPath, kind: 'file', number: null, size: Number(status.size), ground, inodeDevice, inode, uid };
+    const through = realPath;
+    return {
+      path,
+      realPath,
+      through,
+      kind: 'file',
+      number: null,
+      size: Number(status.size),
+      ground,
+      inodeDevice,
+      inode,
+      uid,
+    };
   }
   if (!status.isBlockDevice()) {
     throw new BlockmirrorError('OPEN_FAILED', {
@@ -52,7 +68,56 @@ export async function findPlace(path: string, image: string): Promise<Place | nu
   const device = await readBlockDevice(number);
   // Without sysfs the device can only be told apart by its number.
   const ground = device?.ground ?? { base: `disk ${number}`, start: 0, end: Number.MAX_SAFE_INTEGER };
-  return { path, realPath, kind: 'block', number, size: device?.size ?? 0, ground, inodeDevice, inode, uid };
+  return {
+    path,
+    realPath,
+    through: realPath,
+    kind: 'block',
+    number,
+    size: device?.size ?? 0,
+    ground,
+    inodeDevice,
+    inode,
+    uid,
+  };
+}
+
+type HeldFacts = Pick<NativeDeviceFacts, 'device' | 'inode' | 'descriptor'>;
+
+/** Whether that path led, when it was looked at, to what the engine holds. */
+export function isHeld(place: Place, { device, inode }: HeldFacts): boolean {
+  return (place.number ?? place.inodeDevice) === device && (place.number === null ? place.inode : '0') === inode;
+}
+
+/**
+ * The same place, its bytes read by the descriptor that holds it: nothing that happens to the path is of weight any more.
+ * It is a path for other processes too (blkid). Where /proc is masked there is the path alone.
+ * @param place which isHeld
+ */
+export async function throughHeld(place: Place, facts: HeldFacts): Promise<Place> {
+  // Not process.pid: that is our number in our own pid namespace, and this /proc may be of another.
+  const self = await readlink('/proc/self').catch(() => '');
+  const through = `/proc/${self}/fd/${facts.descriptor}`;
+  const status = await stat(through, { bigint: true }).catch(() => null);
+  if (status === null) return place;
+  const same = String(status.ino) === place.inode && deviceNumber(status.dev) === place.inodeDevice;
+  return same ? { ...place, through } : place;
+}
+
+/** Its bytes, to be read. @throws OPEN_FAILED */
+export function openPlace({ realPath, through }: Place): Promise<FileHandle> {
+  return through === realPath ? openToRead(realPath) : openDescriptorToRead(through);
+}
+
+/** @throws OPEN_FAILED when a path leads elsewhere by now than to what the engine holds by it */
+export function refuseReplaced(name: string, path: string, place: Place | null, facts: HeldFacts): void {
+  if (place !== null && isHeld(place, facts)) return;
+  throw new BlockmirrorError('OPEN_FAILED', {
+    image: name,
+    path,
+    detail: 'another file was put in its place meanwhile',
+    remedy: 'Try again when nobody else works on these paths',
+  });
 }
 
 export interface StoredPath {

@@ -84,8 +84,7 @@ napi_value device_facts(napi_env env, napi_callback_info info) {
   OpenFile file;
   Status status = OpenFile::open(path, options, file);
   if (!status.ok()) return to_javascript(env, status);
-  DeviceFacts facts{file.path(), file.traits(), file.device(), file.inode(), file.ownership()};
-  return to_javascript(env, facts);
+  return to_javascript(env, facts_of(file));
 }
 
 // Two copies of a block, as lib/ read them, to what the core makes of them. Null stands for one that cannot be read.

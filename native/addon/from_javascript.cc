@@ -158,6 +158,7 @@ Command::Body open_log(napi_env, Fields& fields) {
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.require_allocated = fields.flag_or("requireAllocated", true);
+  command.resolved = fields.flag_or("resolved", false);
   if (fields.has("makeLength")) command.make_length = fields.number("makeLength");
   return command;
 }
@@ -168,6 +169,7 @@ Command::Body open_images(napi_env, Fields& fields) {
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.members = fields.flag_or("members", false);
+  command.resolved = fields.flag_or("resolved", false);
   if (fields.has("makeLengths")) {
     fields.list("makeLengths",
                 [&](napi_value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
@@ -281,6 +283,7 @@ constexpr Parser kParsers[] = {
     {"planFormat", plan_format},
     {"linkLog", plain<LinkLog>},
     {"linkImages", plain<LinkImages>},
+    {"unmake", plain<Unmake>},
     {"fillImage", fill_image},
     {"format", plain<FormatLog>},
     {"scanRing", scan_ring},

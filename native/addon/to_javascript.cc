@@ -325,6 +325,7 @@ napi_value to_javascript(napi_env env, const DeviceFacts& facts) {
   object.set("gid", static_cast<double>(facts.ownership.group));
   object.set("mode", static_cast<double>(facts.ownership.mode));
   object.set("made", facts.made == Made::no ? "no" : facts.made == Made::length ? "length" : "file");
+  object.set("descriptor", static_cast<double>(facts.descriptor));
   object.set("readOnly", traits.read_only);
   object.set("volatileCache", traits.volatile_cache);
   object.set("forceUnitAccess", traits.force_unit_access == ForceUnitAccess::native ? "native" : "emulated");

@@ -37,6 +37,26 @@ Task<Status> flush_log(Device& log) {
   co_return error == 0 ? Status::success() : Status::of(Code::WRITE_FAILED, kLogDevice, error);
 }
 
+// What an image held there before is nobody's any more. The places of the two copies are left to write_labels: until a
+// new label stands there the old one, if there is any, says what the image was.
+Task<Status> blank_label_areas(Membership& membership, const Superblock& superblock) {
+  const ImageSet receiving = membership.receiving();
+  for (unsigned i = 0; i < membership.images().size(); ++i) {
+    if ((receiving & image_bit(i)) == 0) continue;
+    const std::uint64_t copy_a = superblock.images[i].label_position;
+    const std::uint64_t copy_b = copy_a + kLabelCopyDistance;
+    for (const std::uint64_t copy : {copy_a, copy_b}) {
+      const Extent rest{copy + kLabelCopyLength, kLabelCopyDistance - kLabelCopyLength};
+      const Status status = co_await write_zeroes(*membership.images()[i], static_cast<ImageIndex>(i), rest);
+      if (status.ok()) continue;
+      if (i == 0) co_return Status::of(Code::MASTER_FAILED, 0, status.system_error, status.position);
+      membership.fail(i, status.system_error);
+      break;
+    }
+  }
+  co_return Status::success();
+}
+
 std::uint64_t largest_size(std::span<Device* const> images) {
   std::uint64_t size = ~0ull;
   for (const Device* image : images) size = std::min(size, label_position(image->traits().size));
@@ -139,6 +159,7 @@ Task<Status> write_formatted(Membership& membership, Superblock& superblock) {
   if (status.ok()) status = co_await write_blank_ring(log, superblock);
   if (status.ok()) status = co_await write_zeroes(log, kLogDevice, after_ring);
   if (status.ok()) status = co_await flush_log(log);
+  if (status.ok()) status = co_await blank_label_areas(membership, superblock);
   if (status.ok()) status = co_await membership.write_labels(membership.receiving(), false);
   co_return status;
 }

@@ -1,7 +1,8 @@
 // Formatting: first the plan, a superblock that is `creating`; then the rest of the log, written once in full (no
-// unwritten extents, no record of an earlier formatting left); then the labels. From the first durable copy of the plan
-// on the log is that of the new mirror alone, and says which paths are to be what in it; until its lifecycle moves on
-// there is no mirror (CREATE_UNFINISHED), and nothing else in the log counts.
+// unwritten extents, no record of an earlier formatting left); then the label areas, zeroes but for the two copies of
+// the label, which come last. From the first durable copy of the plan on the log is that of the new mirror alone, and
+// says which paths are to be what in it; until its lifecycle moves on there is no mirror (CREATE_UNFINISHED), and
+// nothing else in the log counts.
 #pragma once
 
 #include <vector>

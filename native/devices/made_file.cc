@@ -9,12 +9,13 @@
 #include <utility>
 
 #include "allocation.h"
+#include "open_path.h"
 
 namespace blockmirror {
 
 namespace {
 
-constexpr mode_t kMode = 0666;  // less the umask, as every file
+constexpr mode_t kMode = 0600;
 
 std::string folder_of(const std::string& path) {
   const std::size_t slash = path.find_last_of('/');
@@ -25,34 +26,30 @@ std::string folder_of(const std::string& path) {
 std::string link_of(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
 
 // -1 where the file system (or this kernel, or a masked /proc, by which it would get its name) knows no nameless files.
-int open_nameless(const std::string& path) {
-  const int descriptor = ::open(folder_of(path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kMode);
+int open_nameless(int folder) {
+  const int descriptor = ::openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, kMode);
   if (descriptor < 0 || ::access(link_of(descriptor).c_str(), F_OK) == 0) return descriptor;
   ::close(descriptor);
   return -1;
 }
 
-int sync_folder(const std::string& path) {
-  const int folder = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return errno;
-  const int error = ::fsync(folder) == 0 ? 0 : errno;
-  ::close(folder);
-  return error;
-}
+Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
 
-void remove_own(const std::string& path, int descriptor) {
-  struct stat ours {
-  }, there{};
-  const bool same = ::fstat(descriptor, &ours) == 0 && ::lstat(path.c_str(), &there) == 0 &&
-                    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
-  if (same) ::unlink(path.c_str());
+Status prepare(int descriptor, std::uint64_t length) {
+  // The umask, and a default access control list of the folder, had their say.
+  if (::fchmod(descriptor, kMode) != 0) return open_failed(errno);
+  if (const int error = allocate_zeroes(descriptor, length); error != 0) return open_failed(error);
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  const bool direct = flags >= 0 && ::fcntl(descriptor, F_SETFL, flags | O_DIRECT) == 0;
+  return direct ? Status::success() : Status::of(Code::NO_DIRECT_IO, kNoImage, errno);
 }
 
 }  // namespace
 
 MadeFile& MadeFile::operator=(MadeFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
-  std::swap(path_, other.path_);
+  std::swap(folder_, other.folder_);
+  std::swap(name_, other.name_);
   std::swap(named_, other.named_);
   std::swap(was_there_, other.was_there_);
   return *this;
@@ -60,49 +57,39 @@ MadeFile& MadeFile::operator=(MadeFile&& other) noexcept {
 
 MadeFile::~MadeFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
+  if (folder_ >= 0) ::close(folder_);
 }
 
-Status MadeFile::make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made) {
-  struct stat there {};
-  if (::lstat(path.c_str(), &there) == 0) return Status::of(Code::OPEN_FAILED, kNoImage, EEXIST);
-  int descriptor = open_nameless(path);
-  const bool named = descriptor < 0;
-  if (named) descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, kMode);
-  if (descriptor < 0) return Status::of(Code::OPEN_FAILED, kNoImage, errno);
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    const int error = errno;
-    ::close(descriptor);  // not removed: it is in the hands of whoever holds it
-    return Status::of(error == EWOULDBLOCK ? Code::BUSY : Code::OPEN_FAILED, kNoImage, error);
-  }
-  const Status status = make_at(path, length, descriptor, named, file, made);
-  if (!status.ok()) {
-    if (named) remove_own(path, descriptor);
-    ::close(descriptor);
-  }
+Status MadeFile::make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made, bool resolved) {
+  MadeFile result;
+  result.name_ = path.substr(path.find_last_of('/') + 1);
+  if (result.name_.empty()) return open_failed(EISDIR);
+  result.folder_ = open_path(AT_FDCWD, folder_of(path), O_RDONLY | O_DIRECTORY, 0, resolved);
+  if (result.folder_ < 0) return open_failed(errno);
+  const Status status = result.make_here(path, length, file);
+  if (status.ok()) made = std::move(result);
   return status;
 }
 
-Status MadeFile::make_at(const std::string& path, std::uint64_t length, int descriptor, bool named, OpenFile& file,
-                         MadeFile& made) {
-  if (const int error = allocate_zeroes(descriptor, length); error != 0) {
-    return Status::of(Code::OPEN_FAILED, kNoImage, error);
+Status MadeFile::make_here(const std::string& path, std::uint64_t length, OpenFile& file) {
+  struct stat there {};
+  if (::fstatat(folder_, name_.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) return open_failed(EEXIST);
+  descriptor_ = open_nameless(folder_);
+  const bool named = descriptor_ < 0;
+  if (named) descriptor_ = ::openat(folder_, name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, kMode);
+  if (descriptor_ < 0) return open_failed(errno);
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    // Not removed: it is in the hands of whoever holds it.
+    return Status::of(errno == EWOULDBLOCK ? Code::BUSY : Code::OPEN_FAILED, kNoImage, errno);
   }
-  const int flags = ::fcntl(descriptor, F_GETFL);
-  if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags | O_DIRECT) != 0) {
-    return Status::of(Code::NO_DIRECT_IO, kNoImage, errno);
-  }
-  const int kept = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  named_ = named;
+  const int kept = ::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0);
   if (kept < 0) return Status::of(Code::NO_MEMORY, kNoImage, errno);
-  const Status status = OpenFile::adopt(descriptor, path, file);
-  if (!status.ok()) {
-    ::close(kept);
-    return status;
-  }
-  MadeFile result;
-  result.descriptor_ = kept;
-  result.path_ = path;
-  result.named_ = named;
-  made = std::move(result);
+  Status status = prepare(kept, length);
+  if (status.ok()) status = OpenFile::adopt(kept, path, file);
+  if (status.ok()) return status;
+  ::close(kept);
+  if (named_) remove_own();
   return status;
 }
 
@@ -121,18 +108,26 @@ void MadeFile::undo() {
   if (was_there_) {
     static_cast<void>(::ftruncate(descriptor_, 0));
   } else {
-    remove_own(path_, descriptor_);
+    remove_own();
   }
 }
 
 Status MadeFile::link() {
   if (descriptor_ < 0 || was_there_) return Status::success();
-  if (!named_ && ::linkat(AT_FDCWD, link_of(descriptor_).c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
-    return Status::of(Code::OPEN_FAILED, kNoImage, errno);
+  if (!named_ && ::linkat(AT_FDCWD, link_of(descriptor_).c_str(), folder_, name_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    return open_failed(errno);
   }
   named_ = true;
-  const int error = sync_folder(path_);
-  return error == 0 ? Status::success() : Status::of(Code::OPEN_FAILED, kNoImage, error);
+  return ::fsync(folder_) == 0 ? Status::success() : open_failed(errno);
+}
+
+void MadeFile::remove_own() const {
+  struct stat ours {
+  }, there{};
+  const bool same = ::fstat(descriptor_, &ours) == 0 &&
+                    ::fstatat(folder_, name_.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+  if (same) ::unlinkat(folder_, name_.c_str(), 0);
 }
 
 }  // namespace blockmirror

@@ -4,6 +4,9 @@
 //  - Never opens, shortens or removes a file that was there before: a name that is taken is answered with EEXIST.
 //  - I9: an flock (LOCK_EX) is held on it before anybody else can open it by a name. Where the file system knows no
 //    nameless files it has its name, empty, a moment before the lock; whoever is quicker then has it, and we have not.
+//  - Its folder is held from the moment when it is made: its name is given there, made durable there and removed there,
+//    whatever the path of the folder leads to by then. What is removed is the very file that was made.
+//  - It can be read and written by its owner alone (0600), whatever the umask.
 //  - All its space is allocated before it has a length, so that a full disk refuses it at once, and a kill leaves
 //    nothing, an empty file, or one of full length.
 #pragma once
@@ -25,7 +28,9 @@ class MadeFile {
 
   // Zeroes of that length, open in `file`. OPEN_FAILED (EEXIST: the name is taken; ENOSPC, EDQUOT, EFBIG: no room for
   // it), BUSY, NO_DIRECT_IO. After an error nothing of it is left.
-  static Status make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made);
+  // resolved: as of OpenFileOptions, of the folder's path.
+  static Status make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made,
+                     bool resolved = false);
 
   // The same for a file that was there, empty, and has its length from us (OpenFile::lengthened).
   static Status keep(const OpenFile& lengthened, MadeFile& made);
@@ -37,11 +42,12 @@ class MadeFile {
   void undo();
 
  private:
-  static Status make_at(const std::string& path, std::uint64_t length, int descriptor, bool named, OpenFile& file,
-                        MadeFile& made);
+  Status make_here(const std::string& path, std::uint64_t length, OpenFile& file);
+  void remove_own() const;
 
   int descriptor_ = -1;  // of the same opening as the OpenFile: it shares its lock
-  std::string path_;
+  int folder_ = -1;
+  std::string name_;  // in that folder
   bool named_ = false;
   bool was_there_ = false;
 };

@@ -18,6 +18,7 @@
 #include "allocation.h"
 #include "block_queue.h"
 #include "busy_retry.h"
+#include "open_path.h"
 
 namespace blockmirror {
 
@@ -30,10 +31,10 @@ constexpr unsigned kAttempts = 8;  // each but the last met a path that was repl
 Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
 
 // Whether the path still leads to what was opened.
-bool names(const std::string& path, int descriptor) {
+bool names(const std::string& path, bool resolved, int descriptor) {
   struct stat opened {
   }, there{};
-  return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev &&
+  return ::fstat(descriptor, &opened) == 0 && stat_path(path, resolved, there) == 0 && opened.st_dev == there.st_dev &&
          opened.st_ino == there.st_ino;
 }
 
@@ -233,7 +234,7 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
                            OpenFile& into, bool& replaced) {
   replaced = false;
   struct stat before {};
-  if (::stat(path.c_str(), &before) != 0) return open_failed(errno);
+  if (stat_path(path, options.resolved, before) != 0) return open_failed(errno);
   if (const int error = check_type(before.st_mode); error != 0) return open_failed(error);
   struct statfs where {};
   const bool file = S_ISREG(before.st_mode);
@@ -243,7 +244,8 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
   const int exclusion = options.exclusive && S_ISBLK(before.st_mode) ? O_EXCL : 0;
   OpenFile opened;
   int error = retry_while_busy(deadline_ms, [&] {
-    opened.descriptor_ = ::open(path.c_str(), access | exclusion | O_DIRECT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    const int flags = access | exclusion | O_DIRECT | O_NONBLOCK;
+    opened.descriptor_ = open_path(AT_FDCWD, path, flags, 0, options.resolved);
     return opened.descriptor_ >= 0 ? 0 : errno;
   });
   if (error != 0) return explain_open_error(path, before.st_mode, error);
@@ -255,7 +257,7 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
     if (error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
     if (error != 0) return open_failed(error);
     opened.locked_ = true;
-    replaced = !names(path, opened.descriptor_);
+    replaced = !names(path, options.resolved, opened.descriptor_);
     if (replaced) return open_failed(ESTALE);
     Status status = Exclusion::take(opened.descriptor_, path, deadline_ms, opened.exclusion_);
     if (!status.ok()) return status;

@@ -29,6 +29,8 @@ struct OpenFileOptions {
   // It is an image of a mirror already: what it lost is no reason to refuse it here, but damage to be judged.
   bool member = false;
   unsigned busy_retry_ms = 2000;
+  // Its links were followed, and judged, before: it is opened through none (open_path.h).
+  bool resolved = false;
   // Above 0: a regular file that is empty gets this length once it is held (allocate_zeroes), exclusively.
   std::uint64_t length_if_empty = 0;
 };

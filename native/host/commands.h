@@ -25,13 +25,18 @@ struct DeviceFacts {
   ino_t inode = 0;
   Ownership ownership;
   Made made = Made::no;
+  // By which it is held until close; -1: it is not held.
+  int descriptor = -1;
 };
+
+DeviceFacts facts_of(const OpenFile& file);
 
 struct OpenLog {
   std::string path;
   bool read_only = false;
   bool exclusive = true;
   bool require_allocated = true;
+  bool resolved = false;
   std::uint64_t make_length = 0;  // above 0: a file that is not there is made, one that is empty is given this length
   DeviceFacts facts;
 };
@@ -44,6 +49,7 @@ struct OpenImages {
   std::vector<std::string> paths;  // empty: that image is left out
   bool read_only = false;
   bool exclusive = true;
+  bool resolved = false;
   bool members = false;                     // of a mirror that is there; else files must be allocated in full
   std::vector<std::uint64_t> make_lengths;  // one per path, or none at all
   std::vector<DeviceFacts> facts;
@@ -57,6 +63,9 @@ struct PlanFormat {
 // Gives the files that were made, and have none yet, their names.
 struct LinkLog {};
 struct LinkImages {};
+
+// Removes the files that were made, or makes them empty again; the log last. Before formatting alone.
+struct Unmake {};
 
 // Writes zeroes over an image that was made, and flushes it when there is nothing to write.
 struct FillImage {
@@ -121,8 +130,8 @@ struct Shape {
 };
 
 struct Command {
-  using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, FillImage, FormatLog,
-                            ScanRing, Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves,
+  using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
+                            FormatLog, ScanRing, Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves,
                             RecoverVerify, RecoverRetire, Compare, RecordVerify, Close>;
   Body body;
   Shape shape;  // out: after the command

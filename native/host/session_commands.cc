@@ -48,7 +48,7 @@ Status SessionHost::open_or_make(const std::string& path, const OpenFileOptions&
       if (!status.ok()) file.shorten();
     }
     if (options.length_if_empty == 0 || status.code != Code::OPEN_FAILED || status.system_error != ENOENT) break;
-    status = MadeFile::make(path, options.length_if_empty, file, into.made);
+    status = MadeFile::make(path, options.length_if_empty, file, into.made, options.resolved);
     facts.made = status.ok() ? Made::file : Made::no;
     if (status.code != Code::OPEN_FAILED || status.system_error != EEXIST) break;
   }
@@ -82,11 +82,10 @@ Status SessionHost::attach(const std::string& path, const OpenFileOptions& optio
     status.image = image;
     return status;
   }
-  facts.path = path;
-  facts.traits = file.traits();
-  facts.device = file.device();
-  facts.inode = file.inode();
-  facts.ownership = file.ownership();
+  const Made made = facts.made;
+  facts = facts_of(file);
+  facts.descriptor = file.descriptor();
+  facts.made = made;
   into.place = {facts.traits.block_device, facts.device, facts.inode};
   std::unique_ptr<Device> device = reactor_.make_device(std::move(file));
   if (!device) {
@@ -95,6 +94,14 @@ Status SessionHost::attach(const std::string& path, const OpenFileOptions& optio
   }
   into.device = std::make_unique<GatedDevice>(std::move(device), gate_);
   return Status::success();
+}
+
+DeviceFacts facts_of(const OpenFile& file) {
+  return {.path = file.path(),
+          .traits = file.traits(),
+          .device = file.device(),
+          .inode = file.inode(),
+          .ownership = file.ownership()};
 }
 
 void SessionHost::detach_images() {
@@ -108,6 +115,7 @@ Task<Status> SessionHost::execute(OpenLog& command) {
   options.read_only = command.read_only;
   options.exclusive = command.exclusive;
   options.require_allocated = command.require_allocated;
+  options.resolved = command.resolved;
   options.length_if_empty = command.make_length;
   Attached opened;
   Status status = attach(command.path, options, kLogDevice, opened, command.facts);
@@ -124,6 +132,7 @@ Task<Status> SessionHost::execute(OpenImages& command) {
   options.read_only = command.read_only;
   options.exclusive = command.exclusive;
   options.member = command.members;
+  options.resolved = command.resolved;
   const std::size_t count = command.paths.size();
   images_.resize(count);
   command.facts.resize(count);
@@ -181,6 +190,16 @@ Task<Status> SessionHost::execute(LinkImages&) {
     status.image = static_cast<ImageIndex>(i);
     if (!status.ok()) co_return status;
   }
+  co_return Status::success();
+}
+
+// What of it is still under way may write to what is to go.
+Task<Status> SessionHost::execute(Unmake&) {
+  while (active_ > 1) co_await settled_->wait();
+  const Phase phase = session_->phase();
+  if (phase != Phase::idle && phase != Phase::planned) co_return Status::of(Code::WRONG_PHASE);
+  for (std::size_t i = images_.size(); i > 0; --i) images_[i - 1].made.undo();
+  log_.made.undo();
   co_return Status::success();
 }
 

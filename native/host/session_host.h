@@ -54,6 +54,7 @@ class SessionHost {
   Task<Status> execute(PlanFormat& command);
   Task<Status> execute(LinkLog& command);
   Task<Status> execute(LinkImages& command);
+  Task<Status> execute(Unmake& command);
   Task<Status> execute(FillImage& command);
   Task<Status> execute(FormatLog& command);
   Task<Status> execute(ScanRing& command);

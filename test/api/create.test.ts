@@ -1,6 +1,7 @@
 import {
   existsSync,
   mkdirSync,
+  readFileSync,
   readdirSync,
   renameSync,
   statSync,
@@ -12,12 +13,24 @@ import {
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Progress, Mirror, findSignatures, inspect } from '../../lib/index';
+import { LABEL_MAGIC, SUPERBLOCK_LENGTH, SUPERBLOCK_POSITIONS } from '../../lib/layout';
 import { loadBinding } from '../../lib/load';
 import { writeFileInFull } from '../support/temporary_folder';
-import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, overwrite, useMirrors } from './support';
+import {
+  KIB,
+  MIB,
+  MIRROR_SIZE,
+  bytesOf,
+  describeDeviceKinds,
+  failure,
+  imagesEqual,
+  overwrite,
+  useMirrors,
+} from './support';
 
 const mirrors = useMirrors();
 const IMAGE_SIZE = MIRROR_SIZE + MIB;
+const RING_POSITION = 512 * KIB;
 
 /** Existing images: a master with data, slaves with other data. */
 function existing(slaves = 1) {
@@ -31,7 +44,7 @@ describeDeviceKinds('create on', (device) => {
   test('copies the master to every slave, reads it back, and leaves the mirror closed', async () => {
     const paths = existing(2);
     const before = bytesOf(paths.master, 0, MIRROR_SIZE);
-    const report = await Mirror.create({ ...paths, ringRecords: 64, device });
+    const report = await Mirror.create({ ...paths, overwriteSignature: true, ringRecords: 64, device });
     expect(report).toMatchObject({
       log: paths.log,
       size: MIRROR_SIZE,
@@ -208,7 +221,7 @@ describe('data that is there', () => {
     execFileSync('mkfs.ext4', ['-q', '-F', '-E', 'nodiscard', paths.master, '8M']);
     const error = await failure(Mirror.create({ ...paths }), 'SIGNATURE_FOUND');
     expect(error.message).toMatch(/ext4 file system.*keepData/);
-    await Mirror.create({ ...paths, keepData: true });
+    await Mirror.create({ ...paths, keepData: true, overwriteSignature: true });
     expect(imagesEqual(paths)).toBe(true);
     expect(execFileSync('blkid', ['-p', '-o', 'value', '-s', 'TYPE', paths.slaves[0] as string]).toString()).toBe(
       'ext4\n',
@@ -256,11 +269,48 @@ describe('data that is there', () => {
     expect((await findSignatures(paths.master)).signatures).toMatchObject([{ type: 'blockmirror image' }]);
   });
 
+  test('a slave file with anything but zeroes in it is not written over by accident, whatever blkid knows', async () => {
+    const paths = existing();
+    const [slave] = paths.slaves as [string];
+    writeFileInFull(slave, IMAGE_SIZE);
+    overwrite(slave, 5 * MIB + 4095, Buffer.from('x'));
+    const before = readFileSync(slave);
+    const error = await failure(Mirror.create(paths), 'SIGNATURE_FOUND');
+    expect([error.image, error.path]).toEqual(['slave1', slave]);
+    expect(error.message).toMatch(/there is data on it already: data.*overwriteSignature/);
+    expect(readFileSync(slave).equals(before)).toBe(true);
+    await Mirror.create({ ...paths, overwriteSignature: true });
+    expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('of old images and an old log nothing is left in the label’s MiB and in what the log does not use', async () => {
+    const paths = existing();
+    writeFileInFull(paths.log, loadBinding().logLength(64), 'random');
+    await Mirror.create({ ...paths, ringRecords: 64, keepData: true, overwriteSignature: true });
+    for (const path of [paths.master, ...paths.slaves]) {
+      const area = bytesOf(path, MIRROR_SIZE, MIB);
+      for (const copy of [0, 512 * KIB]) {
+        expect(area.toString('latin1', copy, copy + 8)).toBe(LABEL_MAGIC);
+        expect(area.subarray(copy + 4 * KIB, copy + 512 * KIB).every((byte) => byte === 0)).toBe(true);
+      }
+    }
+    // Copies of the superblock, and what lies between them and before the ring (docs/FORMAT.md).
+    const log = bytesOf(paths.log, 0, RING_POSITION);
+    const [copyA, copyB] = SUPERBLOCK_POSITIONS;
+    expect(log.subarray(copyA + SUPERBLOCK_LENGTH, copyB).every((byte) => byte === 0)).toBe(true);
+    expect(log.subarray(copyB + SUPERBLOCK_LENGTH).every((byte) => byte === 0)).toBe(true);
+    const whole = readFileSync(paths.log);
+    const ringEnd = RING_POSITION + 64 * 4 * KIB;
+    expect(whole.subarray(ringEnd).every((byte) => byte === 0)).toBe(true);
+  });
+
   test('an empty or zeroed file becomes the log', async () => {
     const paths = existing();
     writeFileSync(paths.log, '');
+    for (const slave of paths.slaves) writeFileInFull(slave, IMAGE_SIZE);
     await Mirror.create({ ...paths, ringRecords: 64 });
-    const next = { ...existing(), log: writeFileInFull(join(mirrors.folder(), 'zeroed'), 20 * MIB) };
+    for (const slave of existing().slaves) writeFileInFull(slave, IMAGE_SIZE);
+    const next = { ...paths, log: writeFileInFull(join(mirrors.folder(), 'zeroed'), 20 * MIB) };
     await Mirror.create(next);
     expect((await inspect(next.log)).status.logUse.recordCount).toBeLessThan(4096);
   });
@@ -273,7 +323,8 @@ describe('a create that was interrupted', () => {
     const onProgress = ({ step, bytesDone }: Progress): void => {
       if (step === 'copy' && bytesDone >= 2 * MIB) controller.abort(new Error('power cut'));
     };
-    const work = Mirror.create({ ...paths, ringRecords: 64, onProgress, signal: controller.signal });
+    const { signal } = controller;
+    const work = Mirror.create({ ...paths, overwriteSignature: true, ringRecords: 64, onProgress, signal });
     await expect(work).rejects.toThrow('power cut');
     return paths;
   }
@@ -314,7 +365,9 @@ test.each([true, false])(
       if (step === 'copy' && bytesDone >= 2 * MIB) controller.abort(new Error('power cut'));
     };
     const options = { ...paths, ringRecords: 64, keepData: true };
-    await expect(Mirror.create({ ...options, onProgress, signal: controller.signal })).rejects.toThrow('power cut');
+    const { signal } = controller;
+    const first = Mirror.create({ ...options, overwriteSignature: true, onProgress, signal });
+    await expect(first).rejects.toThrow('power cut');
     // The power went before the slave had its label.
     if (!both) overwrite(slave, MIRROR_SIZE, Buffer.alloc(MIB));
     const aside = join(mirrors.folder(), 'aside');

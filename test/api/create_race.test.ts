@@ -47,7 +47,12 @@ test('of many creates of one mirror at once exactly one wins, and the others lea
 test('so too with the roles exchanged, and over images that exist', async () => {
   for (const name of ['a.img', 'b.img']) writeFileInFull(join(mirrors.folder(), name), SIZE + MIB, 'random');
   const [a, b] = ['a.img', 'b.img'].map((name) => readFileSync(join(mirrors.folder(), name)).subarray(0, SIZE));
-  const won = await race([named('m.log', 'a.img', 'b.img'), named('m.log', 'b.img', 'a.img')]);
+  const won = await race(
+    [named('m.log', 'a.img', 'b.img'), named('m.log', 'b.img', 'a.img')].map((options) => ({
+      ...options,
+      overwriteSignature: true,
+    })),
+  );
   expect(won).toHaveLength(1);
   const kept = won[0]?.images[0]?.path.endsWith('a.img') === true ? a : b;
   for (const name of ['a.img', 'b.img']) {

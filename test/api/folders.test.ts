@@ -19,9 +19,9 @@ const NOBODY = 65534;
 const mirrors = useMirrors();
 const at = (...names: string[]): string => join(mirrors.folder(), ...names);
 
-const file = { name: 'x', kind: 'file', owner: 0, names: 1 } as const;
+const file = { kind: 'file', owner: 0, names: 1 } as const;
 const step = (change: Partial<FolderStep>): FolderStep => ({
-  ...{ folder: '/srv', owner: 0, group: 0, mode: 0o755, entry: file },
+  ...{ folder: '/srv', name: 'x', owner: 0, group: 0, mode: 0o755, entry: file },
   ...change,
 });
 
@@ -45,7 +45,7 @@ const CASES: readonly [string, Partial<FolderStep>, number][] = [
   ['sticky, with a link of another user', { mode: 0o1777, entry: { ...file, kind: 'link', owner: 1000 } }, 3],
   ['sticky and of another group, with its entry', { mode: 0o1770, group: 9, entry: { ...file, owner: 9 } }, 3],
   ['sticky, with a hard link to a file of root', { mode: 0o1777, entry: { ...file, names: 2 } }, 4],
-  ['sticky, with a folder of root', { mode: 0o1777, entry: { name: 'd', kind: 'folder', owner: 0, names: 3 } }, -1],
+  ['sticky, with a folder of root', { mode: 0o1777, entry: { kind: 'folder', owner: 0, names: 3 } }, -1],
 ];
 
 test.each(CASES)('a folder %s', (_, change, row) => {

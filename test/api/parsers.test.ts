@@ -191,6 +191,7 @@ function place(base: string, start: number, end: number, kind: Place['kind'] = '
   return {
     path: `/${base}`,
     realPath: `/${base}`,
+    through: `/${base}`,
     kind,
     number,
     size,
