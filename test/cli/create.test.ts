@@ -58,7 +58,7 @@ test('--keep-data makes the content of the master that of all', async () => {
   const files = mirrorFiles(folder());
   writeFileInFull(files.master, 9 * MIB, 'random');
   writeFileInFull(files.slave, 9 * MIB, 'random');
-  const result = await runCommand(createArguments('--keep-data', '--json'));
+  const result = await runCommand(createArguments('--keep-data', '--overwrite-signature', '--json'));
   expect(result.exitCode).toBe(0);
   expect(result.json()).toMatchObject({ size: 8 * MIB, bytesCopied: 8 * MIB });
   expect(imagesEqual(files, 8 * MIB)).toBe(true);
