@@ -165,7 +165,7 @@ TEST_CASE("transfer: progress starts the count of attempts again") {
 TEST_CASE("transfer: any other error finishes the request with it") {
   for (const Operation operation : kAllOperations) {
     for (int error = 1; error < 134; ++error) {
-      if (error == EINTR || error == EAGAIN) continue;
+      if (error == EINTR || error == EAGAIN || error == kLostAllocation || error == kWrongBytes) continue;
       TransferPolicy policy;
       DeviceRequest request = request_for(operation, operation == Operation::flush ? 0 : 4096);
       const Step step = first_step(request, policy);
