@@ -93,6 +93,10 @@ const VIEWS: ReadonlyMap<string, View> = new Map<string, View>(
   [
     ...[Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array],
     ...[Float32Array, Float64Array, BigInt64Array, BigUint64Array],
+    // From Node.js 24 on.
+    ...('Float16Array' in globalThis
+      ? [(globalThis as { Float16Array?: unknown }).Float16Array as typeof Uint8Array]
+      : []),
   ].map((kind) => [kind.name, kind as View]),
 );
 

@@ -11,8 +11,18 @@ namespace {
 constexpr double kSafeIntegers = 9007199254740992.0;  // 2^53
 constexpr std::size_t kMostViews = 1024;              // of one list
 
+// Newer than the headers that this is built with (Node.js 24).
+constexpr auto kFloat16Array = static_cast<napi_typedarray_type>(11);
+constexpr auto kUnknownArray = static_cast<napi_typedarray_type>(15);
+
+// 0: a kind that is not known, and so not how many bytes it has.
 std::size_t element_length(napi_typedarray_type type) {
+  if (type == kFloat16Array) return 2;
   switch (type) {
+    case napi_int8_array:
+    case napi_uint8_array:
+    case napi_uint8_clamped_array:
+      return 1;
     case napi_int16_array:
     case napi_uint16_array:
       return 2;
@@ -25,7 +35,7 @@ std::size_t element_length(napi_typedarray_type type) {
     case napi_biguint64_array:
       return 8;
     default:
-      return 1;
+      return 0;
   }
 }
 
@@ -37,10 +47,12 @@ napi_value throw_type_error(napi_env env, const char* message) {
 }
 
 bool view_bytes(napi_env env, napi_value value, Bytes& into) {
-  napi_typedarray_type type = napi_uint8_array;
+  // What Node.js does not know, it leaves as it is.
+  napi_typedarray_type type = kUnknownArray;
   std::size_t length, offset;
   napi_value store;
   if (napi_get_typedarray_info(env, value, &type, &length, nullptr, &store, &offset) == napi_ok) {
+    if (element_length(type) == 0) return false;
     length *= element_length(type);
   } else if (napi_get_dataview_info(env, value, &length, nullptr, &store, &offset) != napi_ok) {
     return false;

@@ -40,7 +40,30 @@ function polluted<T>(
   }
 }
 
+/** Those that this Node.js has; Float16Array came with 24. */
+const KINDS = ['Int8', 'Uint8', 'Uint8Clamped', 'Int16', 'Uint16', 'Int32', 'Uint32', 'Float16', 'Float32', 'Float64']
+  .concat(['BigInt64', 'BigUint64'])
+  .map((name) => (globalThis as Record<string, unknown>)[`${name}Array`] as typeof Uint8Array | undefined)
+  .filter((kind) => kind !== undefined);
+
 describe('a buffer', () => {
+  test('of any kind of elements is read and written in full', async () => {
+    const { mirror, paths } = await mirrors.make();
+    for (const [index, Kind] of KINDS.entries()) {
+      const bytes = pattern(4096, index);
+      const view = (): Uint8Array => new Kind(Uint8Array.from(bytes).buffer);
+      await mirror.write(view(), { position: 0 });
+      await mirror.writev([view(), view()], 4096);
+      const handedOver = await mirror.write(view(), { position: 12288, transfer: true });
+      expect(handedOver).toMatchObject({ bytesWritten: 4096, buffer: expect.any(Kind) as unknown });
+      for (const at of [0, 4096, 8192, 12288]) expect(bytesOf(paths.master, at, 4096)).toEqual(bytes);
+      const { buffer } = await mirror.read(new Kind(view().length), { position: 0 });
+      expect(Buffer.from(buffer.buffer)).toEqual(bytes);
+      await expect(mirror.readv([view(), view()], 4096)).resolves.toMatchObject({ bytesRead: 8192 });
+    }
+    await expectWell(mirror, paths);
+  });
+
   test('is what it was made as: its own properties are not looked at', async () => {
     const { mirror, paths } = await mirrors.make();
     const bytes = pattern(4096, 1);
