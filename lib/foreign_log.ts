@@ -55,7 +55,7 @@ export async function foreignLog(
   const plan = [`it is of ${await userToText(trust.uid)}, and says that ${whose.join('; that ')}`, work];
   const flags = trustFolders ? ['--trust-folders'] : [];
   const shut =
-    trust.writers === 'nobody else'
+    trust.writers === 'nobody else' || trust.loop
       ? ''
       : `When none of those who may write it did, take that right from them: \`chmod go-w ${shellPath(log)}\`. `;
   return new BlockmirrorError('FOREIGN_LOG', {

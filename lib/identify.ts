@@ -23,7 +23,7 @@ import { loadBinding } from './load';
 import { checkPath } from './options';
 import { shown } from './shown';
 import type { IdentifiedPath } from './types';
-import { readBlockDevices } from './system/block_devices';
+import { deviceNumber, readBlockDevices } from './system/block_devices';
 import { type Place, findPlace, folderOfLog, leadsOutside, storedPathToPath, openPlace } from './system/places';
 import { distrust, trustIn } from './trust';
 
@@ -203,7 +203,9 @@ export async function findParts(mirrorUuid: string, folders: readonly string[]):
 /** Where a log says that its images are, as far as it is believed (lib/trust.ts). */
 async function trustedPaths({ path, superblock }: Identity): Promise<string[]> {
   const log = await stat(path);
-  const trust = await trustIn({ uid: log.uid, gid: log.gid, mode: log.mode, blockDevice: log.isBlockDevice() });
+  const { uid, gid, mode } = log;
+  const device = deviceNumber(BigInt(log.rdev));
+  const trust = await trustIn({ uid, gid, mode, blockDevice: log.isBlockDevice(), device });
   const folder = await folderOfLog(path);
   const paths: string[] = [];
   for (const image of superblock?.images ?? []) {

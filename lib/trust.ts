@@ -8,6 +8,7 @@
  *  - The verdict is the first row that fits; pure, and tested as a table.
  */
 import { diskGroup } from './system/accounts';
+import { keptIn } from './system/block_devices';
 import { actsAsRoot } from './system/folders';
 
 /** Of a file, or of the node of a device: the descriptor's. */
@@ -20,7 +21,7 @@ export interface Ownership {
 }
 
 /** Who may write it besides its owner and root. */
-export type Writers = 'nobody else' | 'its group' | 'everybody';
+export type Writers = 'nobody else' | 'its group' | 'everybody' | 'unknown';
 
 export interface TrustFacts {
   runner: 'root' | 'user';
@@ -45,6 +46,11 @@ export const TRUST_TABLE: readonly TrustRow[] = [
   { when: { runner: 'user' }, use: true, why: "the kernel's permissions hold" },
   { when: { named: true }, use: true, why: 'the caller names it' },
   { when: { writers: 'everybody' }, use: false, why: 'every user may write the log' },
+  {
+    when: { writers: 'unknown' },
+    use: false,
+    why: 'whose the file below the loop device of the log is cannot be seen',
+  },
   { when: { writers: 'its group' }, use: false, why: 'the group of the log may write it' },
   { when: { logOwner: 'root' }, use: true, why: 'root alone can have written the log' },
   { when: { end: 'outside' }, use: false, why: "its path leads out of the log's folder by a link" },
@@ -71,20 +77,28 @@ export function writersOf({ gid, mode, blockDevice }: Ownership, disk: number | 
 /** What a log's word is worth to whoever runs this. */
 export interface LogTrust extends Pick<TrustFacts, 'runner' | 'writers' | 'logOwner'> {
   uid: number;
+  /** All that is asked for is of the file below, not of the node. */
+  loop: boolean;
 }
 
-/** @param log of the descriptor that is held, or looked through */
-export async function trustIn(log: Ownership): Promise<LogTrust> {
+/**
+ * The node of a loop device is root's, whoever may write the file below: what a desktop attaches for its users, too.
+ * @param log of the descriptor that is held, or looked through; `device` is its number
+ */
+export async function trustIn(log: Ownership & { device: string }): Promise<LogTrust> {
+  const below = log.blockDevice ? await keptIn(log.device) : undefined;
+  const owned = below ? { uid: below.uid, gid: below.gid, mode: below.mode, blockDevice: below.isBlockDevice() } : log;
   return {
     runner: (await actsAsRoot()) ? 'root' : 'user',
-    writers: writersOf(log, await diskGroup()),
-    logOwner: log.uid === ROOT ? 'root' : 'user',
-    uid: log.uid,
+    writers: below === null ? 'unknown' : writersOf(owned, await diskGroup()),
+    logOwner: owned.uid === ROOT ? 'root' : 'user',
+    uid: owned.uid,
+    loop: below !== undefined,
   };
 }
 
 /** Why an image that the log names, and the caller does not, is not used; null: it is. Pure. */
-export function distrust(trust: LogTrust, image: { uid: number; outside?: boolean }): string | null {
+export function distrust(trust: Omit<LogTrust, 'loop'>, image: { uid: number; outside?: boolean }): string | null {
   const { runner, writers, logOwner, uid } = trust;
   const imageOwner = image.uid === uid ? 'same' : 'other';
   const end = image.outside === true ? 'outside' : 'inside';
@@ -93,7 +107,7 @@ export function distrust(trust: LogTrust, image: { uid: number; outside?: boolea
 }
 
 /** Whether the log is believed about images of anybody: then commands that are to be pasted may name them. Pure. */
-export function isBelieved(trust: LogTrust): boolean {
+export function isBelieved(trust: Omit<LogTrust, 'loop'>): boolean {
   return distrust(trust, { uid: NOBODY_ELSE }) === null;
 }
 

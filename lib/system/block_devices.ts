@@ -5,7 +5,8 @@
  * share bytes exactly when their grounds overlap: that one rule finds the same device under two names, a partition
  * beside its whole disk, two loop devices over one file, and a file beside a loop device over it.
  */
-import { readFile, readdir, realpath, stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { lstat, readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 export interface Ground {
@@ -87,6 +88,27 @@ async function groundOf(folder: string, number: string, size: number, depth: num
   if (belowFolder === null) return own;
   const belowSize = ((await readNumber(join(belowFolder, 'size'))) ?? 0) * SECTOR;
   return shift(await groundOf(belowFolder, below, belowSize, depth + 1), offset, size);
+}
+
+/**
+ * What a loop device, or a partition of one, keeps its bytes in; whoever may write that may write the device. null: it is
+ * not there under the name that the kernel has. undefined: the device is none of a loop.
+ */
+export async function keptIn(number: string): Promise<Stats | null | undefined> {
+  let found: Stats | undefined;
+  for (let below = number, depth = 0; depth < DEPTH_LIMIT; depth++) {
+    const folder = await realpath(`/sys/dev/block/${below}`).catch(() => null);
+    if (folder === null) return found;
+    const disk = (await readText(join(folder, 'partition'))) === null ? folder : dirname(folder);
+    const file = await readText(join(disk, 'loop/backing_file'));
+    if (file === null) return found;
+    const status = await lstat(file).catch(() => null);
+    if (status === null || !(status.isFile() || status.isBlockDevice())) return null;
+    if (status.isFile()) return status;
+    found = status;
+    below = deviceNumber(BigInt(status.rdev));
+  }
+  return null;
 }
 
 function shift(ground: Ground, start: number, length: number): Ground {

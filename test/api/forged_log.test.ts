@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,6 +20,7 @@ import { Mirror, identify, inspect, recover, verify } from '../../lib/index';
 import { runCommand } from '../support/command_line';
 import { ENTRY, HEADER, forgeLabel, forgeLog, forgePath, forgeUnclean, imageEntry } from '../support/forge';
 import { commandsOf, operatorShell } from '../support/pasted_command';
+import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless, notRoot } from '../support/skip';
 import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, useMirrors } from './support';
 
@@ -190,6 +192,40 @@ describeUnless(notRoot, 'as root, of a log of its own', () => {
     forgeUnclean(paths.log);
     chmodSync(paths.log, 0o660);
     expect((await recover(paths.log)).clean).toBe(false);
+  });
+});
+
+describeUnless(noLoopDevices, 'as root, of a log on a loop device, whose node is of root', () => {
+  const makeLoopDevice = useLoopDevices();
+
+  async function onLoopDevice(): Promise<Paths & { backingFile: string }> {
+    const paths = await mirrors.create();
+    const images = [paths.master, ...paths.slaves];
+    for (const [index, path] of images.entries()) forgePath(paths.log, index, path);
+    forgeUnclean(paths.log);
+    const { path, backingFile } = makeLoopDevice(statSync(paths.log).size);
+    execFileSync('dd', [`if=${paths.log}`, `of=${path}`, 'bs=1M', 'conv=fsync', 'status=none']);
+    return { ...paths, log: path, backingFile };
+  }
+
+  test('it counts whose the file below is', async () => {
+    const paths = await onLoopDevice();
+    chownSync(paths.backingFile, NOBODY, NOBODY);
+    const error = await failure(recover(paths.log), 'FOREIGN_LOG');
+    expect(error.message).toContain('it is of user nobody (65534)');
+    expect(error.message).toContain('the log belongs to another user than the image');
+    expect((await inspect(paths.log)).attachable).toBe(false);
+    expect((await identify(paths.log)).parts).toEqual([]);
+    chownSync(paths.backingFile, 0, 0);
+    expect((await recover(paths.log)).clean).toBe(false);
+  });
+
+  test('it counts who may write the file below, and no command changes the node', async () => {
+    const paths = await onLoopDevice();
+    chmodSync(paths.backingFile, 0o666);
+    const error = await failure(recover(paths.log), 'FOREIGN_LOG');
+    expect(error.message).toContain('every user may write the log');
+    expect(error.remedy).not.toContain('chmod');
   });
 });
 

@@ -15,13 +15,14 @@ const CASES: readonly [string, Partial<TrustFacts>, boolean, number][] = [
   ['by another user than root', { runner: 'user', writers: 'everybody', end: 'outside' }, true, 0],
   ['that the caller names', { named: true, writers: 'everybody' }, true, 1],
   ['of a log that every user may write, root its owner', { writers: 'everybody', logOwner: 'root' }, false, 2],
-  ['of a log that a group may write, root its owner', { writers: 'its group', logOwner: 'root' }, false, 3],
-  ['of the same user as a log that a group may write', { writers: 'its group', imageOwner: 'same' }, false, 3],
-  ['of another user, in the log of root', { logOwner: 'root' }, true, 4],
-  ['of root, in its own log, behind a link', { logOwner: 'root', imageOwner: 'same', end: 'outside' }, true, 4],
-  ['of the same user as the log, behind a link', { imageOwner: 'same', end: 'outside' }, false, 5],
-  ['of the same user as the log', { imageOwner: 'same' }, true, 6],
-  ['of another user than the log', {}, false, 7],
+  ['of a log on a loop device whose file is not to be seen', { writers: 'unknown', logOwner: 'root' }, false, 3],
+  ['of a log that a group may write, root its owner', { writers: 'its group', logOwner: 'root' }, false, 4],
+  ['of the same user as a log that a group may write', { writers: 'its group', imageOwner: 'same' }, false, 4],
+  ['of another user, in the log of root', { logOwner: 'root' }, true, 5],
+  ['of root, in its own log, behind a link', { logOwner: 'root', imageOwner: 'same', end: 'outside' }, true, 5],
+  ['of the same user as the log, behind a link', { imageOwner: 'same', end: 'outside' }, false, 6],
+  ['of the same user as the log', { imageOwner: 'same' }, true, 7],
+  ['of another user than the log', {}, false, 8],
 ];
 
 test.each(CASES)('an image %s', (_, change, use, row) => {
