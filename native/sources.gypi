@@ -61,7 +61,6 @@
       "native/addon/from_javascript.cc",
       "native/addon/loop_wake.cc",
       "native/addon/memory.cc",
-      "native/addon/plain_object.cc",
       "native/addon/to_javascript.cc",
       "native/addon/values.cc"
     ],
@@ -94,7 +93,9 @@
     "addon_defines": [
       "NAPI_VERSION=8",
       "NAPI_DISABLE_CPP_EXCEPTIONS",
-      "NODE_ADDON_API_DISABLE_DEPRECATED"
+      "NODE_ADDON_API_DISABLE_DEPRECATED",
+      "NODE_ADDON_API_ENABLE_MAYBE",
+      "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
     ]
   }
 }

@@ -1,7 +1,6 @@
 // The addon: what lib/binding.ts calls NativeBinding. Translates, decides nothing.
-#include <node_api.h>
+#include <napi.h>
 
-#include <memory>
 #include <string>
 
 #include "../core/label.h"
@@ -21,18 +20,18 @@ namespace blockmirror::addon {
 
 namespace {
 
-napi_value codes(napi_env env) {
+Napi::Value codes(Napi::Env env) {
   const char* const names[] = {"OK",
 #define X(name) #name,
                                BLOCKMIRROR_CODES(X)
 #undef X
   };
-  PlainObject array = PlainObject::array(env, std::size(names));
-  for (std::uint32_t i = 0; i < std::size(names); ++i) array.set_element(i, text_of(env, names[i]));
+  PlainObject array(Napi::Array::New(env, std::size(names)));
+  for (std::uint32_t i = 0; i < std::size(names); ++i) array.set_element(i, Napi::String::New(env, names[i]));
   return array;
 }
 
-napi_value limits(napi_env env) {
+Napi::Value limits(Napi::Env env) {
   auto number = [](std::uint64_t value) { return static_cast<double>(value); };
   PlainObject object(env);
   object.set("slaves", number(kMaxImages - 1));
@@ -55,109 +54,94 @@ napi_value limits(napi_env env) {
   return object;
 }
 
-// The arguments of one call; those that are missing are undefined.
-template <std::size_t kCount>
-struct Arguments {
-  napi_value values[kCount] = {};
-  Arguments(napi_env env, napi_callback_info info) {
-    std::size_t count = kCount;
-    napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
-  }
-  napi_value operator[](std::size_t index) const { return values[index]; }
-};
+Napi::Value probe(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), probe_io_uring()); }
 
-bool is_null(napi_env env, napi_value value) {
-  napi_valuetype type;
-  return napi_typeof(env, value, &type) == napi_ok && type == napi_null;
-}
-
-napi_value probe(napi_env env, napi_callback_info) { return number_of(env, probe_io_uring()); }
-
-napi_value device_facts(napi_env env, napi_callback_info info) {
-  Arguments<2> given(env, info);
+Napi::Value device_facts(const Napi::CallbackInfo& info) {
   OpenFileOptions options;
   options.read_only = true;
   options.exclusive = false;
   std::string path;
-  if (!text(env, given[0], path) || !flag(env, given[1], options.require_allocated))
-    return throw_type_error(env, "deviceFacts(path, requireAllocated?)");
+  if (!text(info.Env(), info[0], path) || !flag(info.Env(), info[1], options.require_allocated))
+    return throw_type_error(info.Env(), "deviceFacts(path, requireAllocated?)");
   OpenFile file;
   Status status = OpenFile::open(path, options, file);
-  if (!status.ok()) return to_javascript(env, status);
-  return to_javascript(env, facts_of(file));
+  if (!status.ok()) return to_javascript(info.Env(), status);
+  return to_javascript(info.Env(), facts_of(file));
 }
 
 // Two copies of a block, as lib/ read them, to what the core makes of them. Null stands for one that cannot be read.
 template <typename Block>
-napi_value choose(napi_env env, napi_callback_info info, const char* usage, std::size_t length,
-                  Status (*choose_block)(ConstBytes, ConstBytes, Block&)) {
-  Arguments<2> given(env, info);
+Napi::Value choose(const Napi::CallbackInfo& info, const char* usage, std::size_t length,
+                   Status (*choose_block)(ConstBytes, ConstBytes, Block&)) {
   ConstBytes copies[2];
   for (std::size_t i = 0; i < 2; ++i) {
-    if (is_null(env, given[i])) continue;
+    if (info[i].IsNull()) continue;
     Bytes bytes;
-    if (!view_bytes(env, given[i], bytes) || bytes.size() != length) return throw_type_error(env, usage);
+    if (!view_bytes(info.Env(), info[i], bytes) || bytes.size() != length) return throw_type_error(info.Env(), usage);
     copies[i] = bytes;
   }
   Block block;
   const Status status = choose_block(copies[0], copies[1], block);
-  return status.ok() ? to_javascript(env, block) : to_javascript(env, status);
+  return status.ok() ? to_javascript(info.Env(), block) : to_javascript(info.Env(), status);
 }
 
-napi_value superblock_of(napi_env env, napi_callback_info info) {
-  return choose<Superblock>(env, info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_superblock);
+Napi::Value superblock_of(const Napi::CallbackInfo& info) {
+  return choose<Superblock>(info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_superblock);
 }
 
-napi_value label_of(napi_env env, napi_callback_info info) {
-  return choose<Label>(env, info, "labelOf(copyA, copyB)", kLabelCopyLength, choose_label);
+Napi::Value label_of(const Napi::CallbackInfo& info) {
+  return choose<Label>(info, "labelOf(copyA, copyB)", kLabelCopyLength, choose_label);
 }
 
-napi_value length_of_log(napi_env env, napi_callback_info info) {
-  Arguments<1> given(env, info);
+Napi::Value length_of_log(const Napi::CallbackInfo& info) {
   std::uint64_t records;
   // Of the smallest size; a log of large blocks counts each of its records as many of them.
   constexpr std::uint64_t kMost = std::uint64_t{kMaximumRecordCount} * (kMaximumRecordSize / kMinimumRecordSize);
-  if (!whole_number(env, given[0], records) || records > kMost) return throw_type_error(env, "logLength(ringRecords)");
-  return number_of(env, static_cast<double>(log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize)));
+  if (!whole_number(info.Env(), info[0], records) || records > kMost)
+    return throw_type_error(info.Env(), "logLength(ringRecords)");
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize)));
 }
 
-napi_value address_remainder(napi_env env, napi_callback_info info) {
-  Arguments<2> given(env, info);
+Napi::Value address_remainder(const Napi::CallbackInfo& info) {
   Bytes bytes;
   std::uint64_t alignment;
-  if (!view_bytes(env, given[0], bytes) || !whole_number(env, given[1], alignment) || alignment == 0)
-    return throw_type_error(env, "addressRemainder(view, alignment)");
-  return number_of(env, static_cast<double>(reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment));
+  if (!view_bytes(info.Env(), info[0], bytes) || !whole_number(info.Env(), info[1], alignment) || alignment == 0)
+    return throw_type_error(info.Env(), "addressRemainder(view, alignment)");
+  return Napi::Number::New(info.Env(), static_cast<double>(reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment));
 }
 
 // Blocks of memory that can be handed over, in this process: with callers, with engines, or waiting to be collected.
-napi_value memory_blocks(napi_env env, napi_callback_info) {
-  return number_of(env, static_cast<double>(OwnedMemory::count()));
+Napi::Value memory_blocks(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(OwnedMemory::count()));
 }
 
-napi_value open_engines(napi_env env, napi_callback_info) { return number_of(env, EngineObject::open_count()); }
+Napi::Value open_engines(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), EngineObject::open_count());
+}
 
-napi_value initialise(napi_env env, napi_value exports) {
-  auto drop_state = [](napi_env, void* state, void*) { delete static_cast<AddonState*>(state); };
-  auto state = std::make_unique<AddonState>();
-  // Without it an engine could not be made; an environment that ends gets no addon.
-  if (napi_set_instance_data(env, state.get(), drop_state, nullptr) != napi_ok) return nullptr;
-  static_cast<void>(state.release());
-  PlainObject binding(env, exports);
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+void define(PlainObject& binding, const char* name) {
+  binding.set(name, Napi::Function::New<function>(binding.Env(), name));
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new AddonState);
+  PlainObject binding(exports);
   binding.set("codes", codes(env));
   binding.set("version", kVersion);
   binding.set("limits", limits(env));
-  binding.set("probeIoUring", probe);
-  binding.set("deviceFacts", device_facts);
-  binding.set("superblockOf", superblock_of);
-  binding.set("labelOf", label_of);
-  binding.set("logLength", length_of_log);
-  binding.set("addressRemainder", address_remainder);
-  binding.set("allocateMemory", allocate_memory);
-  binding.set("takeMemory", take_memory);
-  binding.set("giveMemoryBack", give_memory_back);
-  binding.set("memoryBlocks", memory_blocks);
-  binding.set("openEngines", open_engines);
+  define<probe>(binding, "probeIoUring");
+  define<device_facts>(binding, "deviceFacts");
+  define<superblock_of>(binding, "superblockOf");
+  define<label_of>(binding, "labelOf");
+  define<length_of_log>(binding, "logLength");
+  define<address_remainder>(binding, "addressRemainder");
+  define<allocate_memory>(binding, "allocateMemory");
+  define<take_memory>(binding, "takeMemory");
+  define<give_memory_back>(binding, "giveMemoryBack");
+  define<memory_blocks>(binding, "memoryBlocks");
+  define<open_engines>(binding, "openEngines");
   binding.set("Engine", EngineObject::define(env));
   return exports;
 }
@@ -166,4 +150,7 @@ napi_value initialise(napi_env env, napi_value exports) {
 
 }  // namespace blockmirror::addon
 
-NAPI_MODULE_INIT() { return blockmirror::addon::initialise(env, exports); }
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
+  return blockmirror::addon::initialise(env, exports);
+}
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, initialise_addon)

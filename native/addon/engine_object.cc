@@ -34,10 +34,21 @@ bool parse_kind(const std::string& name, DeviceKind& into) {
   return true;
 }
 
-AddonState& state_of(napi_env env) {
-  void* state = nullptr;
-  napi_get_instance_data(env, &state);
-  return *static_cast<AddonState*>(state);
+AddonState& state_of(Napi::Env env) { return *env.GetInstanceData<AddonState>(); }
+
+bool slot_of(napi_env env, napi_value value, std::uint64_t& slot) {
+  return whole_number(env, value, slot) && slot < kPendingRequests;
+}
+
+constexpr char kUsage[] = "new Engine({ device: 'auto' | 'io_uring' | 'threads', polling: boolean }, onCompletions)";
+
+// A termination (node:vm with a time limit, a worker that is stopped) in the middle of a getter shows as a pending null.
+// Napi::ObjectWrap would make an Error of that, which ends the process; V8 goes on terminating without it. A null that the
+// getter itself threw is lost too: then there is an engine that answers CLOSED.
+void drop_termination(Napi::Env env) {
+  napi_value thrown;
+  if (!env.IsExceptionPending() || napi_get_and_clear_last_exception(env, &thrown) != napi_ok) return;
+  if (!Napi::Value(env, thrown).IsNull()) napi_throw(env, thrown);
 }
 
 std::chrono::nanoseconds offer_processor() {
@@ -52,7 +63,7 @@ std::chrono::steady_clock::time_point stop_deadline() {
 
 }  // namespace
 
-// The receiver and the arguments of one call. `slot` is the first argument of every call about a request.
+// The receiver and the arguments of one call of a request. `slot` is the first argument of every call about a request.
 template <std::size_t kCount>
 struct EngineObject::Call {
   napi_env env;
@@ -67,9 +78,9 @@ struct EngineObject::Call {
     if (napi_get_cb_info(env, info, &count, values, &receiver, nullptr) != napi_ok) return;
     if (napi_unwrap(env, receiver, &object) == napi_ok) self = static_cast<EngineObject*>(object);
   }
-  bool has_slot() { return self != nullptr && whole_number(env, values[0], slot) && slot < kPendingRequests; }
+  bool has_slot() { return self != nullptr && slot_of(env, values[0], slot); }
   // For calls that start something in the slot. A slot in use is a programming error in lib/.
-  bool has_free_slot() { return has_slot() && (self->engine_ == nullptr || requests().is_free(slot_number())); }
+  bool has_free_slot() { return has_slot() && self->is_free(slot); }
   std::uint32_t slot_number() const { return static_cast<std::uint32_t>(slot); }
   bool gone() const { return self->engine_ == nullptr; }
   RequestTable& requests() const { return self->engine_->requests(); }
@@ -78,103 +89,91 @@ struct EngineObject::Call {
 
 std::uint32_t EngineObject::open_count() { return open_engines.load(std::memory_order_relaxed); }
 
-napi_value EngineObject::define(napi_env env) {
-  auto method = [](const char* name, napi_callback function) {
+bool EngineObject::is_free(std::uint64_t slot) const {
+  return engine_ == nullptr || engine_->requests().is_free(static_cast<std::uint32_t>(slot));
+}
+
+Napi::Function EngineObject::define(Napi::Env env) {
+  auto request = [](const char* name, napi_callback function) {
     return napi_property_descriptor{name, nullptr, function, nullptr, nullptr, nullptr, napi_default_method, nullptr};
   };
-  const napi_property_descriptor methods[] = {
-      method("submitWrite", submit_write),
-      method("submitWritev", submit_writev),
-      method("submitWriteOwned", submit_write_owned),
-      method("submitRead", submit_read),
-      method("finishRead", finish_read),
-      method("submitFlush", submit_flush),
-      method("submitDiscard", submit_discard),
-      method("cancel", cancel),
-      method("command", command),
-      method("result", result),
-      method("snapshot", snapshot),
-      method("poll", poll),
-      method("ref", ref),
-      method("unref", unref),
-      method("destroy", destroy),
-  };
-  napi_value constructor = nullptr;
-  napi_define_class(env, "Engine", NAPI_AUTO_LENGTH, construct, nullptr, std::size(methods), methods, &constructor);
-  return constructor;
+  constexpr napi_property_attributes kMethod = napi_default_method;
+  return DefineClass(env, "Engine",
+                     {
+                         request("submitWrite", submit_write),
+                         request("submitWritev", submit_writev),
+                         request("submitWriteOwned", submit_write_owned),
+                         request("submitRead", submit_read),
+                         request("finishRead", finish_read),
+                         request("submitFlush", submit_flush),
+                         request("submitDiscard", submit_discard),
+                         request("cancel", cancel),
+                         request("poll", poll),
+                         InstanceMethod<&EngineObject::command>("command", kMethod),
+                         InstanceMethod<&EngineObject::result>("result", kMethod),
+                         InstanceMethod<&EngineObject::snapshot>("snapshot", kMethod),
+                         InstanceMethod<&EngineObject::ref>("ref", kMethod),
+                         InstanceMethod<&EngineObject::unref>("unref", kMethod),
+                         InstanceMethod<&EngineObject::destroy>("destroy", kMethod),
+                     });
 }
 
 // --- construction
 
-napi_value EngineObject::construct(napi_env env, napi_callback_info info) {
-  std::size_t count = 2;
-  napi_value values[2];
-  napi_value self;
-  napi_value target = nullptr;
-  if (napi_get_cb_info(env, info, &count, values, &self, nullptr) != napi_ok ||
-      napi_get_new_target(env, info, &target) != napi_ok) {
-    return throw_type_error(env, "the engine cannot be made here");
-  }
-  EngineThreadOptions engine_options;
+EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), env_(info.Env()) {
+  if (IsEmpty()) return;  // the environment ends
+  EngineThreadOptions options;
   napi_value device, polling;
-  napi_valuetype type = napi_undefined;
-  char name[16] = "";
-  const bool right = target != nullptr && napi_typeof(env, values[1], &type) == napi_ok && type == napi_function &&
-                     napi_typeof(env, values[0], &type) == napi_ok && type == napi_object &&
-                     napi_get_named_property(env, values[0], "device", &device) == napi_ok &&
-                     napi_get_named_property(env, values[0], "polling", &polling) == napi_ok &&
-                     napi_get_value_string_utf8(env, device, name, sizeof name, nullptr) == napi_ok &&
-                     parse_kind(name, engine_options.kind) && boolean(env, polling, engine_options.polling);
-  if (!right)
-    return throw_type_error(env,
-                            "new Engine({ device: 'auto' | 'io_uring' | 'threads', polling: boolean }, onCompletions)");
-  auto* object = new EngineObject(env);
-  if (napi_wrap(env, self, object, finalize, nullptr, nullptr) != napi_ok) {
-    delete object;
-    return throw_type_error(env, "the engine could not be attached to its object");
+  std::string kind;
+  const bool right = info[1].IsFunction() && info[0].IsObject() && own_property(env_, info[0], "device", device) &&
+                     own_property(env_, info[0], "polling", polling) && text(env_, device, kind) &&
+                     parse_kind(kind, options.kind) && boolean(env_, polling, options.polling);
+  if (!right) {
+    throw_type_error(env_, kUsage);
+    drop_termination(env_);
+    return;
   }
-  Status status;
-  if (!object->open(self, values[1], engine_options, status)) {
-    object->let_go();
-    bool pending = false;
-    napi_is_exception_pending(env, &pending);
-    if (!pending) napi_throw(env, to_javascript(env, status));
-    return nullptr;
-  }
-  return self;
+  const Status status = open(info, options);
+  if (engine_ != nullptr) return;
+  let_go();
+  if (!Env().IsExceptionPending()) napi_throw(env_, to_javascript(env_, status));
 }
 
-bool EngineObject::open(napi_value self, napi_value callback, EngineThreadOptions options, Status& status) {
-  status = Status::of(Code::NO_MEMORY);
-  if (!open_completions(self) || !open_wake_up(callback)) return false;
-  // Held back until the engine is there: without it the object might be collected under its thread.
-  if (napi_create_reference(env_, self, 1, &self_) != napi_ok) return false;
+Napi::Value EngineObject::OnCalledAsFunction(const Napi::CallbackInfo& info) {
+  return throw_type_error(info.Env(), kUsage);
+}
+
+Status EngineObject::open(const Napi::CallbackInfo& info, EngineThreadOptions options) {
+  Napi::Object self = info.This().As<Napi::Object>();
+  if (!open_completions(self) || !open_wake_up(info[1].As<Napi::Function>())) return Status::of(Code::NO_MEMORY);
   options.context = wake_up_;
   options.notify = [](void* wake_up) { static_cast<LoopWake*>(wake_up)->notify(); };
   EngineThread::Started started = EngineThread::start(options);
-  status = started.status;
-  if (!started.engine) return false;
+  if (!started.engine) return started.status;
   engine_ = std::move(started.engine);
+  Ref();
+  holds_itself_ = true;
   counted_ = true;
   open_engines.fetch_add(1, std::memory_order_relaxed);
   state_of(env_).engines.push_back(this);
-  const char* name = engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads";
-  PlainObject(env_, self).set("deviceKind", text_of(env_, name), napi_enumerable);
+  PlainObject(self).set("deviceKind",
+                        Napi::String::New(env_, engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads"),
+                        napi_enumerable);
+  return started.status;
+}
+
+bool EngineObject::open_completions(Napi::Object self) {
+  Napi::Float64Array numbers = Napi::Float64Array::New(env_, kCompletionNumbers);
+  if (numbers.IsEmpty()) return false;
+  completions_ = Napi::Persistent(numbers.As<Napi::Object>());
+  if (completions_.IsEmpty()) return false;
+  PlainObject(self).set("completions", numbers, napi_enumerable);
   return true;
 }
 
-bool EngineObject::open_completions(napi_value self) {
-  napi_value memory, numbers;
-  if (napi_create_arraybuffer(env_, kCompletionNumbers * sizeof(double), nullptr, &memory) != napi_ok) return false;
-  if (napi_create_typedarray(env_, napi_float64_array, kCompletionNumbers, memory, 0, &numbers) != napi_ok)
-    return false;
-  if (napi_create_reference(env_, numbers, 1, &completions_reference_) != napi_ok) return false;
-  PlainObject(env_, self).set("completions", numbers, napi_enumerable);
-  return true;
-}
-
-bool EngineObject::open_wake_up(napi_value callback) {
-  if (napi_create_reference(env_, callback, 1, &callback_) != napi_ok) return false;
+bool EngineObject::open_wake_up(Napi::Function callback) {
+  callback_ = Napi::Persistent(callback);
+  if (callback_.IsEmpty()) return false;
   auto woken = [](void* self) { static_cast<EngineObject*>(self)->deliver(); };
   wake_up_ = LoopWake::open(env_, {woken, environment_ends, this});
   return wake_up_ != nullptr;
@@ -330,30 +329,31 @@ napi_value EngineObject::cancel(napi_env env, napi_callback_info info) {
 // --- commands
 
 // (slot, name, arguments)
-napi_value EngineObject::command(napi_env env, napi_callback_info info) {
-  Call<3> call(env, info);
-  if (!call.has_free_slot()) return call.wrong("command(slot, name, arguments)");
-  std::unique_ptr<Command> command = command_from(env, call.values[1], call.values[2]);
-  if (!command) return nullptr;
+Napi::Value EngineObject::command(const Napi::CallbackInfo& info) {
+  constexpr char kCommandUsage[] = "command(slot, name, arguments)";
+  std::uint64_t slot;
+  if (!slot_of(env_, info[0], slot) || !is_free(slot)) return throw_type_error(env_, kCommandUsage);
+  std::unique_ptr<Command> command = command_from(env_, info[1], info[2]);
+  if (!command) return {};
   // What ran while the arguments were read may have taken the slot.
-  if (!call.has_free_slot()) return call.wrong("command(slot, name, arguments)");
-  if (call.gone()) return call.self->answer(Code::CLOSED);
-  return call.self->answer(call.requests().submit_command(call.slot_number(), std::move(command)));
+  if (!is_free(slot)) return throw_type_error(env_, kCommandUsage);
+  const Code code = engine_ == nullptr
+                        ? Code::CLOSED
+                        : engine_->requests().submit_command(static_cast<std::uint32_t>(slot), std::move(command));
+  return {env_, answer(code)};
 }
 
 // (slot)
-napi_value EngineObject::result(napi_env env, napi_callback_info info) {
-  Call<1> call(env, info);
-  if (!call.has_slot()) return call.wrong("result(slot)");
-  const Command* command = call.gone() ? nullptr : call.requests().completed_command(call.slot_number());
-  if (command == nullptr) return null_of(env);
-  return result_of(env, *command);
+Napi::Value EngineObject::result(const Napi::CallbackInfo& info) {
+  std::uint64_t slot;
+  if (!slot_of(env_, info[0], slot)) return throw_type_error(env_, "result(slot)");
+  const Command* command =
+      engine_ == nullptr ? nullptr : engine_->requests().completed_command(static_cast<std::uint32_t>(slot));
+  return command == nullptr ? Env().Null() : result_of(env_, *command);
 }
 
-napi_value EngineObject::snapshot(napi_env env, napi_callback_info info) {
-  Call<0> call(env, info);
-  if (call.self == nullptr) return call.wrong("snapshot()");
-  return to_javascript(env, call.gone() ? call.self->last_snapshot_ : call.self->engine_->snapshot());
+Napi::Value EngineObject::snapshot(const Napi::CallbackInfo&) {
+  return to_javascript(env_, engine_ == nullptr ? last_snapshot_ : engine_->snapshot());
 }
 
 // (more). Returns the nanoseconds for which this thread offered its processor to others.
@@ -370,16 +370,12 @@ napi_value EngineObject::poll(napi_env env, napi_callback_info info) {
   return result;
 }
 
-napi_value EngineObject::ref(napi_env env, napi_callback_info info) {
-  Call<0> call(env, info);
-  if (call.self != nullptr && call.self->wake_up_ != nullptr) call.self->wake_up_->reference();
-  return nullptr;
+void EngineObject::ref(const Napi::CallbackInfo&) {
+  if (wake_up_ != nullptr) wake_up_->reference();
 }
 
-napi_value EngineObject::unref(napi_env env, napi_callback_info info) {
-  Call<0> call(env, info);
-  if (call.self != nullptr && call.self->wake_up_ != nullptr) call.self->wake_up_->unreference();
-  return nullptr;
+void EngineObject::unref(const Napi::CallbackInfo&) {
+  if (wake_up_ != nullptr) wake_up_->unreference();
 }
 
 // --- completions
@@ -403,10 +399,10 @@ void EngineObject::deliver() {
 
 // Looked up each time: JavaScript can detach the store from the array. Then nothing is delivered any more.
 double* EngineObject::completions_memory() {
-  napi_value numbers = nullptr;
   Bytes bytes;
-  if (napi_get_reference_value(env_, completions_reference_, &numbers) != napi_ok || numbers == nullptr) return nullptr;
-  if (!view_bytes(env_, numbers, bytes) || bytes.size() < kCompletionNumbers * sizeof(double)) return nullptr;
+  const Napi::Object numbers = completions_.Value();
+  if (numbers.IsEmpty() || !view_bytes(env_, numbers, bytes) || bytes.size() < kCompletionNumbers * sizeof(double))
+    return nullptr;
   return reinterpret_cast<double*>(bytes.data());
 }
 
@@ -428,35 +424,28 @@ std::uint32_t EngineObject::fill_batch() {
 }
 
 // False when JavaScript can run no more here. What the callback throws becomes an uncaught exception, as it would from
-// an event of Node's own.
+// an event of Node's own. The call is raw Node-API: Napi::Function would make an Error of what was thrown, which may be a
+// termination, only for it to be taken out again.
 bool EngineObject::call_back(std::uint32_t count) {
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env_, &scope) != napi_ok) return false;
-  napi_value receiver, callback, argument, result;
-  napi_status status = napi_get_reference_value(env_, callback_, &callback);
-  if (status == napi_ok) status = napi_get_undefined(env_, &receiver);
-  if (status == napi_ok) status = napi_create_uint32(env_, count, &argument);
-  if (status == napi_ok) status = napi_call_function(env_, receiver, callback, 1, &argument, &result);
+  Napi::HandleScope scope(env_);
+  napi_value result;
+  const napi_value argument = Napi::Number::New(env_, count);
+  const napi_status status = napi_call_function(env_, Env().Undefined(), callback_.Value(), 1, &argument, &result);
   if (status == napi_pending_exception) {
     napi_value error;
     if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
   }
-  napi_close_handle_scope(env_, scope);
   return status == napi_ok || status == napi_pending_exception;
 }
 
 // --- the end
 
-napi_value EngineObject::destroy(napi_env env, napi_callback_info info) {
-  Call<0> call(env, info);
-  if (call.self == nullptr) return call.wrong("destroy()");
-  EngineObject& self = *call.self;
-  if (self.stopped_ || self.engine_ == nullptr) return nullptr;
-  const bool ended = self.stop_engine(stop_deadline());
-  self.engine_->requests().abandon_pending(ended);
+void EngineObject::destroy(const Napi::CallbackInfo&) {
+  if (stopped_ || engine_ == nullptr) return;
+  const bool ended = stop_engine(stop_deadline());
+  engine_->requests().abandon_pending(ended);
   // What was pending is answered CLOSED from the event loop, as every completion is; then the rest goes too.
-  self.wake_up_->notify();
-  return nullptr;
+  wake_up_->notify();
 }
 
 // Whether the engine's thread has ended.
@@ -474,9 +463,9 @@ void EngineObject::let_go() {
   engine_.reset();
   if (was_open) std::erase(state_of(env_).engines, this);
   if (wake_up_ != nullptr) std::exchange(wake_up_, nullptr)->close();
-  if (callback_ != nullptr) napi_delete_reference(env_, std::exchange(callback_, nullptr));
-  if (completions_reference_ != nullptr) napi_delete_reference(env_, std::exchange(completions_reference_, nullptr));
-  if (self_ != nullptr) napi_delete_reference(env_, std::exchange(self_, nullptr));
+  callback_.Reset();
+  completions_.Reset();
+  if (std::exchange(holds_itself_, false)) Unref();
 }
 
 // All engines of the environment are asked to stop before the first is waited for.
@@ -492,7 +481,5 @@ void EngineObject::environment_ends(void* object) {
   if (!self->stopped_) self->stop_engine(*state.deadline);
   self->let_go();
 }
-
-void EngineObject::finalize(napi_env, void* object, void*) { delete static_cast<EngineObject*>(object); }
 
 }  // namespace blockmirror::addon

@@ -7,9 +7,11 @@
 //    thread runs. destroy, or the end of the environment, ends that.
 //  - The end of the environment (a worker that exits, the process at its natural end) stops the engine with a bounded
 //    wait and leaves the mirror unclean, as a crash would.
+// The calls of every request are callbacks of raw Node-API: Napi::CallbackInfo holds six arguments and allocates for the
+// seventh, and each of its conversions asks for the type once more. The others are methods of Napi::ObjectWrap.
 #pragma once
 
-#include <node_api.h>
+#include <napi.h>
 
 #include <chrono>
 #include <memory>
@@ -36,20 +38,18 @@ struct AddonState {
   std::optional<std::chrono::steady_clock::time_point> deadline;
 };
 
-class EngineObject {
+class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   // The class `Engine`.
-  static napi_value define(napi_env env);
+  static Napi::Function define(Napi::Env env);
   // Engines not destroyed, in this process.
   static std::uint32_t open_count();
 
- private:
-  explicit EngineObject(napi_env env) : env_(env) {}
-  ~EngineObject() = default;
-  EngineObject(const EngineObject&) = delete;
-  EngineObject& operator=(const EngineObject&) = delete;
+  // For Napi::ObjectWrap alone. An object that could not be opened answers CLOSED, if anybody ever sees it.
+  explicit EngineObject(const Napi::CallbackInfo& info);
+  static Napi::Value OnCalledAsFunction(const Napi::CallbackInfo& info);
 
-  static napi_value construct(napi_env env, napi_callback_info info);
+ private:
   static napi_value submit_write(napi_env env, napi_callback_info info);
   static napi_value submit_writev(napi_env env, napi_callback_info info);
   static napi_value submit_write_owned(napi_env env, napi_callback_info info);
@@ -58,20 +58,21 @@ class EngineObject {
   static napi_value submit_flush(napi_env env, napi_callback_info info);
   static napi_value submit_discard(napi_env env, napi_callback_info info);
   static napi_value cancel(napi_env env, napi_callback_info info);
-  static napi_value command(napi_env env, napi_callback_info info);
-  static napi_value result(napi_env env, napi_callback_info info);
-  static napi_value snapshot(napi_env env, napi_callback_info info);
   static napi_value poll(napi_env env, napi_callback_info info);
-  static napi_value ref(napi_env env, napi_callback_info info);
-  static napi_value unref(napi_env env, napi_callback_info info);
-  static napi_value destroy(napi_env env, napi_callback_info info);
+  Napi::Value command(const Napi::CallbackInfo& info);
+  Napi::Value result(const Napi::CallbackInfo& info);
+  Napi::Value snapshot(const Napi::CallbackInfo& info);
+  void ref(const Napi::CallbackInfo& info);
+  void unref(const Napi::CallbackInfo& info);
+  void destroy(const Napi::CallbackInfo& info);
 
   template <std::size_t kCount>
   struct Call;
 
-  bool open(napi_value self, napi_value callback, EngineThreadOptions options, Status& status);
-  bool open_completions(napi_value self);
-  bool open_wake_up(napi_value callback);
+  Status open(const Napi::CallbackInfo& info, EngineThreadOptions options);
+  bool open_completions(Napi::Object self);
+  bool open_wake_up(Napi::Function callback);
+  bool is_free(std::uint64_t slot) const;
   napi_value answer(Code code);
   napi_value read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length);
   void deliver();
@@ -81,17 +82,16 @@ class EngineObject {
   bool stop_engine(std::chrono::steady_clock::time_point deadline);
   void let_go();
   static void environment_ends(void* self);
-  static void finalize(napi_env env, void* self, void* hint);
 
   napi_env const env_;
   std::shared_ptr<EngineThread> engine_;  // null once let go
   Snapshot last_snapshot_;                // of an engine that is gone
   LoopWake* wake_up_ = nullptr;
-  napi_ref callback_ = nullptr;
-  napi_ref self_ = nullptr;
-  napi_ref completions_reference_ = nullptr;
+  Napi::FunctionReference callback_;
+  Napi::ObjectReference completions_;
   std::vector<Bytes> views_;  // of the call at hand; keeps its memory
   std::vector<ConstBytes> parts_;
+  bool holds_itself_ = false;
   bool counted_ = false;
   bool stopped_ = false;
   bool delivering_ = false;

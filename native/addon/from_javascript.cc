@@ -36,14 +36,13 @@ bool parse_uuid(const std::string& text, Uuid& into) {
 // JavaScript, and throw: then the field is wrong too, and what was thrown is pending.
 class Fields {
  public:
-  Fields(napi_env env, napi_value value) : env_(env), value_(value) {
-    napi_valuetype type;
-    if (napi_typeof(env, value, &type) != napi_ok || type != napi_object) wrong_ = "arguments";
+  Fields(Napi::Env env, Napi::Value value) : env_(env), value_(value) {
+    if (!value.IsObject()) wrong_ = "arguments";
   }
 
-  bool has(const char* name) { return !is(get(name), napi_undefined); }
+  bool has(const char* name) { return !get(name).IsUndefined(); }
   std::string text(const char* name) { return text(get(name), name); }
-  std::string text(napi_value value, const char* name) {
+  std::string text(Napi::Value value, const char* name) {
     std::string text;
     if (!addon::text(env_, value, text)) reject(name);
     return text;
@@ -55,7 +54,7 @@ class Fields {
   }
   bool flag_or(const char* name, bool otherwise) { return has(name) ? flag(name) : otherwise; }
   std::uint64_t number(const char* name) { return number(get(name), name); }
-  std::uint64_t number(napi_value value, const char* name) {
+  std::uint64_t number(Napi::Value value, const char* name) {
     std::uint64_t whole = 0;
     if (!whole_number(env_, value, whole)) reject(name);
     return whole;
@@ -86,7 +85,7 @@ class Fields {
   // Whole numbers, at most one per image.
   std::vector<std::uint64_t> numbers(const char* name) {
     std::vector<std::uint64_t> numbers;
-    list(name, [&](napi_value value) { numbers.push_back(number(value, name)); });
+    list(name, [&](Napi::Value value) { numbers.push_back(number(value, name)); });
     return numbers;
   }
   Uuid uuid(const char* name) {
@@ -103,12 +102,15 @@ class Fields {
   // may make it longer.
   template <typename Each>
   void list(const char* name, Each each) {
-    napi_value array = get(name), element;
-    std::uint32_t length = 0;
-    if (napi_get_array_length(env_, array, &length) != napi_ok || length > kMaxImages) return reject(name);
+    const Napi::Value array = get(name);
+    if (!array.IsArray()) return reject(name);
+    const std::uint32_t length = array.As<Napi::Array>().Length();
+    if (length > kMaxImages) return reject(name);
     for (std::uint32_t i = 0; i < length; ++i) {
+      napi_value element;
+      // Raw for the same reason as own_property: a getter may have been terminated.
       if (napi_get_element(env_, array, i, &element) != napi_ok) return reject(name);
-      each(element);
+      each(Napi::Value(env_, element));
     }
   }
 
@@ -118,28 +120,20 @@ class Fields {
   const char* wrong() const { return wrong_; }
 
  private:
-  bool is(napi_value value, napi_valuetype wanted) const {
-    napi_valuetype type;
-    return napi_typeof(env_, value, &type) == napi_ok && type == wanted;
-  }
   // undefined when it has none, or there is none to be had.
-  napi_value get(const char* name) {
-    napi_value key, value = nullptr;
-    bool own = false;
-    bool done = wrong_ == nullptr && napi_create_string_utf8(env_, name, NAPI_AUTO_LENGTH, &key) == napi_ok &&
-                napi_has_own_property(env_, value_, key, &own) == napi_ok;
-    if (done && own) done = napi_get_property(env_, value_, key, &value) == napi_ok;
-    if (!done) reject(name);
-    if (value == nullptr) napi_get_undefined(env_, &value);
-    return value;
+  Napi::Value get(const char* name) {
+    napi_value value;
+    if (wrong_ == nullptr && own_property(env_, value_, name, value)) return {env_, value};
+    reject(name);
+    return env_.Undefined();
   }
 
-  napi_env env_;
-  napi_value value_;
+  Napi::Env env_;
+  Napi::Value value_;
   const char* wrong_ = nullptr;
 };
 
-FormatOptions::Image image_from(napi_env env, Fields& parent, napi_value value, bool named) {
+FormatOptions::Image image_from(Napi::Env env, Fields& parent, Napi::Value value, bool named) {
   Fields fields(env, value);
   FormatOptions::Image image;
   if (named) image.name = fields.text("name");
@@ -152,7 +146,7 @@ FormatOptions::Image image_from(napi_env env, Fields& parent, napi_value value, 
   return image;
 }
 
-Command::Body open_log(napi_env, Fields& fields) {
+Command::Body open_log(Napi::Env, Fields& fields) {
   OpenLog command;
   command.path = fields.text("path");
   command.read_only = fields.flag("readOnly");
@@ -163,28 +157,28 @@ Command::Body open_log(napi_env, Fields& fields) {
   return command;
 }
 
-Command::Body open_images(napi_env, Fields& fields) {
+Command::Body open_images(Napi::Env, Fields& fields) {
   OpenImages command;
-  fields.list("paths", [&](napi_value path) { command.paths.push_back(fields.text(path, "paths")); });
+  fields.list("paths", [&](Napi::Value path) { command.paths.push_back(fields.text(path, "paths")); });
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.members = fields.flag_or("members", false);
   command.resolved = fields.flag_or("resolved", false);
   if (fields.has("makeLengths")) {
     fields.list("makeLengths",
-                [&](napi_value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
+                [&](Napi::Value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
   }
   return command;
 }
 
-Command::Body fill_image(napi_env, Fields& fields) {
+Command::Body fill_image(Napi::Env, Fields& fields) {
   FillImage command;
   command.image = fields.small_number("image");
   if (fields.has("extents")) command.extents = fields.extents();
   return command;
 }
 
-Command::Body plan_format(napi_env env, Fields& fields) {
+Command::Body plan_format(Napi::Env env, Fields& fields) {
   PlanFormat command;
   command.options.size = fields.number("size");
   command.options.ring_records = fields.small_number("ringRecords");
@@ -192,17 +186,17 @@ Command::Body plan_format(napi_env env, Fields& fields) {
     fields.reject("ringRecords");
   command.options.assume_identical = fields.flag("assumeIdentical");
   fields.list("images",
-              [&](napi_value image) { command.options.images.push_back(image_from(env, fields, image, true)); });
+              [&](Napi::Value image) { command.options.images.push_back(image_from(env, fields, image, true)); });
   return command;
 }
 
-Command::Body scan_ring(napi_env, Fields& fields) {
+Command::Body scan_ring(Napi::Env, Fields& fields) {
   ScanRing command;
   command.bytes = fields.number("bytes");
   return command;
 }
 
-Command::Body activate(napi_env env, Fields& fields) {
+Command::Body activate(Napi::Env env, Fields& fields) {
   Activate command;
   command.options.recovery_budget = fields.number("recoveryBudget");
   if (command.options.recovery_budget < kMinimumRecoveryBudget ||
@@ -214,7 +208,7 @@ Command::Body activate(napi_env env, Fields& fields) {
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
   if (fields.has("lost")) {
-    fields.list("lost", [&](napi_value index) {
+    fields.list("lost", [&](Napi::Value index) {
       std::uint64_t image = kMaxImages;
       if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject("lost");
       command.options.lost |= image_bit(static_cast<unsigned>(image));
@@ -222,12 +216,12 @@ Command::Body activate(napi_env env, Fields& fields) {
   }
   if (fields.has("paths")) {
     fields.list("paths",
-                [&](napi_value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });
+                [&](Napi::Value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });
   }
   return command;
 }
 
-Command::Body recover_copy(napi_env, Fields& fields) {
+Command::Body recover_copy(Napi::Env, Fields& fields) {
   RecoverCopy command;
   command.extents = fields.extents();
   command.compare = fields.flag("compare");
@@ -235,7 +229,7 @@ Command::Body recover_copy(napi_env, Fields& fields) {
   return command;
 }
 
-Command::Body recover_retire(napi_env, Fields& fields) {
+Command::Body recover_retire(Napi::Env, Fields& fields) {
   RecoverRetire command;
   command.summary.live_intents = fields.number("liveIntents");
   command.summary.bytes_covered = fields.number("bytesCovered");
@@ -246,14 +240,14 @@ Command::Body recover_retire(napi_env, Fields& fields) {
   return command;
 }
 
-Command::Body compare(napi_env, Fields& fields) {
+Command::Body compare(Napi::Env, Fields& fields) {
   Compare command;
   command.extents = fields.extents();
   command.all = fields.flag("all");
   return command;
 }
 
-Command::Body record_verify(napi_env, Fields& fields) {
+Command::Body record_verify(Napi::Env, Fields& fields) {
   RecordVerify command;
   command.found.bytes_compared = fields.numbers("bytesCompared");
   command.found.bytes_differed = fields.numbers("bytesDiffered");
@@ -261,12 +255,12 @@ Command::Body record_verify(napi_env, Fields& fields) {
 }
 
 template <typename Step>
-Command::Body plain(napi_env, Fields&) {
+Command::Body plain(Napi::Env, Fields&) {
   return Step{};
 }
 
 template <typename Step>
-Command::Body with_extents(napi_env, Fields& fields) {
+Command::Body with_extents(Napi::Env, Fields& fields) {
   Step command;
   command.extents = fields.extents();
   return command;
@@ -274,7 +268,7 @@ Command::Body with_extents(napi_env, Fields& fields) {
 
 struct Parser {
   const char* name;
-  Command::Body (*parse)(napi_env env, Fields& fields);
+  Command::Body (*parse)(Napi::Env env, Fields& fields);
 };
 constexpr Parser kParsers[] = {
     {"openLog", open_log},
@@ -301,7 +295,7 @@ constexpr Parser kParsers[] = {
 
 }  // namespace
 
-std::unique_ptr<Command> command_from(napi_env env, napi_value name, napi_value arguments) {
+std::unique_ptr<Command> command_from(Napi::Env env, Napi::Value name, Napi::Value arguments) {
   // Longer than any name: what does not fit is none.
   char wanted[64] = "";
   std::size_t length = 0;

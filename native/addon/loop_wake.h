@@ -8,7 +8,8 @@
 //  - It keeps the loop alive exactly while it is referenced; it begins without.
 // Why not napi_threadsafe_function: it wakes the loop's thread while it holds a lock that this thread takes first. On a
 // busy processor the woken thread runs at once, blocks on that lock and is woken again: three switches for one wake-up.
-// libuv's part of the ABI has been stable since its version 1.
+// libuv's part of the ABI has been stable since its version 1. The rest is raw Node-API too: node-addon-api has no
+// asynchronous clean-up hook, and its scopes end the process where the environment is about to.
 #pragma once
 
 #include <node_api.h>

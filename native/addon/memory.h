@@ -2,7 +2,7 @@
 // it, an opaque value while it is handed over.
 #pragma once
 
-#include <node_api.h>
+#include <napi.h>
 
 #include "../host/owned_memory.h"
 
@@ -10,12 +10,12 @@ namespace blockmirror::addon {
 
 // (length) -> an ArrayBuffer over new memory, zeroed; null where this JavaScript engine takes no memory but its own, or
 // there is none.
-napi_value allocate_memory(napi_env env, napi_callback_info info);
+Napi::Value allocate_memory(const Napi::CallbackInfo& info);
 // (store) -> the memory under an ArrayBuffer, which is detached; null, and nothing done, when it is not ours.
-napi_value take_memory(napi_env env, napi_callback_info info);
+Napi::Value take_memory(const Napi::CallbackInfo& info);
 // (memory) -> an ArrayBuffer over it, and the value is worth nothing more; null while a device may still use it, or where
 // there is none to be had.
-napi_value give_memory_back(napi_env env, napi_callback_info info);
+Napi::Value give_memory_back(const Napi::CallbackInfo& info);
 
 // What take_memory answered; null when it is something else.
 OwnedMemory* memory_of(napi_env env, napi_value value);

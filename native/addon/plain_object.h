@@ -1,42 +1,32 @@
-// Plain objects and arrays for JavaScript.
+// Plain objects and arrays for JavaScript: a Napi::Object whose properties are defined.
 //
-// Invariants:
-//  - Properties are defined, never assigned: a setter that somebody put on Object.prototype gets nothing.
-//  - A call of Node-API that fails (an exception is pending, the environment ends in the middle of the call, no memory)
-//    leaves its property out, and everything here goes on without it: JavaScript that could see such an object does not
-//    run any more, or runs with an exception. node-addon-api ends the process there.
+// Why not Napi::Object::Set: it assigns, and a setter that somebody put on Object.prototype would get the value and its
+// object would go without.
+// A property that cannot be defined (an exception is pending, the environment ends in the middle of the call, no memory)
+// is left out: JavaScript that could see such an object does not run any more, or runs with an exception.
 #pragma once
 
-#include <node_api.h>
+#include <napi.h>
 
-#include <cstdint>
 #include <string>
 
 namespace blockmirror::addon {
 
-napi_value null_of(napi_env env);
-napi_value number_of(napi_env env, double value);
-napi_value text_of(napi_env env, const std::string& value);
-
-class PlainObject {
+class PlainObject : public Napi::Object {
  public:
-  explicit PlainObject(napi_env env) : env_(env) { napi_create_object(env, &value_); }
-  PlainObject(napi_env env, napi_value value) : env_(env), value_(value) {}
-  static PlainObject array(napi_env env, std::size_t length);
+  explicit PlainObject(Napi::Env env) : Napi::Object(Napi::Object::New(env)) {}
+  explicit PlainObject(Napi::Object object) : Napi::Object(object) {}
 
-  void set(const char* name, napi_value value, napi_property_attributes attributes = napi_default_jsproperty);
-  void set(const char* name, double value) { set(name, number_of(env_, value)); }
-  void set(const char* name, bool value);
-  void set(const char* name, const char* value) { set(name, text_of(env_, value)); }
-  void set(const char* name, const std::string& value) { set(name, text_of(env_, value)); }
-  void set(const char* name, napi_callback function);
-  void set_element(std::uint32_t index, napi_value value) { set(std::to_string(index).c_str(), value); }
-
-  operator napi_value() const { return value_; }
-
- private:
-  napi_env env_;
-  napi_value value_ = nullptr;  // null: there was none to be had
+  void set(const char* name, Napi::Value value, napi_property_attributes attributes = napi_default_jsproperty) {
+    if (IsEmpty() || value.IsEmpty()) return;
+    // With NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS nothing but this property is lost where it fails.
+    DefineProperty(Napi::PropertyDescriptor::Value(name, value, attributes));
+  }
+  void set(const char* name, double value) { set(name, Napi::Number::New(Env(), value)); }
+  void set(const char* name, bool value) { set(name, Napi::Boolean::New(Env(), value)); }
+  void set(const char* name, const char* value) { set(name, Napi::String::New(Env(), value)); }
+  void set(const char* name, const std::string& value) { set(name, Napi::String::New(Env(), value)); }
+  void set_element(std::uint32_t index, Napi::Value value) { set(std::to_string(index).c_str(), value); }
 };
 
 }  // namespace blockmirror::addon

@@ -16,21 +16,19 @@ namespace {
 double number(std::uint64_t value) { return static_cast<double>(value); }
 
 template <typename List, typename Convert>
-napi_value array_of(napi_env env, const List& list, Convert convert) {
-  PlainObject array = PlainObject::array(env, list.size());
+Napi::Value array_of(Napi::Env env, const List& list, Convert convert) {
+  PlainObject array(Napi::Array::New(env, list.size()));
   std::uint32_t index = 0;
   for (const auto& element : list) {
     // What an element is made of is let go with it: a list may have a million.
-    napi_handle_scope scope;
-    if (napi_open_handle_scope(env, &scope) != napi_ok) break;
+    Napi::HandleScope scope(env);
     array.set_element(index++, convert(element));
-    napi_close_handle_scope(env, scope);
   }
   return array;
 }
 
-napi_value numbers(napi_env env, const std::vector<std::uint64_t>& list) {
-  return array_of(env, list, [env](std::uint64_t value) { return number_of(env, number(value)); });
+Napi::Value numbers(Napi::Env env, const std::vector<std::uint64_t>& list) {
+  return array_of(env, list, [env](std::uint64_t value) { return Napi::Number::New(env, number(value)); });
 }
 
 const char* name_of(ImageState state) {
@@ -87,14 +85,14 @@ const char* name_of(Lifecycle lifecycle) {
   return "creating";
 }
 
-PlainObject extent_object(napi_env env, const Extent& extent) {
+PlainObject extent_object(Napi::Env env, const Extent& extent) {
   PlainObject object(env);
   object.set("position", number(extent.position));
   object.set("length", number(extent.length));
   return object;
 }
 
-napi_value generation_object(napi_env env, const Generation& generation) {
+Napi::Value generation_object(Napi::Env env, const Generation& generation) {
   PlainObject object(env);
   object.set("counter", number(generation.counter));
   object.set("id", to_string(generation.id));
@@ -102,7 +100,7 @@ napi_value generation_object(napi_env env, const Generation& generation) {
   return object;
 }
 
-napi_value image_object(napi_env env, const ImageRecord& image) {
+Napi::Value image_object(Napi::Env env, const ImageRecord& image) {
   PlainObject object(env);
   object.set("name", image.name);
   object.set("uuid", to_string(image.uuid));
@@ -118,8 +116,8 @@ napi_value image_object(napi_env env, const ImageRecord& image) {
   return object;
 }
 
-napi_value verify_object(napi_env env, const VerifySummary& summary) {
-  if (summary.finished_at_ms == 0) return null_of(env);
+Napi::Value verify_object(Napi::Env env, const VerifySummary& summary) {
+  if (summary.finished_at_ms == 0) return env.Null();
   PlainObject object(env);
   object.set("finishedAtMs", number(summary.finished_at_ms));
   object.set("bytesCompared", number(summary.bytes_compared));
@@ -127,8 +125,8 @@ napi_value verify_object(napi_env env, const VerifySummary& summary) {
   return object;
 }
 
-napi_value recovery_object(napi_env env, const RecoverySummary& summary) {
-  if (summary.finished_at_ms == 0) return null_of(env);
+Napi::Value recovery_object(Napi::Env env, const RecoverySummary& summary) {
+  if (summary.finished_at_ms == 0) return env.Null();
   PlainObject object(env);
   object.set("finishedAtMs", number(summary.finished_at_ms));
   object.set("liveIntents", number(summary.live_intents));
@@ -140,7 +138,7 @@ napi_value recovery_object(napi_env env, const RecoverySummary& summary) {
   return object;
 }
 
-napi_value superblock_object(napi_env env, const Superblock& superblock) {
+Napi::Value superblock_object(Napi::Env env, const Superblock& superblock) {
   PlainObject owner(env);
   owner.set("host", superblock.owner.host);
   owner.set("bootId", to_string(superblock.owner.boot_id));
@@ -171,7 +169,7 @@ napi_value superblock_object(napi_env env, const Superblock& superblock) {
   return object;
 }
 
-napi_value label_object(napi_env env, const Label& label) {
+Napi::Value label_object(Napi::Env env, const Label& label) {
   PlainObject object(env);
   object.set("mirrorUuid", to_string(label.mirror_uuid));
   object.set("logUuid", to_string(label.log_uuid));
@@ -188,7 +186,7 @@ napi_value label_object(napi_env env, const Label& label) {
   return object;
 }
 
-napi_value progress_object(napi_env env, const ScanProgress& progress) {
+Napi::Value progress_object(Napi::Env env, const ScanProgress& progress) {
   PlainObject object(env);
   object.set("done", progress.done);
   object.set("bytesDone", number(progress.bytes_done));
@@ -196,11 +194,11 @@ napi_value progress_object(napi_env env, const ScanProgress& progress) {
   return object;
 }
 
-napi_value assessment_object(napi_env env, const Assessment& found) {
+Napi::Value assessment_object(Napi::Env env, const Assessment& found) {
   PlainObject object(env);
   object.set("clean", found.clean);
   object.set("damaged", found.damaged);
-  object.set("damage", array_of(env, found.damage, [env](const auto& line) { return text_of(env, line); }));
+  object.set("damage", array_of(env, found.damage, [env](const auto& line) { return Napi::String::New(env, line); }));
   object.set("damageCount", number(found.damage_count));
   object.set("tornRecords", number(found.torn_records));
   object.set("liveRecords", number(found.live_records));
@@ -219,7 +217,7 @@ napi_value assessment_object(napi_env env, const Assessment& found) {
   return object;
 }
 
-napi_value repair_object(napi_env env, const Repair& repair) {
+Napi::Value repair_object(Napi::Env env, const Repair& repair) {
   PlainObject object = extent_object(env, repair.extent);
   object.set("image", number(repair.image));
   object.set("from", number(repair.from));
@@ -227,7 +225,7 @@ napi_value repair_object(napi_env env, const Repair& repair) {
 }
 
 // Oldest first.
-napi_value recent_repairs(napi_env env, const RecentRepairs& recent) {
+Napi::Value recent_repairs(Napi::Env env, const RecentRepairs& recent) {
   std::vector<Repair> repairs;
   const std::uint64_t kept = std::min<std::uint64_t>(recent.count, kRecentRepairs);
   for (std::uint64_t i = recent.count - kept; i < recent.count; ++i) {
@@ -236,7 +234,7 @@ napi_value recent_repairs(napi_env env, const RecentRepairs& recent) {
   return array_of(env, repairs, [env](const Repair& repair) { return repair_object(env, repair); });
 }
 
-napi_value copy_object(napi_env env, const CopyResult& result) {
+Napi::Value copy_object(Napi::Env env, const CopyResult& result) {
   PlainObject object(env);
   object.set("bytesDiffered", numbers(env, result.bytes_differed));
   object.set("bytesCopied", numbers(env, result.bytes_copied));
@@ -245,14 +243,14 @@ napi_value copy_object(napi_env env, const CopyResult& result) {
   return object;
 }
 
-napi_value compare_object(napi_env env, const CompareResult& result) {
+Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
   PlainObject object(env);
   object.set("bytesCompared", numbers(env, result.bytes_compared));
   object.set("bytesDiffered", numbers(env, result.bytes_differed));
   object.set("bytesExpected", numbers(env, result.bytes_expected));
   object.set("bytesShared", numbers(env, result.bytes_shared));
-  object.set("unread", array_of(env, result.unread, [env](const Status& status) -> napi_value {
-               return status.ok() ? null_of(env) : to_javascript(env, status);
+  object.set("unread", array_of(env, result.unread, [env](const Status& status) -> Napi::Value {
+               return status.ok() ? env.Null() : to_javascript(env, status);
              }));
   object.set("differences", array_of(env, result.differences, [env](const Difference& difference) {
                PlainObject entry = extent_object(env, difference.extent);
@@ -264,7 +262,7 @@ napi_value compare_object(napi_env env, const CompareResult& result) {
   return object;
 }
 
-napi_value counters_object(napi_env env, const Counters& counters) {
+Napi::Value counters_object(Napi::Env env, const Counters& counters) {
   PlainObject object(env);
 #define X(name) object.set(#name, number(counters.name));
   BLOCKMIRROR_COUNTERS(X)
@@ -274,29 +272,29 @@ napi_value counters_object(napi_env env, const Counters& counters) {
 
 // One overload per command that has a result; the others answer null.
 struct Results {
-  napi_env env;
-  napi_value operator()(const OpenLog& command) const { return to_javascript(env, command.facts); }
-  napi_value operator()(const LoadSuperblock& command) const { return superblock_object(env, command.superblock); }
-  napi_value operator()(const OpenImages& command) const {
+  Napi::Env env;
+  Napi::Value operator()(const OpenLog& command) const { return to_javascript(env, command.facts); }
+  Napi::Value operator()(const LoadSuperblock& command) const { return superblock_object(env, command.superblock); }
+  Napi::Value operator()(const OpenImages& command) const {
     return array_of(env, command.facts, [this](const DeviceFacts& facts) { return to_javascript(env, facts); });
   }
-  napi_value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
-  napi_value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
-  napi_value operator()(const ScanRing& command) const { return progress_object(env, command.progress); }
-  napi_value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
-  napi_value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
-  napi_value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
-  napi_value operator()(const RecoverVerify& command) const { return compare_object(env, command.result); }
-  napi_value operator()(const Compare& command) const { return compare_object(env, command.result); }
+  Napi::Value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
+  Napi::Value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
+  Napi::Value operator()(const ScanRing& command) const { return progress_object(env, command.progress); }
+  Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
+  Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
+  Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
+  Napi::Value operator()(const RecoverVerify& command) const { return compare_object(env, command.result); }
+  Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
   template <typename Other>
-  napi_value operator()(const Other&) const {
-    return null_of(env);
+  Napi::Value operator()(const Other&) const {
+    return env.Null();
   }
 };
 
 }  // namespace
 
-napi_value to_javascript(napi_env env, const Status& status) {
+Napi::Value to_javascript(Napi::Env env, const Status& status) {
   PlainObject object(env);
   object.set("code", static_cast<double>(status.code));
   object.set("systemError", static_cast<double>(status.system_error));
@@ -305,11 +303,11 @@ napi_value to_javascript(napi_env env, const Status& status) {
   return object;
 }
 
-napi_value to_javascript(napi_env env, const Superblock& superblock) { return superblock_object(env, superblock); }
+Napi::Value to_javascript(Napi::Env env, const Superblock& superblock) { return superblock_object(env, superblock); }
 
-napi_value to_javascript(napi_env env, const Label& label) { return label_object(env, label); }
+Napi::Value to_javascript(Napi::Env env, const Label& label) { return label_object(env, label); }
 
-napi_value to_javascript(napi_env env, const DeviceFacts& facts) {
+Napi::Value to_javascript(Napi::Env env, const DeviceFacts& facts) {
   const DeviceTraits& traits = facts.traits;
   PlainObject object(env);
   object.set("path", facts.path);
@@ -332,8 +330,8 @@ napi_value to_javascript(napi_env env, const DeviceFacts& facts) {
   return object;
 }
 
-napi_value to_javascript(napi_env env, const Snapshot& snapshot) {
-  PlainObject images = PlainObject::array(env, snapshot.image_count);
+Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
+  PlainObject images(Napi::Array::New(env, snapshot.image_count));
   for (unsigned i = 0; i < snapshot.image_count; ++i) {
     PlainObject image(env);
     image.set("state", name_of(snapshot.states[i]));
@@ -355,7 +353,7 @@ napi_value to_javascript(napi_env env, const Snapshot& snapshot) {
   coverage.set("uncertainBytes", number(snapshot.uncertain_bytes));
   PlainObject object(env);
   object.set("phase", name_of(snapshot.phase));
-  object.set("stopped", snapshot.phase == Phase::stopped ? to_javascript(env, snapshot.stopped) : null_of(env));
+  object.set("stopped", snapshot.phase == Phase::stopped ? to_javascript(env, snapshot.stopped) : env.Null());
   object.set("inFlight", number(snapshot.requests_in_flight));
   object.set("images", images);
   object.set("lastVerify", verify_object(env, snapshot.last_verify));
@@ -367,6 +365,6 @@ napi_value to_javascript(napi_env env, const Snapshot& snapshot) {
   return object;
 }
 
-napi_value result_of(napi_env env, const Command& command) { return std::visit(Results{env}, command.body); }
+Napi::Value result_of(Napi::Env env, const Command& command) { return std::visit(Results{env}, command.body); }
 
 }  // namespace blockmirror::addon

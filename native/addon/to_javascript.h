@@ -1,7 +1,7 @@
 // From C++ structs to the plain objects of lib/binding.ts, field by field and nothing more.
 #pragma once
 
-#include <node_api.h>
+#include <napi.h>
 
 #include "../core/label.h"
 #include "../core/superblock.h"
@@ -9,12 +9,12 @@
 
 namespace blockmirror::addon {
 
-napi_value to_javascript(napi_env env, const Status& status);
-napi_value to_javascript(napi_env env, const DeviceFacts& facts);
-napi_value to_javascript(napi_env env, const Snapshot& snapshot);
-napi_value to_javascript(napi_env env, const Superblock& superblock);
-napi_value to_javascript(napi_env env, const Label& label);
+Napi::Value to_javascript(Napi::Env env, const Status& status);
+Napi::Value to_javascript(Napi::Env env, const DeviceFacts& facts);
+Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot);
+Napi::Value to_javascript(Napi::Env env, const Superblock& superblock);
+Napi::Value to_javascript(Napi::Env env, const Label& label);
 // The result object of a completed command; null for those that have none.
-napi_value result_of(napi_env env, const Command& command);
+Napi::Value result_of(Napi::Env env, const Command& command);
 
 }  // namespace blockmirror::addon

@@ -41,9 +41,9 @@ std::size_t element_length(napi_typedarray_type type) {
 
 }  // namespace
 
-napi_value throw_type_error(napi_env env, const char* message) {
+Napi::Value throw_type_error(napi_env env, const char* message) {
   napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
-  return nullptr;
+  return {};
 }
 
 bool view_bytes(napi_env env, napi_value value, Bytes& into) {
@@ -105,6 +105,16 @@ bool views(napi_env env, napi_value value, std::size_t limit, std::vector<Bytes>
   if (!view_bytes(env, value, single)) return view_list(env, value, limit, into);
   into.assign(1, single);
   return true;
+}
+
+bool own_property(napi_env env, napi_value object, const char* name, napi_value& into) {
+  napi_value key;
+  bool own = false;
+  if (napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &key) != napi_ok ||
+      napi_has_own_property(env, object, key, &own) != napi_ok) {
+    return false;
+  }
+  return (own ? napi_get_property(env, object, key, &into) : napi_get_undefined(env, &into)) == napi_ok;
 }
 
 bool is_whole(double number) { return number >= 0 && number < kSafeIntegers && std::trunc(number) == number; }

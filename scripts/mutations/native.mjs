@@ -297,8 +297,8 @@ export const native = [
   {
     name: 'a slot in use is used again',
     file: 'native/addon/engine_object.cc',
-    find: 'has_slot() && (self->engine_ == nullptr || requests().is_free(slot_number()))',
-    put: 'has_slot()',
+    find: 'return engine_ == nullptr || engine_->requests().is_free(static_cast<std::uint32_t>(slot));',
+    put: 'return slot < kPendingRequests;',
     test: 'test/addon/binding.test.ts',
   },
   {
@@ -320,7 +320,7 @@ export const native = [
   {
     name: 'memory is given back while a device may read it',
     file: 'native/addon/memory.cc',
-    find: '  if (memory->in_use()) return null_of(env);\n',
+    find: '  if (memory->in_use()) return info.Env().Null();\n',
     put: '',
     test: 'test/addon/requests.test.ts',
     named: 'handed over',

@@ -2,6 +2,9 @@
  * Values that change while the addon reads them, or are not what they look like, given to it without lib/ in between: an
  * error or the right outcome, never an assertion, never memory that is gone.
  */
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
 import type { NativeMemory } from '../../lib/binding';
@@ -164,4 +167,13 @@ test('arguments of a prototype are none', async () => {
   }
   expect(await opening).toMatchObject({ name: 'OPEN_FAILED' });
   engine.native.destroy();
+});
+
+test('a getter that a time limit of node:vm terminates ends its call alone, never the process', async () => {
+  const child = path.join(__dirname, 'timed_out_child.cjs');
+  const addon = path.resolve(__dirname, '../../build/Release/blockmirror.node');
+  const { stdout } = await promisify(execFile)(process.execPath, [child, addon]);
+  const timedOut = 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+  const ended = { command: timedOut, list: timedOut, buffers: timedOut, construct: timedOut };
+  expect(JSON.parse(stdout)).toEqual({ ended, engines: 0 });
 });
