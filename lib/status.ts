@@ -98,6 +98,7 @@ const IN_THE_WAY: ReadonlySet<string> = new Set<`ERR_BLOCKMIRROR_${ErrorName}`>(
   'ERR_BLOCKMIRROR_READ_ONLY_DEVICE',
   'ERR_BLOCKMIRROR_SAME_DEVICE',
   'ERR_BLOCKMIRROR_OVERLAPPING',
+  'ERR_BLOCKMIRROR_UNSAFE_FOLDER',
 ]);
 
 function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFacts | undefined): ImageStatus {

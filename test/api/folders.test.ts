@@ -121,6 +121,8 @@ describeUnless(notRoot, 'root', () => {
     const seen = await inspect(log);
     expect(seen.attachable).toBe(false);
     expect(seen.obstacles[0]?.code).toBe('ERR_BLOCKMIRROR_UNSAFE_FOLDER');
+    // The folder says nothing of what is in it.
+    expect(seen.status.images.map(({ state }) => state)).toEqual(['synchronized', 'synchronized']);
     const trustFolders = true;
     expect((await inspect(log, { trustFolders })).attachable).toBe(true);
     expect((await recover(log, { trustFolders })).clean).toBe(true);
@@ -136,7 +138,12 @@ describeUnless(notRoot, 'root', () => {
       expect(refused.stderr).toContain('--trust-folders');
       expect((await runCommand([verb, log, '--trust-folders'])).exitCode).toBe(0);
     }
-    expect((await runCommand(['status', log])).exitCode).toBe(3);
+    const looked = await runCommand(['status', log]);
+    expect(looked.exitCode).toBe(3);
+    expect(looked.stdout).toContain('Next: see to what is named above');
+    const checked = await runCommand(['status', '--check', log]);
+    expect(checked.stdout).toContain('it cannot be opened: ERR_BLOCKMIRROR_UNSAFE_FOLDER');
+    expect((await runCommand(['status', '--check', '--trust-folders', log])).exitCode).toBe(0);
     expect((await runCommand(['status', log, '--trust-folders'])).exitCode).toBe(0);
   }, 30_000);
 

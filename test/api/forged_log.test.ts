@@ -117,6 +117,15 @@ describeUnless(notRoot, 'as root, of a log of another user', () => {
     expect((await inspect(paths.log, { images: { slave1: paths.private } })).status.images[1]?.error).toBeNull();
   });
 
+  test('status takes no master to be lost that it did not look into', async () => {
+    const paths = await foreign();
+    const secret = at('private.img');
+    copyFileSync(paths.master, secret);
+    forgePath(paths.log, 0, secret);
+    const { stdout } = await runCommand(['status', paths.log]);
+    expect(stdout).toContain('Next: see to what is named above');
+  });
+
   test('no command that status prints names an image of root as one to be made anew', async () => {
     const paths = await aimedAtRoot();
     forgeLog(paths.log, (superblock) => superblock.writeUInt8(5, imageEntry(1) + ENTRY.state));
