@@ -16,7 +16,7 @@
 import { resolve } from 'node:path';
 import { letGo, newEngine, openImagesExclusive, openLogExclusive } from './attach';
 import type { NativeBinding, NativeDeviceFacts, NativeSuperblock } from './binding';
-import { type Held, judge, lookFirst, madeMeanwhile } from './create_checks';
+import { type Held, consentBeforeHole, judge, lookFirst, madeMeanwhile } from './create_checks';
 import type { Engine } from './engine';
 import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
 import { type WantedFile, explainFull } from './free_space';
@@ -112,12 +112,10 @@ async function hold(work: Work, checked: CheckedCreate, wanted: readonly WantedF
   const lengthOf = (name: string): number => wanted.find((file) => file.name === name)?.length ?? 0;
   engine.names = { log: checked.log, images: checked.images };
   const log = await openLogExclusive(engine, checked.log, lengthOf('log'));
-  const images = await openImagesExclusive(
-    engine,
-    checked.images,
-    false,
-    checked.images.map(({ name }) => lengthOf(name)),
-  );
+  const lengths = checked.images.map(({ name }) => lengthOf(name));
+  const images = await openImagesExclusive(engine, checked.images, false, lengths).catch(async (error: unknown) => {
+    throw await consentBeforeHole(error, checked);
+  });
   return { log, images };
 }
 

@@ -188,6 +188,26 @@ function knownFacts(binding: NativeBinding, path: string): NativeDeviceFacts | n
   return 'code' in facts ? null : facts;
 }
 
+/**
+ * A file with holes is refused when it is opened, before anybody looked at what is on it. What it holds comes first:
+ * nobody shall write a file in full whose content was to stay.
+ * @returns SIGNATURE_FOUND where consent is missing, else the error as it is
+ */
+export async function consentBeforeHole(error: unknown, checked: CheckedCreate): Promise<unknown> {
+  if (!isBlockmirrorError(error, 'HOLE')) return error;
+  const index = checked.images.findIndex(({ name }) => name === error.image);
+  const image = checked.images[index];
+  const place = image === undefined ? null : await findPlace(image.path, image.name).catch(() => null);
+  if (image === undefined || place === null) return error;
+  const role = index === 0 ? 'master' : 'slave';
+  try {
+    refuseSignatures({ name: image.name, place }, role, await signaturesOf(place), checked, false);
+    return error;
+  } catch (refused) {
+    return isBlockmirrorError(refused, 'SIGNATURE_FOUND') ? refused : error;
+  }
+}
+
 // --- under the locks
 
 /**

@@ -96,16 +96,44 @@ export async function explainBusy(
     return usedError(image, path, uses, cause);
   }
   const stranger = await strangerHolding(path, recorded, owner).catch(() => null);
-  const found = stranger ?? { detail: await holderToText(path, owner).catch(() => NOT_KNOWN) };
+  const found = stranger ?? (await holderOf(path, owner).catch(() => NOT_KNOWN));
   return new BlockmirrorError('BUSY', { image, path, ...found, cause });
 }
+
+/** What BUSY says of a holder. No remedy: what the table says. */
+interface HolderFound {
+  detail: string;
+  remedy?: string;
+}
+
+/** Of a holder that the mirror's own record names, or that nothing speaks against. */
+async function holderFound(process: number, held: string): Promise<HolderFound> {
+  const frozen = await frozenHolder(process);
+  return frozen === null ? { detail: held } : { ...frozen, detail: `${held}; ${frozen.detail}` };
+}
+
+/**
+ * What to say of a mirror's process that gets no turn, so that it can close nothing; null: it runs, or that is not known.
+ * A signal other than KILL and CONT waits until it is woken.
+ */
+export async function frozenHolder(process: number): Promise<Required<HolderFound> | null> {
+  if ((await processState(process)) !== 'frozen') return null;
+  return {
+    detail: FROZEN,
+    remedy:
+      `Wake it (\`kill -CONT ${process}\`, or thaw its control group), and close it there; ` +
+      `or end it (\`kill -KILL ${process}\`): then the next opening recovers the mirror`,
+  };
+}
+
+const FROZEN = 'it is frozen (by a signal, a debugger or a freezer), and answers nobody';
 
 /** A process that locked it, and is not the one that the log records: anybody who may read it can. null: none is seen. */
 async function strangerHolding(
   path: string,
   record: NativeSuperblock['owner'] | null,
   owner: Owner | null,
-): Promise<{ detail: string; remedy: string } | null> {
+): Promise<HolderFound | null> {
   const place = await findPlace(path, path);
   const lock = place === null ? null : await heldLock(place);
   if (place === null || lock === null || lock.process <= 0) return null;
@@ -118,21 +146,25 @@ async function strangerHolding(
       : `it is not the owner that the log records, which is ${ownerToText(owner)}`;
   const lets = uid !== null && uid !== ROOT && uid !== place.uid;
   const shut = lets ? `, and let nobody open it who need not: \`chmod go-rwx ${shellPath(path)}\`` : '';
+  const frozen = (await processState(lock.process)) === 'frozen';
+  const [close, end] = frozen
+    ? [`Wake it (\`kill -CONT ${lock.process}\`), and close it there`, `kill -KILL ${lock.process}`]
+    : ['Close it there first', `kill ${lock.process}`];
   return {
     detail:
       `held by ${await processToText(lock.process)}${whose}, ` +
-      `by ${lock.write ? 'an exclusive' : 'a shared'} lock (flock); ${recorded}`,
+      `by ${lock.write ? 'an exclusive' : 'a shared'} lock (flock); ${frozen ? `${FROZEN}; ` : ''}${recorded}`,
     remedy:
-      `Close it there first; \`ps -fp ${lock.process}\` shows what it is. ` +
-      `When it has no business with it, end it: \`kill ${lock.process}\`${shut}`,
+      `${close}; \`ps -fp ${lock.process}\` shows what it is. ` +
+      `When it has no business with it, end it: \`${end}\`${shut}`,
   };
 }
 
 const ROOT = 0;
 
-const NOT_KNOWN = 'the holder is not known';
+const NOT_KNOWN: HolderFound = { detail: 'the holder is not known' };
 
-async function holderToText(path: string, owner: Owner | null): Promise<string> {
+async function holderOf(path: string, owner: Owner | null): Promise<HolderFound> {
   const place = await findPlace(path, path);
   if (place === null) return NOT_KNOWN;
   const related = await relatedDevices(place);
@@ -144,14 +176,14 @@ async function holderToText(path: string, owner: Owner | null): Promise<string> 
       unseen = true;
       continue;
     }
-    if (owner?.process === holder && owner.pidNamespace === 'same') return `held by ${ownerToText(owner)}`;
-    return `held by ${await processToText(holder)}`;
+    const isOwner = owner?.process === holder && owner.pidNamespace === 'same';
+    return holderFound(holder, `held by ${isOwner ? ownerToText(owner) : await processToText(holder)}`);
   }
-  if (owner !== null) return `held by ${ownerToText(owner)}`;
-  if (unseen) return 'held by a process of another pid namespace';
+  if (owner !== null) return { detail: `held by ${ownerToText(owner)}` };
+  if (unseen) return { detail: 'held by a process of another pid namespace' };
   const processes = await processesHolding(place, related);
   if (processes.length === 0) return NOT_KNOWN;
-  return `held open by ${(await Promise.all(processes.slice(0, 8).map(processToText))).join(', ')}`;
+  return { detail: `held open by ${(await Promise.all(processes.slice(0, 8).map(processToText))).join(', ')}` };
 }
 
 async function processToText(process: number): Promise<string> {

@@ -22,6 +22,7 @@ import {
 import { loadBinding } from './load';
 import { checkPath } from './options';
 import { shown } from './shown';
+import { recordedInWords } from './status';
 import type { IdentifiedPath } from './types';
 import { deviceNumber, readBlockDevices } from './system/block_devices';
 import { type Place, findPlace, folderOfLog, leadsOutside, storedPathToPath, openPlace } from './system/places';
@@ -150,7 +151,9 @@ export function identityToText(identity: Identity, log: string | null = null): s
 
 function superblockToText(superblock: NativeSuperblock): string {
   const { images, owner, lifecycle, generation } = superblock;
-  const parts = images.map((image) => `${image.role} '${shown(image.name)}' at ${shown(image.path)} (${image.state})`);
+  const parts = images.map(
+    (image) => `${image.role} '${shown(image.name)}' at ${shown(image.path)} (${recordedInWords(image.state)})`,
+  );
   const opened =
     lifecycle === 'creating'
       ? 'create did not finish'
@@ -161,7 +164,7 @@ function superblockToText(superblock: NativeSuperblock): string {
 function labelToText(label: NativeLabel, log: string | null): string {
   const { name, role, state, mirrorUuid, generation, openCount, sealed } = label;
   const facts = [
-    role === 'master' ? null : state,
+    role === 'master' ? null : recordedInWords(state),
     `generation ${generation.counter}`,
     openCount === 0 ? 'never opened' : `opening ${openCount}`,
     sealed ? 'closed cleanly' : 'not closed cleanly or still open',

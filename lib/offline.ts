@@ -40,6 +40,8 @@ async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryRep
     const work = workToText(assessment, superblock);
     throw await foreignLog(superblock, { log, word, images: all, trustFolders: checked.trustFolders, work });
   }
+  // A plan that recover() would not begin is none: what it refuses is refused here, by the same checks. They write nothing.
+  if (!held && seen.obstacles.length > 0) await letGo((await attach(log, checked)).engine);
   const paths = images.map((image) => image.path);
   return dryRunReport({ log, superblock, assessment, held, paths, foundElsewhere: elsewhereOf(images) });
 }

@@ -10,7 +10,7 @@
 import { readlink, stat } from 'node:fs/promises';
 import type { NativeSuperblock } from './binding';
 import { BlockmirrorError } from './errors';
-import { describeOwner, ownerToText } from './holders';
+import { describeOwner, frozenHolder, ownerToText } from './holders';
 import { SUPERBLOCK_LENGTH, SUPERBLOCK_POSITIONS } from './layout';
 import { loadBinding } from './load';
 import { command } from './remedies';
@@ -129,15 +129,23 @@ export async function refuseLivingOwner(
   if (verdict === 'free') return;
   const owner = await describeOwner(superblock.owner);
   const who = owner === null ? 'not known' : ownerToText(owner);
+  const frozen = facts.process === 'holds' ? await frozenOwner(superblock.owner) : null;
   const taking = again ?? `\`${command('recover', logPath, images, '--take-over')}\``;
   throw new BlockmirrorError(verdict === 'held' ? 'BUSY' : 'USE_UNKNOWN', {
     image: 'log',
     path: logPath,
-    detail: `it was not closed, and its owner is ${who}; ${why}`,
+    detail: `it was not closed, and its owner is ${who}; ${why}${frozen === null ? '' : `; ${frozen.detail}`}`,
+    ...(frozen === null ? {} : { remedy: frozen.remedy }),
     ...(judgeOwner(facts, true).verdict === 'free'
       ? { remedy: `Close it there first; if that process is dead for good, say takeOver (${taking})` }
       : {}),
   });
+}
+
+async function frozenOwner(owner: NativeSuperblock['owner']): Promise<{ detail: string; remedy: string } | null> {
+  const here = await thisHost();
+  const process = owner.pidNamespace === here.pidNamespace ? owner.process : await findOwnProcess(owner);
+  return process === null ? null : frozenHolder(process);
 }
 
 async function ownerProcess(superblock: NativeSuperblock, here: Host, logPath: string): Promise<OwnerProcess> {

@@ -13,6 +13,7 @@ import { BlockmirrorError, systemErrorName } from './errors';
 import { type Identity, type MirrorPart, findParts, identifyPlace } from './identify';
 import { shellQuote } from './shell';
 import { shown } from './shown';
+import { recordedInWords } from './status';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
 
 /** What a log says of the image. */
@@ -87,7 +88,7 @@ function ownSide(label: NativeLabel | null, entry: NativeImageRecord | null): st
   const role = entry?.role ?? label?.role ?? 'slave';
   const facts: string[] = [];
   if (entry !== null && role === 'slave') facts.push(stateInWords(entry));
-  if (entry === null && label !== null && label.role === 'slave') facts.push(label.state);
+  if (entry === null && label !== null && label.role === 'slave') facts.push(recordedInWords(label.state));
   if (label !== null) facts.push(numbers(label.generation.counter, label.openCount));
   return `it is ${role} '${shown(entry?.name ?? label?.name ?? '')}' (${facts.join(', ')})`;
 }
@@ -100,14 +101,14 @@ function stateInWords({ state, error, changedAtMs, bytesDiffered }: NativeImageR
   const cause = error === 0 ? '' : ` (${systemErrorName(error)})`;
   const since = changedAtMs === 0 ? '' : ` since ${new Date(changedAtMs).toISOString()}`;
   const differs = bytesDiffered === 0 ? '' : `, and a verify found ${bytesDiffered} bytes of it different`;
-  return `${state}${cause}${since}${differs}`;
+  return `${recordedInWords(state)}${cause}${since}${differs}`;
 }
 
 function logSide({ path, superblock }: LogWitness): string {
   const { generation, openCount, owner, lifecycle } = superblock;
   const current = superblock.images
     .filter((image) => !NOT_IN_SYNC.includes(image.state) && image.bytesDiffered === 0)
-    .map((image) => `${image.role} '${shown(image.name)}' (${shown(image.path)}) is ${image.state}`);
+    .map((image) => `${image.role} '${shown(image.name)}' (${shown(image.path)}) is ${recordedInWords(image.state)}`);
   const opened = owner.startedAtMs === 0 ? '' : `, last opened ${new Date(owner.startedAtMs).toISOString()}`;
   const date = lifecycle === 'creating' ? ', its create did not finish' : opened;
   return `its log ${shown(path)} is at ${numbers(generation.counter, openCount)}${date}: ${current.join(', ')}`;

@@ -204,6 +204,11 @@ export function liveStatus(facts: LiveFacts): Status {
   });
 }
 
+/** What log or label record of an image, where people read it. JSON has the recorded word itself (RecordedState). */
+export function recordedInWords(state: NativeImageState): string {
+  return state === 'in-sync' ? 'in sync' : state;
+}
+
 export function shownState(state: NativeImageState, provable: boolean): ImageState {
   if (state !== 'in-sync') return state;
   return provable ? 'synchronized' : 'consistent';

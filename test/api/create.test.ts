@@ -146,6 +146,21 @@ test('an image with holes is refused, and the log that was made for it is gone a
   expect(existsSync(paths.log)).toBe(false);
 });
 
+test('an image that holds data and has holes is refused for the data first, then for the holes', async () => {
+  const paths = existing();
+  const slave = paths.slaves[0] as string;
+  writeFileSync(slave, '');
+  truncateSync(slave, IMAGE_SIZE);
+  execFileSync('mkfs.ext4', ['-q', '-F', slave, '8M']);
+  const error = await failure(Mirror.create({ ...paths }), 'SIGNATURE_FOUND');
+  expect(error.image).toBe('slave1');
+  expect(error.message).toMatch(/ext4 file system/);
+  expect(error.message).not.toMatch(/fallocate/);
+  expect(existsSync(paths.log)).toBe(false);
+  const consented = await failure(Mirror.create({ ...paths, overwriteSignature: true }), 'HOLE');
+  expect(consented.image).toBe('slave1');
+});
+
 describe('one file under two names', () => {
   test('the same path, a symbolic link, a hard link, and a file that does not exist yet', async () => {
     const paths = existing();

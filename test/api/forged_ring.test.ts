@@ -1,7 +1,8 @@
 /** Logs whose ring says more than anybody wrote: what a look at them may cost. */
-import { mkdirSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { inspect, recover } from '../../lib/index';
+import { type Progress, inspect, recover } from '../../lib/index';
 import { createMirrorFiles, type MirrorFiles } from '../support/mirror_files';
 import { runCommand } from '../support/command_line';
 import { ForgedLog } from '../support/forged_log';
@@ -26,6 +27,25 @@ async function ringOfBitmaps(records = 2000): Promise<MirrorFiles> {
   return files;
 }
 
+/**
+ * A dry run of a mirror that no recovery would take is refused, and these images are far smaller than their logs say:
+ * while somebody holds the log it only says what a crash would leave.
+ */
+async function whileLocked<Result>(log: string, work: () => Promise<Result>): Promise<Result> {
+  const holder = spawn('flock', ['--no-fork', '--exclusive', log, 'sleep', '600'], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => holder.once('close', resolve));
+  try {
+    while (!readFileSync('/proc/locks', 'utf8').includes(`:${statSync(log).ino} `)) {
+      expect(holder.exitCode).toBeNull();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return await work();
+  } finally {
+    holder.kill('SIGKILL');
+    await ended;
+  }
+}
+
 test('a ring full of bitmaps: counted, told of a thousand, merged to few, in memory that does not grow with it', async () => {
   const { log } = await ringOfBitmaps();
   const before = process.memoryUsage.rss();
@@ -36,7 +56,7 @@ test('a ring full of bitmaps: counted, told of a thousand, merged to few, in mem
   expect(inspection.status.logUse.recordsLive).toBe(2000);
   expect(inspection.extents).toEqual([{ position: 0, length: 2000 * 81 * MIB }]);
   expect(grown).toBeLessThan(150 * MIB);
-  const report = await recover(log, { dryRun: true });
+  const report = await whileLocked(log, () => recover(log, { dryRun: true }));
   expect(report).toMatchObject({ liveIntents: 2000 * 81 * 128, bytesCovered: 2000 * 81 * MIB });
 });
 
@@ -46,7 +66,7 @@ test('in the documents of the command line long lists are cut, and say how long 
   expect(shown.liveIntents).toHaveLength(1000);
   expect(shown).toMatchObject({ liveIntentCount: 16 * 81 * 128, extentCount: 16 * 81 * 128 });
   expect(shown.extents).toHaveLength(1000);
-  const planned = (await runCommand(['recover', log, '--dry-run', '--json'])).json();
+  const planned = (await whileLocked(log, () => runCommand(['recover', log, '--dry-run', '--json']))).json();
   expect(planned.extents).toHaveLength(1000);
   expect(planned).toMatchObject({ extentCount: 16 * 81 * 128, liveIntents: 16 * 81 * 128 });
   const text = (await runCommand(['log', log])).stdout;
@@ -94,12 +114,10 @@ test('while a long ring is read the step says how far it is', async () => {
   forged.claimRing(65536);
   forged.close();
   const seen: number[] = [];
-  await recover(log, {
-    dryRun: true,
-    onProgress: ({ step, bytesDone, bytesTotal }) => {
-      expect({ step, bytesTotal }).toEqual({ step: 'scan', bytesTotal: 256 * MIB });
-      seen.push(bytesDone);
-    },
-  });
+  const onProgress = ({ step, bytesDone, bytesTotal }: Progress): void => {
+    expect({ step, bytesTotal }).toEqual({ step: 'scan', bytesTotal: 256 * MIB });
+    seen.push(bytesDone);
+  };
+  await whileLocked(log, () => recover(log, { dryRun: true, onProgress }));
   expect(seen).toEqual([64 * MIB, 128 * MIB, 192 * MIB]);
 });

@@ -28,7 +28,7 @@ test('an image names its mirror, its role and its name, and its log is found', a
   expect(identity).toMatchObject({ superblock: null, labelCopies: ['whole', 'whole'] });
   expect(identity.label).toMatchObject({ name: 'slave1', role: 'slave', mirrorUuid: status.uuid, sealed: true });
   expect(await whatIsOn(slave)).toBe(
-    `slave 'slave1' of mirror ${status.uuid} (in-sync, generation ${status.generation.counter}, opening 1, ` +
+    `slave 'slave1' of mirror ${status.uuid} (in sync, generation ${status.generation.counter}, opening 1, ` +
       `closed cleanly), whose log is ${paths.log}`,
   );
 });

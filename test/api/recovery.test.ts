@@ -1,5 +1,5 @@
 /** Recovery and verification through the API: what is copied, reported and refused. Kills are tested in test/long. */
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Progress,
@@ -180,6 +180,20 @@ test('a clean mirror is not touched: the log stays byte for byte', async () => {
   expect(recoveryReportToText(report)).toMatch(/nothing to recover/);
   const length = 4 * MIB;
   expect(bytesOf(paths.log, 0, length).equals(bytesOf(copy, 0, length))).toBe(true);
+});
+
+test('a dry run of a mirror that recover refuses is refused alike, and plans nothing', async () => {
+  const paths = await crashed();
+  const log = bytesOf(paths.log, 0, 4 * MIB);
+  const elsewhere = join(mirrors.folder(), 'elsewhere');
+  mkdirSync(elsewhere);
+  renameSync(paths.master, join(elsewhere, 'master.img'));
+  const planned = await failure(recover(paths.log, { dryRun: true }), 'IMAGE_MISSING');
+  expect(planned.message).toBe((await failure(recover(paths.log), 'IMAGE_MISSING')).message);
+  expect(planned.image).toBe('master');
+  renameSync(join(elsewhere, 'master.img'), paths.master);
+  expect(bytesOf(paths.log, 0, 4 * MIB).equals(log)).toBe(true);
+  expect((await recover(paths.log, { dryRun: true })).clean).toBe(false);
 });
 
 test('a dry run writes nothing and says what would be copied', async () => {

@@ -118,7 +118,7 @@ test('an image named for a log says what it is, and where its log is', async () 
   const paths = await madeMirror();
   for (const look of [inspect, (path: string) => Mirror.open(path)]) {
     const error = await failure(look(paths.slaves[0] as string), 'NOT_A_LOG');
-    expect(error.message).toMatch(/it is slave 'slave1' of mirror [0-9a-f-]{36} \(in-sync, generation 1, opening 2/);
+    expect(error.message).toMatch(/it is slave 'slave1' of mirror [0-9a-f-]{36} \(in sync, generation 1, opening 2/);
     const [command] = commandsOf(error.remedy);
     expect(command).toContain('status');
     runs(command as string);

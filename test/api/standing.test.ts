@@ -30,6 +30,7 @@ describe('how an image stands in the mirror it comes from', () => {
   const log = (more: Partial<NativeSuperblock> = {}, entry: Partial<NativeImageRecord> = {}) => {
     const image = {
       name: 'slave1',
+      path: '/s1.img',
       role: 'slave',
       state: 'in-sync',
       error: 0,
@@ -110,7 +111,7 @@ test('a slave that is older than its log is no master unless it is named; the ne
   const error = await failure(Mirror.create(options), 'STALE_MASTER');
   expect(error.image).toBe('master');
   expect(error.message).toMatch(
-    /slave 'slave1' \(.*opening 2\).*opening 3, last opened 20.*slave 'slave2'.*is in-sync/,
+    /slave 'slave1' \(.*opening 2\).*opening 3, last opened 20.*slave 'slave2'.*is in sync/,
   );
   expect(error.remedy).toContain('--accept-stale slave1');
   await failure(Mirror.create({ ...options, acceptStale: 'slave2' }), 'STALE_MASTER');

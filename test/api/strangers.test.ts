@@ -1,10 +1,12 @@
 /** A user who may read a log or an image can lock it: whoever is refused for that is told who it is, and what to do. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, readFileSync, statSync } from 'node:fs';
+import { Ledger } from '../../lib/cli/demo/acknowledgements';
 import { inspect, recover } from '../../lib/index';
+import { startChildWriter } from '../support/child_writer';
 import { runCommand } from '../support/command_line';
 import { commandsOf, operatorShell } from '../support/pasted_command';
-import { describeUnless, notRoot } from '../support/skip';
+import { describeUnless, notRoot, testUnless } from '../support/skip';
 import { type Paths, failure, useMirrors } from './support';
 
 const mirrors = useMirrors();
@@ -69,6 +71,39 @@ describeUnless(notRoot, 'a lock of another user', () => {
     expect(stdout).toContain('which is not the owner that the log records');
     expect(stdout.replace(/\s+/g, ' ')).toContain(`kill ${process}`);
   });
+});
+
+describe('a holder that is frozen', () => {
+  test('of the mirror itself: BUSY says so, and its commands wake and end it, after which the mirror recovers', async () => {
+    const paths = await mirrors.create();
+    const writer = startChildWriter({ log: paths.log, run: 1, device: 'auto' }, new Ledger());
+    try {
+      await writer.acknowledged(10);
+      process.kill(writer.process, 'SIGSTOP');
+      const { message, remedy } = await failure(recover(paths.log), 'BUSY');
+      expect(message).toContain('it is frozen (by a signal, a debugger or a freezer), and answers nobody');
+      const [wake = '', end = ''] = commandsOf(remedy);
+      expect([wake, end]).toEqual([`kill -CONT ${writer.process}`, `kill -KILL ${writer.process}`]);
+      const shell = operatorShell(() => mirrors.folder());
+      shell.runs(wake);
+      await writer.acknowledged(20);
+      expect((await failure(recover(paths.log), 'BUSY')).message).not.toContain('frozen');
+      shell.runs(end);
+      await writer.kill();
+      expect((await recover(paths.log)).clean).toBe(false);
+    } finally {
+      await writer.kill();
+    }
+  });
+});
+
+testUnless(notRoot, 'a stranger that is frozen is ended by the signal that does not wait', async () => {
+  const paths = await readable();
+  const process = await lockAsNobody(paths.log);
+  stranger?.kill('SIGSTOP');
+  const { message, remedy } = await failure(recover(paths.log), 'BUSY');
+  expect(message).toContain('it is frozen');
+  expect(commandsOf(remedy)).toEqual(expect.arrayContaining([`kill -CONT ${process}`, `kill -KILL ${process}`]));
 });
 
 test('the owner of an open mirror is told from a stranger', async () => {

@@ -43,7 +43,8 @@ export interface Surrounding {
 function startIn({ flags, first = ':' }: Surrounding, words: readonly string[]): ChildProcess {
   const script = `${first} && exec ${words.map(shellQuote).join(' ')}`;
   const more = flags.includes('p') ? ['--kill-child', '--mount-proc'] : [];
-  return spawn('unshare', [flags, ...more, 'sh', '-ec', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // bash: the words are quoted as an operator's shell reads them ($'…'), which dash does not.
+  return spawn('unshare', [flags, ...more, 'bash', '-ec', script], { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
 /** Opens a mirror in these namespaces, and keeps it open until it is killed. */
