@@ -12,6 +12,11 @@ export interface Geometry {
   blockSize: number;
 }
 
+/** Whether checkBytes has nothing against it; for callers that would have to make its name first. */
+export function isUsable(buffer: unknown): boolean {
+  return isView(buffer) && !isSharedArrayBuffer(storeOf(buffer)) && !isDetached(buffer);
+}
+
 export function checkBytes(buffer: unknown, name: string): asserts buffer is Bytes {
   if (!isView(buffer)) {
     throw invalidArgumentType(name, 'a Buffer, TypedArray or DataView', buffer);

@@ -8,7 +8,15 @@
  *  - status() is derived (I10).
  */
 import { EventEmitter } from 'node:events';
-import { type Geometry, checkBytes, checkLength, checkPosition, toNumber, wholeNumberOutOfRange } from './arguments';
+import {
+  type Geometry,
+  checkBytes,
+  checkLength,
+  checkPosition,
+  isUsable,
+  toNumber,
+  wholeNumberOutOfRange,
+} from './arguments';
 import { type Attached, attach, letGo } from './attach';
 import type { NativeStatus } from './binding';
 import { alignedBuffer, HandedOver } from './buffers';
@@ -507,10 +515,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     // From here on no code of the caller's runs.
     const vector = vectorOf(views);
     checkLength(vector.length, this.geometry, verb);
-    const start = toNumber(position, 'position');
-    checkPosition(start, vector.length, this.geometry, verb);
+    vector.start = toNumber(position, 'position');
+    checkPosition(vector.start, vector.length, this.geometry, verb);
     if (aborted) throw reasonOf(signal);
-    return { ...vector, start };
+    return vector;
   }
 
   private async writeSlices<B extends Bytes>(
@@ -592,20 +600,20 @@ interface Vector {
   readonly views: readonly Bytes[];
   readonly length: number;
   /** Position in the mirror. */
-  readonly start: number;
+  start: number;
 }
 
-/** Drops what holds nothing. */
-function vectorOf(views: readonly unknown[]): Omit<Vector, 'start'> {
+/** Drops what holds nothing; where it starts is to be said yet. A request makes no other object, and no names, of its views. */
+function vectorOf(views: readonly unknown[]): Vector {
   let length = 0;
   let empty = 0;
   for (let index = 0; index < views.length; index++) {
     const view = views[index];
-    checkBytes(view, `buffers[${index}]`);
-    const byteLength = byteLengthOf(view);
+    if (!isUsable(view)) checkBytes(view, `buffers[${index}]`);
+    const byteLength = byteLengthOf(view as Bytes);
     if (byteLength === 0) empty += 1;
     length += byteLength;
   }
   const all = views as readonly Bytes[];
-  return { views: empty === 0 ? all : all.filter((view) => byteLengthOf(view) > 0), length };
+  return { views: empty === 0 ? all : all.filter((view) => byteLengthOf(view) > 0), length, start: 0 };
 }
