@@ -89,6 +89,33 @@ export function refuseUnknownName(name: string, known: ReadonlySet<string>, call
   if (!known.has(name)) throw unknownOption(name, [...known], call);
 }
 
+const { getPrototypeOf, hasOwn } = Object;
+/** Of a chain of prototypes: a Proxy may go on for ever. */
+const PROTOTYPES_LIMIT = 64;
+
+/**
+ * What an object inherits is no option; what its author takes for one is refused, rather than left out in silence: a `dsync`
+ * of a base of defaults would promise nothing. Object.prototype, of whatever context, is not asked.
+ */
+export function refuseInherited(options: object, known: Iterable<string>, call: string): void {
+  let prototype = getPrototypeOf(options) as object | null;
+  for (let depth = 0; prototype !== null && depth < PROTOTYPES_LIMIT; depth++) {
+    const next = getPrototypeOf(prototype) as object | null;
+    if (next === null && hasOwn(prototype, 'hasOwnProperty')) return;
+    for (const name of known) {
+      if (hasOwn(prototype, name)) throw inheritedOption(name, call);
+    }
+    prototype = next;
+  }
+}
+
+function inheritedOption(name: string, call: string): BlockmirrorError {
+  return new BlockmirrorError('INVALID_OPTION', {
+    detail: `'${name}' of ${call} is inherited, and options are an object's own properties`,
+    remedy: 'Copy them into one object: { ...defaults, ...options }',
+  });
+}
+
 function unknownOption(name: string, known: readonly string[], call: string): BlockmirrorError {
   const given = shown(name.length > 64 ? `${name.slice(0, 64)}…` : name);
   const meant = meantBy(name, known);

@@ -2,7 +2,7 @@
  * OptionReader: reads the options of one call, checks their types, and refuses names that it does not know. Pure.
  */
 import { BlockmirrorError, invalidArgumentType } from './errors';
-import { refuseUnknownName } from './option_names';
+import { refuseInherited, refuseUnknownName } from './option_names';
 import { shown } from './shown';
 import { isAbortSignal } from './signals';
 import { parseSize } from './size';
@@ -53,6 +53,7 @@ export class OptionReader {
     if (options === null || typeof options !== 'object') throw invalidArgumentType(prefix, 'an object', options);
     const copy = Object.create(null) as Record<string, unknown>;
     const names = new Set(known);
+    refuseInherited(options, names, call);
     for (const name of Object.keys(options)) {
       refuseUnknownName(name, names, call);
       copy[name] = (options as Record<string, unknown>)[name];

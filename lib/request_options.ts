@@ -14,7 +14,7 @@ import {
   wholeNumberOutOfRange,
 } from './arguments';
 import { BlockmirrorError, invalidArgumentType } from './errors';
-import { refuseUnknownName } from './option_names';
+import { refuseInherited, refuseUnknownName } from './option_names';
 import { type CheckedLongWork, OptionReader, checkSignal, invalidOption } from './option_reader';
 
 const REQUESTS = {
@@ -55,6 +55,7 @@ export function readOptions(options: unknown, call: keyof typeof REQUESTS): Requ
   if (options === undefined) return read;
   if (options === null || typeof options !== 'object') throw invalidArgumentType('options', 'an object', options);
   const known: ReadonlySet<string> = REQUESTS[call];
+  refuseInherited(options, known, call);
   const names = Object.keys(options);
   for (let index = 0; index < names.length; index++) {
     const name = names[index] as keyof RequestOptions;
