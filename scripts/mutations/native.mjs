@@ -134,8 +134,8 @@ export const native = [
   {
     name: 'a close does not wait for what runs',
     file: 'native/host/session_commands.cc',
-    find: '  while (active_ > 1) co_await settled_->wait();\n',
-    put: '',
+    find: 'from region to region.\n  while (active_ > 1) co_await settled_->wait();\n',
+    put: 'from region to region.\n',
     test: 'test/api/close_waits.test.ts',
   },
   {
@@ -219,8 +219,8 @@ export const native = [
   {
     name: 'a path that was replaced while its lock was waited for is taken',
     file: 'native/devices/open_file.cc',
-    find: '    replaced = !names(path, opened.descriptor_);\n',
-    put: '    replaced = !names(path, opened.descriptor_) && path.empty();\n',
+    find: '    replaced = !names(path, options.resolved, opened.descriptor_);\n',
+    put: '    replaced = !names(path, options.resolved, opened.descriptor_) && path.empty();\n',
     cases: 'open file:*',
   },
   {
@@ -232,9 +232,9 @@ export const native = [
   },
   {
     name: 'a descriptor outlives exec',
-    file: 'native/devices/open_file.cc',
-    find: 'access | exclusion | O_DIRECT | O_CLOEXEC | O_NOCTTY',
-    put: 'access | exclusion | O_DIRECT | O_NOCTTY',
+    file: 'native/devices/open_path.cc',
+    find: 'flags |= O_CLOEXEC | O_NOCTTY;',
+    put: 'flags |= O_NOCTTY;',
     cases: 'open file:*',
   },
   {
