@@ -5,7 +5,8 @@
  * waits for a writer, a tape rewinds, /dev/kmsg and the kernel's own file systems take or show what is not ours.
  *
  * Invariants:
- *  - Nothing but a regular file of an ordinary file system or a block device is read, and what is open decides (fstat).
+ *  - Nothing but a regular file of an ordinary file system or a block device is opened: what a path leads to is held (O_PATH)
+ *    and looked at, and that is what is opened, whatever the path leads to by then. Some devices act when they are opened.
  *  - Nothing is waited for (O_NONBLOCK), and no link is followed that was not there when the path was resolved.
  */
 import { constants, type Stats } from 'node:fs';
@@ -41,12 +42,31 @@ export async function openDescriptorToRead(path: string): Promise<FileHandle> {
 }
 
 async function openOrdinary(path: string, more: number): Promise<FileHandle> {
-  if (!isOrdinary(await stat(path)) || (await isOfTheKernel(path))) throw notRead(path);
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | more);
-  const ordinary = await file.stat().then(isOrdinary, () => false);
-  if (ordinary) return file;
-  await file.close();
-  throw notRead(path);
+  const held = await open(path, O_PATH | more);
+  try {
+    const here = `/proc/self/fd/${held.fd}`;
+    // Where /proc is masked there is the path alone.
+    const status = await held.stat();
+    const way = (await leadsTo(here, status)) ? here : path;
+    if (!isOrdinary(status) || (await isOfTheKernel(way))) throw notRead(path);
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+    const file = await open(way, way === here ? flags : flags | more);
+    if (await file.stat().then(isOrdinary, () => false)) return file;
+    await file.close();
+    throw notRead(path);
+  } finally {
+    await held.close();
+  }
+}
+
+/** Of Linux, on all of its architectures that Node.js runs on; node:fs does not name it. */
+const O_PATH = 0o10000000;
+
+async function leadsTo(path: string, { dev, ino }: Stats): Promise<boolean> {
+  return stat(path).then(
+    (there) => there.dev === dev && there.ino === ino,
+    () => false,
+  );
 }
 
 async function typed(path: string, work: () => Promise<FileHandle>): Promise<FileHandle> {

@@ -1,6 +1,6 @@
 /** lib/system/files.ts: what is read of a path from outside, and that nothing is waited for. */
-import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { linkSync, mkdirSync, renameSync, statfsSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openToRead } from '../../lib/system/files';
@@ -59,3 +59,36 @@ test('a file that is a FIFO the next moment, and a file again, is never waited f
     await file.close();
   }
 });
+
+test('a folder that is a link into /proc the next moment leads to no file of the kernel', async () => {
+  mkdirSync(at('folder'));
+  writeFileSync(join(at('folder'), 'mounts'), 'content');
+  symlinkSync('/proc/self', at('link'));
+  const swaps = `
+    const { renameSync } = require('node:fs');
+    const at = (name) => require('node:path').join(process.argv[1], name);
+    for (const until = Date.now() + 3000; Date.now() < until; ) {
+      renameSync(at('folder'), at('away'));
+      renameSync(at('link'), at('folder'));
+      renameSync(at('folder'), at('link'));
+      renameSync(at('away'), at('folder'));
+    }`;
+  const swapper = spawn(process.execPath, ['-e', swaps, folder()]);
+  let opened = 0;
+  try {
+    while (swapper.exitCode === null) {
+      const file = await openToRead(join(at('folder'), 'mounts')).catch(() => null);
+      if (file === null) continue;
+      opened += 1;
+      const { type } = statfsSync(`/proc/self/fd/${file.fd}`);
+      await file.close();
+      expect(type).not.toBe(PROC);
+    }
+  } finally {
+    swapper.kill();
+  }
+  expect(opened).toBeGreaterThan(0);
+});
+
+/** Magic number (statfs). */
+const PROC = 0x9fa0;
