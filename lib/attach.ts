@@ -95,7 +95,7 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   const unattached =
     (await options.attachFailed?.(logPath, superblock, images, word, options.trustFolders)) ??
     new Map<string, Problem>();
-  const mirror = mirrorFacts(logPath, superblock, images, word.folder);
+  const mirror = mirrorFacts(logPath, superblock, images, word);
   engine.names = { log: logPath, images, mirror };
   throwIfAborted(options.signal);
   await refuseUnsafe(logPath, images, options.trustFolders);
@@ -131,7 +131,7 @@ async function findTrusted(
 ): Promise<FoundImage[]> {
   const images = await findImages(superblock, word, overrides).catch(async (error: unknown) => {
     if (!isBlockmirrorError(error)) throw error;
-    throw await explainImage(error, superblock, mirrorFacts(log, superblock, [], word.folder));
+    throw await explainImage(error, superblock, mirrorFacts(log, superblock, [], word));
   });
   const trusted = images.filter((image): image is FoundImage => !(image instanceof DistrustedImage));
   if (trusted.length === images.length) return trusted;
@@ -180,14 +180,10 @@ export async function loadSuperblock(engine: Engine, logPath: string): Promise<N
   });
 }
 
-export function createUnfinished(
-  logPath: string,
-  superblock: NativeSuperblock,
-  { folder, trust }: LogWord,
-): BlockmirrorError {
-  const mirror = mirrorFacts(logPath, superblock, [], folder);
+export function createUnfinished(logPath: string, superblock: NativeSuperblock, word: LogWord): BlockmirrorError {
+  const mirror = mirrorFacts(logPath, superblock, [], word);
   // The command would have root write what another user named.
-  const remedy = isBelieved(trust)
+  const remedy = isBelieved(word.trust)
     ? remedyOf('CREATE_UNFINISHED', { mirror, image: -2 })
     : 'Run the same create again, with the images that you know';
   return new BlockmirrorError('CREATE_UNFINISHED', {

@@ -17,7 +17,7 @@ import type { FoundElsewhere } from './types';
 import { readBlockDevices } from './system/block_devices';
 import { openToRead } from './system/files';
 import { type Place, type StoredPath, findPlace, leadsOutside, pathToStore, storedPathToPath } from './system/places';
-import { type LogTrust, distrust } from './trust';
+import { type LogTrust, distrust, isBelieved } from './trust';
 
 export interface FoundImage {
   name: string;
@@ -49,13 +49,15 @@ export function mirrorFacts(
   log: string,
   superblock: NativeSuperblock,
   paths: readonly { path: string }[],
-  logFolder: string,
+  { folder, trust }: LogWord,
 ): MirrorFacts {
+  const believed = isBelieved(trust);
   const images = superblock.images.map((image, index) => ({
     name: image.name,
-    path: paths[index]?.path || storedPathToPath(image, logFolder),
-    // Whether it is still itself is not asked: opening a device that failed may hang.
-    doubtful: image.state === 'failed',
+    path: paths[index]?.path || storedPathToPath(image, folder),
+    // Whether it is still itself is not asked: opening a device that failed may hang. And where nothing was found, a log
+    // that is not believed could have a command make a file of its choice.
+    doubtful: image.state === 'failed' || (!believed && (paths[index]?.path ?? '') === ''),
   }));
   return { log, size: superblock.size, images };
 }

@@ -40,8 +40,8 @@ export async function foreignLog(
   superblock: NativeSuperblock,
   { log, word, images, trustFolders, work }: Asked,
 ): Promise<BlockmirrorError> {
-  const { trust, folder } = word;
-  const mirror = mirrorFacts(log, superblock, images, folder);
+  const { trust } = word;
+  const mirror = mirrorFacts(log, superblock, images, word);
   const whose: string[] = [];
   const named: Record<string, string> = {};
   for (const [index, { name, path }] of mirror.images.entries()) {

@@ -72,7 +72,7 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     refuseUnknownNames(superblock, overrides);
     const word = { folder: await folderOfLog(log), trust: await trustIn(facts) };
     const images = await seeImages({ binding: engine.binding, log, superblock, word, overrides });
-    const mirror = mirrorFacts(log, superblock, images, word.folder);
+    const mirror = mirrorFacts(log, superblock, images, word);
     for (const [index, image] of mirror.images.entries()) {
       const found = images[index];
       // No command that is to be pasted may name what root does not take the log's word for.

@@ -142,6 +142,19 @@ describeUnless(notRoot, 'as root, of a log of another user', () => {
     expect(stdout).not.toContain('create --log');
   });
 
+  test.each([0, 1])('no error has a command that makes a file where that log says that image %i was', async (index) => {
+    const paths = await foreign();
+    const target = at('made by root');
+    rmSync([paths.master, ...paths.slaves][index] as string);
+    forgePath(paths.log, index, target);
+    const { message } = await failure(recover(paths.log), 'IMAGE_MISSING');
+    const error = (await inspect(paths.log)).status.images[index]?.error;
+    for (const text of [message, error?.message]) {
+      expect(text).toContain('made by root');
+      expect(text).not.toContain('blockmirror create');
+    }
+  });
+
   test('identify names no image of root as a part of the mirror because that log does', async () => {
     const paths = await aimedAtRoot();
     mkdirSync(at('elsewhere'));
