@@ -12,6 +12,11 @@ export interface NativeStatus {
   systemError: number;
   image: number;
   position: number;
+  /**
+   * LOG_DAMAGED, LABEL_DAMAGED: what contradicts, in plain words; position is then where the copy begins that does, counted
+   * from the first copy. Otherwise '' or absent.
+   */
+  reason?: string;
 }
 
 export interface NativeDeviceFacts {
@@ -378,6 +383,7 @@ export interface NativeEngine {
   cancel(slot: number): void;
 
   command(slot: number, name: keyof NativeCommands, args: object): number;
+  /** Of a loadSuperblock that was refused: NativeStatus.reason, where there is one. */
   result(slot: number): unknown;
 
   snapshot(): NativeSnapshot;
@@ -421,6 +427,8 @@ export interface NativeBinding {
     /** Bytes at the end of every image that hold the label. */
     labelAreaLength: number;
     imageNameLength: number;
+    /** What a name of an image is: a regular expression, the same rule that a log is read by. */
+    imageNamePattern: string;
     imagePathLength: number;
   };
   /** 0, or the errno with which io_uring is refused here. */

@@ -420,12 +420,18 @@ export class Engine {
     const { reject } = request;
     let error;
     try {
-      error = this.errorOfRequest(request, status);
+      error = this.errorOfRequest(request, this.withReason(slot, request, status));
     } catch (thrown) {
       error = thrown;
     }
     this.leave(slot, request);
     reject(error);
+  }
+
+  /** Of a log that is refused for its content the command itself says what contradicts. */
+  private withReason(slot: number, { kind }: Request, status: NativeStatus): NativeStatus {
+    const reason = kind === 'command' ? this.native.result(slot) : null;
+    return typeof reason === 'string' ? { ...status, reason } : status;
   }
 
   private errorOfRequest({ signal, held }: Request, status: NativeStatus): unknown {

@@ -467,6 +467,9 @@ export function errorOfStatus(
     context.image ??= image?.name ?? (status.image === 0 ? 'master' : `slave${status.image}`);
     if (image !== undefined && image.path !== '') context.path ??= image.path;
   }
+  if (status.reason !== undefined && status.reason !== '') {
+    context.detail ??= `copy ${status.position === 0 ? 'A' : 'B'}: ${status.reason}`;
+  }
   if (POSITIONED.has(known)) context.position ??= status.position;
   if (known === 'BLOCK_TOO_LARGE' && status.position > 0) context.detail ??= `${status.position} bytes`;
   if (known === 'MASTER_FAILED' && status.systemError === LOST_ALLOCATION_ERRNO) {

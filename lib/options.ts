@@ -13,6 +13,7 @@ export { checkPath } from './option_reader';
 export interface Limits {
   slaves: number;
   imageNameLength: number;
+  imageNamePattern: string;
   minimumRecoveryBudget: number;
   maximumRecoveryBudget: number;
   defaultRecoveryBudget: number;
@@ -176,9 +177,6 @@ export function checkVerify(options: VerifyOptions): CheckedVerify {
   };
 }
 
-/** A name that is also a command line word: `--image NAME=PATH`. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
-
 function checkImage(
   image: unknown,
   defaultName: string,
@@ -193,7 +191,7 @@ function checkImage(
   const reader = new OptionReader(image, ['path', 'name'], where);
   const name = reader.get('name') ?? defaultName;
   if (typeof name !== 'string') throw invalidArgumentType(`${where}.name`, 'a string', name);
-  if (!NAME.test(name) || name.length > limits.imageNameLength || name === 'log') {
+  if (!new RegExp(limits.imageNamePattern).test(name)) {
     throw invalidOption(
       `${where}.name is '${shown(name)}'`,
       `Use up to ${limits.imageNameLength} letters, digits, '-', '_' and '.', and another word than 'log'`,

@@ -50,6 +50,7 @@ Napi::Value limits(Napi::Env env) {
   object.set("maximumRingRecords", number(kMaximumRecordCount));
   object.set("labelAreaLength", number(kLabelAreaLength));
   object.set("imageNameLength", number(kImageNameLength));
+  object.set("imageNamePattern", std::string(kImageNamePattern));
   object.set("imagePathLength", number(kImagePathLength));
   return object;
 }

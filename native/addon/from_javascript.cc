@@ -137,10 +137,10 @@ FormatOptions::Image image_from(Napi::Env env, Fields& parent, Napi::Value value
   Fields fields(env, value);
   FormatOptions::Image image;
   if (named) image.name = fields.text("name");
+  if (named && !is_image_name(image.name)) fields.reject("name");
   image.path = fields.text("path");
   image.path_kind = fields.path_kind("pathKind");
-  if (image.name.size() > kImageNameLength || image.path.size() > kImagePathLength)
-    fields.reject("name or path: too long");
+  if (image.path.size() > kImagePathLength) fields.reject("path: too long");
   if ((named || !image.path.empty()) && !path_is_valid(image.path, image.path_kind)) fields.reject("path");
   if (fields.wrong() != nullptr) parent.reject(fields.wrong());
   return image;
@@ -202,8 +202,7 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   if (command.options.recovery_budget < kMinimumRecoveryBudget ||
       command.options.recovery_budget > kMaximumRecoveryBudget)
     fields.reject("recoveryBudget");
-  command.options.owner.host = fields.text("host");
-  if (command.options.owner.host.size() > kHostNameLength) command.options.owner.host.resize(kHostNameLength);
+  command.options.owner.host = storable_host(fields.text("host"));
   command.options.owner.boot_id = fields.uuid("bootId");
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");

@@ -274,7 +274,10 @@ Napi::Value counters_object(Napi::Env env, const Counters& counters) {
 struct Results {
   Napi::Env env;
   Napi::Value operator()(const OpenLog& command) const { return to_javascript(env, command.facts); }
-  Napi::Value operator()(const LoadSuperblock& command) const { return superblock_object(env, command.superblock); }
+  Napi::Value operator()(const LoadSuperblock& command) const {
+    if (*command.refused != '\0') return Napi::String::New(env, command.refused);
+    return superblock_object(env, command.superblock);
+  }
   Napi::Value operator()(const OpenImages& command) const {
     return array_of(env, command.facts, [this](const DeviceFacts& facts) { return to_javascript(env, facts); });
   }
@@ -300,6 +303,7 @@ Napi::Value to_javascript(Napi::Env env, const Status& status) {
   object.set("systemError", static_cast<double>(status.system_error));
   object.set("image", static_cast<double>(status.image));
   object.set("position", number(status.position));
+  object.set("reason", status.reason);
   return object;
 }
 

@@ -2,11 +2,14 @@
 
 #include <cstring>
 
+#include "mutation.h"
+
 namespace blockmirror {
 namespace {
 
 constexpr std::size_t kMagicLength = 8;
 constexpr std::size_t kChecksumOffset = 12;
+constexpr const char* kBadChecksum = "the checksum does not hold";
 
 std::uint32_t checksum_of(std::span<const std::byte> block) {
   static constexpr std::array<std::byte, sizeof(std::uint32_t)> kZero{};
@@ -41,9 +44,9 @@ void decode_preamble(ByteReader& reader, std::uint64_t& compatible, std::uint64_
 
 void seal_block(std::span<std::byte> block) { store_little_endian(block.data() + kChecksumOffset, checksum_of(block)); }
 
-Code check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockPreamble* preamble) {
+Status check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockPreamble* preamble) {
   const auto* magic = reinterpret_cast<const std::byte*>(seal.magic.data());
-  if (!std::equal(magic, magic + kMagicLength, block.begin())) return seal.missing;
+  if (!std::equal(magic, magic + kMagicLength, block.begin())) return Status::of(seal.missing, seal.device);
   ByteReader reader(block.subspan(kMagicLength));
   BlockPreamble found;
   found.version = reader.u32();
@@ -51,11 +54,16 @@ Code check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockP
   reader.u64();
   found.incompatible_features = reader.u64();
   found.update = reader.u64();
-  if (stored != checksum_of(block)) return seal.damaged;
+  if (stored != checksum_of(block)) return Status::damaged(seal.damaged, seal.device, kBadChecksum);
   if (preamble != nullptr) *preamble = found;
-  if (found.version != kFormatVersion) return Code::UNKNOWN_VERSION;
-  if ((found.incompatible_features & ~kKnownIncompatibleFeatures) != 0) return Code::UNKNOWN_FEATURE;
-  return Code::ok;
+  if (!kUpdates.allows(found.update, Bound::read) && !mutated(Mutation::used_up_number_accepted)) {
+    return Status::damaged(seal.damaged, seal.device, "the update number is beyond what a mirror can reach");
+  }
+  if (found.version != kFormatVersion) return Status::of(Code::UNKNOWN_VERSION, seal.device);
+  if ((found.incompatible_features & ~kKnownIncompatibleFeatures) != 0) {
+    return Status::of(Code::UNKNOWN_FEATURE, seal.device);
+  }
+  return Status::success();
 }
 
 void encode_generation(const Generation& generation, ByteWriter& writer) {
@@ -86,42 +94,65 @@ void decode_generation_history(ByteReader& reader, std::array<GenerationMark, kG
   }
 }
 
-bool generation_is_valid(const Generation& generation, const std::array<GenerationMark, kGenerationHistory>& history) {
-  if (generation.counter == 0 || generation.id.is_zero()) return false;
+const char* judge_generation(const Generation& generation,
+                             const std::array<GenerationMark, kGenerationHistory>& history, Bound bound) {
+  if (generation.counter == 0 || generation.id.is_zero()) return "there is no generation";
+  if (!kGenerations.allows(generation.counter, bound)) return "the generation is beyond what a mirror can reach";
   const GenerationMark* newer = nullptr;
   for (const GenerationMark& mark : history) {
     const bool unused = mark == GenerationMark{};
-    if (newer != nullptr && *newer == GenerationMark{} && !unused) return false;
+    if (newer != nullptr && *newer == GenerationMark{} && !unused) return "the history of generations has a gap";
     if (!unused) {
-      if (mark.counter == 0 || mark.id.is_zero() || mark.counter > generation.counter) return false;
-      if (newer != nullptr && mark.counter >= newer->counter) return false;
+      if (mark.counter == 0 || mark.id.is_zero()) return "the history of generations has half an entry";
+      if (mark.counter > generation.counter) return "the history of generations is newer than the generation";
+      if (newer != nullptr && mark.counter >= newer->counter) return "the history of generations does not fall";
     }
     newer = &mark;
   }
-  return true;
+  return nullptr;
 }
 
-CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, Code code_a,
-                       std::span<const std::byte> copy_b, Code code_b, Code& why) {
+namespace {
+
+// Of two damaged copies: the one whose content says more than that its checksum does not hold, else copy A.
+Status more_telling(const BlockSeal& seal, const Status& status_a, const Status& status_b) {
+  const auto tells = [&](const Status& status) { return status.code == seal.damaged; };
+  Status why = Status::damaged(seal.damaged, seal.device, "");
+  const bool only_checksum = tells(status_a) && std::string_view(status_a.reason) == kBadChecksum;
+  const bool by_b = tells(status_b) && (!tells(status_a) || only_checksum);
+  if (by_b) {
+    why.reason = status_b.reason;
+    why.position = seal.copy_distance;
+  } else if (tells(status_a)) {
+    why.reason = status_a.reason;
+  }
+  return why;
+}
+
+}  // namespace
+
+CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, const Status& status_a,
+                       std::span<const std::byte> copy_b, const Status& status_b, Status& why) {
   BlockPreamble a, b;
-  const bool a_whole = code_a == Code::ok || is_unknown(code_a), b_whole = code_b == Code::ok || is_unknown(code_b);
-  if (a_whole) check_block(seal, copy_a, &a);
-  if (b_whole) check_block(seal, copy_b, &b);
+  const bool a_whole = status_a.ok() || is_unknown(status_a.code), b_whole = status_b.ok() || is_unknown(status_b.code);
+  if (a_whole) (void)check_block(seal, copy_a, &a);
+  if (b_whole) (void)check_block(seal, copy_b, &b);
   if (a_whole && b_whole) {
     const bool equal = copy_a.size() == copy_b.size() && std::memcmp(copy_a.data(), copy_b.data(), copy_a.size()) == 0;
     if (a.update == b.update && !equal) {
-      why = seal.damaged;
+      why = Status::damaged(seal.damaged, seal.device, "the copies have one update number and two contents");
       return CopyChoice::neither;
     }
     const bool a_counts = a.update >= b.update;
-    why = a_counts ? code_a : code_b;
-    return why != Code::ok ? CopyChoice::neither : a_counts ? CopyChoice::copy_a : CopyChoice::copy_b;
+    why = a_counts ? status_a : status_b;
+    return !why.ok() ? CopyChoice::neither : a_counts ? CopyChoice::copy_a : CopyChoice::copy_b;
   }
   if (a_whole || b_whole) {
-    why = a_whole ? code_a : code_b;
-    return why != Code::ok ? CopyChoice::neither : a_whole ? CopyChoice::copy_a : CopyChoice::copy_b;
+    why = a_whole ? status_a : status_b;
+    return !why.ok() ? CopyChoice::neither : a_whole ? CopyChoice::copy_a : CopyChoice::copy_b;
   }
-  why = code_a == code_b ? code_a : seal.damaged;
+  const bool same = status_a.code == status_b.code && status_a.code != seal.damaged;
+  why = same ? status_a : more_telling(seal, status_a, status_b);
   return CopyChoice::neither;
 }
 

@@ -3,8 +3,9 @@
 // Invariants:
 //  - The preamble (magic, version, CRC, feature words, update number: the first 40 bytes) and the length of a copy are
 //    the same in every version of the format, so that a copy of a later version can be recognised as whole and named.
-//  - Checked in this order: magic, CRC, version, incompatible features, content. The CRC comes before the version, so
-//    that a flipped bit in the version is damage and only a whole copy is believed to be of another version.
+//  - Checked in this order: magic, CRC, update number, version, incompatible features, content. The CRC comes before
+//    the version, so that a flipped bit in the version is damage and only a whole copy is believed to be of another
+//    version.
 //  - A reader that does not know a compatible feature reads and writes as if it were not there; hence such a feature
 //    keeps nothing in these blocks besides its bit, whose words are carried over. What needs bytes here is
 //    incompatible.
@@ -19,6 +20,7 @@
 
 #include "bytes.h"
 #include "crc32c.h"
+#include "headroom.h"
 #include "identity.h"
 #include "status.h"
 #include "superblock.h"
@@ -32,6 +34,7 @@ struct BlockSeal {
   Code missing;  // no magic
   Code damaged;  // anything that contradicts itself
   ImageIndex device;
+  std::uint64_t copy_distance;  // bytes from copy A to copy B
 };
 
 struct BlockPreamble {
@@ -46,15 +49,18 @@ void encode_preamble(const BlockSeal& seal, std::uint64_t compatible, std::uint6
 void decode_preamble(ByteReader& reader, std::uint64_t& compatible, std::uint64_t& incompatible, std::uint64_t& update);
 // Puts the CRC of the whole block, its own field taken as zero, into its place.
 void seal_block(std::span<std::byte> block);
-// Magic, CRC, version and features. `preamble` is filled when the CRC holds.
-Code check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockPreamble* preamble = nullptr);
+// Magic, CRC, update number, version and features. `preamble` is filled when the CRC holds. The update number comes
+// before the version: a copy of any version that is beyond what updates can reach must not count as the newer one.
+Status check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockPreamble* preamble = nullptr);
 
 void encode_generation(const Generation& generation, ByteWriter& writer);
 Generation decode_generation(ByteReader& reader);
 void encode_generation_history(const std::array<GenerationMark, kGenerationHistory>& history, ByteWriter& writer);
 void decode_generation_history(ByteReader& reader, std::array<GenerationMark, kGenerationHistory>& into);
-// Newest first, counters falling, nothing newer than the generation, unused entries zero and at the end.
-bool generation_is_valid(const Generation& generation, const std::array<GenerationMark, kGenerationHistory>& history);
+// Newest first, counters falling, nothing newer than the generation, unused entries zero and at the end. What
+// contradicts that, in plain words; null when nothing does.
+const char* judge_generation(const Generation& generation,
+                             const std::array<GenerationMark, kGenerationHistory>& history, Bound bound);
 
 // Which copy counts, by what was found in each:
 //
@@ -73,20 +79,21 @@ bool generation_is_valid(const Generation& generation, const std::array<Generati
 // Two whole copies of different mirrors arise from us in one case alone, which choose_superblock knows: a create that
 // was cut off while it took a log over.
 enum class CopyChoice : std::uint8_t { copy_a, copy_b, neither };
-CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, Code code_a,
-                       std::span<const std::byte> copy_b, Code code_b, Code& why);
+CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, const Status& status_a,
+                       std::span<const std::byte> copy_b, const Status& status_b, Status& why);
 
 template <typename Block>
 Status choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, std::span<const std::byte> copy_b,
                    Block& into, Status (*decode)(std::span<const std::byte>, Block&)) {
   Block a, b;
-  const Code code_a = copy_a.empty() ? Code::READ_FAILED : decode(copy_a, a).code;
-  const Code code_b = copy_b.empty() ? Code::READ_FAILED : decode(copy_b, b).code;
-  const bool both = code_a == Code::ok && code_b == Code::ok;
+  const Status unreadable = Status::of(Code::READ_FAILED, seal.device);
+  const Status status_a = copy_a.empty() ? unreadable : decode(copy_a, a);
+  const Status status_b = copy_b.empty() ? unreadable : decode(copy_b, b);
+  const bool both = status_a.ok() && status_b.ok();
   if (both && (a.mirror_uuid != b.mirror_uuid || a.log_uuid != b.log_uuid))
-    return Status::of(seal.damaged, seal.device);
-  Code why = Code::ok;
-  switch (choose_copy(seal, copy_a, code_a, copy_b, code_b, why)) {
+    return Status::damaged(seal.damaged, seal.device, "the copies are of two mirrors");
+  Status why;
+  switch (choose_copy(seal, copy_a, status_a, copy_b, status_b, why)) {
     case CopyChoice::copy_a:
       into = std::move(a);
       return Status::success();
@@ -96,7 +103,7 @@ Status choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a, std
     case CopyChoice::neither:
       break;
   }
-  return Status::of(why, seal.device);
+  return why;
 }
 
 }  // namespace blockmirror

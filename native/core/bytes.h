@@ -3,7 +3,7 @@
 // Invariants:
 //  - The writer writes our own state into a buffer we sized: stepping outside is a bug and asserts.
 //  - The reader reads what a disk returned: stepping outside, or padding that is not zero, fails the reader for good;
-//    ok() is asked once at the end instead of after every field.
+//    reason(), what was wrong first, is asked once at the end instead of after every field.
 //  - Both only move forward, and every byte that is skipped is written as zero, respectively checked to be zero. A byte
 //    that no rule reads could hide damage, or carry something from one version to another unseen.
 #pragma once
@@ -82,8 +82,11 @@ class ByteReader {
  public:
   explicit ByteReader(std::span<const std::byte> from) : from_(from) {}
 
-  bool ok() const { return ok_; }
-  void fail() { ok_ = false; }
+  bool ok() const { return reason_ == nullptr; }
+  const char* reason() const { return reason_; }  // in plain words; null: nothing is wrong
+  void fail(const char* reason) {
+    if (reason_ == nullptr) reason_ = reason;
+  }
   std::size_t position() const { return position_; }
 
   template <std::unsigned_integral T>
@@ -106,12 +109,12 @@ class ByteReader {
   template <typename Enum>
   Enum choice(Enum last) {
     std::uint8_t value = u8();
-    if (value > static_cast<std::uint8_t>(last)) fail();
+    if (value > static_cast<std::uint8_t>(last)) fail("a field holds a value that is not known");
     return static_cast<Enum>(value);
   }
   bool flag() {
     std::uint8_t value = u8();
-    if (value > 1) fail();
+    if (value > 1) fail("a field holds a value that is not known");
     return value == 1;
   }
 
@@ -121,17 +124,17 @@ class ByteReader {
     if (at == nullptr) return {};
     const std::byte* end = std::find(at, at + width, std::byte{0});
     if (end == at + width || !all_zero({end, at + width})) {
-      fail();
+      fail("a text does not end inside of its field");
       return {};
     }
     return std::string(reinterpret_cast<const char*>(at), static_cast<std::size_t>(end - at));
   }
 
   void zeroes_until(std::size_t position) {
-    if (position < position_) return fail();
+    if (position < position_) return fail("fields overlap");
     std::size_t count = position - position_;
     const std::byte* at = take(count);
-    if (at != nullptr && !all_zero({at, count})) fail();
+    if (at != nullptr && !all_zero({at, count})) fail("a reserved byte is not zero");
   }
 
   static bool all_zero(std::span<const std::byte> bytes) {
@@ -142,8 +145,9 @@ class ByteReader {
 
  private:
   const std::byte* take(std::size_t count) {
-    if (!ok_ || count > from_.size() - position_) {
-      ok_ = false;
+    if (!ok()) return nullptr;
+    if (count > from_.size() - position_) {
+      fail("a field reaches past the end of its block");
       return nullptr;
     }
     const std::byte* at = from_.data() + position_;
@@ -153,7 +157,7 @@ class ByteReader {
 
   std::span<const std::byte> from_;
   std::size_t position_ = 0;
-  bool ok_ = true;
+  const char* reason_ = nullptr;
 };
 
 }  // namespace blockmirror

@@ -1,6 +1,32 @@
 #include "identity.h"
 
+#include <algorithm>
+
 namespace blockmirror {
+namespace {
+
+bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+}  // namespace
+
+bool is_image_name(std::string_view name) {
+  if (name.empty() || name.size() > kImageNameLength || name == "log" || !is_letter_or_digit(name.front()))
+    return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return is_letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+std::string storable_host(std::string_view host) {
+  std::string stored(host.substr(0, kHostNameLength));
+  std::replace_if(stored.begin(), stored.end(), is_control, '?');
+  return stored;
+}
+
+bool is_host(std::string_view host) {
+  return host.size() <= kHostNameLength && std::none_of(host.begin(), host.end(), is_control);
+}
 
 std::string to_string(const Uuid& uuid) {
   static constexpr char kDigits[] = "0123456789abcdef";

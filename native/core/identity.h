@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace blockmirror {
 
@@ -33,6 +34,17 @@ struct GenerationMark {  // one entry of the bounded history
   friend bool operator==(const GenerationMark&, const GenerationMark&) = default;
 };
 inline constexpr unsigned kGenerationHistory = 16;
+
+// What an image may be called: it is a word of the command line (--image NAME=PATH), a key in JavaScript, and shown to
+// operators. One rule, for what a create is asked and for what a disk says; lib/ gets it as a pattern.
+inline constexpr std::size_t kImageNameLength = 31;  // bytes, without the terminator
+inline constexpr std::string_view kImageNamePattern = "^(?!log$)[A-Za-z0-9][A-Za-z0-9._-]{0,30}$";
+bool is_image_name(std::string_view name);
+
+// The host name that an owner is known by, as the format takes it: cut to its length, control characters replaced.
+inline constexpr std::size_t kHostNameLength = 63;  // bytes
+std::string storable_host(std::string_view host);
+bool is_host(std::string_view host);
 
 enum class Role : std::uint8_t { master = 0, slave = 1 };
 

@@ -1,8 +1,10 @@
 #include "intent_log.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
+#include "headroom.h"
 #include "mutation.h"
 
 namespace blockmirror {
@@ -187,6 +189,10 @@ IntentLog::RecordInFlight* IntentLog::compose() {
   if (order_ && order_->ended && !queue_waits && !empty_record_wanted_) return nullptr;
   if (in_flight_ == records_.size() || next_sequence_ > durable_through_ + records_.size()) return nullptr;
   if (free_slots() == 0) return nullptr;
+  if (!kSequences.may_grow(next_sequence_, 1)) {
+    fail(Status::of(Code::LOG_FAILED, kLogDevice, EOVERFLOW));
+    return nullptr;
+  }
 
   auto free = std::find_if(records_.begin(), records_.end(), [](const RecordInFlight& record) { return !record.busy; });
   RecordInFlight& record = *free;

@@ -136,8 +136,9 @@ Status judge_label(const Superblock& superblock, unsigned index, const Status& f
   if (code == Code::ok) return Status::success();
   if (code == Code::MASTER_FAILED) return Status::of(code, 0, superblock.images[0].error);
   const bool as_found = !found.ok() && code == found.code;
-  return Status::of(code, static_cast<ImageIndex>(index), as_found ? found.system_error : 0,
-                    as_found ? found.position : 0);
+  Status verdict = as_found ? found : Status::of(code);
+  verdict.image = static_cast<ImageIndex>(index);
+  return verdict;
 }
 
 }  // namespace blockmirror

@@ -5,27 +5,31 @@
 
 #include "block_seal.h"
 #include "bytes.h"
+#include "headroom.h"
 #include "record.h"
 
 namespace blockmirror {
 namespace {
 
-constexpr BlockSeal kSeal{"BLKMIRIM", Code::NO_LABEL, Code::LABEL_DAMAGED, kNoImage};
+constexpr BlockSeal kSeal{"BLKMIRIM", Code::NO_LABEL, Code::LABEL_DAMAGED, kNoImage, kLabelCopyDistance};
 
 constexpr std::size_t kHistoryOffset = 192;
 
 static_assert(2 * kLabelCopyDistance <= kLabelAreaLength);
 
-// Asked before encoding (asserted) and after decoding (answered): we never write what we would not read.
-bool is_valid(const Label& label) {
-  const bool uuids = !label.mirror_uuid.is_zero() && !label.log_uuid.is_zero() && !label.image_uuid.is_zero();
-  const bool name =
-      !label.name.empty() && label.name.size() <= kImageNameLength && label.name.find('\0') == std::string::npos;
-  const bool sizes = label.size > 0 && label.size % kSectorLength == 0 && label.device_size < kPositionLimit &&
-                     label.label_position == label_position(label.device_size) && label.label_position >= label.size;
-  const bool opening = label.open_count <= kMaximumOpenCount && (label.open_count == 0 || !label.incarnation.is_zero());
-  return (label.incompatible_features & ~kKnownIncompatibleFeatures) == 0 && uuids && name && sizes && opening &&
-         generation_is_valid(label.generation, label.history);
+// As of a superblock: asked before encoding (asserted) and after decoding (answered).
+const char* judge(const Label& label, Bound bound) {
+  if ((label.incompatible_features & ~kKnownIncompatibleFeatures) != 0) return "a feature that is not known";
+  if (!kUpdates.allows(label.update, bound)) return "the update number is beyond what a mirror can reach";
+  if (label.mirror_uuid.is_zero() || label.log_uuid.is_zero() || label.image_uuid.is_zero()) return "a UUID is zero";
+  if (!is_image_name(label.name)) return "the name of the image is none";
+  if (label.size == 0 || label.size % kSectorLength != 0) return "the size of the mirror is none";
+  const bool place = label.device_size < kPositionLimit && label.label_position == label_position(label.device_size) &&
+                     label.label_position >= label.size;
+  if (!place) return "the label does not lie behind the mirror";
+  if (!kOpenings.allows(label.open_count, bound)) return "the open count is used up";
+  if (label.open_count != 0 && label.incarnation.is_zero()) return "an opening without an incarnation";
+  return judge_generation(label.generation, label.history, bound);
 }
 
 }  // namespace
@@ -37,7 +41,8 @@ std::uint64_t label_position(std::uint64_t device_size) {
 
 void encode_label(const Label& label, std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(into.size() == kLabelCopyLength, "a label copy has one length");
-  BLOCKMIRROR_ASSERT(is_valid(label), "a label that no reader would accept must not be written");
+  BLOCKMIRROR_ASSERT(judge(label, Bound::written) == nullptr,
+                     "a label that no reader would accept must not be written");
   ByteWriter writer(into);
   encode_preamble(kSeal, label.compatible_features, label.incompatible_features, label.update, writer);
   writer.uuid(label.mirror_uuid);
@@ -61,8 +66,9 @@ void encode_label(const Label& label, std::span<std::byte> into) {
 }
 
 Status decode_label(std::span<const std::byte> copy, Label& into) {
-  if (copy.size() != kLabelCopyLength) return Status::of(Code::LABEL_DAMAGED);
-  if (Code code = check_block(kSeal, copy); code != Code::ok) return Status::of(code);
+  const auto damaged = [](const char* reason) { return Status::damaged(Code::LABEL_DAMAGED, kNoImage, reason); };
+  if (copy.size() != kLabelCopyLength) return damaged("a copy of another length");
+  if (const Status status = check_block(kSeal, copy); !status.ok()) return status;
   Label found;
   ByteReader reader(copy);
   decode_preamble(reader, found.compatible_features, found.incompatible_features, found.update);
@@ -83,7 +89,8 @@ Status decode_label(std::span<const std::byte> copy, Label& into) {
   decode_generation_history(reader, found.history);
   found.name = reader.text(kImageNameLength + 1);
   reader.zeroes_until(copy.size());
-  if (!reader.ok() || !is_valid(found)) return Status::of(Code::LABEL_DAMAGED);
+  if (!reader.ok()) return damaged(reader.reason());
+  if (const char* reason = judge(found, Bound::read)) return damaged(reason);
   into = std::move(found);
   return Status::success();
 }

@@ -1,5 +1,8 @@
 #include "membership.h"
 
+#include <cerrno>
+
+#include "headroom.h"
 #include "mutation.h"
 
 namespace blockmirror {
@@ -134,9 +137,17 @@ Task<Status> Membership::write_labels(ImageSet images, bool sealed) {
   co_return status;
 }
 
+// False when nothing may be written any more. Generations need no such check: a life has fewer fractures than images.
+bool Membership::number_update() {
+  if (broken_.ok() && !kUpdates.may_grow(superblock_.update, 1)) {
+    broken_ = Status::of(Code::LOG_FAILED, kLogDevice, EOVERFLOW);
+  }
+  if (broken_.ok()) ++superblock_.update;
+  return broken_.ok();
+}
+
 Task<Status> Membership::write_superblock_locked() {
-  if (!broken_.ok()) co_return broken_;
-  ++superblock_.update;
+  if (!number_update()) co_return broken_;
   encode_superblock(superblock_, superblock_bytes_.span());
   for (unsigned copy : {stale_superblock_, 1 - stale_superblock_}) {
     const std::uint64_t position = copy == 0 ? kSuperblockCopyA : kSuperblockCopyB;
@@ -175,8 +186,8 @@ Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
 // One copy of every image, then the other: at any moment one copy of each label is whole. The update number is never used
 // for two contents: a crash between the copies would leave two that nobody can tell apart.
 Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
-  if (!broken_.ok()) co_return broken_;
-  if (!mutated(Mutation::labels_share_number)) ++superblock_.update;
+  if (!number_update()) co_return broken_;
+  if (mutated(Mutation::labels_share_number)) --superblock_.update;
   const auto bytes_of = [this](unsigned image) {
     return label_bytes_.span().subspan(std::size_t{image} * kLabelCopyLength, kLabelCopyLength);
   };

@@ -89,6 +89,7 @@ class Membership {
   };
   Task<Status> record_change();
   Task<Status> record_change_locked();
+  bool number_update();
   Task<Status> write_superblock_locked();
   Task<Status> write_labels_locked(ImageSet images, bool sealed);
   Task<void> lock();

@@ -55,6 +55,7 @@ namespace blockmirror {
   X(accept_older_generation, "an image that missed generations is accepted")                                  \
   X(accept_older_log_generation, "a log that missed a generation is accepted")                                \
   X(labels_share_number, "two contents of a label carry the same update number")                              \
+  X(used_up_number_accepted, "a copy whose update number no mirror can reach counts as the newer one")        \
   X(label_numbers_forgotten, "an opening numbers labels without having looked at theirs")                     \
   X(verify_difference_forgotten, "what a verify found different is not written to the log")                   \
   X(failed_slave_compared_equal, "a slave that failed meanwhile counts as compared")                          \

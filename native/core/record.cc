@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "crc32c.h"
+#include "headroom.h"
 #include "mutation.h"
 
 namespace blockmirror {
@@ -129,9 +130,10 @@ bool padding_is_zero(std::span<const std::byte> bytes, unsigned first_unit) {
 }
 
 // What one record alone can contradict; what the ring as a whole can is RingScanner's.
-const char* judge_header(const RecordHeader& header) {
-  if (header.sequence >= kPositionLimit) return "a sequence beyond any";
+const char* judge_header(const RecordHeader& header, Bound bound) {
+  if (!kSequences.allows(header.sequence, bound)) return "a sequence beyond what a mirror can reach";
   if (header.opening == 0) return nullptr;  // blank: says what formatting made of the whole ring, RingScanner knows
+  if (!kGenerations.allows(header.generation, bound)) return "a generation beyond what a mirror can reach";
   if (header.durable_through >= header.sequence) return "durable through itself";
   if (header.tail > header.sequence + 1) return "a tail ahead of its record";
   return nullptr;
@@ -154,7 +156,7 @@ const char* decode_record(const SectorStamp& stamp, std::span<const std::byte> b
   if (into.header.sequence != stamp.sequence || into.header.opening != stamp.opening) return "header and stamps differ";
   if (units > record_capacity(static_cast<std::uint32_t>(bytes.size())) || intents > units)
     return "more units than fit";
-  if (const char* reason = judge_header(into.header)) return reason;
+  if (const char* reason = judge_header(into.header, Bound::read)) return reason;
   if (const char* reason = decode_intents(bytes, intents, units, into.intents)) return reason;
   return padding_is_zero(bytes, kHeaderUnits + units) ? nullptr : "a record whose padding is not zero";
 }
@@ -172,7 +174,8 @@ unsigned record_capacity(std::uint32_t record_size) {
 void encode_record(const Uuid& log_uuid, const RecordHeader& header, std::span<const Intent> intents,
                    std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(is_record_length(into.size()), "a record has a length of 4 KiB to 64 KiB");
-  BLOCKMIRROR_ASSERT(judge_header(header) == nullptr, "a record that no reader would accept must not be written");
+  BLOCKMIRROR_ASSERT(judge_header(header, Bound::written) == nullptr,
+                     "a record that no reader would accept must not be written");
   std::memset(into.data(), 0, into.size());
   unsigned units = 0;
   const unsigned capacity = record_capacity(static_cast<std::uint32_t>(into.size()));
@@ -204,8 +207,14 @@ Slot decode_slot(const Uuid& log_uuid, std::span<const std::byte> bytes) {
       slot.stamps.clear();
       return slot;
     }
-    const SectorStamp stamp{load_little_endian<std::uint64_t>(sector.data() + kStampOffset),
-                            load_little_endian<std::uint32_t>(sector.data() + kStampOffset + 8)};
+    const std::uint64_t sequence = load_little_endian<std::uint64_t>(sector.data() + kStampOffset);
+    // No writer made it, whatever its checksum says; and nothing may build upon its number.
+    if (!kSequences.allows(sequence, Bound::read)) {
+      slot.reason = "a sequence beyond what a mirror can reach";
+      slot.stamps.clear();
+      return slot;
+    }
+    const SectorStamp stamp{sequence, load_little_endian<std::uint32_t>(sector.data() + kStampOffset + 8)};
     if (std::find(slot.stamps.begin(), slot.stamps.end(), stamp) == slot.stamps.end()) slot.stamps.push_back(stamp);
   }
   if (slot.stamps.size() > 1 && !mutated(Mutation::skip_torn_check)) {

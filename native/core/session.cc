@@ -6,6 +6,7 @@
 
 #include "comparison.h"
 #include "formatter.h"
+#include "headroom.h"
 #include "label.h"
 #include "log_reader.h"
 #include "master_repair.h"
@@ -138,14 +139,6 @@ struct Session::State {
     }
     return status;
   }
-  // Numbers that only grow, and that no life can use up: a log that claims to be near the end of one is not ours. Half of
-  // each is left to every opening.
-  bool numbers_are_left() const {
-    const std::uint64_t most = kPositionLimit / 2;
-    return superblock.open_count < kMaximumOpenCount && superblock.update < most &&
-           superblock.generation.counter < most && superblock.first_sequence < most && scanned_sequence < most &&
-           highest_sequence < most;
-  }
   Task<Status> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);
   Task<Status> pay_debt(RecoverySummary summary);
@@ -263,6 +256,14 @@ Task<Status> Session::assess(Assessment& into) {
                           ", but the ring ends at " + std::to_string(into.sequence));
     ++into.damage_count;
   }
+  const std::uint64_t full_at = into.tail + s.superblock.ring.record_count;
+  if (!creating && !into.damaged && into.sequence + 1 >= full_at) {
+    // Writers keep the last free slots for records that move the tail; with none free nothing could be retired any more.
+    into.damaged = true;
+    into.damage.push_back("the ring ends at record " + std::to_string(into.sequence) +
+                          " and has no free slot, its tail being " + std::to_string(into.tail));
+    ++into.damage_count;
+  }
   if (into.damaged || creating) {
     into.debt.clear();
     into.debt.add(s.whole());
@@ -361,7 +362,6 @@ Task<Status> Session::activate(ActivateOptions options) {
   Step step(s.steps_in_flight, s.steps_ended);
   if (const Status refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
   if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
-  if (!s.numbers_are_left()) co_return Status::of(Code::LOG_DAMAGED, kLogDevice);
   // Before anything is written: the mirror must not end for want of it half way.
   if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
   if (!s.broken.ok()) co_return s.broken;
@@ -529,6 +529,8 @@ Task<Status> Session::State::pay_debt(RecoverySummary summary) {
 }
 
 Task<Status> Session::State::write_new_ring() {
+  const std::uint64_t laps = 2 * std::uint64_t{superblock.ring.record_count};
+  if (!kSequences.may_grow(next_sequence, laps)) co_return Status::of(Code::LOG_FAILED, kLogDevice, EOVERFLOW);
   if (superblock.first_sequence != next_sequence) {
     superblock.first_sequence = next_sequence;
     const Status status = co_await membership.write_superblock();
@@ -536,7 +538,7 @@ Task<Status> Session::State::write_new_ring() {
   }
   const Status status = co_await rewrite_ring(membership.log(), superblock);
   if (!status.ok()) {
-    next_sequence += 2 * superblock.ring.record_count;  // I12: another attempt is another set of sequences
+    next_sequence += laps;  // I12: another attempt is another set of sequences
     co_return status;
   }
   next_sequence += superblock.ring.record_count;

@@ -70,12 +70,16 @@ struct [[nodiscard]] Status {
   ImageIndex image = kNoImage;
   int system_error = 0;        // errno, 0 when there is none
   std::uint64_t position = 0;  // bytes, where it applies
+  // Damaged blocks: what contradicts, in plain words, never more than a literal; `position` is then where the copy begins
+  // that contradicts so, counted from the first copy.
+  const char* reason = "";
 
   bool ok() const { return code == Code::ok; }
   static Status success() { return {}; }
   static Status of(Code code, ImageIndex image = kNoImage, int system_error = 0, std::uint64_t position = 0) {
-    return Status{code, image, system_error, position};
+    return Status{code, image, system_error, position, ""};
   }
+  static Status damaged(Code code, ImageIndex image, const char* reason) { return Status{code, image, 0, 0, reason}; }
 };
 
 }  // namespace blockmirror

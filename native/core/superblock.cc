@@ -3,18 +3,22 @@
 
 #include <algorithm>
 #include <bit>
+#include <initializer_list>
 #include <string_view>
 
 #include "block_seal.h"
 #include "bytes.h"
 #include "extent.h"
+#include "headroom.h"
 #include "label.h"
+#include "mutation.h"
 #include "record.h"
 
 namespace blockmirror {
 namespace {
 
-constexpr BlockSeal kSeal{"BLKMIRLG", Code::NOT_A_LOG, Code::LOG_DAMAGED, kLogDevice};
+constexpr BlockSeal kSeal{"BLKMIRLG", Code::NOT_A_LOG, Code::LOG_DAMAGED, kLogDevice,
+                          kSuperblockCopyB - kSuperblockCopyA};
 
 constexpr std::size_t kHistoryOffset = 256;
 constexpr std::size_t kOwnerOffset = 640;
@@ -55,7 +59,7 @@ void encode_image(const ImageRecord& image, std::span<std::byte> entry) {
   writer.zeroes_until(entry.size());
 }
 
-bool decode_image(std::span<const std::byte> entry, ImageRecord& into) {
+const char* decode_image(std::span<const std::byte> entry, ImageRecord& into) {
   ByteReader reader(entry);
   into.uuid = reader.uuid();
   into.role = reader.choice(Role::slave);
@@ -74,7 +78,7 @@ bool decode_image(std::span<const std::byte> entry, ImageRecord& into) {
   reader.zeroes_until(kImagePathOffset);
   into.path = reader.text(kImagePathLength + 1);
   reader.zeroes_until(entry.size());
-  return reader.ok();
+  return reader.reason();
 }
 
 void encode_owner(const Owner& owner, ByteWriter& writer) {
@@ -88,7 +92,7 @@ void encode_owner(const Owner& owner, ByteWriter& writer) {
 void decode_owner(ByteReader& reader, Owner& into) {
   into.boot_id = reader.uuid();
   into.process = reader.u32();
-  if (reader.u32() != 0) reader.fail();
+  if (reader.u32() != 0) reader.fail("a reserved byte is not zero");
   into.started_at_ms = reader.u64();
   into.host = reader.text(kHostNameLength + 1);
 }
@@ -171,52 +175,97 @@ bool lies_within(Extent extent, std::uint64_t first, std::uint64_t last) {
          extent.length <= last - extent.position;
 }
 
-bool sizes_are_valid(const Superblock& superblock) {
-  return is_block(superblock.block_size, kSectorLength, kMaximumBlockSize) &&
-         is_block(superblock.physical_block_size, superblock.block_size, kMaximumPhysicalBlockSize) &&
-         superblock.size > 0 && superblock.size < kPositionLimit && superblock.size % superblock.block_size == 0;
+const char* judge_sizes(const Superblock& superblock) {
+  if (!is_block(superblock.block_size, kSectorLength, kMaximumBlockSize) ||
+      !is_block(superblock.physical_block_size, superblock.block_size, kMaximumPhysicalBlockSize)) {
+    return "a block size is none";
+  }
+  const bool size =
+      superblock.size > 0 && superblock.size < kPositionLimit && superblock.size % superblock.block_size == 0;
+  return size ? nullptr : "the size of the mirror is none";
 }
 
-bool ring_is_valid(const Superblock& superblock) {
+const char* judge_ring(const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
-  return is_block(ring.record_size, kMinimumRecordSize, kMaximumRecordSize) &&
-         ring.record_count >= kMinimumRecordCount && ring.length() <= kMaximumRingLength && ring.in_flight_limit >= 1 &&
-         ring.in_flight_limit <= ring.record_count / 2 && ring.position % ring.record_size == 0 &&
-         superblock.log_size < kPositionLimit &&
-         superblock.log_size >= log_length(ring.record_count, ring.record_size) &&
-         lies_within({ring.position, ring.length()}, kRingPosition, superblock.log_size);
+  const bool records = is_block(ring.record_size, kMinimumRecordSize, kMaximumRecordSize) &&
+                       ring.record_count >= kMinimumRecordCount && ring.length() <= kMaximumRingLength;
+  if (!records) return "the records of the ring are too many, too few or of no size";
+  if (ring.in_flight_limit < 1 || ring.in_flight_limit > ring.record_count / 2) {
+    return "the records in flight are too many or none";
+  }
+  const bool fits = ring.position % ring.record_size == 0 && superblock.log_size < kPositionLimit &&
+                    superblock.log_size >= log_length(ring.record_count, ring.record_size) &&
+                    lies_within({ring.position, ring.length()}, kRingPosition, superblock.log_size);
+  return fits ? nullptr : "the ring does not lie inside of the log";
 }
 
-bool opening_is_valid(const Superblock& superblock) {
-  if (superblock.open_count == 0) return superblock.lifecycle == Lifecycle::creating;
-  return superblock.open_count <= kMaximumOpenCount && !superblock.incarnation.is_zero() &&
-         superblock.first_sequence >= superblock.ring.record_count && superblock.first_sequence < kPositionLimit &&
-         superblock.sealed_sequence < kPositionLimit &&
-         (superblock.lifecycle != Lifecycle::sealed || superblock.sealed_sequence + 1 >= superblock.first_sequence);
+const char* judge_opening(const Superblock& superblock, Bound bound) {
+  if (superblock.open_count == 0) {
+    return superblock.lifecycle == Lifecycle::creating ? nullptr : "a mirror in use that was never opened";
+  }
+  if (!kOpenings.allows(superblock.open_count, bound)) return "the open count is used up";
+  if (superblock.incarnation.is_zero()) return "an opening without an incarnation";
+  if (!kSequences.allows(superblock.first_sequence, bound)) {
+    return "the first sequence is beyond what a mirror can reach";
+  }
+  if (!kSequences.allows(superblock.sealed_sequence, bound)) {
+    return "the sealed sequence is beyond what a mirror can reach";
+  }
+  if (superblock.first_sequence < superblock.ring.record_count) return "the first sequence is one of formatting";
+  const bool sealed_early =
+      superblock.lifecycle == Lifecycle::sealed && superblock.sealed_sequence + 1 < superblock.first_sequence;
+  return sealed_early ? "sealed before its first record" : nullptr;
 }
 
-bool text_is_valid(const std::string& text, std::size_t longest) {
-  return !text.empty() && text.size() <= longest && text.find('\0') == std::string::npos;
+bool is_date(std::uint64_t ms) { return ms <= kLatestDate; }
+
+bool is_count(std::initializer_list<std::uint64_t> counts) {
+  return std::all_of(counts.begin(), counts.end(), [](std::uint64_t count) { return count <= kLargestCount; });
+}
+
+// What is there to be shown, and to find the last owner by.
+const char* judge_history(const Superblock& superblock) {
+  const Owner& owner = superblock.owner;
+  const RecoverySummary& recovery = superblock.last_recovery;
+  const VerifySummary& verify = superblock.last_verify;
+  if (!is_date(superblock.created_at_ms)) return "the date of the create is none";
+  if (!is_date(owner.started_at_ms)) return "the date of the opening is none";
+  if (!is_date(recovery.finished_at_ms)) return "the date of the last recovery is none";
+  if (!is_date(verify.finished_at_ms)) return "the date of the last verify is none";
+  if (!is_host(owner.host)) return "the host of the owner is no name";
+  if (owner.process > kLargestProcess || !is_count({owner.process_started, owner.pid_namespace})) {
+    return "the process of the owner is none";
+  }
+  if (!is_count({recovery.live_intents, recovery.bytes_covered, recovery.bytes_copied, recovery.duration_ms})) {
+    return "the last recovery counted more than there is";
+  }
+  return is_count({verify.bytes_compared, verify.bytes_differed}) ? nullptr
+                                                                  : "the last verify counted more than there is";
 }
 
 bool component_is_valid(std::string_view component) {
   return !component.empty() && component != "." && component != "..";
 }
 
-bool image_is_valid(const Superblock& superblock, unsigned index) {
+const char* judge_image(const Superblock& superblock, unsigned index) {
   const ImageRecord& image = superblock.images[index];
-  if (image.uuid.is_zero() || (image.role == Role::master) != (index == 0)) return false;
-  if (image.error < 0 || image.error > kLargestErrno || image.changed_at_ms >= kPositionLimit) return false;
-  if (!text_is_valid(image.name, kImageNameLength) || !path_is_valid(image.path, image.path_kind)) return false;
+  if (image.uuid.is_zero()) return "an image without a UUID";
+  if ((image.role == Role::master) != (index == 0)) return "the role of an image is not that of its place";
+  if (image.error < 0 || image.error > kLargestErrno) return "the error of an image is none";
+  if (!is_date(image.changed_at_ms)) return "the date of an image's state is none";
+  if (!is_count({image.bytes_differed})) return "an image differs by more than there is";
+  if (!is_image_name(image.name)) return "the name of an image is none";
+  if (!path_is_valid(image.path, image.path_kind)) return "the path of an image is none";
   // The label of no image is anywhere but at its end: a log that says otherwise would have us write into what it names.
   if (image.device_size >= kPositionLimit || image.label_position != label_position(image.device_size) ||
       !lies_within({image.label_position, kLabelAreaLength}, superblock.size, image.device_size)) {
-    return false;
+    return "the label of an image does not lie behind the mirror";
   }
-  if (image.map_length == 0) return image.map_position == 0;
-  std::uint64_t after_ring = superblock.ring.position + superblock.ring.length();
-  return image.map_position % kMapAlignment == 0 && image.map_length % kMapAlignment == 0 &&
-         lies_within({image.map_position, image.map_length}, after_ring, superblock.log_size);
+  if (image.map_length == 0) return image.map_position == 0 ? nullptr : "a fracture map without a length";
+  const std::uint64_t after_ring = superblock.ring.position + superblock.ring.length();
+  const bool map = image.map_position % kMapAlignment == 0 && image.map_length % kMapAlignment == 0 &&
+                   lies_within({image.map_position, image.map_length}, after_ring, superblock.log_size);
+  return map ? nullptr : "a fracture map does not lie behind the ring";
 }
 
 // A failed slave keeps the path that it had: another image may have it since.
@@ -225,36 +274,47 @@ bool paths_differ(const ImageRecord& one, const ImageRecord& other) {
   return left_out || one.path != other.path || one.path_kind != other.path_kind;
 }
 
-bool images_differ(const ImageRecord& one, const ImageRecord& other) {
-  Extent map{one.map_position, one.map_length}, other_map{other.map_position, other.map_length};
-  return one.uuid != other.uuid && one.name != other.name && paths_differ(one, other) && !map.overlaps(other_map);
+const char* judge_pair(const ImageRecord& one, const ImageRecord& other) {
+  const Extent map{one.map_position, one.map_length}, other_map{other.map_position, other.map_length};
+  if (one.uuid == other.uuid) return "two images have one UUID";
+  if (one.name == other.name) return "two images have one name";
+  if (!paths_differ(one, other)) return "two images have one path";
+  return map.overlaps(other_map) ? "two fracture maps overlap" : nullptr;
 }
 
-bool images_are_valid(const Superblock& superblock) {
-  if (superblock.images.size() < 2 || superblock.images.size() > kMaxImages) return false;
+const char* judge_images(const Superblock& superblock) {
+  if (superblock.images.size() < 2 || superblock.images.size() > kMaxImages) return "too many images, or too few";
   for (unsigned i = 0; i < superblock.images.size(); ++i) {
-    if (!image_is_valid(superblock, i)) return false;
+    if (const char* reason = judge_image(superblock, i)) return reason;
     for (unsigned j = 0; j < i; ++j) {
-      if (!images_differ(superblock.images[i], superblock.images[j])) return false;
+      if (const char* reason = judge_pair(superblock.images[i], superblock.images[j])) return reason;
     }
   }
-  return true;
+  return nullptr;
 }
 
-// Asked before encoding (asserted) and after decoding (answered): we never write what we would not read.
-bool is_valid(const Superblock& superblock) {
-  return (superblock.incompatible_features & ~kKnownIncompatibleFeatures) == 0 && !superblock.mirror_uuid.is_zero() &&
-         !superblock.log_uuid.is_zero() && sizes_are_valid(superblock) && ring_is_valid(superblock) &&
-         generation_is_valid(superblock.generation, superblock.history) && opening_is_valid(superblock) &&
-         superblock.owner.host.size() <= kHostNameLength && superblock.owner.host.find('\0') == std::string::npos &&
-         images_are_valid(superblock);
+// What contradicts, in plain words; null when nothing does. Asked before encoding (asserted) and after decoding
+// (answered): we never write what we would not read, but for numbers that a life adds to (headroom.h).
+const char* judge(const Superblock& superblock, Bound bound) {
+  if ((superblock.incompatible_features & ~kKnownIncompatibleFeatures) != 0) return "a feature that is not known";
+  if (!kUpdates.allows(superblock.update, bound) && !mutated(Mutation::used_up_number_accepted)) {
+    return "the update number is beyond what a mirror can reach";
+  }
+  if (superblock.mirror_uuid.is_zero() || superblock.log_uuid.is_zero()) return "a mirror without a UUID";
+  if (const char* reason = judge_sizes(superblock)) return reason;
+  if (const char* reason = judge_ring(superblock)) return reason;
+  if (const char* reason = judge_generation(superblock.generation, superblock.history, bound)) return reason;
+  if (const char* reason = judge_opening(superblock, bound)) return reason;
+  if (const char* reason = judge_history(superblock)) return reason;
+  return judge_images(superblock);
 }
 
 }  // namespace
 
 // What a log names lies where its text says, and no text leads out of the folder that it starts from.
 bool path_is_valid(const std::string& path, PathKind kind) {
-  if (!text_is_valid(path, kImagePathLength) || (path.front() == '/') != (kind == PathKind::absolute)) return false;
+  if (path.empty() || path.size() > kImagePathLength || path.find('\0') != std::string::npos) return false;
+  if ((path.front() == '/') != (kind == PathKind::absolute)) return false;
   std::string_view rest = path;
   if (kind == PathKind::absolute) rest.remove_prefix(1);
   for (std::size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
@@ -266,7 +326,8 @@ bool path_is_valid(const std::string& path, PathKind kind) {
 
 void encode_superblock(const Superblock& superblock, std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(into.size() == kSuperblockLength, "a superblock copy has one length");
-  BLOCKMIRROR_ASSERT(is_valid(superblock), "a superblock that no reader would accept must not be written");
+  BLOCKMIRROR_ASSERT(judge(superblock, Bound::written) == nullptr,
+                     "a superblock that no reader would accept must not be written");
   ByteWriter writer(into);
   encode_preamble(kSeal, superblock.compatible_features, superblock.incompatible_features, superblock.update, writer);
   writer.u64(superblock.created_at_ms);
@@ -303,19 +364,24 @@ void encode_superblock(const Superblock& superblock, std::span<std::byte> into) 
 }
 
 Status decode_superblock(std::span<const std::byte> copy, Superblock& into) {
-  if (copy.size() != kSuperblockLength) return Status::of(Code::LOG_DAMAGED, kLogDevice);
-  if (Code code = check_block(kSeal, copy); code != Code::ok) return Status::of(code, kLogDevice);
+  const auto damaged = [](const char* reason) { return Status::damaged(Code::LOG_DAMAGED, kLogDevice, reason); };
+  if (copy.size() != kSuperblockLength) return damaged("a copy of another length");
+  if (const Status status = check_block(kSeal, copy); !status.ok()) return status;
   Superblock found;
   ByteReader reader(copy);
-  std::uint32_t image_count = decode_header(reader, found);
-  if (!reader.ok() || image_count > kMaxImages) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  const std::uint32_t image_count = decode_header(reader, found);
+  if (!reader.ok()) return damaged(reader.reason());
+  if (image_count > kMaxImages) return damaged("too many images, or too few");
   found.images.resize(image_count);
   for (std::size_t i = 0; i < kMaxImages; ++i) {
     std::span<const std::byte> entry = copy.subspan(kHeaderLength + i * kImageEntryLength, kImageEntryLength);
-    bool whole = i < image_count ? decode_image(entry, found.images[i]) : ByteReader::all_zero(entry);
-    if (!whole) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+    if (i >= image_count) {
+      if (!ByteReader::all_zero(entry)) return damaged("a reserved byte is not zero");
+    } else if (const char* reason = decode_image(entry, found.images[i])) {
+      return damaged(reason);
+    }
   }
-  if (!is_valid(found)) return Status::of(Code::LOG_DAMAGED, kLogDevice);
+  if (const char* reason = judge(found, Bound::read)) return damaged(reason);
   into = std::move(found);
   return Status::success();
 }

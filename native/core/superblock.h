@@ -39,11 +39,7 @@ inline constexpr std::uint32_t kMinimumRecordCount = 8;
 // What a look at a log may cost is bounded by it: that much is read once or twice, whatever the superblock says.
 inline constexpr std::uint64_t kMaximumRingLength = std::uint64_t{1024} * 1024 * 1024;  // bytes
 inline constexpr std::uint32_t kMaximumRecordCount = 256 * 1024;                        // of the smallest size
-inline constexpr std::uint64_t kMaximumOpenCount =
-    0xffffffff;                                      // records carry it in 32 bits: one a second for 136 years
-inline constexpr std::size_t kImageNameLength = 31;  // bytes of UTF-8, without the terminator
 inline constexpr std::size_t kImagePathLength = 767;
-inline constexpr std::size_t kHostNameLength = 63;
 
 enum class Lifecycle : std::uint8_t {
   creating = 0,  // formatted, the first copy of master to slaves is not proven yet
@@ -134,7 +130,7 @@ struct Superblock {
 bool path_is_valid(const std::string& path, PathKind kind);
 // Writes one copy; `into` is kSuperblockLength bytes.
 void encode_superblock(const Superblock& superblock, std::span<std::byte> into);
-// NOT_A_LOG (no magic), LOG_DAMAGED (CRC or content), UNKNOWN_VERSION, UNKNOWN_FEATURE.
+// NOT_A_LOG (no magic), LOG_DAMAGED (CRC or content, with its reason), UNKNOWN_VERSION, UNKNOWN_FEATURE.
 Status decode_superblock(std::span<const std::byte> copy, Superblock& into);
 // Chooses between the copies; an empty span stands for a copy that cannot be read.
 Status choose_superblock(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Superblock& into);

@@ -43,6 +43,7 @@ struct OpenLog {
 
 struct LoadSuperblock {
   Superblock superblock;
+  const char* refused = "";  // LOG_DAMAGED: what contradicts, as Status::reason has it
 };
 
 struct OpenImages {

@@ -165,7 +165,9 @@ Task<Status> SessionHost::with_superblock(Task<Status> step, Superblock& into) {
 Task<Status> SessionHost::execute(LoadSuperblock& command) {
   if (!log_.device) co_return Status::of(Code::WRONG_PHASE, kLogDevice);
   Task<Status> step = session_->load_superblock();
-  co_return co_await with_superblock(std::move(step), command.superblock);
+  const Status status = co_await with_superblock(std::move(step), command.superblock);
+  command.refused = status.reason;
+  co_return status;
 }
 
 Task<Status> SessionHost::execute(PlanFormat& command) {

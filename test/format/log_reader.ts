@@ -223,6 +223,7 @@ export function decodeSlot(logUuid: string, bytes: Buffer): Slot {
     number.writeUInt32LE(index);
     if (sector.readUInt32LE(508) !== crc32c(uuid, number, sector.subarray(0, 508)))
       return { state: 'broken', stamps: [] };
+    if (sector.readBigUInt64LE(496) > 2n ** 60n) return { state: 'broken', stamps: [] };
     const stamp = { sequence: Number(sector.readBigUInt64LE(496)), opening: sector.readUInt32LE(504) };
     if (!stamps.some((other) => isSame(other, stamp))) stamps.push(stamp);
   }

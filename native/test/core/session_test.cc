@@ -761,27 +761,6 @@ TEST_CASE("many openings and closings in a row stay clean, over many laps of the
   CHECK(mirror.images_equal());
 }
 
-TEST_CASE("a log whose numbers are at their end is refused, and nothing is written to it") {
-  const std::uint64_t end = kPositionLimit - 1;
-  auto check = [&](auto spoil) {
-    RunningMirror mirror({});
-    REQUIRE(mirror.run(mirror.session->close()).ok());
-    Superblock claimed = mirror.session->superblock();
-    spoil(claimed);
-    std::vector<std::byte> block(kSuperblockLength);
-    encode_superblock(claimed, block);
-    overwrite(mirror, *mirror.log, kSuperblockCopyA, block);
-    overwrite(mirror, *mirror.log, kSuperblockCopyB, block);
-    const std::vector<std::byte> before(mirror.log->content().begin(), mirror.log->content().end());
-    CHECK(open_code(mirror) == Code::LOG_DAMAGED);
-    CHECK(std::equal(before.begin(), before.end(), mirror.log->content().begin()));
-  };
-  check([&](Superblock& claimed) { claimed.open_count = kMaximumOpenCount; });
-  check([&](Superblock& claimed) { claimed.update = end; });
-  check([&](Superblock& claimed) { claimed.generation.counter = end; });
-  check([&](Superblock& claimed) { claimed.first_sequence = claimed.sealed_sequence = end; });
-}
-
 TEST_CASE("a ring for which there is no memory is an error, and the mirror opens where there is") {
   if (!LimitedAddressSpace::is_possible()) {
     MESSAGE("SKIPPED: a sanitizer needs the address space");
