@@ -11,34 +11,35 @@
 namespace blockmirror::simulator {
 
 // X(name, plain words)
-#define SIMULATED_FAULTS(X)                                                                                      \
-  X(power_loss, "power is lost, every cache with it")                                                            \
-  X(process_death, "the process dies, caches stay")                                                              \
-  X(cache_lost_unseen, "one disk loses its cache while no process has it open")                                  \
-  X(torn_write, "a write of several sectors lands in part")                                                      \
-  X(late_landing, "a request lands after its sender died")                                                       \
-  X(write_error, "a write is answered with EIO, any part of it landed")                                          \
-  X(read_error, "a read is answered with EIO")                                                                   \
-  X(unreadable_sector, "a sector cannot be read until it is written")                                            \
-  X(spoilt_sector, "a sector cannot be read, whatever is written to it")                                         \
-  X(fault_at_opening, "a fault of a device while the mirror is opened or recovered")                             \
-  X(flush_error, "a flush is answered with EIO, and any part of the cache is dropped")                           \
-  X(short_transfer, "a write is carried out in two parts")                                                       \
-  X(try_again, "a request is put back (EAGAIN) and carried out later")                                           \
-  X(stops_answering, "a device answers nothing any more")                                                        \
-  X(device_reset, "a device fails everything from now on, its cache is gone")                                    \
-  X(device_returns, "a device fails a write, has lost its cache, and answers again")                             \
-  X(shared_disk, "two images on one disk fail together")                                                         \
-  X(lost_allocation, "the file of an image loses blocks, and answers no error")                                  \
-  X(rotten_sector, "a sector of a slave's data holds garbage, and no read fails")                                \
-  X(damaged_log_sector, "a sector of the ring holds garbage")                                                    \
-  X(unreadable_log_sector, "a record of the ring cannot be read")                                                \
-  X(stale_log_record, "a record of the ring holds its older content, though it was durable")                     \
-  X(damaged_superblock_copy, "one copy of the superblock holds garbage")                                         \
-  X(damaged_label_copy, "one copy of a label holds garbage")                                                     \
-  X(restored_image, "an image is restored from an older copy")                                                   \
-  X(restored_log, "the log is restored from an older copy")                                                      \
-  X(restored_image_generation, "an image is restored from a copy of this opening that two fractures came after") \
+#define SIMULATED_FAULTS(X)                                                                                       \
+  X(power_loss, "power is lost, every cache with it")                                                             \
+  X(process_death, "the process dies, caches stay")                                                               \
+  X(cache_lost_unseen, "one disk loses its cache while no process has it open")                                   \
+  X(torn_write, "a write of several sectors lands in part")                                                       \
+  X(late_landing, "a request lands after its sender died")                                                        \
+  X(write_error, "a write is answered with EIO, any part of it landed")                                           \
+  X(read_error, "a read is answered with EIO")                                                                    \
+  X(unreadable_sector, "a sector cannot be read until it is written")                                             \
+  X(spoilt_sector, "a sector cannot be read, whatever is written to it")                                          \
+  X(fault_at_opening, "a fault of a device while the mirror is opened or recovered")                              \
+  X(flush_error, "a flush is answered with EIO, and any part of the cache is dropped")                            \
+  X(short_transfer, "a write is carried out in two parts")                                                        \
+  X(try_again, "a request is put back (EAGAIN) and carried out later")                                            \
+  X(stops_answering, "a device answers nothing any more")                                                         \
+  X(device_reset, "a device fails everything from now on, its cache is gone")                                     \
+  X(device_returns, "a device fails a write, has lost its cache, and answers again")                              \
+  X(shared_disk, "two images on one disk fail together")                                                          \
+  X(lost_allocation, "the file of an image loses blocks, and answers no error")                                   \
+  X(rotten_sector, "a sector of a slave's data holds garbage, and no read fails")                                 \
+  X(damaged_log_sector, "a sector of the ring holds garbage")                                                     \
+  X(unreadable_log_sector, "a record of the ring cannot be read")                                                 \
+  X(stale_log_record, "a record of the ring holds its older content, though it was durable")                      \
+  X(damaged_superblock_copy, "one copy of the superblock holds garbage")                                          \
+  X(absurd_update_number, "an older copy of the superblock is whole, and claims a number that no mirror reaches") \
+  X(damaged_label_copy, "one copy of a label holds garbage")                                                      \
+  X(restored_image, "an image is restored from an older copy")                                                    \
+  X(restored_log, "the log is restored from an older copy")                                                       \
+  X(restored_image_generation, "an image is restored from a copy of this opening that two fractures came after")  \
   X(restored_log_generation, "the log is restored from a copy of this opening that a fracture came after")
 
 enum class Fault : std::uint8_t {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "../../core/bytes.h"
+#include "../../core/crc32c.h"
+
 namespace blockmirror::simulator {
 
 SectorRef MediaFaults::damage(VolatileDisk& disk, std::uint64_t sector) const {
@@ -54,6 +57,32 @@ bool MediaFaults::make_stale(Disks& disks, unsigned pick, bool& still_counts) co
     disks[0].overwrite(at, old.get(at));
   }
   return changed;
+}
+
+// One copy of the superblock becomes that of before an opening which got as far as running, under a number that would make
+// it the newer one for ever, sealed as if a mirror had written it.
+bool MediaFaults::make_absurd(Disks& disks, unsigned pick, bool& other_is_whole) const {
+  std::size_t newest = past_.size();
+  while (newest > 0 && !past_[newest - 1].ran) --newest;
+  if (newest == 0) return false;
+  constexpr std::uint64_t kCopies[] = {0, 65536};
+  std::vector<std::byte> copy(20480), other(20480);
+  past_[pick / 2 % newest].disks[0].durable().read(kCopies[pick % 2], copy);
+  store_little_endian(copy.data() + 32, ~std::uint64_t{0});
+  const auto sealed = [](std::span<std::byte> block) {
+    const auto stored = load_little_endian<std::uint32_t>(block.data() + 12);
+    store_little_endian(block.data() + 12, std::uint32_t{0});
+    store_little_endian(block.data() + 12, crc32c(block));
+    return stored == load_little_endian<std::uint32_t>(block.data() + 12);
+  };
+  (void)sealed(copy);
+  disks[0].durable().read(kCopies[1 - pick % 2], other);
+  other_is_whole = sealed(other);
+  disks[0].content().read(kCopies[1 - pick % 2], other);
+  other_is_whole &= sealed(other);
+  for (std::size_t at = 0; at < copy.size(); at += kSimulatedSector)
+    disks[0].overwrite((kCopies[pick % 2] + at) / kSimulatedSector, SectorRef::of(copy.data() + at));
+  return true;
 }
 
 // Only copies that are older than an opening that got as far as writing: the others are still true.
@@ -150,6 +179,12 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
       damage(disks[0], (fault.ordinal % 2 == 0 ? 0 : 128) + fault.ordinal / 2 % 12);
       expectation.refusal_possible = true;  // the other copy may have been torn by the crash
       break;
+    case Fault::absurd_update_number: {
+      bool other_is_whole = false;
+      struck = make_absurd(disks, fault.ordinal, other_is_whole);
+      expectation.refusal_possible |= struck && !other_is_whole;
+      break;
+    }
     case Fault::damaged_label_copy:
       damage(disks[fault.disk], geometry_.label_positions[fault.disk - 1] / kSimulatedSector +
                                     (fault.ordinal % 2 == 0 ? 0 : 1024) + fault.ordinal / 2 % 2);

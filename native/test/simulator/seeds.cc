@@ -275,6 +275,16 @@ void draw_partial_writes(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// An older copy of the superblock that claims to be the newest for ever. With a generator of its own.
+template <typename IsKept>
+void draw_absurd_numbers(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 43 + 31);
+  if (!random.one_in(8) || plan.lives.size() < 2) return;
+  const PlannedFault fault{Fault::absurd_update_number, 0, static_cast<unsigned>(random.below(64))};
+  const std::size_t end = random.below(plan.lives.size() - 1);
+  if (is_kept()) plan.ends[end].media.push_back(fault);
+}
+
 // Verifies, and slaves that rot before they are verified: garbage where the master is never unreadable and, but for a
 // write of the life after, nobody writes. Rot that a repair of the master may meet before a verify is not drawn: no
 // mirror without checksums knows of it. With a generator of its own.
@@ -379,6 +389,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_early_faults(seed_case.seed, plan, is_kept);
   draw_verifies(seed_case.seed, plan, is_kept);
   draw_losses(seed_case.seed, plan, is_kept);
+  draw_absurd_numbers(seed_case.seed, plan, is_kept);
   if (items != nullptr) *items = item;
   return plan;
 }
