@@ -22,8 +22,8 @@ const char* judge(const Label& label, Bound bound) {
   if ((label.incompatible_features & ~kKnownIncompatibleFeatures) != 0) return "a feature that is not known";
   if (!kUpdates.allows(label.update, bound)) return "the update number is beyond what a mirror can reach";
   if (label.mirror_uuid.is_zero() || label.log_uuid.is_zero() || label.image_uuid.is_zero()) return "a UUID is zero";
-  if (!is_image_name(label.name)) return "the name of the image is none";
-  if (label.size == 0 || label.size % kSectorLength != 0) return "the size of the mirror is none";
+  if (!is_image_name(label.name)) return "the name of the image is not valid";
+  if (label.size == 0 || label.size % kSectorLength != 0) return "the size of the mirror is not valid";
   const bool place = label.device_size < kPositionLimit && label.label_position == label_position(label.device_size) &&
                      label.label_position >= label.size;
   if (!place) return "the label does not lie behind the mirror";

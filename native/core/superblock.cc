@@ -178,18 +178,18 @@ bool lies_within(Extent extent, std::uint64_t first, std::uint64_t last) {
 const char* judge_sizes(const Superblock& superblock) {
   if (!is_block(superblock.block_size, kSectorLength, kMaximumBlockSize) ||
       !is_block(superblock.physical_block_size, superblock.block_size, kMaximumPhysicalBlockSize)) {
-    return "a block size is none";
+    return "a block size is not valid";
   }
   const bool size =
       superblock.size > 0 && superblock.size < kPositionLimit && superblock.size % superblock.block_size == 0;
-  return size ? nullptr : "the size of the mirror is none";
+  return size ? nullptr : "the size of the mirror is not valid";
 }
 
 const char* judge_ring(const Superblock& superblock) {
   const RingGeometry& ring = superblock.ring;
   const bool records = is_block(ring.record_size, kMinimumRecordSize, kMaximumRecordSize) &&
                        ring.record_count >= kMinimumRecordCount && ring.length() <= kMaximumRingLength;
-  if (!records) return "the records of the ring are too many, too few or of no size";
+  if (!records) return "the count or the size of the ring's records is not valid";
   if (ring.in_flight_limit < 1 || ring.in_flight_limit > ring.record_count / 2) {
     return "the records in flight are too many or none";
   }
@@ -228,13 +228,13 @@ const char* judge_history(const Superblock& superblock) {
   const Owner& owner = superblock.owner;
   const RecoverySummary& recovery = superblock.last_recovery;
   const VerifySummary& verify = superblock.last_verify;
-  if (!is_date(superblock.created_at_ms)) return "the date of the create is none";
-  if (!is_date(owner.started_at_ms)) return "the date of the opening is none";
-  if (!is_date(recovery.finished_at_ms)) return "the date of the last recovery is none";
-  if (!is_date(verify.finished_at_ms)) return "the date of the last verify is none";
+  if (!is_date(superblock.created_at_ms)) return "the date of the create is not valid";
+  if (!is_date(owner.started_at_ms)) return "the date of the opening is not valid";
+  if (!is_date(recovery.finished_at_ms)) return "the date of the last recovery is not valid";
+  if (!is_date(verify.finished_at_ms)) return "the date of the last verify is not valid";
   if (!is_host(owner.host)) return "the host of the owner is no name";
   if (owner.process > kLargestProcess || !is_count({owner.process_started, owner.pid_namespace})) {
-    return "the process of the owner is none";
+    return "the process of the owner is not valid";
   }
   if (!is_count({recovery.live_intents, recovery.bytes_covered, recovery.bytes_copied, recovery.duration_ms})) {
     return "the last recovery counted more than there is";
@@ -251,11 +251,11 @@ const char* judge_image(const Superblock& superblock, unsigned index) {
   const ImageRecord& image = superblock.images[index];
   if (image.uuid.is_zero()) return "an image without a UUID";
   if ((image.role == Role::master) != (index == 0)) return "the role of an image is not that of its place";
-  if (image.error < 0 || image.error > kLargestErrno) return "the error of an image is none";
-  if (!is_date(image.changed_at_ms)) return "the date of an image's state is none";
+  if (image.error < 0 || image.error > kLargestErrno) return "the error of an image is not valid";
+  if (!is_date(image.changed_at_ms)) return "the date of an image's state is not valid";
   if (!is_count({image.bytes_differed})) return "an image differs by more than there is";
-  if (!is_image_name(image.name)) return "the name of an image is none";
-  if (!path_is_valid(image.path, image.path_kind)) return "the path of an image is none";
+  if (!is_image_name(image.name)) return "the name of an image is not valid";
+  if (!path_is_valid(image.path, image.path_kind)) return "the path of an image is not valid";
   // The label of no image is anywhere but at its end: a log that says otherwise would have us write into what it names.
   if (image.device_size >= kPositionLimit || image.label_position != label_position(image.device_size) ||
       !lies_within({image.label_position, kLabelAreaLength}, superblock.size, image.device_size)) {

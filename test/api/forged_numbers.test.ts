@@ -19,10 +19,10 @@ const FORGED: readonly (readonly [string, (superblock: Buffer) => void, string])
   ['an open count at its end', put64(HEADER.openCount, 2n ** 32n - 1n), 'the open count is used up'],
   ['a generation at its end', put64(128, 2n ** 63n - 1n), 'the generation is beyond what a mirror can reach'],
   ['a sequence at its end', put64(208, 2n ** 63n - 1n), 'the first sequence is beyond what a mirror can reach'],
-  ['an opening in the year 36 million', put64(664, 2n ** 60n), 'the date of the opening is none'],
-  ['a recovery in the year 36 million', put64(736, 2n ** 60n), 'the date of the last recovery is none'],
-  ['a verify in the year 36 million', put64(800, 2n ** 60n), 'the date of the last verify is none'],
-  ['a create that JavaScript has no date for', put64(40, 8_640_000_000_000_001n), 'the date of the create is none'],
+  ['an opening in the year 36 million', put64(664, 2n ** 60n), 'the date of the opening is not valid'],
+  ['a recovery in the year 36 million', put64(736, 2n ** 60n), 'the date of the last recovery is not valid'],
+  ['a verify in the year 36 million', put64(800, 2n ** 60n), 'the date of the last verify is not valid'],
+  ['a create that JavaScript has no date for', put64(40, 8_640_000_000_000_001n), 'the date of the create is not valid'],
   ['an error that Linux does not have', (log) => log.writeUInt32LE(99999, imageEntry(1) + 56), 'the error of an image'],
 ];
 
@@ -51,7 +51,7 @@ test.each(FORGED)('%s: refused by name, and nothing is written', async (_what, f
 test.each(['__proto__', '.', 'a\nNext: rm', '\u001b[2Jx', 'log'])('the name %j is refused', async (name) => {
   const paths = await mirrors.create();
   forgeName(paths.log, 1, name);
-  await refusedByAll(paths, 'the name of an image is none');
+  await refusedByAll(paths, 'the name of an image is not valid');
 });
 
 test('a label with a number at its end is damaged, and says by what', async () => {
