@@ -22,7 +22,11 @@ const FORGED: readonly (readonly [string, (superblock: Buffer) => void, string])
   ['an opening in the year 36 million', put64(664, 2n ** 60n), 'the date of the opening is not valid'],
   ['a recovery in the year 36 million', put64(736, 2n ** 60n), 'the date of the last recovery is not valid'],
   ['a verify in the year 36 million', put64(800, 2n ** 60n), 'the date of the last verify is not valid'],
-  ['a create that JavaScript has no date for', put64(40, 8_640_000_000_000_001n), 'the date of the create is not valid'],
+  [
+    'a create that JavaScript has no date for',
+    put64(40, 8_640_000_000_000_001n),
+    'the date of the create is not valid',
+  ],
   ['an error that Linux does not have', (log) => log.writeUInt32LE(99999, imageEntry(1) + 56), 'the error of an image'],
 ];
 
