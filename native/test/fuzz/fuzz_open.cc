@@ -58,7 +58,7 @@ class Cursor {
   std::size_t left_;
 };
 
-// --- the mirrors that are forged ------------------------------------------------------------------------------------
+// --- the mirrors that are forged
 
 // Master and slaves differ everywhere, so that every block that is copied shows.
 void fill_images(Disks& disks) {
@@ -113,7 +113,7 @@ const Disks& base(std::uint8_t choice) {
   return bases[choice % bases.size()];
 }
 
-// --- forging --------------------------------------------------------------------------------------------------------
+// --- forging
 
 std::vector<std::byte> read(const SparseDisk& disk, std::uint64_t position, std::uint64_t length) {
   std::vector<std::byte> bytes(length);
@@ -288,7 +288,7 @@ Disks forge(Cursor& input) {
   return disks;
 }
 
-// --- what must hold -------------------------------------------------------------------------------------------------
+// --- what must hold
 
 bool equal(const SparseDisk& one, const SparseDisk& other, Extent extent) {
   return read(one, extent.position, extent.length) == read(other, extent.position, extent.length);
