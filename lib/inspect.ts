@@ -30,7 +30,7 @@ import { assess } from './scan';
 import { throwIfAborted } from './signals';
 import { buildStatus, shownRecovery, shownVerify } from './status';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from './system/places';
-import { distrust, trustIn } from './trust';
+import { distrust, isBelieved, trustIn } from './trust';
 import type { Holder, InspectOptions, Inspection, LostCopy, Owner, Phase, Problem, ProgressListener } from './types';
 
 interface Look {
@@ -301,6 +301,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       holder: seen.holder,
     }),
     clean: assessment.clean,
+    believed: isBelieved(seen.word.trust),
     damaged: assessment.damaged,
     damage: assessment.damage,
     damageCount: assessment.damageCount,

@@ -444,6 +444,11 @@ export interface Inspection {
   attachable: boolean;
   /** Everything because of which open() would refuse now, of the log and of every image. */
   obstacles: Problem[];
+  /**
+   * False: this is root, and another user may have written the log. Where it says that images are is not believed for
+   * images of other users, and no command should name it.
+   */
+  believed: boolean;
   /** Copies of superblock and labels that are not whole: the other copy counts, and the next opening writes both. */
   lostCopies: LostCopy[];
 }

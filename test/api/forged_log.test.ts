@@ -149,7 +149,8 @@ describeUnless(notRoot, 'as root, of a log of another user', () => {
     forgePath(paths.log, index, target);
     const { message } = await failure(recover(paths.log), 'IMAGE_MISSING');
     const error = (await inspect(paths.log)).status.images[index]?.error;
-    for (const text of [message, error?.message]) {
+    const { stdout } = await runCommand(['status', paths.log]);
+    for (const text of [message, error?.message, stdout]) {
       expect(text).toContain('made by root');
       expect(text).not.toContain('blockmirror create');
     }

@@ -205,7 +205,7 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
   const different = names((image) => image.bytesDiffered > 0);
   if (status.phase === 'creating') {
     // No command names what another user may have written into the log.
-    if (status.images.some(({ error }) => error?.code === 'ERR_BLOCKMIRROR_FOREIGN_LOG'))
+    if (!inspection.believed)
       return 'there is no mirror yet; run the same create again, with the images that you know.';
     const again = recreate(status).replace(' --overwrite-signature', '');
     return `there is no mirror yet; run the same create again, or, to keep what the master holds: \`${again}\``;
@@ -276,7 +276,10 @@ function masterStep(inspection: Inspection, command: (verb: string) => string): 
   const images = status.images.map(({ name, path, role, state }) => {
     return { name, path, doubtful: role === 'slave' && state === 'failed' };
   });
+  const takes = `${shown(slave.name)}, which is in sync, takes its place, and everything is copied from it to the others`;
+  // Nobody pastes a command that makes or writes what another user has put into the log.
+  if (!inspection.believed) return `${back}. When it is lost, ${takes}, by a create with the images that you know.`;
   const mirror: MirrorFacts = { log: status.log, size: status.size, images };
   const anew = remakeOverSlave(mirror, slave.name, imageDevices[0] !== null);
-  return `${back}. When it is lost, ${shown(slave.name)}, which is in sync, takes its place, and everything is copied from it to the others; see that a sound device is there for the master: ${anew}`;
+  return `${back}. When it is lost, ${takes}; see that a sound device is there for the master: ${anew}`;
 }
