@@ -38,7 +38,7 @@ bool names(const std::string& path, bool resolved, int descriptor) {
          opened.st_ino == there.st_ino;
 }
 
-// Before open(2): opening a FIFO blocks, opening a tape rewinds it.
+// Before open(2): opening a FIFO blocks, opening a tape rewinds it, and a watchdog once opened restarts the machine.
 int check_type(mode_t mode) {
   if (S_ISDIR(mode)) return EISDIR;
   return S_ISREG(mode) || S_ISBLK(mode) ? 0 : EINVAL;
@@ -63,14 +63,39 @@ bool is_of_the_kernel(const struct statfs& where) {
   return std::find(std::begin(kKinds), std::end(kKinds), static_cast<std::uint32_t>(where.f_type)) != std::end(kKinds);
 }
 
-// What was a file when it was looked at may be a FIFO or a tape when it is opened, which would wait or rewind: so nothing
-// is waited for (O_NONBLOCK), and what was opened decides. The flag goes again: io_uring would not wait for the disk.
-int check_opened(int descriptor) {
-  struct stat status {};
+int check_kind(int descriptor, struct stat& status) {
   struct statfs where {};
   if (::fstat(descriptor, &status) != 0) return errno;
   if (const int error = check_type(status.st_mode); error != 0) return error;
-  if (S_ISREG(status.st_mode) && ::fstatfs(descriptor, &where) == 0 && is_of_the_kernel(where)) return EINVAL;
+  return S_ISREG(status.st_mode) && ::fstatfs(descriptor, &where) == 0 && is_of_the_kernel(where) ? EINVAL : 0;
+}
+
+// A path, held without being opened (O_PATH): what is looked at, and then opened, is one thing, whatever is put at the
+// path in between. Where /proc is masked it is opened by its path; check_opened() then still finds what it is.
+class HeldPath {
+ public:
+  explicit HeldPath(int descriptor) : descriptor_(descriptor) {}
+  HeldPath(const HeldPath&) = delete;
+  HeldPath& operator=(const HeldPath&) = delete;
+  ~HeldPath() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  int descriptor() const { return descriptor_; }
+  int open(const std::string& path, int flags, bool resolved) const {
+    const std::string held = "/proc/self/fd/" + std::to_string(descriptor_);
+    const int descriptor = ::open(held.c_str(), flags | O_CLOEXEC | O_NOCTTY);
+    return descriptor < 0 && errno == ENOENT ? open_path(AT_FDCWD, path, flags, 0, resolved) : descriptor;
+  }
+
+ private:
+  int descriptor_;
+};
+
+// Nothing was waited for (O_NONBLOCK), and what was opened decides. The flag goes again: io_uring would not wait for the
+// disk.
+int check_opened(int descriptor) {
+  struct stat status {};
+  if (const int error = check_kind(descriptor, status); error != 0) return error;
   const int flags = ::fcntl(descriptor, F_GETFL);
   if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) != 0) return errno;
   return 0;
@@ -234,18 +259,16 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
                            OpenFile& into, bool& replaced) {
   replaced = false;
   struct stat before {};
-  if (stat_path(path, options.resolved, before) != 0) return open_failed(errno);
-  if (const int error = check_type(before.st_mode); error != 0) return open_failed(error);
-  struct statfs where {};
-  const bool file = S_ISREG(before.st_mode);
-  if (file && ::statfs(path.c_str(), &where) == 0 && is_of_the_kernel(where)) return open_failed(EINVAL);
+  const HeldPath held(open_path(AT_FDCWD, path, O_PATH, 0, options.resolved));
+  if (held.descriptor() < 0) return open_failed(errno);
+  if (const int kind = check_kind(held.descriptor(), before); kind != 0) return open_failed(kind);
 
   const int access = options.read_only ? O_RDONLY : O_RDWR;
   const int exclusion = options.exclusive && S_ISBLK(before.st_mode) ? O_EXCL : 0;
   OpenFile opened;
   int error = retry_while_busy(deadline_ms, [&] {
     const int flags = access | exclusion | O_DIRECT | O_NONBLOCK;
-    opened.descriptor_ = open_path(AT_FDCWD, path, flags, 0, options.resolved);
+    opened.descriptor_ = held.open(path, flags, options.resolved);
     return opened.descriptor_ >= 0 ? 0 : errno;
   });
   if (error != 0) return explain_open_error(path, before.st_mode, error);

@@ -24,7 +24,7 @@ int open_through_no_link(int folder, const char* path, int flags, mode_t mode) {
 }  // namespace
 
 int open_path(int folder, const std::string& path, int flags, mode_t mode, bool resolved) {
-  flags |= O_CLOEXEC | O_NOCTTY;
+  flags |= (flags & O_PATH) != 0 ? O_CLOEXEC : O_CLOEXEC | O_NOCTTY;  // openat2(2) takes no flag that O_PATH ignores
   if (!resolved) return ::openat(folder, path.c_str(), flags, mode);
   const int descriptor = open_through_no_link(folder, path.c_str(), flags, mode);
   const bool refused = descriptor < 0 && (errno == ENOSYS || errno == EPERM);

@@ -134,6 +134,38 @@ TEST_CASE("open file: a file that becomes a FIFO is never waited for, and what i
   CHECK(outcome == 0);
 }
 
+// To open some devices is to act. A FIFO stands for them here: whoever waits to write to it wakes when it is opened.
+TEST_CASE("open file: what takes the place of a file while it is opened is not opened") {
+  TemporaryDirectory directory;
+  const std::string path = directory / "path", other = directory / "other";
+  make_file(path, 4096);
+  REQUIRE(::mkfifo(other.c_str(), 0600) == 0);
+  const int fifo = ::open(other.c_str(), O_PATH | O_CLOEXEC);
+  const std::string held = "/proc/self/fd/" + std::to_string(fifo);
+  std::atomic<bool> ended{false}, woken{false};
+  std::thread writer([&] {
+    const int descriptor = ::open(held.c_str(), O_WRONLY | O_CLOEXEC);
+    woken = !ended;
+    ::close(descriptor);
+  });
+  std::thread swapper([&] {
+    while (!ended) ::syscall(SYS_renameat2, AT_FDCWD, path.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE);
+  });
+  unsigned opened = 0;
+  for (unsigned attempt = 0; attempt < 200'000 || (opened == 0 && attempt < 400'000); ++attempt) {
+    OpenFile file;
+    if (OpenFile::open(path, {.read_only = true, .exclusive = false}, file).ok()) ++opened;
+  }
+  ended = true;
+  swapper.join();
+  const int reader = ::open(held.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  writer.join();
+  CHECK(opened > 0);
+  CHECK(!woken);
+  ::close(reader);
+  ::close(fifo);
+}
+
 TEST_CASE("open file: it says whose it is, of what is open") {
   TemporaryDirectory directory;
   make_file(directory / "file", kSize);
