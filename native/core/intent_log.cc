@@ -183,6 +183,11 @@ std::uint64_t IntentLog::tail_if_composed_now() const {
   return std::max(tail, durable_tail_);
 }
 
+// I7: of each record in flight a memory of its own.
+std::span<std::byte> IntentLog::memory_of(RecordInFlight& record) {
+  return mutated(Mutation::records_share_buffer) ? records_.front().buffer.span() : record.buffer.span();
+}
+
 IntentLog::RecordInFlight* IntentLog::compose() {
   const bool queue_waits = queue_head_ < queue_.size();
   if (!failure_.ok() || (!queue_waits && !order_ && !empty_record_wanted_)) return nullptr;
@@ -227,7 +232,7 @@ IntentLog::RecordInFlight* IntentLog::compose() {
   if (!worth_writing) return nullptr;
 
   RecordHeader header{record.sequence, opening_, generation_, durable_through_, record.tail};
-  encode_record(log_uuid_, header, record.intents, record.buffer.span());
+  encode_record(log_uuid_, header, record.intents, memory_of(record));
   record.busy = true;
   newest_tail_ = std::max(newest_tail_, record.tail);
   ++in_flight_;
@@ -330,7 +335,7 @@ void IntentLog::state(RecordInFlight& record, Region& region, const BlockSet& bl
 
 Task<void> IntentLog::write_record(RecordInFlight& record) {
   const std::uint64_t slot = record.sequence % ring_.record_count;
-  const int error = co_await device_.write(ring_.position + slot * ring_.record_size, record.buffer.span(),
+  const int error = co_await device_.write(ring_.position + slot * ring_.record_size, memory_of(record),
                                            !mutated(Mutation::intent_not_durable));
   settle_record(record, error);
 }

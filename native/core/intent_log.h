@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "aligned_buffer.h"
@@ -122,6 +123,7 @@ class IntentLog {
   Task<void> writer_loop();
   Task<void> write_record(RecordInFlight& record);
   RecordInFlight* compose();
+  std::span<std::byte> memory_of(RecordInFlight& record);
   void compose_retirement(RecordInFlight& record, unsigned& units_left);
   void compose_queue(RecordInFlight& record, unsigned& units_left);
   void state(RecordInFlight& record, Region& region, const BlockSet& blocks, unsigned& units_left);

@@ -124,7 +124,8 @@ Code judge(const Superblock& superblock, unsigned index, const Status& found, co
   const Code code = mutated(Mutation::accept_older_opening) ? Code::ok : judge_opening(superblock, label);
   if (code != Code::ok) return code;
   if (const Code other = judge_generation(superblock, label); other != Code::ok) return other;
-  return index == 0 && image.error == kWrongBytes ? Code::MASTER_FAILED : Code::ok;
+  const bool lied = index == 0 && image.error == kWrongBytes && !mutated(Mutation::lying_master_accepted);
+  return lied ? Code::MASTER_FAILED : Code::ok;
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ bool Membership::may_serve(unsigned slave) const {
   const ImageRecord& image = superblock_.images[slave];
   const bool differs = image.bytes_differed != 0 && !mutated(Mutation::differing_slave_serves);
   const bool proven = image.state == ImageState::in_sync && !differs;
-  return slave > 0 && proven && (receiving() & static_cast<ImageSet>(~suspects_) & image_bit(slave)) != 0;
+  const ImageSet failing = mutated(Mutation::failed_slave_serves) ? ImageSet{0} : suspects_;
+  return slave > 0 && proven && (receiving() & static_cast<ImageSet>(~failing) & image_bit(slave)) != 0;
 }
 
 void Membership::fail(unsigned slave, int error) {
@@ -77,8 +78,10 @@ Task<Status> Membership::make_durable() {
 }
 
 void Membership::new_generation() {
-  for (std::size_t i = kGenerationHistory - 1; i > 0; --i) superblock_.history[i] = superblock_.history[i - 1];
-  superblock_.history[0] = {superblock_.generation.counter, superblock_.generation.id};
+  if (!mutated(Mutation::history_not_kept)) {
+    for (std::size_t i = kGenerationHistory - 1; i > 0; --i) superblock_.history[i] = superblock_.history[i - 1];
+    superblock_.history[0] = {superblock_.generation.counter, superblock_.generation.id};
+  }
   superblock_.generation.parent = superblock_.generation.id;
   ++superblock_.generation.counter;
   runtime_.random(superblock_.generation.id.bytes);
@@ -149,7 +152,8 @@ bool Membership::number_update() {
 Task<Status> Membership::write_superblock_locked() {
   if (!number_update()) co_return broken_;
   encode_superblock(superblock_, superblock_bytes_.span());
-  for (unsigned copy : {stale_superblock_, 1 - stale_superblock_}) {
+  const unsigned first = mutated(Mutation::torn_copy_last) ? 0 : stale_superblock_;
+  for (unsigned copy : {first, 1 - first}) {
     const std::uint64_t position = copy == 0 ? kSuperblockCopyA : kSuperblockCopyB;
     const int error = co_await log_->write(position, superblock_bytes_.span(), true);
     if (error != 0) co_return broken_ = Status::of(Code::LOG_FAILED, kLogDevice, error, position);
@@ -209,6 +213,7 @@ Task<Status> Membership::write_labels_locked(ImageSet images, bool sealed) {
       fail(i, error);
       images &= static_cast<ImageSet>(~image_bit(i));
     }
+    if (mutated(Mutation::one_label_copy)) break;
   }
   co_return Status::success();
 }

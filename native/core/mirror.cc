@@ -158,9 +158,11 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, Par
       note_activity();
       status = may_write();  // the last slave may have failed while it waited
     }
-    if (status.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire)) {
-      status = Status::of(Code::ABORTED);
-    }
+    const auto look_for_abort = [&] {
+      const bool aborted = status.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire);
+      if (aborted) status = Status::of(Code::ABORTED);
+    };
+    if (!mutated(Mutation::abort_after_data)) look_for_abort();
     if (status.ok()) {
       ++writes_in_flight_;
       ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
@@ -171,6 +173,7 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, Par
       if (status.ok() && !unmended_.empty()) note_written(extent);
       --writes_in_flight_;
     }
+    if (mutated(Mutation::abort_after_data)) look_for_abort();
     intents_.settle(lease);
   }
   leave();
@@ -219,7 +222,7 @@ Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet ima
 Task<ParallelOperation::Results> Mirror::read_images_once(Extent extent, ImageSet images,
                                                           std::span<std::byte* const> into) {
   RangeLock::Guard held(ranges_, extent.widened(physical_block_size_), RangeLock::Mode::shared);
-  co_await held;
+  if (!mutated(Mutation::verify_without_range)) co_await held;
   DeviceRequest model;
   model.operation = Operation::read;
   model.position = extent.position;

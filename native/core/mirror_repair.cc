@@ -94,7 +94,8 @@ Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
 void Mirror::settle_failed_repair(Extent block, const Status& status) {
   unmended_.push_back(block);
   if (status.code == Code::MASTER_FAILED) return stop(status);
-  const bool tolerated = status.code == Code::READ_FAILED && ++failed_repairs_ < kFailedRepairs;
+  const bool forgiven = status.code == Code::READ_FAILED || mutated(Mutation::repair_failure_forgiven);
+  const bool tolerated = forgiven && ++failed_repairs_ < kFailedRepairs;
   if (tolerated) return;
   stop(Status::of(Code::MASTER_FAILED, 0, status.system_error, block.position));
 }

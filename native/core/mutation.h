@@ -20,6 +20,9 @@ namespace blockmirror {
   X(acknowledge_before_fracture, "a write is acknowledged before the fracture is durable")                    \
   X(fracture_without_generation, "an opening makes a fracture durable without a new generation")              \
   X(one_superblock_copy, "a fracture goes into one copy of the superblock only")                              \
+  X(one_label_copy, "a label is written into one of its copies only")                                         \
+  X(history_not_kept, "a new generation does not enter its parent into the history")                          \
+  X(torn_copy_last, "the copy that a power loss may have torn is written last")                               \
   X(fracture_without_labels, "a fracture is not written to the labels")                                       \
   X(acknowledge_after_log_failure, "a write is acknowledged although the log failed")                         \
   X(recover_wrong_direction, "recovery copies from the slave to the master")                                  \
@@ -27,12 +30,20 @@ namespace blockmirror {
   X(repair_from_nothing, "what neither the master nor a slave can read is taken for zeroes")                  \
   X(repair_not_read_back, "a rewrite of the master is not read back")                                         \
   X(repair_without_intent, "the master is rewritten while no intent covers the block")                        \
+  X(repair_failure_forgiven, "a repair that the master answers with an error lets the mirror go on")          \
+  X(failed_slave_serves, "a slave whose write failed stands in while the others have not answered")           \
+  X(lying_master_copied, "a recovery that found the master lying goes on copying from it")                    \
+  X(lying_master_accepted, "an opening takes a master that was noted to lie")                                 \
   X(repair_beside_writes, "the master is rewritten without the range being held alone")                       \
   X(drop_last_sector, "recovery leaves out the last sector of an extent")                                     \
   X(skip_recovery, "an unclean mirror is opened without recovery: the next write's record retires its debt")  \
   X(debt_retired_uncopied, "recovery's debt is retired although it was not copied")                           \
   X(debt_retired_early, "recovery's debt is retired before the slaves are flushed")                           \
   X(read_before_master_flush, "the master is not flushed before it is read")                                  \
+  X(recovery_write_failure_ignored, "a failed write of a slave in recovery is ignored")                       \
+  X(recovery_flush_failure_ignored, "a failed flush of a slave in recovery is ignored")                       \
+  X(late_copy_flushed, "a flush counts for copies that ended while it ran")                                   \
+  X(master_flush_failure_ignored, "a failed flush of the master at an opening is ignored")                    \
   X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
   X(skip_torn_check, "a torn record is taken for a whole one")                                                \
   X(overlook_damage, "a record that cannot be read is overlooked")                                            \
@@ -43,6 +54,9 @@ namespace blockmirror {
   X(ahead_over_budget, "a stream is covered ahead without regard to the budget")                              \
   X(ahead_left_by_close, "a close ends while what was covered ahead is on its way to the log")                \
   X(unlock_early, "overlapping writes do not exclude each other")                                             \
+  X(verify_without_range, "a verify reads without its range being held")                                      \
+  X(abort_after_data, "whether a write was cancelled is looked at when its data is written")                  \
+  X(records_share_buffer, "records in flight are written from one buffer")                                    \
   X(merge_before_lock, "the rest of a partial block is read before the range is locked")                      \
   X(carry_nothing, "a slot of the ring is reused without carrying forward what is live in it")                \
   X(tail_past_flight, "the tail passes a record that is still being written")                                 \

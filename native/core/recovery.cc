@@ -83,19 +83,23 @@ Recovery::Recovery(Membership& membership, PieceRunner& pieces, MasterRepair& re
 Task<Status> Recovery::flush_master() {
   if (master_error_ == 0 && !mutated(Mutation::read_before_master_flush))
     master_error_ = co_await membership_.images()[0]->flush();
+  if (mutated(Mutation::master_flush_failure_ignored)) master_error_ = 0;
   co_return master_error_ == 0 ? Status::success() : Status::of(Code::MASTER_FAILED, 0, master_error_);
 }
 
 Status Recovery::may_read_master() const {
-  return master_error_ == kWrongBytes ? Status::of(Code::MASTER_FAILED, 0, master_error_) : Status::success();
+  const bool lied = master_error_ == kWrongBytes && !mutated(Mutation::lying_master_copied);
+  return lied ? Status::of(Code::MASTER_FAILED, 0, master_error_) : Status::success();
 }
 
 Task<Status> Recovery::flush_slaves() {
-  const std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
+  std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
   const ImageSet slaves = mutated(Mutation::debt_retired_early) ? ImageSet{0} : membership_.receiving_slaves();
   ParallelOperation everywhere(membership_.images(), slaves, request_of(Operation::flush, {}, nullptr));
   everywhere.report_failures(membership_.suspects());
-  const ParallelOperation::Results results = co_await everywhere;
+  ParallelOperation::Results results = co_await everywhere;
+  if (mutated(Mutation::late_copy_flushed)) ended = copies_ended_;
+  if (mutated(Mutation::recovery_flush_failure_ignored)) results.failed = 0;
   const Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (status.ok()) copies_flushed_ = std::max(copies_flushed_, ended);
   co_return status;
@@ -207,7 +211,8 @@ class Recovery::Copying final : public PieceWork {
     const ParallelOperation::Results results = co_await reads;
     if ((results.failed & 1u) != 0) {
       const Status status = co_await recovery_.mend_master(piece, memory[0], &into_.repairs);
-      if (!status.ok()) co_return status;
+      const bool lied = status.code == Code::MASTER_FAILED;
+      if (!status.ok() && !(lied && mutated(Mutation::lying_master_copied))) co_return status;
     }
     std::array<std::vector<Extent>, kMaxImages> unread;
     for (unsigned i = 1; i < kMaxImages; ++i) {
@@ -316,7 +321,8 @@ Task<Status> Recovery::write_slaves(Extent piece, ImageSet slaves, std::byte* by
   if (mutated(Mutation::recover_wrong_direction)) slaves = 1;
   ParallelOperation writes(membership_.images(), slaves, request_of(Operation::write, piece, bytes));
   writes.report_failures(membership_.suspects());
-  const ParallelOperation::Results results = co_await writes;
+  ParallelOperation::Results results = co_await writes;
+  if (mutated(Mutation::recovery_write_failure_ignored)) results.failed = 0;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
     if (((slaves & ~results.failed) & image_bit(i)) != 0) into.bytes_copied[i - 1] += piece.length;
   }

@@ -148,6 +148,7 @@ std::string to_json(const Certificate& certificate) {
   list.add("livesCoveredAhead", counts.lives_ahead);
   list.add("regionsCoveredAhead", counts.regions_ahead);
   list.add("writesCoveredAhead", counts.writes_ahead);
+  list.add("writesAborted", counts.aborted);
   list.add("verifiesBegun", counts.verifies_begun);
   list.add("verifiesReported", counts.verifies);
   list.add("differencesReported", counts.differences);

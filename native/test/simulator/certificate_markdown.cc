@@ -59,6 +59,7 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("lives in which the log covered ahead of a sequential stream", counts.lives_ahead);
   text += counted("regions that it covered before a write asked for them", counts.regions_ahead);
   text += counted("of them written later in the same life", counts.writes_ahead);
+  text += counted("writes called off before they reached an image", counts.aborted);
   text += counted("verifies begun beside requests", counts.verifies_begun);
   text += counted("of them reported", counts.verifies);
   text += counted("slaves that they found different", counts.differences);

@@ -16,8 +16,8 @@ namespace blockmirror::simulator {
 using LostCaches = std::uint32_t;
 
 // The master's cache is lost, or that of a slave from which a recovery may have to take what the master cannot read.
-inline bool spares_only_durable(const Disks& disks, LostCaches lost) {
-  return (lost >> 1 & 1u) != 0 || (lost != 0 && !disks[1].content().spoilt().empty());
+inline bool spares_only_durable(const World& world, LostCaches lost) {
+  return (lost >> 1 & 1u) != 0 || (lost != 0 && world.spoils);
 }
 
 class CrashPoint {

@@ -15,7 +15,7 @@ void Explorer::crash(const Life& life, unsigned depth) {
 Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) const {
   Promises promises{life.expectation(), 0};
   Expectation& expectation = promises.expectation;
-  expectation.promise = spares_only_durable(life.machine().disks(), lost) ? Promise::durable : life.promise();
+  expectation.promise = spares_only_durable(world_, lost) ? Promise::durable : life.promise();
   expectation.may_be_live = life.may_be_live();
   expectation.damage_expected = false;
   expectation.differing = life.differing();
@@ -25,7 +25,7 @@ Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) c
     if (expectation.may_be_live[block]) hash ^= mix_hash(block + 1);
   }
   const unsigned flags = (expectation.damage_possible ? 1u : 0u) | (expectation.refusal_expected ? 2u : 0u) |
-                         (expectation.refusal_possible ? 4u : 0u) | expectation.differing << 3 |
+                         (expectation.copies_damaged ? 4u : 0u) | expectation.differing << 3 |
                          expectation.lost_blocks << 8;
   promises.hash = mix_hash(hash + flags);
   return promises;
@@ -83,12 +83,25 @@ void Explorer::try_state(const Life& life, const CrashPoint& point, const CrashP
   verdict_.trace.resize(trace);
 }
 
+// A write of a slave that is copied to, a flush of it, or the flush of the master that everything builds upon.
+PlannedFault Explorer::fault_of_recovery(std::uint64_t pick) const {
+  PlannedFault fault;
+  fault.early = true;
+  fault.fault = pick % 2 == 0 ? Fault::write_error : Fault::flush_error;
+  fault.disk = 2 + static_cast<unsigned>(pick / 16 % world_.slaves);
+  if (pick % 4 == 3) fault.disk = 1;
+  // The first two writes of an opening are those of the labels.
+  if (fault.fault == Fault::write_error) fault.ordinal = static_cast<unsigned>(2 + pick / 256 % 3);
+  return fault;
+}
+
 void Explorer::recover(const Life& before, Disks disks, const Expectation& expectation, std::uint64_t state,
                        unsigned depth) {
   OldestFirst oldest_first;
   LifePlan plan;
   plan.verify = state % 16 == 0;
   plan.impatient = state % 16 == 1;
+  if (effort_.faults && state % 8 == 3) plan.faults.push_back(fault_of_recovery(state / 8));
   const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;
   Life life(world_, geometry_, std::move(disks), before.model(), plan, expectation, before.number() + 1, oldest_first,
             verdict_);

@@ -18,6 +18,7 @@ struct Effort {
   std::uint64_t states = 4096;         // of one crash of a life; beyond it a sample of that many is drawn
   std::uint64_t recovery_states = 64;  // of one crash of a recovery
   unsigned cut_one_in = 1;             // recoveries whose crashes are tried, by hash of the state they start from
+  bool faults = false;                 // some recoveries meet a device that fails a write or a flush
   bool every_cache = false;            // besides all caches and none, each disk's alone
 };
 
@@ -54,6 +55,7 @@ class Explorer {
   void try_state(const Life& life, const CrashPoint& point, const CrashPoint::Choice& choice, const Promises& promises,
                  LostCaches lost, unsigned depth);
   void recover(const Life& before, Disks disks, const Expectation& expectation, std::uint64_t state, unsigned depth);
+  PlannedFault fault_of_recovery(std::uint64_t pick) const;
   void count_cases(const Model& model, const Disks& disks);
   void note(const CrashPoint& point, const CrashPoint::Choice& choice, LostCaches lost);
 

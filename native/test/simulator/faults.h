@@ -21,6 +21,8 @@ namespace blockmirror::simulator {
   X(read_error, "a read is answered with EIO")                                                                    \
   X(unreadable_sector, "a sector cannot be read until it is written")                                             \
   X(spoilt_sector, "a sector cannot be read, whatever is written to it")                                          \
+  X(lying_sector, "a sector takes a repair without an error, and holds other bytes")                              \
+  X(repair_error, "a repair of the master is answered with EIO, and the master has lost its cache")               \
   X(fault_at_opening, "a fault of a device while the mirror is opened or recovered")                              \
   X(flush_error, "a flush is answered with EIO, and any part of the cache is dropped")                            \
   X(short_transfer, "a write is carried out in two parts")                                                        \

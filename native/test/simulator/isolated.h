@@ -29,7 +29,7 @@ class Progress {
   Verdict* verdict_ = nullptr;
 };
 
-// `work` ends with a failed verdict where an oracle was broken. Killed after `seconds`. `tell` is called about once a
+// `work` ends with a failed verdict where an oracle was broken. Killed after `seconds` of processor time. `tell` is called about once a
 // second meanwhile.
 Outcome run_isolated(
     const std::function<void(Progress&)>& work, unsigned seconds, const std::function<void()>& tell = [] {});

@@ -11,8 +11,6 @@ namespace {
 
 constexpr unsigned kTimesSlower = 8;  // what else may happen before a slow disk answers
 
-bool is_proven(const ImageRecord& image) { return image.state == ImageState::in_sync && image.bytes_differed == 0; }
-
 }  // namespace
 
 // Passes everything on to the checker, and writes it down when somebody wants to read it.
@@ -22,6 +20,7 @@ class Life::Tracer : public Watcher {
   void submitted(unsigned disk, const DeviceRequest& request) override {
     if (life_.verdict_.tracing) life_.note("  " + life_.words_of_request(disk, request) + " is submitted");
     life_.checker_.submitted(disk, request);
+    life_.judge_copy_of_lie(disk, request);
     life_.count_ahead();
   }
   void settled(unsigned disk, const DeviceRequest& request, int error) override {
@@ -30,10 +29,11 @@ class Life::Tracer : public Watcher {
     life_.checker_.settled(disk, request, error);
   }
   void loss_told(unsigned disk) override { life_.checker_.loss_told(disk); }
+  void changed(unsigned disk, const DeviceRequest& request) override { life_.checker_.changed(disk, request); }
   void cache_lost(unsigned disk) override {
     life_.checker_.cache_lost(disk);
     // Where the master cannot be read a recovery may have to choose that disk.
-    if (disk == 1 || life_.world_.proven) life_.model_.lose_cache();
+    if (disk == 1 || life_.world_.spoils) life_.model_.lose_cache();
   }
 
  private:
@@ -54,8 +54,9 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
       checker_(geometry, world.recovery_budget,
                [this](const char* invariant, std::string words) { verdict_.fail(invariant, std::move(words)); }),
       tracer_(std::make_unique<Tracer>(*this)),
-      machine_(std::move(disks), number, tracer_.get()),
+      machine_(std::move(disks), number, tracer_.get(), world.shape()),
       session_(std::make_unique<Session>(machine_)),
+      flushing_ended_(machine_),
       differing_(expectation.differing) {
   for (unsigned i = 1; i <= world.slaves; ++i) set_differing(i, (differing_ >> i & 1u) != 0);
   ++verdict_.counts.lives;
@@ -64,6 +65,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
     VolatileDisk& disk = machine_.disks()[spoilt.disk];
     if (!disk.content().is_readable(spoilt.sector * kSimulatedSector, kSimulatedSector)) continue;
     disk.spoil(spoilt.sector, spoilt.for_good);
+    if (spoilt.lies) machine_.lie_at(spoilt.sector);
     verdict_.count(spoilt.for_good ? Fault::spoilt_sector : Fault::unreadable_sector);
     note("sector " + std::to_string(spoilt.sector) + " of disk " + std::to_string(spoilt.disk) + " cannot be read" +
          (spoilt.for_good ? ", whatever is written" : ""));
@@ -74,6 +76,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
     verdict_.count(fault);
     note("  fault of disk " + std::to_string(disk) + ": " + std::string(kFaultWords[static_cast<std::size_t>(fault)]));
   };
+  lie_is_noted_ = lie_is_noted();
   session_->set_log(machine_.device(0));
   std::vector<Device*> images;
   for (unsigned i = 0; i <= world.slaves; ++i) images.push_back(&machine_.device(i + 1));
@@ -221,6 +224,7 @@ Task<void> Life::open_steps() {
   if (status.ok()) {
     if (!expectation_.refusal_expected) judge_debt();  // of an older log nothing can be said
     options.recovery_budget = world_.recovery_budget;
+    if (world_.new_owners) options.owner.process = static_cast<std::uint32_t>(number_ + 1);
     status = co_await session_->activate(options);
   }
   if (status.ok() && session_->phase() == Phase::recovering) {
@@ -249,8 +253,19 @@ Task<Status> Life::recover() {
   std::vector<std::vector<Extent>> copies = test::copy_steps(assessment_.debt);
   for (std::vector<Extent>& extents : copies) {
     if (!status.ok()) break;
+    copying_ = plan_.impatient;
+    if (copying_) spawn(flush_beside_copies());
     CopyResult copied;
     status = co_await session_->recover_copy(std::move(extents), compare, only_differing, copied);
+    copying_ = false;
+    while (flushing_) co_await flushing_ended_.wait();
+  }
+  // Either what was flushed beside the copies was all of them, or the debt is not let go.
+  if (plan_.impatient && status.ok() && !assessment_.debt.empty()) {
+    RecoverySummary summary;
+    status = co_await session_->recover_retire(summary);
+    if (status.code != Code::WRONG_PHASE) co_return status;
+    status = Status::success();
   }
   if (status.ok()) status = co_await session_->recover_flush_slaves();
   std::vector<std::vector<Extent>> readings = test::copy_steps(assessment_.debt);
@@ -282,137 +297,18 @@ Task<void> Life::ask_too_early() {
   if (retired.ok()) verdict_.fail("I3", "the debt of recovery is retired, and nothing was copied");
 }
 
-void Life::judge_debt() {
-  if (assessment_.damaged) {
-    ++verdict_.counts.full_compares;
-    if (!expectation_.damage_possible)
-      verdict_.fail("false damage",
-                    "the log is called damaged after an ordinary crash: " +
-                        (assessment_.damage.empty() ? std::string("no reason") : assessment_.damage[0]));
-    return;
-  }
-  if (expectation_.damage_expected)
-    return verdict_.fail("silent damage", "a record that counts is gone, and the log is not called damaged");
-  for (const Extent& extent : assessment_.debt.extents()) {
-    for (std::uint64_t block = extent.position / kBlock; block * kBlock < extent.end(); ++block) {
-      if (block < expectation_.may_be_live.size() && expectation_.may_be_live[block]) continue;
-      verdict_.fail("over-copy", "block " + std::to_string(block) + " is to be copied, though it was retired");
-      return;
-    }
-  }
-  if (assessment_.debt.bytes() > world_.recovery_budget)
-    verdict_.fail("budget", std::to_string(assessment_.debt.bytes()) + " bytes are to be copied, more than the budget");
-}
-
-void Life::judge_refusal(const Status& status) {
-  const bool lost_a_device = std::any_of(plan_.faults.begin(), plan_.faults.end(), [](const PlannedFault& fault) {
-    return fault.fault == Fault::read_error || (fault.early && fault.disk < 2);
-  });
-  note("the opening is refused: code " + std::to_string(static_cast<int>(status.code)) + ", image " +
-       std::to_string(status.image));
-  if (expectation_.refusal_expected) {
-    ++verdict_.counts.refused;
-    return;
-  }
-  const bool lost_blocks = status.code == Code::LOST_ALLOCATION && (expectation_.lost_blocks >> 1 & 1u) != 0;
-  if (!expectation_.refusal_possible && !lost_a_device && !lost_blocks && !debt_is_lost())
-    verdict_.fail("opening", "the mirror does not open: code " + std::to_string(static_cast<int>(status.code)) +
-                                 ", image " + std::to_string(status.image));
-}
-
-void Life::judge_opening() {
-  if (expectation_.refusal_expected) {
-    verdict_.fail("I8", "an older copy was put back, and the mirror opened");
-    return;
-  }
-  judge_losses();
-  const SparseDisk master = content();
-  const std::uint64_t sectors = geometry_.mirror_size / kSimulatedSector;
-  bool alone = true;  // then nothing has to be equal to it
-  for (const ImageRecord& image : session_->superblock().images)
-    alone &= image.role == Role::master || image.state == ImageState::failed;
-  for (const SparseDisk::Spoilt& spoilt : machine_.disks()[1].content().spoilt()) {
-    if (recovered_ && !alone && assessment_.debt.contains({spoilt.sector * kSimulatedSector, kSimulatedSector}))
-      verdict_.fail("I11", "sector " + std::to_string(spoilt.sector) +
-                               " of the master cannot be read, and the debt that holds it is paid");
-  }
-  std::vector<std::uint64_t> unexplained = model_.unexplained(master, expectation_.promise);
-  std::erase_if(unexplained,
-                [&](std::uint64_t sector) { return !master.is_readable(sector * kSimulatedSector, kSimulatedSector); });
-  if (!unexplained.empty())
-    verdict_.fail("content", "sector " + std::to_string(unexplained[0]) +
-                                 " of the master holds what no history of acknowledged writes explains");
-  for (unsigned i = 1; i <= world_.slaves; ++i) {
-    const ImageState state = session_->superblock().images[i].state;
-    if (state != ImageState::in_sync && state != ImageState::assumed) continue;
-    std::vector<std::uint64_t> differing;
-    const SparseDisk& slave = machine_.disks()[i + 1].content();
-    master.differences(slave, sectors, differing);
-    std::erase_if(differing, [&](std::uint64_t sector) {
-      const std::uint64_t at = sector * kSimulatedSector;
-      const bool copied = recovered_ && assessment_.debt.contains({at, kSimulatedSector});
-      if (is_rotten(i, sector) && !copied) return true;
-      return !slave.is_readable(at, kSimulatedSector) || !master.is_readable(at, kSimulatedSector);
-    });
-    if ((differing_ >> i & 1u) != 0 && session_->superblock().images[i].bytes_differed == 0)
-      verdict_.fail("verify", "that slave " + std::to_string(i) + " differs was reported, and is forgotten");
-    if (!differing.empty())
-      verdict_.fail("I10", "slave " + std::to_string(i) +
-                               " claims to be in sync, but differs from the master in sector " +
-                               std::to_string(differing[0]));
-  }
-  model_.rebase(master);
-}
-
-void Life::judge_losses() {
-  for (unsigned i = 0; i <= world_.slaves; ++i) {
-    if ((expectation_.lost_blocks >> (i + 1) & 1u) != 0 && (i == 0 || receives(i)))
-      verdict_.fail("I11",
-                    "the file of image " + std::to_string(i) + " had lost blocks, and the mirror opened with it");
-  }
-}
-
-SparseDisk Life::content() const {
-  SparseDisk content = machine_.disks()[1].content();
-  const std::vector<SparseDisk::Spoilt> spoilt = content.spoilt();
-  for (const SparseDisk::Spoilt& bad : spoilt) {
-    for (unsigned i = 1; i <= world_.slaves; ++i) {
-      const SparseDisk& slave = machine_.disks()[i + 1].content();
-      if (!is_proven(session_->superblock().images[i]) ||
-          !slave.is_readable(bad.sector * kSimulatedSector, kSimulatedSector))
-        continue;
-      content.heal(bad.sector);
-      content.set(bad.sector, slave.get(bad.sector));
-      break;
-    }
-  }
-  return content;
-}
-
-bool Life::somebody_serves(Extent extent) const {
-  const Extent block = extent.widened(kBlock).clipped(geometry_.mirror_size);
-  for (unsigned i = 1; i <= world_.slaves; ++i) {
-    const bool proven = is_proven(session_->superblock().images[i]) && !checker_.has_failed(i);
-    const SparseDisk& slave = machine_.disks()[i + 1].content();
-    if (proven && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;
-  }
-  return false;
-}
-
-// Of the debt there is something that the master cannot read, and nobody can give or it does not take.
-bool Life::debt_is_lost() const {
-  const std::vector<SparseDisk::Spoilt>& spoilt = machine_.disks()[1].content().spoilt();
-  return std::any_of(spoilt.begin(), spoilt.end(), [&](const SparseDisk::Spoilt& bad) {
-    const Extent sector{bad.sector * kSimulatedSector, kSimulatedSector};
-    return assessment_.debt.contains(sector) && (bad.for_good || !somebody_serves(sector));
-  });
-}
-
-void Life::judge_failed_read(Extent extent, const Status& status) {
-  const bool breaks_reads = std::any_of(plan_.faults.begin(), plan_.faults.end(),
-                                        [](const PlannedFault& fault) { return fault.fault == Fault::read_error; });
-  if (status.code != Code::READ_FAILED || breaks_reads || !somebody_serves(extent)) return;
-  verdict_.fail("read", "a read fails that a slave in sync could have served");
+// Flushes of the slaves, one after the other, while something is copied to them.
+Task<void> Life::flush_beside_copies() {
+  flushing_ = true;
+  const auto anybody = [&] {
+    bool any = false;
+    for (unsigned i = 1; i <= world_.slaves; ++i) any |= receives(i);
+    return any;
+  };
+  Status status;
+  while (copying_ && status.ok() && anybody()) status = co_await session_->recover_flush_slaves();
+  flushing_ = false;
+  flushing_ended_.wake_all();
 }
 
 // --- what the user does
@@ -426,6 +322,7 @@ void Life::issue() {
     machine_.fire_timer();
     return;
   }
+  if (action.kind == Action::Kind::abort) return call_off();
   ++actions_running_;
   spawn(act(action));
 }
@@ -455,15 +352,20 @@ Task<void> Life::act(const Action& action) {
       co_await verify();
       break;
     case Action::Kind::quiet:
+    case Action::Kind::abort:
       break;
   }
   --actions_running_;
 }
 
+void Life::call_off() {
+  for (std::atomic<bool>* called_off : called_off_) *called_off = true;
+}
+
 Task<void> Life::write(const Action& action) {
   const Extent named{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
   const bool partial = action.kind == Action::Kind::partial_write;
-  const Extent extent = partial ? named.widened(kBlock).clipped(world_.mirror_size) : named;
+  const Extent extent = named.widened(partial ? kBlock : world_.block_size).clipped(world_.mirror_size);
   const std::vector<SectorRef> contents = contents_of(action);
   const std::uint32_t number = model_.write_asked(action.sector, contents);
   if (checker_.asked(extent)) ++verdict_.counts.writes_ahead;
@@ -477,7 +379,15 @@ Task<void> Life::write(const Action& action) {
                              static_cast<std::uint32_t>(extent.end() - named.end())};
     for (std::uint32_t i = 0; i < action.sectors; ++i)
       std::copy_n(contents[i].bytes(), kSimulatedSector, bytes.span().data() + rest.head + i * kSimulatedSector);
-    status = co_await session_->write_partial(extent, bytes.span(), rest, durable, nullptr);
+    std::atomic<bool> called_off = false;
+    called_off_.push_back(&called_off);
+    status = co_await session_->write_partial(extent, bytes.span(), rest, durable, &called_off);
+    std::erase(called_off_, &called_off);
+  }
+  if (status.code == Code::ABORTED && !ended_) {
+    ++verdict_.counts.aborted;
+    checker_.aborted(named.position, contents);
+    model_.write_aborted(number);
   }
   note(words_of(action) + (status.ok() ? " is acknowledged" : " fails"));
   if (!status.ok() || ended_) co_return;
@@ -487,16 +397,18 @@ Task<void> Life::write(const Action& action) {
 
 Task<void> Life::read(const Action& action) {
   const Extent extent{action.sector * kSimulatedSector, action.sectors * kSimulatedSector};
-  AlignedBuffer bytes(extent.length);
+  const Extent blocks = extent.widened(world_.block_size);
+  const std::uint64_t first = extent.position - blocks.position;
+  AlignedBuffer bytes(blocks.length);
   const std::uint64_t asked = model_.now();
-  const Status status = co_await session_->read(extent, bytes.span());
+  const Status status = co_await session_->read(blocks, bytes.span());
   if (ended_) co_return;
   if (!status.ok()) {
-    judge_failed_read(extent, status);
+    judge_failed_read(blocks, status);
     co_return;
   }
   for (std::uint32_t i = 0; i < action.sectors; ++i) {
-    const SectorRef content = SectorRef::of(bytes.span().data() + i * kSimulatedSector);
+    const SectorRef content = SectorRef::of(bytes.span().data() + first + i * kSimulatedSector);
     if (!model_.may_hold(action.sector + i, content, Promise::acknowledged, asked))
       verdict_.fail("read", "a read returns for sector " + std::to_string(action.sector + i) +
                                 " what was overwritten before it was asked for, or was never written");

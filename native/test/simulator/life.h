@@ -2,6 +2,7 @@
 // says, closes, with every oracle watching. Driven from outside event by event, so that a crash can come anywhere.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,13 @@ struct RottenSector {
   SectorRef garbage;
 };
 
+// How an opening may end where there is a reason: the code, and the device that it names.
+struct Refusal {
+  Code code = Code::ok;
+  ImageIndex image = kNoImage;
+  friend bool operator==(const Refusal&, const Refusal&) = default;
+};
+
 // What is expected of the opening.
 struct Expectation {
   Promise promise = Promise::durable;
@@ -33,7 +41,8 @@ struct Expectation {
   bool damage_possible = false;   // the log or a label was damaged: a full compare is right
   bool damage_expected = false;   // and anything else would be a guess
   bool refusal_expected = false;  // an older copy was put back: the opening must be refused
-  bool refusal_possible = false;  // reads may fail, or both copies of something may be damaged
+  std::vector<Refusal> refusals;  // and so: what says that
+  bool copies_damaged = false;    // one copy of a superblock or label, beside whatever a crash tore
 };
 
 class Life {
@@ -66,6 +75,8 @@ class Life {
   Task<void> open_steps();
   Task<Status> recover();
   Task<void> ask_too_early();
+  Task<void> flush_beside_copies();
+  void call_off();
   Task<void> close_steps();
   Task<void> act(const Action& action);
   Task<void> write(const Action& action);
@@ -79,7 +90,10 @@ class Life {
   bool may_close() const;
   unsigned spare_slow(unsigned chosen, unsigned completable, unsigned options);
   void judge_opening();
+  std::vector<Refusal> reasons() const;
   void judge_refusal(const Status& status);
+  bool lie_is_noted() const;
+  void judge_copy_of_lie(unsigned disk, const DeviceRequest& request);
   void judge_failed_read(Extent extent, const Status& status);
   // What the mirror holds: of the master, and of a slave in sync where the master cannot be read.
   SparseDisk content() const;
@@ -114,8 +128,13 @@ class Life {
   Assessment assessment_;
   std::size_t next_action_ = 0;
   unsigned actions_running_ = 0;
+  std::vector<std::atomic<bool>*> called_off_;  // of each write under way
+  bool copying_ = false;
+  bool flushing_ = false;  // beside the copies
+  Condition flushing_ended_;
   unsigned put_off_ = 0;             // answers of the slow disk
   std::uint64_t regions_ahead_ = 0;  // covered ahead of a stream, as far as they are counted
+  bool lie_is_noted_ = false;        // in the log, before this opening
   std::uint32_t differing_ = 0;      // as Expectation has it
   bool opened_ = false;              // the opening ended, well or not
   bool running_ = false;

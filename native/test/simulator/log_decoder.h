@@ -59,20 +59,33 @@ inline StoredState stored_state(const std::byte* superblock, unsigned image) {
   return static_cast<StoredState>(superblock[4096 + 1024 * image + 17]);
 }
 // By its CRC-32C, bit by bit: for copies that a crash may have torn, where it is worth the time.
-inline bool superblock_is_whole(const std::byte* superblock) {
+inline bool block_is_whole(const std::byte* block, std::size_t length) {
   std::uint32_t crc = ~0u;
-  for (std::size_t i = 0; i < 20480; ++i) {
-    crc ^= i >= 12 && i < 16 ? 0u : std::to_integer<std::uint32_t>(superblock[i]);
+  for (std::size_t i = 0; i < length; ++i) {
+    crc ^= i >= 12 && i < 16 ? 0u : std::to_integer<std::uint32_t>(block[i]);
     for (unsigned bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1u) != 0 ? 0x82f63b78u : 0u);
   }
-  return ~crc == number_at<std::uint32_t>(superblock, 12);
+  return ~crc == number_at<std::uint32_t>(block, 12);
 }
+inline bool superblock_is_whole(const std::byte* superblock) { return block_is_whole(superblock, 20480); }
+// Errno that failed that image; of the master: that stopped the last opening.
+inline std::uint32_t stored_error(const std::byte* superblock, unsigned image) {
+  return number_at<std::uint32_t>(superblock, 4096 + 1024 * image + 56);
+}
+inline constexpr std::size_t kStoredGenerationId = 136;
+inline constexpr std::size_t kStoredGenerationParent = 152;
+inline constexpr std::size_t kStoredHistory = 256;           // newest first: counter (8), id (16)
+inline constexpr std::uint64_t kLabelDistance = 512 * 1024;  // from one copy of a label to the other
 // Bytes in which a verify found that image to differ.
 inline std::uint64_t stored_difference(const std::byte* superblock, unsigned image) {
   return number_at<std::uint64_t>(superblock, 4096 + 1024 * image + 104);
 }
 inline bool stored_as_sealed(const std::byte* superblock) { return superblock[224] == std::byte{3}; }
-inline std::uint64_t stored_update(const std::byte* superblock) { return number_at<std::uint64_t>(superblock, 32); }
+// A number that no mirror reaches makes a copy the older one: it counts for nothing.
+inline std::uint64_t stored_update(const std::byte* superblock) {
+  const std::uint64_t update = number_at<std::uint64_t>(superblock, 32);
+  return update == ~std::uint64_t{0} ? 0 : update;
+}
 inline std::uint64_t stored_generation(const std::byte* superblock) {
   return number_at<std::uint64_t>(superblock, 128);
 }

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -14,12 +15,24 @@ std::uint64_t hash_of(const Disks& disks) {
 
 class Machine::Port : public Device {
  public:
-  Port(Machine& machine, unsigned disk) : machine_(machine), disk_(disk) {
+  Port(Machine& machine, unsigned disk, Shape shape) : machine_(machine), disk_(disk) {
     traits_.size = machine.disks()[disk].content().size();
     traits_.memory_alignment = 512;
+    if (disk == 0) {
+      traits_.physical_block_size = shape.log_block;
+    } else {
+      traits_.logical_block_size = traits_.offset_alignment = shape.image_block;
+    }
   }
   const DeviceTraits& traits() const override { return traits_; }
-  void submit(DeviceRequest& request) override { machine_.submit(disk_, request); }
+  void submit(DeviceRequest& request) override {
+    const std::uint32_t unit = transfer_unit(traits_);
+    BLOCKMIRROR_ASSERT(request.position % unit == 0 && request.length % unit == 0,
+                       "a request is not aligned as its device needs it");
+    BLOCKMIRROR_ASSERT(request.operation == Operation::flush || request.position + request.length <= traits_.size,
+                       "a request reaches past the end of its device");
+    machine_.submit(disk_, request);
+  }
   AllocationLoss allocation_loss() override {
     if ((machine_.lost_blocks() >> disk_ & 1u) == 0) return {};
     if (machine_.watcher_ != nullptr && !machine_.dead_) machine_.watcher_->loss_told(disk_);
@@ -32,7 +45,7 @@ class Machine::Port : public Device {
   DeviceTraits traits_;
 };
 
-Machine::Machine(Disks disks, std::uint64_t number, Watcher* watcher)
+Machine::Machine(Disks disks, std::uint64_t number, Watcher* watcher, Shape shape)
     : disks_(std::move(disks)),
       watcher_(watcher),
       random_(number),
@@ -40,7 +53,7 @@ Machine::Machine(Disks disks, std::uint64_t number, Watcher* watcher)
       seen_early_(disks_.size()),
       silent_(disks_.size()),
       lost_(disks_.size()) {
-  for (unsigned disk = 0; disk < disks_.size(); ++disk) ports_.push_back(std::make_unique<Port>(*this, disk));
+  for (unsigned disk = 0; disk < disks_.size(); ++disk) ports_.push_back(std::make_unique<Port>(*this, disk, shape));
 }
 
 Machine::~Machine() { BLOCKMIRROR_ASSERT(pending_.empty(), "a machine went with requests in flight"); }
@@ -82,6 +95,29 @@ bool Machine::fire_timer() {
   return true;
 }
 
+namespace {
+
+// A repair alone writes durably what the master cannot read and a slave holds already.
+bool is_repair(const Disks& disks, const DeviceRequest& request, const PendingWrite& write) {
+  if (!request.durable || disks[1].content().is_readable(request.position, request.length)) return false;
+  const auto holds_all = [&](const VolatileDisk& disk) {
+    for (std::size_t i = 0; i < write.sectors.size(); ++i) {
+      if (!(disk.content().get(write.first_sector + i) == write.sectors[i])) return false;
+    }
+    return true;
+  };
+  return std::any_of(disks.begin() + 2, disks.end(), holds_all);
+}
+
+void lie_about(const std::vector<std::uint64_t>& lying, PendingWrite& write) {
+  for (std::uint64_t sector : lying) {
+    const std::uint64_t index = sector - write.first_sector;
+    if (index < write.sectors.size()) write.sectors[index] = lie_of(sector);
+  }
+}
+
+}  // namespace
+
 // --- requests
 
 void Machine::submit(unsigned disk, DeviceRequest& request) {
@@ -96,12 +132,28 @@ void Machine::submit(unsigned disk, DeviceRequest& request) {
       pending.write.first_sector = request.position / kSimulatedSector;
       pending.write.durable = request.durable;
       pending.write.sectors.resize(request.length / kSimulatedSector);
-      for (std::size_t i = 0; request.operation == Operation::write && i < pending.write.sectors.size(); ++i) {
-        pending.write.sectors[i] = SectorRef::of(request.memory + i * kSimulatedSector);
-      }
+      if (request.operation == Operation::write) capture(pending);
+      pending.repairs = disk == 1 && is_repair(disks_, request, pending.write);
+      if (pending.repairs) lie_about(lying_, pending.write);
     }
   }
   pending_.push_back(std::move(pending));
+}
+
+void Machine::capture(Pending& pending) const {
+  for (std::size_t i = 0; i < pending.write.sectors.size(); ++i) {
+    pending.write.sectors[i] = SectorRef::of(pending.request->memory + i * kSimulatedSector);
+  }
+}
+
+bool Machine::memory_changed(const Pending& pending) const {
+  if (pending.request->operation != Operation::write) return false;
+  for (std::size_t i = 0; i < pending.write.sectors.size(); ++i) {
+    if (!lying_.empty() && pending.write.sectors[i] == lie_of(pending.write.first_sector + i)) continue;
+    const std::byte* now = pending.request->memory + i * kSimulatedSector;
+    if (std::memcmp(now, pending.write.sectors[i].bytes(), kSimulatedSector) != 0) return true;
+  }
+  return false;
 }
 
 unsigned Machine::completable() const {
@@ -129,6 +181,11 @@ void Machine::complete(unsigned index) {
   pending_.erase(found);
   int error = EIO;
   if (!dead_) {
+    // A device reads the memory when it likes: what it gets is what stands there by now.
+    if (memory_changed(pending)) {
+      if (watcher_ != nullptr) watcher_->changed(pending.disk, *pending.request);
+      capture(pending);
+    }
     bool again = false;
     error = strike(pending, again);
     if (again) {
@@ -151,13 +208,32 @@ void Machine::carry_out(Pending& pending) {
     case Operation::write:
     case Operation::write_zeroes:
       for (std::size_t i = 0; i < pending.write.sectors.size(); ++i) {
-        disk.write(pending.write.first_sector + i, pending.write.sectors[i], pending.write.durable);
+        disk.write(pending.write.first_sector + i, taken(pending, i), pending.write.durable);
       }
       break;
     case Operation::flush:
       disk.flush(pending.flush_mark);
       break;
   }
+}
+
+SectorRef lie_of(std::uint64_t sector) {
+  std::array<std::byte, kSimulatedSector> bytes;
+  bytes.fill(static_cast<std::byte>(0x5a));
+  std::memcpy(bytes.data(), &sector, sizeof(sector));
+  return SectorRef::of(bytes.data());
+}
+
+SectorRef Machine::taken(const Pending& pending, std::size_t index) {
+  const SectorRef& content = pending.write.sectors[index];
+  const std::uint64_t sector = pending.write.first_sector + index;
+  const auto found = std::find(lying_.begin(), lying_.end(), sector);
+  if (pending.disk != 1 || found == lying_.end()) return content;
+  lying_.erase(found);
+  if (!(content == lie_of(sector))) return content;
+  lied_ = true;
+  if (on_fault) on_fault(Fault::lying_sector, 1);
+  return content;
 }
 
 void Machine::die() {
@@ -180,6 +256,7 @@ std::array<unsigned, 2> Machine::sharing(const PlannedFault& fault) const {
 
 bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
   const Operation operation = pending.request->operation;
+  if (fault.fault == Fault::repair_error) return pending.repairs && seen_repairs_ == fault.ordinal + 1;
   const bool writes = operation == Operation::write || operation == Operation::write_zeroes;
   const auto& seen = fault.early ? seen_early_[pending.disk] : seen_[pending.disk];
   const unsigned count =
@@ -236,10 +313,12 @@ int Machine::strike(Pending& pending, bool& again) {
   }
   if (faults_.empty() || pending.put_back > 0) return 0;
   const bool counts = counting_ || operation == Operation::read;
+  if (counts && pending.repairs) ++seen_repairs_;
   if (counts) ++seen_[pending.disk][static_cast<unsigned>(operation)];
   ++seen_early_[pending.disk][static_cast<unsigned>(operation)];
   for (const PlannedFault& fault : faults_) {
     if ((!counts && !fault.early) || !is_due(fault, pending)) continue;
+    struck_.push_back({fault.fault, pending.disk, operation, request.position});
     if (on_fault && fault.early) on_fault(Fault::fault_at_opening, pending.disk);
     if (on_fault) on_fault(fault.fault, pending.disk);
     switch (fault.fault) {
@@ -264,6 +343,7 @@ int Machine::strike(Pending& pending, bool& again) {
         for (unsigned disk : sharing(fault)) reset_device(disk);
         return EIO;
       case Fault::device_returns:
+      case Fault::repair_error:
         land_some(pending);
         drop_cache(pending.disk);
         return EIO;

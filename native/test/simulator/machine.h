@@ -31,6 +31,7 @@ struct Pending {
   std::uint64_t number = 0;  // in the order of submission
   std::uint64_t flush_mark = 0;
   PendingWrite write;
+  bool repairs = false;        // it rewrites what the master cannot read
   std::uint32_t put_back = 0;  // how often it was answered in part or not at all
 };
 
@@ -41,14 +42,33 @@ class Watcher {
   virtual void submitted(unsigned disk, const DeviceRequest& request) = 0;
   virtual void settled(unsigned disk, const DeviceRequest& request, int error) = 0;
   virtual void cache_lost(unsigned disk) = 0;
+  // The memory of a write under way holds other bytes than when it was submitted.
+  virtual void changed(unsigned disk, const DeviceRequest& request) = 0;
   // Whoever asked was told that the file of that disk lost blocks.
   virtual void loss_told(unsigned disk) = 0;
+};
+
+// What the devices of a machine are like, bytes. The log's blocks decide how large its records are.
+struct Shape {
+  std::uint32_t image_block = 512;
+  std::uint32_t log_block = 4096;
+};
+
+// What a sector holds that lied about a repair.
+SectorRef lie_of(std::uint64_t sector);
+
+// A planned fault that struck, and the request that it struck.
+struct Struck {
+  Fault fault = Fault::write_error;
+  unsigned disk = 0;
+  Operation operation = Operation::read;
+  std::uint64_t position = 0;
 };
 
 class Machine : public Runtime {
  public:
   // `number` makes the randomness of this life differ from that of others.
-  Machine(Disks disks, std::uint64_t number, Watcher* watcher);
+  Machine(Disks disks, std::uint64_t number, Watcher* watcher, Shape shape = {});
   ~Machine() override;
 
   std::uint64_t now_ns() const override { return now_ns_; }
@@ -81,6 +101,7 @@ class Machine : public Runtime {
   // From now on requests count towards the ordinals of planned write and flush faults.
   void start_counting() { counting_ = true; }
   std::function<void(Fault, unsigned disk)> on_fault;
+  const std::vector<Struck>& struck() const { return struck_; }
 
   // Whether the disk still does what it is asked.
   bool answers(unsigned disk) const { return !silent_[disk] && !lost_[disk]; }
@@ -88,6 +109,11 @@ class Machine : public Runtime {
   // Files that lost blocks, by disk; they stay so until they are made anew.
   std::uint32_t lost_blocks() const { return lost_blocks_; }
   void lose_blocks(std::uint32_t disks) { lost_blocks_ |= disks; }
+
+  // A sector of the master that takes what a repair writes, and holds lie_of() from then on.
+  void lie_at(std::uint64_t sector) { lying_.push_back(sector); }
+  bool lied() const { return lied_; }
+  bool any_struck() const { return !struck_.empty(); }
 
   // The process is dead: whatever it still asks for fails and changes nothing, so that it can be taken down in an
   // orderly way.
@@ -99,7 +125,10 @@ class Machine : public Runtime {
   Timer& next_timer() const;
   std::size_t place_of(unsigned index) const;
   void submit(unsigned disk, DeviceRequest& request);
+  void capture(Pending& pending) const;
+  bool memory_changed(const Pending& pending) const;
   void carry_out(Pending& pending);
+  SectorRef taken(const Pending& pending, std::size_t index);
   void land_some(Pending& pending);
   std::array<unsigned, 2> sharing(const PlannedFault& fault) const;
   int strike(Pending& pending, bool& again);
@@ -119,11 +148,15 @@ class Machine : public Runtime {
   bool counting_ = false;
 
   std::vector<PlannedFault> faults_;
+  std::vector<Struck> struck_;
   Random fault_random_{0};
   std::vector<std::array<unsigned, 4>> seen_;        // requests per disk and operation
   std::vector<std::array<unsigned, 4>> seen_early_;  // those of the opening with them
-  std::vector<bool> silent_;                         // stopped answering
+  unsigned seen_repairs_ = 0;
+  std::vector<bool> silent_;  // stopped answering
   std::uint32_t lost_blocks_ = 0;
+  std::vector<std::uint64_t> lying_;
+  bool lied_ = false;
   std::vector<bool> lost_;  // answers everything with EIO
 };
 

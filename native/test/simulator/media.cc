@@ -36,7 +36,7 @@ bool MediaFaults::make_stale(Disks& disks, unsigned pick, bool& still_counts) co
   const auto header_of = [&](std::uint64_t slot) { return disks[0].content().get(first + slot * sectors); };
   std::uint64_t newest = 0, tail = 0;
   for (std::uint64_t slot = 0; slot < geometry_.record_count; ++slot) {
-    // Of those that the next crash cannot take away: else the stale one might then stand where one may be torn (seed 180).
+    // Of those that the next crash cannot take away: else the stale one might then stand where one may be torn.
     const SectorRef durable = disks[0].durable().get(first + slot * sectors);
     newest = std::max(newest, number_at<std::uint64_t>(durable.bytes(), 8));
     tail = std::max(tail, number_at<std::uint64_t>(header_of(slot).bytes(), 40));
@@ -61,25 +61,16 @@ bool MediaFaults::make_stale(Disks& disks, unsigned pick, bool& still_counts) co
 
 // One copy of the superblock becomes that of before an opening which got as far as running, under a number that would make
 // it the newer one for ever, sealed as if a mirror had written it.
-bool MediaFaults::make_absurd(Disks& disks, unsigned pick, bool& other_is_whole) const {
+bool MediaFaults::make_absurd(Disks& disks, unsigned pick) const {
   std::size_t newest = past_.size();
   while (newest > 0 && !past_[newest - 1].ran) --newest;
   if (newest == 0) return false;
   constexpr std::uint64_t kCopies[] = {0, 65536};
-  std::vector<std::byte> copy(20480), other(20480);
+  std::vector<std::byte> copy(20480);
   past_[pick / 2 % newest].disks[0].durable().read(kCopies[pick % 2], copy);
   store_little_endian(copy.data() + 32, ~std::uint64_t{0});
-  const auto sealed = [](std::span<std::byte> block) {
-    const auto stored = load_little_endian<std::uint32_t>(block.data() + 12);
-    store_little_endian(block.data() + 12, std::uint32_t{0});
-    store_little_endian(block.data() + 12, crc32c(block));
-    return stored == load_little_endian<std::uint32_t>(block.data() + 12);
-  };
-  (void)sealed(copy);
-  disks[0].durable().read(kCopies[1 - pick % 2], other);
-  other_is_whole = sealed(other);
-  disks[0].content().read(kCopies[1 - pick % 2], other);
-  other_is_whole &= sealed(other);
+  store_little_endian(copy.data() + 12, std::uint32_t{0});
+  store_little_endian(copy.data() + 12, crc32c(copy));
   for (std::size_t at = 0; at < copy.size(); at += kSimulatedSector)
     disks[0].overwrite((kCopies[pick % 2] + at) / kSimulatedSector, SectorRef::of(copy.data() + at));
   return true;
@@ -154,6 +145,13 @@ bool MediaFaults::restore_generation(Disks& disks, unsigned disk, unsigned pick)
 void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next, Expectation& expectation,
                          Verdict& verdict) const {
   bool struck = true;
+  // A log that is older than an image is told by the first image that says so.
+  const auto refuse = [&](Code code, unsigned disk) {
+    expectation.refusal_expected = true;
+    for (unsigned image = 0; image + 1 < disks.size(); ++image) {
+      if (disk == 0 || disk == image + 1) expectation.refusals.push_back({code, static_cast<ImageIndex>(image)});
+    }
+  };
   switch (fault.fault) {
     case Fault::damaged_log_sector: {
       const std::uint64_t sectors = std::uint64_t{geometry_.record_count} * geometry_.record_size / kSimulatedSector;
@@ -177,37 +175,35 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
     }
     case Fault::damaged_superblock_copy:
       damage(disks[0], (fault.ordinal % 2 == 0 ? 0 : 128) + fault.ordinal / 2 % 12);
-      expectation.refusal_possible = true;  // the other copy may have been torn by the crash
+      expectation.copies_damaged = true;  // the other copy may have been torn by the crash
       break;
-    case Fault::absurd_update_number: {
-      bool other_is_whole = false;
-      struck = make_absurd(disks, fault.ordinal, other_is_whole);
-      expectation.refusal_possible |= struck && !other_is_whole;
+    case Fault::absurd_update_number:
+      struck = make_absurd(disks, fault.ordinal);
+      expectation.copies_damaged |= struck;
       break;
-    }
     case Fault::damaged_label_copy:
       damage(disks[fault.disk], geometry_.label_positions[fault.disk - 1] / kSimulatedSector +
                                     (fault.ordinal % 2 == 0 ? 0 : 1024) + fault.ordinal / 2 % 2);
-      expectation.refusal_possible = true;
+      expectation.copies_damaged = true;
       break;
     case Fault::rotten_sector:
       expectation.rotten.push_back({fault.disk, fault.ordinal, damage(disks[fault.disk], fault.ordinal)});
       break;
     case Fault::restored_image:
       struck = restore(disks, fault.disk, fault.ordinal);
-      expectation.refusal_expected |= struck;
+      if (struck) refuse(Code::STALE_IMAGE, fault.disk);
       break;
     case Fault::restored_log:
       struck = restore(disks, 0, fault.ordinal);
-      expectation.refusal_expected |= struck;
+      if (struck) refuse(Code::STALE_LOG, 0);
       break;
     case Fault::restored_image_generation:
       struck = restore_generation(disks, fault.disk, fault.ordinal);
-      expectation.refusal_expected |= struck;
+      if (struck) refuse(Code::STALE_IMAGE, fault.disk);
       break;
     case Fault::restored_log_generation:
       struck = restore_generation(disks, 0, fault.ordinal);
-      expectation.refusal_expected |= struck;
+      if (struck) refuse(Code::STALE_LOG, 0);
       break;
     default:
       struck = false;

@@ -26,7 +26,7 @@ class MediaFaults {
     bool ran = false;
   };
   SectorRef damage(VolatileDisk& disk, std::uint64_t sector) const;
-  bool make_absurd(Disks& disks, unsigned pick, bool& other_is_whole) const;
+  bool make_absurd(Disks& disks, unsigned pick) const;
   bool make_stale(Disks& disks, unsigned pick, bool& still_counts) const;
   bool restore(Disks& disks, unsigned disk, unsigned pick) const;
   bool restore_generation(Disks& disks, unsigned disk, unsigned pick) const;

@@ -23,6 +23,8 @@ class Model {
   // Returns a number for the write.
   std::uint32_t write_asked(std::uint64_t sector, std::vector<SectorRef> contents);
   void write_acknowledged(std::uint32_t write, bool durable);
+  // It was called off: none of it may ever be seen.
+  void write_aborted(std::uint32_t write) { writes_[write].contents.clear(); }
   std::uint64_t flush_asked() { return ++clock_; }
   void flush_acknowledged(std::uint64_t asked);
   // What the mirror holds from now on, whatever happens: it opened, so all of it may have been read.

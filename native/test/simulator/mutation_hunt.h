@@ -8,7 +8,7 @@
 namespace blockmirror::simulator {
 
 // Hunts the mutation of that name, or all of them, each in a child process; prints one line for each. Exit code.
-int hunt_mutations(const std::string& name);
+int hunt_mutations(const std::string& name, std::uint64_t first_seed);
 bool parse_hunt(const std::string& line, CaughtMutation& into);
 // For a replay. False when this build knows no such mutation.
 bool activate(const std::string& name);

@@ -1,6 +1,7 @@
 #include "order_checker.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace blockmirror::simulator {
@@ -30,7 +31,26 @@ void OrderChecker::mirror_runs() {
   running_ = true;
   for (unsigned i = 1; i < images_.size(); ++i) {
     const StoredState state = claimed_state(i);
-    images_[i].out = state != StoredState::in_sync && state != StoredState::assumed;
+    const bool receives = state == StoredState::in_sync || state == StoredState::assumed;
+    if (images_[i].out && receives)
+      violation_("I11", "image " + std::to_string(i) + " failed while the mirror opened, and counts as in sync");
+    images_[i].out = !receives;
+  }
+  if (images_[0].out) violation_("I11", "the master failed while the mirror opened, and the mirror runs");
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    if (!images_[i].out) judge_labels(i);
+  }
+}
+
+// I8: at the end of an opening.
+void OrderChecker::judge_labels(unsigned image) {
+  const std::uint64_t openings = stored_openings(newest_superblock(false).data());
+  for (std::uint64_t copy : {std::uint64_t{0}, kLabelDistance}) {
+    std::vector<std::byte> label(4096);
+    (*disks_)[image + 1].durable().read(geometry_.label_positions[image] + copy, label);
+    if (label_openings(label.data()) != openings)
+      violation_("I8", "the mirror runs, and a copy of the label of image " + std::to_string(image) +
+                           " is of another opening");
   }
 }
 
@@ -54,6 +74,7 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   if (is_record(disk, request)) record_submitted(request);
   if (disk == 0) return superblock_submitted(request);
   Image& image = images_[disk - 1];
+  if (compares(disk, request)) comparison_submitted(disk - 1, request);
   if (serves(disk, request)) judge_serving(disk - 1);
   if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
   if (is_data(disk, request)) {
@@ -63,11 +84,26 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   }
 }
 
+bool OrderChecker::compares(unsigned disk, const DeviceRequest& request) const {
+  const bool reads = running_ && disk > 0 && request.operation == Operation::read;
+  return reads && Extent{request.position, request.length} == compared_;
+}
+
+// I6: of all images together, since what is written between two of the reads looks like a difference.
+void OrderChecker::comparison_submitted(unsigned image, const DeviceRequest& request) {
+  images_[image].comparisons.push_back({request.position, request.length});
+  const Extent blocks = blocks_of(request);
+  for (const Image& other : images_) {
+    const bool written = std::any_of(other.under_way.begin(), other.under_way.end(),
+                                     [&](const Extent& extent) { return extent.overlaps(blocks); });
+    if (written) return violation_("I6", "a verify reads what is being written");
+  }
+}
+
 // Whoever runs reads a slave to compare it, or in the place of the master.
 bool OrderChecker::serves(unsigned disk, const DeviceRequest& request) const {
   const bool reads = running_ && disk > 1 && request.operation == Operation::read;
-  const bool compares = Extent{request.position, request.length} == compared_;
-  return reads && request.position < geometry_.mirror_size && !compares;
+  return reads && request.position < geometry_.mirror_size && !compares(disk, request);
 }
 
 void OrderChecker::judge_serving(unsigned image) {
@@ -104,6 +140,9 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
     if (error == 0) image.flushed = std::max(image.flushed, found->second);
     image.flushes.erase(found);
   }
+  const Extent whole{request.position, request.length};
+  const auto compared = std::find(image.comparisons.begin(), image.comparisons.end(), whole);
+  if (request.operation == Operation::read && compared != image.comparisons.end()) image.comparisons.erase(compared);
   if (is_data(disk, request)) {
     const Extent extent = blocks_of(request);
     image.under_way.erase(std::find(image.under_way.begin(), image.under_way.end(), extent));
@@ -130,6 +169,7 @@ void OrderChecker::superblock_submitted(const DeviceRequest& request) {
   const bool is_copy = request.operation == Operation::write && (request.position == 0 || request.position == 65536);
   if (!is_copy) return;
   const std::uint64_t generation = stored_generation(request.memory);
+  judge_history(request, generation);
   for (unsigned i = 0; stored_as_sealed(request.memory) && i < images_.size(); ++i) {
     const StoredState state = stored_state(request.memory, i);
     const bool receives = state == StoredState::in_sync || state == StoredState::assumed;
@@ -145,6 +185,34 @@ void OrderChecker::superblock_submitted(const DeviceRequest& request) {
       continue;
     violation_("I8", "image " + std::to_string(i) + " is recorded as failed, and the generation stays " +
                          std::to_string(generation));
+  }
+}
+
+// I8: the generation before stands as the parent and at the head of the history.
+void OrderChecker::judge_history(const DeviceRequest& request, std::uint64_t generation) {
+  if (generation != claimed_generation() + 1) return;  // a checksum costs more than the rest of an opening
+  const std::vector<std::byte> before = newest_superblock(true);
+  const std::uint64_t parent = stored_generation(before.data());
+  if (parent == 0 || generation != parent + 1) return;
+  const auto same_id = [&](std::size_t offset) {
+    return std::memcmp(request.memory + offset, before.data() + kStoredGenerationId, 16) == 0;
+  };
+  if (same_id(kStoredGenerationParent) && same_id(kStoredHistory + 8)) return;
+  violation_("I8", "generation " + std::to_string(generation) + " does not name the one before in its history");
+}
+
+void OrderChecker::changed(unsigned disk, const DeviceRequest& request) {
+  const std::string who = disk == 0 ? "the log" : "image " + std::to_string(disk - 1);
+  violation_("I7", "the memory of a write of " + who + " at " + std::to_string(request.position) +
+                       " changed while it was under way");
+}
+
+void OrderChecker::aborted(std::uint64_t position, const std::vector<SectorRef>& contents) {
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    for (std::size_t sector = 0; sector < contents.size(); ++sector) {
+      if (!((*disks_)[i + 1].content().get(position / kSimulatedSector + sector) == contents[sector])) continue;
+      return violation_("abort", "a write was called off, and image " + std::to_string(i) + " holds it");
+    }
   }
 }
 
@@ -183,9 +251,22 @@ void OrderChecker::record_submitted(const DeviceRequest& request) {
     if (states[block]) blocks_[block].stated = std::max(blocks_[block].stated, record.sequence);
   }
   records_under_way_.push_back({&request, std::move(record)});
-  if (!running_) return;
+  if (!running_) return judge_debt_let_go();
   judge_budget();
   find_ahead(states);
+}
+
+// Before the mirror runs the one thing that a record can say is that nothing is live any more.
+void OrderChecker::judge_debt_let_go() {
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    const Image& image = images_[i];
+    const bool unflushed = std::any_of(image.written.begin(), image.written.end(),
+                                       [&](std::uint64_t when) { return when != 0 && when >= image.flushed; });
+    const bool left_out = image.out || is_durably_failed(i);
+    if (left_out || (image.under_way.empty() && !unflushed)) continue;
+    violation_("I3", "the debt of recovery is let go before image " + std::to_string(i) +
+                         " was flushed after the last copy to it");
+  }
 }
 
 void OrderChecker::judge_budget() {
@@ -220,6 +301,11 @@ void OrderChecker::judge_passed(std::uint64_t block, std::uint64_t tail) {
   }
   for (unsigned i = 0; i < images_.size(); ++i) {
     const Image& image = images_[i];
+    // Whatever it got since its last flush that succeeded may be gone with the failure.
+    const bool missed = i > 0 && image.out && images_[0].written[block] >= image.flushed;
+    if (missed && images_[0].written[block] != 0 && !is_durably_failed(i))
+      violation_("I11",
+                 words_of(block) + " is retired, and that image " + std::to_string(i) + " failed is not durable yet");
     if (image.out) continue;
     const bool under_way = std::any_of(image.under_way.begin(), image.under_way.end(), [&](const Extent& extent) {
       return block >= extent.position && block < extent.end();
@@ -241,6 +327,12 @@ void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) 
   for (const Extent& other : images_[index].under_way) {
     if (other.overlaps(extent))
       violation_("I6", "two overlapping writes of image " + std::to_string(index) + " are under way together");
+  }
+  for (const Image& image : images_) {
+    const bool compared = std::any_of(image.comparisons.begin(), image.comparisons.end(), [&](const Extent& bytes) {
+      return bytes.overlaps({request.position, request.length});
+    });
+    if (compared) return violation_("I6", words_of(extent.position) + " is written while a verify reads it");
   }
 }
 
@@ -298,23 +390,34 @@ void OrderChecker::judge_fracture(unsigned image) {
     violation_("I4", "a write is acknowledged although the master failed");
     return;
   }
+  if (!is_durably_failed(image))
+    violation_("I5",
+               "a write is acknowledged before the superblock says that image " + std::to_string(image) + " failed");
   std::uint64_t generation = 0;
   for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
     std::vector<std::byte> copy(20480);
     (*disks_)[0].durable().read(position, copy);
-    if (stored_state(copy.data(), image) != StoredState::failed)
-      violation_("I5",
-                 "a write is acknowledged before the superblock says that image " + std::to_string(image) + " failed");
     generation = std::max(generation, stored_generation(copy.data()));
   }
   for (unsigned i = 0; i < images_.size(); ++i) {
-    if (images_[i].out) continue;
-    std::vector<std::byte> label(4096);
-    (*disks_)[i + 1].durable().read(geometry_.label_positions[i], label);
-    if (label_generation(label.data()) != generation)
-      violation_("I5",
-                 "a write is acknowledged before the label of image " + std::to_string(i) + " has the new generation");
+    for (std::uint64_t copy : {std::uint64_t{0}, kLabelDistance}) {
+      if (images_[i].out) continue;
+      std::vector<std::byte> label(4096);
+      (*disks_)[i + 1].durable().read(geometry_.label_positions[i] + copy, label);
+      if (label_generation(label.data()) == generation) continue;
+      violation_("I5", "a write is acknowledged before both copies of the label of image " + std::to_string(i) +
+                           " have the new generation");
+    }
   }
+}
+
+bool OrderChecker::is_durably_failed(unsigned image) const {
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(20480);
+    (*disks_)[0].durable().read(position, copy);
+    if (stored_state(copy.data(), image) != StoredState::failed) return false;
+  }
+  return true;
 }
 
 }  // namespace blockmirror::simulator

@@ -6,12 +6,17 @@
 //        I13 nor one whose newer statement is not durable yet
 //   I5   what is acknowledged is on every image that claims to be in sync, and a missed slave stands as failed in both
 //        copies of the superblock, with the new generation in the labels of the others
-//   I6   overlapping data writes are never under way together
+//   I3   the debt of a recovery is let go only when each slave was flushed after the last copy to it
+//   I6   overlapping data writes are never under way together, and none beside what a verify reads
+//   I7   the memory of a write does not change while it is under way
 //   budget  no crash from now on could leave more to copy than the recovery budget
-//   I8   no slave is recorded as failed without a new generation
+//   I8   no slave is recorded as failed without a new generation, which names the one before; at the end of an opening
+//        both copies of each label are of that opening
 //   I10  while the mirror runs no slave is read in the place of the master that is not proven to be in sync, or that a
 //        verify found different
-//   I11  a mirror is not sealed with an image that receives writes and whose file had lost blocks before the close began
+//   I11  an image that failed a write or a flush of an opening is not in sync at its end; nothing is retired that such an
+//        image may not hold before its failure is durable; a mirror is not sealed with an image that receives writes and
+//        whose file had lost blocks before the close began
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
 
@@ -49,12 +54,15 @@ class OrderChecker : public Watcher {
   void settled(unsigned disk, const DeviceRequest& request, int error) override;
   void cache_lost(unsigned disk) override;
   void loss_told(unsigned disk) override;
+  void changed(unsigned disk, const DeviceRequest& request) override;
   // A close begins, and the files of these disks have lost blocks.
   void closes(std::uint32_t lost_blocks) { lost_at_close_ = lost_blocks; }
   // A verify reads that piece of every image; an empty one: none.
   void compares(Extent piece) { compared_ = piece; }
   // Whether a verify has reported that the image differs from the master, and nothing since may have shown it equal.
   void differs(unsigned image, bool does) { images_[image].differs = does; }
+  // A write that was asked for was called off: no image holds anything of it.
+  void aborted(std::uint64_t position, const std::vector<SectorRef>& contents);
   // A write is asked for. True when it is the first of a region that was covered ahead of it.
   bool asked(Extent extent);
   // Regions that records stated in whole before a write asked for any of it.
@@ -80,6 +88,7 @@ class OrderChecker : public Watcher {
     std::vector<std::uint64_t> written;                                // by block: time of the last settlement
     std::uint64_t flushed = 0;  // when the newest flush that succeeded was submitted
     std::vector<std::pair<const DeviceRequest*, std::uint64_t>> flushes;  // under way
+    std::vector<Extent> comparisons;                                      // reads under way, in bytes
   };
   struct Block {
     std::uint64_t stated = 0;          // newest record that states it
@@ -94,6 +103,12 @@ class OrderChecker : public Watcher {
   void judge_budget();
   void find_ahead(const std::vector<bool>& stated);
   void judge_passed(std::uint64_t block, std::uint64_t tail);
+  void judge_debt_let_go();
+  void judge_history(const DeviceRequest& request, std::uint64_t generation);
+  void judge_labels(unsigned image);
+  bool is_durably_failed(unsigned image) const;
+  bool compares(unsigned disk, const DeviceRequest& request) const;
+  void comparison_submitted(unsigned image, const DeviceRequest& request);
   void data_submitted(unsigned image, const DeviceRequest& request);
   void judge_fracture(unsigned image);
   bool reached(unsigned image, Extent extent) const;

@@ -4,10 +4,12 @@
 //   small:N            the N-th small configuration
 //   SEED               drawn from a seed
 //   SEED-1.4.5         the same without the items 1, 4 and 5 of its plan (what shrinking leaves)
+//   SEED-1.4.5@0=2     and with the first fault of what is left striking the second request after the first of its kind
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "explorer.h"
@@ -48,6 +50,8 @@ struct SeedPlan {
 struct SeedCase {
   std::uint64_t seed = 0;
   std::vector<unsigned> without;
+  // Faults of devices, by their place among those that are left, and the ordinals that they have instead.
+  std::vector<std::pair<unsigned, unsigned>> ordinals{};
 };
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items = nullptr);
 void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict);

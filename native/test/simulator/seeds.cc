@@ -303,7 +303,7 @@ bool serves_unseen(const SeedPlan& plan) {
 template <typename IsKept>
 void draw_verifies(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   Random random(seed * 37 + 19);
-  if (!random.one_in(4) || plan.streams) return;
+  if (!random.one_in(3) || plan.streams) return;
   const bool spoils = !plan.lives.front().spoilt.empty();
   const bool rots = !serves_unseen(plan) && (spoils || !random.one_in(3));
   // A slave rots, a verify sees it, and then the master has new sectors that cannot be read.
@@ -330,6 +330,141 @@ void draw_verifies(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// What every other draw leaves as it is: what kind of disks the mirror lies on, and whether its slaves are proven. By a
+// generator of its own.
+void draw_shape(std::uint64_t seed, World& world) {
+  static constexpr std::uint32_t kRecordSizes[] = {4096, 4096, 8192, 65536};
+  Random random(seed * 43 + 23);
+  world.proven = random.one_in(2);
+  world.block_size = random.one_in(4) ? 4096 : 512;
+  world.record_size = kRecordSizes[random.below(std::size(kRecordSizes))];
+}
+
+// Whoever asks for blocks asks for whole ones; only a write may name a part.
+void align_requests(SeedPlan& plan) {
+  const std::uint32_t block = plan.world.block_size / static_cast<std::uint32_t>(kSimulatedSector);
+  for (LifePlan& life : plan.lives) {
+    for (Action& action : life.actions) {
+      if (action.kind != Action::Kind::discard && action.kind != Action::Kind::read) continue;
+      const std::uint32_t end = (action.sector + action.sectors + block - 1) / block * block;
+      action.sector -= action.sector % block;
+      action.sectors = end - action.sector;
+    }
+  }
+}
+
+// Writes that are called off, most of them while they wait for the log or for the range.
+template <typename IsKept>
+void draw_aborts(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 47 + 29);
+  if (!random.one_in(3)) return;
+  for (LifePlan& life : plan.lives) {
+    life.concurrency = std::max(life.concurrency, 3u);
+    for (std::uint64_t more = 1 + random.below(3); more > 0; --more) {
+      const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+      if (is_kept()) life.actions.insert(at, {Action::Kind::abort, 0, 1, 0});
+    }
+  }
+}
+
+// A device that fails a write and forgets its cache, while another that got the same write is slow: until that answers the
+// engine does not hear the whole of it. Meanwhile the user asks for everything that relies on what was written before.
+template <typename IsKept>
+void draw_forgetful(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 53 + 31);
+  if (!random.one_in(6)) return;
+  LifePlan& life = plan.lives[random.below(plan.lives.size())];
+  const unsigned disk = 1 + static_cast<unsigned>(random.below(plan.world.slaves + 1));
+  life.slow_disk = disk == 1 ? 2 : 1;
+  life.concurrency = std::max(life.concurrency, 4u);
+  const Fault kind = random.one_in(4) ? Fault::write_error : Fault::device_returns;
+  if (is_kept()) life.faults.push_back({kind, disk, static_cast<unsigned>(random.below(6))});
+  static constexpr Action::Kind kRelies[] = {Action::Kind::flush, Action::Kind::retire, Action::Kind::read,
+                                             Action::Kind::retire};
+  for (std::uint64_t more = 2 + random.below(3); more > 0; --more) {
+    Action action{kRelies[random.below(std::size(kRelies))], 8 * static_cast<std::uint32_t>(random.below(3)), 8, 0};
+    const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+    if (is_kept()) life.actions.insert(at, action);
+  }
+  // Where a repair would look for what the master cannot read, while a slave has failed and nobody knows yet.
+  if (disk > 1 && plan.world.proven && is_kept())
+    life.spoilt.push_back({1, 8 * random.below(3) + random.below(8), false});
+}
+
+// A slave rots, a verify sees it, and the life after that the master has sectors that it cannot read: whoever takes them
+// from that slave is wrong. No other draw is as sure to come to it.
+template <typename IsKept>
+void draw_rot_and_repair(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 59 + 37);
+  if (!random.one_in(10) || plan.streams) return;
+  plan.world.proven = true;
+  while (plan.lives.size() < 3) {
+    plan.lives.push_back(plan.lives.back());
+    plan.ends.push_back(plan.ends.back());
+  }
+  LifePlan &verifies = plan.lives[1], &repairs = plan.lives[2];
+  const unsigned slave = 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+  const std::uint32_t place = kRottenPlaces[random.below(std::size(kRottenPlaces))];
+  for (LifePlan* life : {&plan.lives[0], &verifies, &repairs}) {
+    life->spoilt.clear();
+    std::erase_if(life->actions, [&](const Action& action) { return action.kind == Action::Kind::verify; });
+  }
+  const PlannedFault rot{Fault::rotten_sector, slave, place + static_cast<unsigned>(random.below(8))};
+  plan.ends[0].media.clear();
+  if (is_kept()) plan.ends[0].media.push_back(rot);
+  plan.ends[1].media.clear();
+  plan.ends[1].after_events = ~0ull;
+  verifies.faults.clear();
+  const Action verify{Action::Kind::verify, 0, 1, 0};
+  if (is_kept()) verifies.actions.insert(verifies.actions.begin(), verify);
+  for (std::uint64_t more = 1 + random.below(3); more > 0; --more) {
+    const std::uint32_t sector = 8 * static_cast<std::uint32_t>(random.below(3));
+    if (!is_kept()) continue;
+    repairs.spoilt.push_back({1, sector + random.below(8), false});
+    repairs.actions.insert(repairs.actions.begin(), {Action::Kind::read, sector, 8, 0});
+  }
+}
+
+// Sectors of the master that lie about a repair, in places that are written, so that a recovery meets them too.
+template <typename IsKept>
+void draw_lies(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 61 + 41);
+  if (!random.one_in(10)) return;
+  plan.world.proven = true;
+  static constexpr std::uint32_t kPlaces[] = {0, 8, 64, 96};
+  for (LifePlan& life : plan.lives) {
+    const std::uint32_t sector = kPlaces[random.below(std::size(kPlaces))];
+    const std::uint64_t spoilt = sector + random.below(8);
+    const Action read{Action::Kind::read, sector, 8, 0};
+    const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+    if (!is_kept()) continue;
+    std::erase_if(life.spoilt, [&](const SpoiltSector& other) { return other.sector == spoilt; });
+    life.spoilt.push_back({1, spoilt, false, true});
+    if (random.one_in(2)) life.actions.insert(at, read);
+  }
+}
+
+// A repair that the master answers with an error, in the life of other writes: what it had not flushed may be gone, and
+// the user asks for what relies on it.
+template <typename IsKept>
+void draw_failed_repairs(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 67 + 43);
+  if (!random.one_in(10) || plan.streams) return;
+  plan.world.proven = true;
+  static constexpr std::uint32_t kPlaces[] = {0, 8, 64, 96};
+  const std::size_t number = random.below(plan.lives.size());
+  LifePlan& life = plan.lives[number];
+  const std::uint32_t sector = kPlaces[random.below(std::size(kPlaces))];
+  const std::uint64_t spoilt = sector + random.below(8);
+  if (random.one_in(2)) plan.ends[number].after_events = ~0ull;
+  const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+  if (!is_kept()) return;
+  life.spoilt.push_back({1, spoilt, false});
+  life.faults.push_back({Fault::repair_error, 1, 0});
+  life.actions.insert(at, {Action::Kind::read, sector, 8, 0});
+  for (Action::Kind kind : {Action::Kind::flush, Action::Kind::retire}) life.actions.push_back({kind, 0, 1, 0});
+}
+
 template <typename IsKept>
 void draw_losses(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   Random random(seed * 41 + 19);
@@ -352,7 +487,9 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   };
   SeedPlan plan;
   plan.world = draw_world(random);
+  plan.world.new_owners = true;
   if (additions.older_generation) plan.world.slaves = 3;
+  draw_shape(seed_case.seed, plan.world);
   Streams streams(seed_case.seed);
   if (streams.any) widen_world(streams, plan.world);
   const std::uint64_t lives = std::max<std::uint64_t>(1 + random.below(3), additions.older_generation ? 2 : 1);
@@ -389,7 +526,28 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_early_faults(seed_case.seed, plan, is_kept);
   draw_verifies(seed_case.seed, plan, is_kept);
   draw_losses(seed_case.seed, plan, is_kept);
+  draw_aborts(seed_case.seed, plan, is_kept);
+  draw_forgetful(seed_case.seed, plan, is_kept);
+  draw_rot_and_repair(seed_case.seed, plan, is_kept);
+  draw_lies(seed_case.seed, plan, is_kept);
+  draw_failed_repairs(seed_case.seed, plan, is_kept);
   draw_absurd_numbers(seed_case.seed, plan, is_kept);
+  align_requests(plan);
+  // No two writes of a run have the same contents, though one life was made after another.
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    for (Action& action : plan.lives[i].actions) action.content += 100'000 * i;
+  }
+  plan.world.spoils =
+      std::any_of(plan.lives.begin(), plan.lives.end(), [](const LifePlan& life) { return !life.spoilt.empty(); });
+  unsigned number = 0;
+  for (LifePlan& life : plan.lives) {
+    for (PlannedFault& fault : life.faults) {
+      for (const auto& [changed, ordinal] : seed_case.ordinals) {
+        if (changed == number) fault.ordinal = ordinal;
+      }
+      ++number;
+    }
+  }
   if (items != nullptr) *items = item;
   return plan;
 }
@@ -398,13 +556,15 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
   static std::map<std::uint64_t, Created> created_by_world;  // creating one costs as much as hundreds of recoveries
   SeedPlan plan = draw_plan(seed_case);
   const World& world = plan.world;
-  const std::uint64_t key =
-      world.slaves + 16 * world.ring_records + 1024 * world.mirror_size + (world.proven ? 512 : 0);
+  const std::uint64_t key = world.slaves + 16 * world.ring_records + 1024 * world.mirror_size +
+                            (world.proven ? 512 : 0) + (world.block_size > 512 ? 8 : 0) +
+                            (std::uint64_t{world.record_size} << 40);
   auto found = created_by_world.find(key);
   if (found == created_by_world.end()) found = created_by_world.emplace(key, create(world)).first;
   const Created& created = found->second;
   Effort effort;
   effort.recovery_states = 4;
+  effort.faults = true;
   effort.cut_one_in = plan.streams ? 64 : 32;
   HashSet explored;
   Explorer explorer(world, created.geometry, effort, states, explored, verdict);
@@ -439,7 +599,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     disks = point.build(point.drawn(random));
     model = life.model();
     expectation = {};
-    expectation.promise = spares_only_durable(life.machine().disks(), lost) ? Promise::durable : life.promise();
+    expectation.promise = spares_only_durable(world, lost) ? Promise::durable : life.promise();
     expectation.may_be_live = life.may_be_live();
     expectation.rotten = life.expectation().rotten;
     expectation.differing = life.differing();
@@ -447,7 +607,8 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     expectation.damage_possible = life.expectation().damage_possible;
     // A copy that was put back is still there when the opening that would have refused it was cut off.
     expectation.refusal_expected = life.expectation().refusal_expected;
-    expectation.refusal_possible = life.expectation().refusal_possible;
+    expectation.refusals = life.expectation().refusals;
+    expectation.copies_damaged = life.expectation().copies_damaged;
     if (i + 1 == plan.lives.size()) break;
     if (life.refused()) return;
     for (const PlannedFault& fault : plan.ends[i].media)
@@ -460,7 +621,9 @@ std::vector<std::string> words_of(const SeedPlan& plan) {
   lines.push_back(std::to_string(plan.world.slaves) + " slaves, a mirror of " +
                   std::to_string(plan.world.mirror_size / kSimulatedSector) + " sectors, a ring of " +
                   std::to_string(plan.world.ring_records) + " records, a recovery budget of " +
-                  std::to_string(plan.world.recovery_budget / 1024 / 1024) + " MiB");
+                  std::to_string(plan.world.recovery_budget / 1024 / 1024) + " MiB, blocks of " +
+                  std::to_string(plan.world.block_size) + ", records of " + std::to_string(plan.world.record_size) +
+                  (plan.world.proven ? ", the slaves in sync" : ", the slaves assumed to be in sync"));
   const auto fault_words = [](const PlannedFault& fault) {
     return std::string(kFaultWords[static_cast<std::size_t>(fault.fault)]) + " (disk " + std::to_string(fault.disk) +
            ", " + std::to_string(fault.ordinal) + ")";
@@ -480,19 +643,34 @@ std::string text_of(const SeedCase& seed_case) {
   std::string text = std::to_string(seed_case.seed);
   for (std::size_t i = 0; i < seed_case.without.size(); ++i)
     text += (i == 0 ? "-" : ".") + std::to_string(seed_case.without[i]);
+  for (std::size_t i = 0; i < seed_case.ordinals.size(); ++i) {
+    const auto& [fault, ordinal] = seed_case.ordinals[i];
+    text += (i == 0 ? "@" : ".") + std::to_string(fault) + "=" + std::to_string(ordinal);
+  }
   return text;
 }
 
-bool parse_case(const std::string& text, SeedCase& into) {
+bool parse_case(const std::string& whole, SeedCase& into) {
   into = {};
+  const auto number_of = [](const std::string& digits) {
+    return static_cast<unsigned>(std::strtoul(digits.c_str(), nullptr, 10));
+  };
+  const std::size_t sign = whole.find('@');
+  for (std::size_t at = sign; at < whole.size();) {
+    const std::size_t next = whole.find('.', at + 1), equal = whole.find('=', at + 1);
+    if (equal == std::string::npos) return false;
+    into.ordinals.push_back(
+        {number_of(whole.substr(at + 1, equal - at - 1)), number_of(whole.substr(equal + 1, next - equal - 1))});
+    at = next;
+  }
+  const std::string text = whole.substr(0, sign);
   const std::size_t dash = text.find('-');
   const std::string seed = text.substr(0, dash);
   if (seed.empty() || seed.find_first_not_of("0123456789") != std::string::npos) return false;
   into.seed = std::strtoull(seed.c_str(), nullptr, 10);
   for (std::size_t at = dash; at != std::string::npos && at < text.size();) {
     const std::size_t next = text.find('.', at + 1);
-    into.without.push_back(
-        static_cast<unsigned>(std::strtoul(text.substr(at + 1, next - at - 1).c_str(), nullptr, 10)));
+    into.without.push_back(number_of(text.substr(at + 1, next - at - 1)));
     at = next;
   }
   return true;

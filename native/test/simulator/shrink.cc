@@ -33,6 +33,39 @@ Outcome replay(const std::string& test_case) {
       kReplaySeconds);
 }
 
+namespace {
+
+bool still_fails(const SeedCase& candidate, const std::string& oracle) {
+  const Outcome outcome = run_isolated(
+      [&](Progress& progress) {
+        static Verdict verdict;
+        HashSet states;
+        progress.begin(text_of(candidate), verdict);
+        run_seed(candidate, states, verdict);
+      },
+      kShrinkSeconds);
+  return outcome.failed && outcome.failure.oracle == oracle;
+}
+
+// Faults that strike earlier leave less of a history before them.
+void lower_ordinals(SeedCase& shortest, const std::string& oracle) {
+  std::vector<unsigned> ordinals;
+  for (const LifePlan& life : draw_plan(shortest).lives) {
+    for (const PlannedFault& fault : life.faults) ordinals.push_back(fault.ordinal);
+  }
+  for (unsigned fault = 0; fault < ordinals.size(); ++fault) {
+    for (unsigned ordinal = 0; ordinal < ordinals[fault]; ++ordinal) {
+      SeedCase candidate = shortest;
+      candidate.ordinals.push_back({fault, ordinal});
+      if (!still_fails(candidate, oracle)) continue;
+      shortest = candidate;
+      break;
+    }
+  }
+}
+
+}  // namespace
+
 SeedCase shrink(const SeedCase& seed_case, const std::string& oracle) {
   unsigned items = 0;
   draw_plan(seed_case, &items);
@@ -43,18 +76,11 @@ SeedCase shrink(const SeedCase& seed_case, const std::string& oracle) {
       if (std::find(shortest.without.begin(), shortest.without.end(), item) != shortest.without.end()) continue;
       SeedCase candidate = shortest;
       candidate.without.push_back(item);
-      const Outcome outcome = run_isolated(
-          [&](Progress& progress) {
-            static Verdict verdict;
-            HashSet states;
-            progress.begin(text_of(candidate), verdict);
-            run_seed(candidate, states, verdict);
-          },
-          kShrinkSeconds);
-      if (outcome.failed && outcome.failure.oracle == oracle) shortest = candidate;
+      if (still_fails(candidate, oracle)) shortest = candidate;
     }
   }
   std::sort(shortest.without.begin(), shortest.without.end());
+  lower_ordinals(shortest, oracle);
   return shortest;
 }
 

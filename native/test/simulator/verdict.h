@@ -38,6 +38,7 @@ struct Counts {
   std::uint64_t lives_ahead = 0;    // in which something was covered ahead of a sequential stream
   std::uint64_t regions_ahead = 0;  // covered before any write asked for them
   std::uint64_t writes_ahead = 0;   // the first writes of such regions
+  std::uint64_t aborted = 0;        // writes that were called off
   std::uint64_t verifies_begun = 0;
   std::uint64_t verifies = 0;     // that reported
   std::uint64_t differences = 0;  // slaves that they found different

@@ -50,6 +50,8 @@ std::string words_of(const Action& action) {
       return "wait until the mirror is quiet";
     case Action::Kind::verify:
       return "verify";
+    case Action::Kind::abort:
+      return "call off what is under way";
   }
   return "";
 }
@@ -72,9 +74,9 @@ std::vector<SectorRef> contents_of(const Action& action) {
 Created create(const World& world) {
   const std::uint64_t image_size = (world.mirror_size + 2 * kMiB - 1) / kMiB * kMiB;
   Disks disks;
-  disks.emplace_back(log_length(world.ring_records, 4096));
+  disks.emplace_back(log_length(world.ring_records, world.record_size));
   for (unsigned i = 0; i <= world.slaves; ++i) disks.emplace_back(image_size);
-  Machine machine(std::move(disks), 0, nullptr);
+  Machine machine(std::move(disks), 0, nullptr, world.shape());
   Session session(machine);
   FormatOptions options;
   options.size = world.mirror_size;

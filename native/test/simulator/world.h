@@ -17,13 +17,30 @@ struct World {
   std::uint32_t ring_records = 8;
   std::uint64_t recovery_budget = 1024 * 1024;  // bytes
   bool proven = false;                          // the slaves are in sync, not only assumed to be
+  std::uint32_t block_size = 512;               // bytes; of the images
+  std::uint32_t record_size = 4096;             // bytes; the log's physical block
+  bool spoils = false;                          // the master has sectors that cannot be read, in some life
+  bool new_owners = false;  // each opening is of another process, so that a torn superblock is torn in any opening
+  Shape shape() const { return {block_size, record_size}; }
   friend bool operator==(const World&, const World&) = default;
 };
 
 // One thing that the user of the mirror does.
 struct Action {
   // A partial write is given to the engine as whole blocks of 4 KiB of which it names only these sectors.
-  enum class Kind : std::uint8_t { write, durable_write, discard, flush, read, retire, quiet, partial_write, verify };
+  // An abort calls off every write that is under way.
+  enum class Kind : std::uint8_t {
+    write,
+    durable_write,
+    discard,
+    flush,
+    read,
+    retire,
+    quiet,
+    partial_write,
+    verify,
+    abort
+  };
   Kind kind = Kind::write;
   std::uint32_t sector = 0;
   std::uint32_t sectors = 1;
@@ -36,6 +53,7 @@ struct SpoiltSector {
   unsigned disk = 1;
   std::uint64_t sector = 0;
   bool for_good = false;
+  bool lies = false;  // takes what a repair writes, and answers other bytes from then on
 };
 
 // From opening to closing, or to the crash.
