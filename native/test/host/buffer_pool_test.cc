@@ -3,15 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <random>
-#include <string>
 #include <vector>
 
+#include "../support/mapping_flags.h"
+
 using blockmirror::BufferPool;
+using namespace blockmirror::test;
 
 namespace {
 
@@ -21,19 +21,6 @@ std::uint64_t rounded(std::uint64_t length) {
   std::uint64_t block = BufferPool::kSmallestBlock;
   while (block < length) block *= 2;
   return block;
-}
-
-// The kernel's flags of the mapping that holds the address, as two letters each.
-std::string mapping_flags(const void* address) {
-  const auto at = reinterpret_cast<std::uintptr_t>(address);
-  std::ifstream mappings("/proc/self/smaps");
-  bool inside = false;
-  for (std::string line; std::getline(mappings, line);) {
-    unsigned long begin = 0, end = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = at >= begin && at < end;
-    if (inside && line.starts_with("VmFlags:")) return line + " ";
-  }
-  return {};
 }
 
 }  // namespace
@@ -108,12 +95,28 @@ TEST_CASE("buffer pool: the registered part is used first, and again as soon as 
   CHECK(pool->allocate(4096) == blocks[17]);
 }
 
-TEST_CASE("buffer pool: a child that forks gets no copy of it, so that the kernel's pages stay ours") {
-  auto pool = BufferPool::make(4 * kMiB, 0);
+namespace {
+
+// All of it, from the first block to the end of the last one: the blocks of the largest size, one after the other.
+bool pool_is_mapped_with(std::string_view flag) {
+  auto pool = BufferPool::make(8 * kMiB, 3 * kMiB);
   REQUIRE(pool);
-  std::byte* block = pool->allocate(4096);
-  std::memset(block, 1, 4096);
-  const std::string flags = mapping_flags(block);
-  CAPTURE(flags);
-  CHECK(flags.find(" dc ") != std::string::npos);  // "do not copy on fork"
+  bool all = true;
+  unsigned blocks = 0;
+  while (std::byte* block = pool->allocate(kMiB)) {
+    all = all && is_mapped_with(flag, {block, kMiB});
+    ++blocks;
+  }
+  CHECK(blocks == 8);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("buffer pool: a child that forks gets no copy of it, so that the kernel's pages stay ours") {
+  CHECK(pool_is_mapped_with(kNotInChildren));
+}
+
+TEST_CASE("buffer pool: all of it, the registered part too, is kept out of core dumps") {
+  CHECK(pool_is_mapped_with(kNotInDumps));
 }

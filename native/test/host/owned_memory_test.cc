@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "../support/mapping_flags.h"
+
 using namespace blockmirror;
 
 TEST_CASE("owned memory: zeroed, at a page, of the length asked for, and found by its address alone") {
@@ -20,6 +22,15 @@ TEST_CASE("owned memory: zeroed, at a page, of the length asked for, and found b
     CHECK(found == memory);
     CHECK(OwnedMemory::find(memory->bytes().data() + 1) == nullptr);
     found->drop();
+    memory->drop();
+  }
+}
+
+TEST_CASE("owned memory: a block is kept out of core dumps to its last byte") {
+  for (std::uint64_t length : {1, 4096, 5000, 3 << 20}) {
+    OwnedMemory* memory = OwnedMemory::make(length);
+    REQUIRE(memory != nullptr);
+    CHECK(test::is_mapped_with(test::kNotInDumps, memory->bytes()));
     memory->drop();
   }
 }
