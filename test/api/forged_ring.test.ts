@@ -13,15 +13,21 @@ const folder = useTemporaryFolder();
 const TIB = 2 ** 40;
 const MIB = 1024 * 1024;
 
-/** A log of 24 MiB whose every live record states every second block of 81 regions. */
-async function ringOfBitmaps(records = 2000): Promise<MirrorFiles> {
+/**
+ * A log of 24 MiB whose every live record states every second block of 81 regions. Of the slots one is free, as a writer
+ * leaves it: its record is retired.
+ */
+async function ringOfBitmaps(live = 2000): Promise<MirrorFiles> {
   const files = await createMirrorFiles(folder(), '4MiB');
   const forged = new ForgedLog(files.log);
+  const records = live + 1;
   forged.claimRing(records);
   forged.claimMirrorSize(TIB);
   for (let index = 0; index < records; index++) {
-    const regions = Array.from({ length: 81 }, (_, region) => 81 * index + region);
-    forged.write({ sequence: records + index, opening: forged.opening, tail: records, regions });
+    const place = (index + live) % records;
+    const regions = Array.from({ length: 81 }, (_, region) => 81 * place + region);
+    const tail = index === live ? records + 1 : records;
+    forged.write({ sequence: records + index, opening: forged.opening, tail, regions });
   }
   forged.close();
   return files;
