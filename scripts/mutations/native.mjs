@@ -233,8 +233,8 @@ export const native = [
   {
     name: 'a descriptor outlives exec',
     file: 'native/devices/open_path.cc',
-    find: 'flags |= O_CLOEXEC | O_NOCTTY;',
-    put: 'flags |= O_NOCTTY;',
+    find: ': O_CLOEXEC | O_NOCTTY;',
+    put: ': O_NOCTTY;',
     cases: 'open file:*',
   },
   {
