@@ -142,6 +142,17 @@ inline Device::SingleOperation Device::flush() { return {*this, Operation::flush
 using ImageSet = std::uint16_t;
 inline ImageSet image_bit(unsigned index) { return static_cast<ImageSet>(1u << index); }
 
+// Is told that an image answered a request with an error the moment it does, not when the last image has answered. A device
+// may have lost its cache with that request and goes on answering: what it says next must not be believed by anybody (I11).
+// Called on the engine thread from the loop; must not resume anything, only make it ready.
+class FailureListener {
+ public:
+  virtual void image_failed(unsigned image, int error) = 0;
+
+ protected:
+  ~FailureListener() = default;
+};
+
 // One request to each of several images at once, resumed when the last has completed: "in parallel; they may complete
 // at different times, a slave before the master". errors[i] is meaningful for the images of the set.
 class [[nodiscard]] ParallelOperation {
@@ -151,8 +162,7 @@ class [[nodiscard]] ParallelOperation {
 
   // Reads need a place of their own for each image; by default all requests share the model's memory.
   void set_memory(unsigned image, std::byte* memory) { memory_[image] = memory; }
-  // Images that fail are added to `failed` the moment they do, not when the last has answered.
-  void report_failures(ImageSet& failed) { failed_ = &failed; }
+  void report_failures(FailureListener& listener) { listener_ = &listener; }
 
   bool await_ready() const noexcept { return images_ == 0; }
   void await_suspend(std::coroutine_handle<> waiting) {
@@ -165,8 +175,8 @@ class [[nodiscard]] ParallelOperation {
       requests_[i].context = this;
       requests_[i].on_complete = [](DeviceRequest& request) {
         auto* self = static_cast<ParallelOperation*>(request.context);
-        if (request.error != 0 && self->failed_ != nullptr) {
-          *self->failed_ |= image_bit(static_cast<unsigned>(&request - self->requests_.data()));
+        if (request.error != 0 && self->listener_ != nullptr) {
+          self->listener_->image_failed(static_cast<unsigned>(&request - self->requests_.data()), request.error);
         }
         if (--self->pending_ == 0) self->waiting_.resume();
       };
@@ -191,7 +201,7 @@ class [[nodiscard]] ParallelOperation {
   std::span<Device* const> devices_;
   ImageSet images_;
   DeviceRequest model_;
-  ImageSet* failed_ = nullptr;
+  FailureListener* listener_ = nullptr;
   unsigned pending_ = 0;
   std::coroutine_handle<> waiting_;
   std::array<DeviceRequest, kMaxImages> requests_;

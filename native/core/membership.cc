@@ -33,8 +33,7 @@ bool Membership::may_serve(unsigned slave) const {
   const ImageRecord& image = superblock_.images[slave];
   const bool differs = image.bytes_differed != 0 && !mutated(Mutation::differing_slave_serves);
   const bool proven = image.state == ImageState::in_sync && !differs;
-  const ImageSet failing = mutated(Mutation::failed_slave_serves) ? ImageSet{0} : suspects_;
-  return slave > 0 && proven && (receiving() & static_cast<ImageSet>(~failing) & image_bit(slave)) != 0;
+  return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
 }
 
 void Membership::fail(unsigned slave, int error) {

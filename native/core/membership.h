@@ -1,7 +1,7 @@
 // Membership: which images are in sync, and making every change of that durable before anybody relies on it.
 //
 // Invariants:
-//  - I5: fail() stops sending to an image at once; make_durable() returns only when the new generation and the image's
+//  - I5, I11: fail() stops sending to an image at once, when its error arrives and not when the other images have answered; make_durable() returns only when the new generation and the image's
 //    state are in both copies of the superblock and in the labels of all images still in sync. No write that missed an
 //    image is acknowledged before.
 //  - I8: a change of the set makes a new generation, whose parent is the one before; the history is bounded. Whoever
@@ -46,11 +46,8 @@ class Membership {
   ImageSet receiving() const;
   ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
   ImageSet attached() const;
-  // Whether that slave may stand in where the master cannot be read: in sync, not known to differ from it, and with no
-  // write or flush failed. It is failed only when the other images have answered too; its cache may be gone at once.
+  // Whether that slave may stand in where the master cannot be read: in sync, and not known to differ from it.
   bool may_serve(unsigned slave) const;
-  // For report_failures() of every write and flush of images.
-  ImageSet& suspects() { return suspects_; }
   int error_of(unsigned image) const { return errors_[image]; }
   std::uint64_t generation() const { return superblock_.generation.counter; }
 
@@ -106,7 +103,6 @@ class Membership {
   std::array<int, kMaxImages> errors_{};
   std::array<Carried, kMaxImages> carried_{};
   unsigned stale_superblock_ = 0;
-  ImageSet suspects_ = 0;
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;
   bool locked_ = false;

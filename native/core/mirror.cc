@@ -166,7 +166,7 @@ Task<Status> Mirror::write_images(const DeviceRequest& model, Extent extent, Par
     if (status.ok()) {
       ++writes_in_flight_;
       ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
-      everywhere.report_failures(membership_.suspects());
+      if (!mutated(Mutation::failure_counts_late)) everywhere.report_failures(*this);
       const ParallelOperation::Results results = co_await everywhere;
       status = co_await settle(results);                                                                  // I5, I11
       if (status.ok() && !mutated(Mutation::acknowledge_after_log_failure)) status = intents_.failure();  // I12
@@ -215,6 +215,10 @@ Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet ima
     // The others may have been written since they were read.
     if (mended.ok()) results = co_await read_images_once(extent, images, into);
   }
+  if (stopped_.code == Code::MASTER_FAILED) {  // what was read of it is not what it held (I11)
+    results.failed |= 1u;
+    results.errors[0] = stopped_.system_error;
+  }
   leave();
   co_return results;
 }
@@ -256,9 +260,11 @@ Task<Status> Mirror::flush_images() {
     model.operation = Operation::flush;
     const ImageSet flushed = mutated(Mutation::datasync_master_only) ? ImageSet{1} : membership_.receiving();
     ParallelOperation everywhere(membership_.images(), flushed, model);
-    everywhere.report_failures(membership_.suspects());
+    if (!mutated(Mutation::retire_after_failed_flush)) everywhere.report_failures(*this);
     const ParallelOperation::Results results = co_await everywhere;
     Status status;
+    // Not its own errors alone: an image that failed a write while the flush was under way may have answered it without
+    // what it had lost. After this the image is out, durably, or the mirror has stopped.
     if (!mutated(Mutation::retire_after_failed_flush)) status = co_await settle(results);
     if (status.ok()) intents_.flush_succeeded(mark);
     flushes_ended_ = flushes_begun_;
@@ -272,14 +278,27 @@ Task<Status> Mirror::flush_images() {
 
 Task<Status> Mirror::settle(ParallelOperation::Results results) {
   if (mutated(Mutation::retire_while_slave_missed)) results.failed &= 1u;
-  if (results.failed == 0 && membership_.durable() && membership_.failure().ok()) co_return Status::success();
+  const bool all_well = stopped_.ok() && membership_.durable() && membership_.failure().ok();
+  if (results.failed == 0 && all_well) co_return Status::success();
   Status status = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (status.ok()) status = membership_.failure();  // I12, whoever found it
-  const bool stops = !status.ok() && stopped_.ok();
-  if (stops) stop(status);
-  if (stops && status.code == Code::MASTER_FAILED) co_await membership_.note_master_failure(status.system_error);
+  if (status.ok()) status = stopped_;               // another request's error, while this one waited
+  if (!status.ok()) stop(status);
+  co_await note_master_failure();
   if (status.ok()) intents_.set_generation(membership_.generation());
   co_return status;
+}
+
+// I11: see mirror.h. The alternative, to look at the end of each flush for images with an error that waits for others,
+// leaves every reader of membership to do the same.
+void Mirror::image_failed(unsigned image, int error) {
+  if (image == 0) return stop(Status::of(Code::MASTER_FAILED, 0, error));
+  if (!mutated(Mutation::retire_while_slave_missed)) membership_.fail(image, error);
+}
+
+Task<void> Mirror::note_master_failure() {
+  if (stopped_.code != Code::MASTER_FAILED || std::exchange(master_failure_noted_, true)) co_return;
+  co_await membership_.note_master_failure(stopped_.system_error);
 }
 
 void Mirror::stop(Status status) {

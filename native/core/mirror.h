@@ -9,7 +9,10 @@
 //    two writers of one block never undo one another.
 //  - I2: retirement follows a flush of all receiving images. Before it each of them is asked what its file lost: a loss
 //    fails the image as an error would, for what it held there is gone without an error (I11).
-//  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried.
+//  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried. Both the
+//    moment the image answers, while others may not have answered yet: it may have lost its cache in the same reset, and a
+//    flush of it that succeeds afterwards says nothing about what was in it. So whoever looks after that, before it relies
+//    on a flush, a dsync or a read, finds the mirror stopped, or a fracture that must be durable first (I2, I4, I5).
 //  - I12: once the log failed, nothing is acknowledged, covered or not.
 //  - A block that the master cannot read is served from a slave in sync, under the range held alone, and rewritten under
 //    a live intent (master_repair.h). kFailedRepairs rewrites that did not help stop the mirror: the master is dying.
@@ -33,7 +36,7 @@
 
 namespace blockmirror {
 
-class Mirror {
+class Mirror : private FailureListener {
  public:
   Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
          const IntentLogStart& start, Counters& counters);
@@ -74,6 +77,8 @@ class Mirror {
   Task<Status> read_block(Extent block, std::span<std::byte> into);
   Task<void> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
   void settle_failed_repair(Extent block, const Status& status);
+  void image_failed(unsigned image, int error) override;
+  Task<void> note_master_failure();
   bool is_unmended(Extent extent) const;
   void note_written(Extent extent);
   Task<void> admit();
@@ -105,6 +110,7 @@ class Mirror {
   RangeLock ranges_;
 
   Status stopped_;
+  bool master_failure_noted_ = false;
   bool closing_ = false;
   bool loop_ended_ = false;
   std::uint64_t requests_in_flight_ = 0;

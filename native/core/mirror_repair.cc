@@ -82,7 +82,7 @@ Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
     --writes_in_flight_;
     const bool tried = status.code != Code::NO_MEMORY;
     if (!status.ok() && tried) settle_failed_repair(block, status);
-    if (stopped_.code == Code::MASTER_FAILED) co_await membership_.note_master_failure(stopped_.system_error);
+    co_await note_master_failure();
   }
   intents_.settle(lease);
 }

@@ -31,7 +31,7 @@ namespace blockmirror {
   X(repair_not_read_back, "a rewrite of the master is not read back")                                         \
   X(repair_without_intent, "the master is rewritten while no intent covers the block")                        \
   X(repair_failure_forgiven, "a repair that the master answers with an error lets the mirror go on")          \
-  X(failed_slave_serves, "a slave whose write failed stands in while the others have not answered")           \
+  X(failure_counts_late, "an image that failed a write is believed until the others have answered")           \
   X(lying_master_copied, "a recovery that found the master lying goes on copying from it")                    \
   X(lying_master_accepted, "an opening takes a master that was noted to lie")                                 \
   X(repair_beside_writes, "the master is rewritten without the range being held alone")                       \

@@ -96,7 +96,7 @@ Task<Status> Recovery::flush_slaves() {
   std::uint64_t ended = copies_ended_;  // a copy that ends while the flush runs is not of it
   const ImageSet slaves = mutated(Mutation::debt_retired_early) ? ImageSet{0} : membership_.receiving_slaves();
   ParallelOperation everywhere(membership_.images(), slaves, request_of(Operation::flush, {}, nullptr));
-  everywhere.report_failures(membership_.suspects());
+  if (!mutated(Mutation::recovery_flush_failure_ignored)) everywhere.report_failures(*this);
   ParallelOperation::Results results = co_await everywhere;
   if (mutated(Mutation::late_copy_flushed)) ended = copies_ended_;
   if (mutated(Mutation::recovery_flush_failure_ignored)) results.failed = 0;
@@ -175,6 +175,11 @@ Task<Status> Recovery::verify(std::span<const Extent> extents, CompareResult& in
   const Status status = co_await pieces_.run(extents, images, verifying);
   forget_slaves(images & static_cast<ImageSet>(~membership_.receiving()), into);
   co_return status;
+}
+
+// I11: nothing more is copied to that slave, or counted on it. Recovery writes to the master through MasterRepair alone.
+void Recovery::image_failed(unsigned image, int error) {
+  if (image > 0) membership_.fail(image, error);
 }
 
 // Those that erred are failed, durably; with none left a mirror that is being made is none.
@@ -320,7 +325,7 @@ Task<Status> Recovery::write_slaves(Extent piece, ImageSet slaves, std::byte* by
   if (mutated(Mutation::drop_last_sector)) piece.length -= 512;
   if (mutated(Mutation::recover_wrong_direction)) slaves = 1;
   ParallelOperation writes(membership_.images(), slaves, request_of(Operation::write, piece, bytes));
-  writes.report_failures(membership_.suspects());
+  if (!mutated(Mutation::recovery_write_failure_ignored)) writes.report_failures(*this);
   ParallelOperation::Results results = co_await writes;
   if (mutated(Mutation::recovery_write_failure_ignored)) results.failed = 0;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {

@@ -4,8 +4,8 @@
 // and the master not (the slave is rolled back), neither, both, the master and not the slave (rolled forward).
 // What a crash left is recovery debt, a set of its own. It shrinks by copying alone; it may be retired when it was
 // copied whole and every slave was flushed after the last copy. A crash in the middle costs only time: the debt is in
-// the log until it is retired. I11: a slave that errors is failed, durably, and recovery goes on for the others; an
-// error of the master ends it. Reads are the exception, since what was read is going to be overwritten: bytes that a
+// the log until it is retired. I11: a slave that errors is failed the moment it answers, and durably before the step ends;
+// recovery goes on for the others. An error of the master ends it. Reads are the exception, since what was read is going to be overwritten: bytes that a
 // slave cannot read are overwritten like any others, and fail it only when they cannot be read back; a block that the
 // master cannot read is taken from a slave in sync, written to the master and read back before anything is copied from
 // it, and recorded (docs/ARCHITECTURE.md says why that is a legal outcome).
@@ -23,7 +23,7 @@
 
 namespace blockmirror {
 
-class Recovery {
+class Recovery : private FailureListener {
  public:
   // `needs_slave`: whether to go on is pointless with no slave left. It is for a mirror that is being made; the debt of
   // an existing one then means nothing any more, every slave being failed, durably, as a whole.
@@ -50,6 +50,7 @@ class Recovery {
   class Verifying;
   Task<Status> mend_master(Extent piece, std::byte* bytes, std::vector<Repair>* repairs);
   Status may_read_master() const;
+  void image_failed(unsigned image, int error) override;
   Task<Status> settle_slaves(ParallelOperation::Results results);
   Task<Status> write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into);
 

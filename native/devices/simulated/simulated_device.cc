@@ -18,9 +18,9 @@ void SimulatedDevice::submit(DeviceRequest& request) {
   if (on_submit) on_submit(request);
   in_flight_.push_back(&request);
   const Fate fate = decide ? decide(request) : Fate{};
-  const std::size_t unflushed_at_submit = unflushed_.size();
-  auto event = [this, &request, fate, unflushed_at_submit, life = lives_] {
-    if (life == lives_) settle(request, fate, unflushed_at_submit);
+  const std::size_t cached_at_submit = left_cache_ + unflushed_.size();
+  auto event = [this, &request, fate, cached_at_submit, life = lives_] {
+    if (life == lives_) settle(request, fate, cached_at_submit);
   };
   if (fate.hold) {
     held_.push_back(std::move(event));
@@ -63,7 +63,7 @@ void SimulatedDevice::apply_write(const DeviceRequest& request) {
   }
 }
 
-void SimulatedDevice::settle(DeviceRequest& request, const Fate& fate, std::size_t unflushed_at_submit) {
+void SimulatedDevice::settle(DeviceRequest& request, const Fate& fate, std::size_t cached_at_submit) {
   auto found = std::find(in_flight_.begin(), in_flight_.end(), &request);
   BLOCKMIRROR_ASSERT(found != in_flight_.end(), "a request settles that is not in flight");
   in_flight_.erase(found);
@@ -77,9 +77,10 @@ void SimulatedDevice::settle(DeviceRequest& request, const Fate& fate, std::size
         apply_write(request);
         break;
       case Operation::flush: {
-        const std::size_t count = std::min(unflushed_at_submit, unflushed_.size());
+        const std::size_t count = std::max(cached_at_submit, left_cache_) - left_cache_;
         for (std::size_t i = 0; i < count; ++i) land(durable_, unflushed_[i], [] { return true; });
         unflushed_.erase(unflushed_.begin(), unflushed_.begin() + static_cast<std::ptrdiff_t>(count));
+        left_cache_ += count;
         break;
       }
     }
@@ -107,6 +108,11 @@ void SimulatedDevice::lose_power(const std::function<bool()>& lands) {
   for (DeviceRequest* request : in_flight_) runtime_.schedule(runtime_.now_ns(), [request] { request->complete(EIO); });
   in_flight_.clear();
   held_.clear();
+  lose_cache();
+}
+
+void SimulatedDevice::lose_cache() {
+  left_cache_ += unflushed_.size();
   unflushed_.clear();
   content_ = durable_;
 }

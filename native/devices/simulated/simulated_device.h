@@ -57,6 +57,9 @@ class SimulatedDevice : public Device {
   // program above can be taken down in an orderly way although, to the disk, it is dead.
   void lose_power(const std::function<bool()>& lands);
   void power_on();
+  // A reset, as after a request that failed: what was in the volatile cache is gone, and the device goes on answering. A
+  // flush that is under way succeeds, and says nothing about what was lost.
+  void lose_cache();
   std::span<std::byte> content() { return content_; }
   std::span<const std::byte> durable() const { return durable_; }
 
@@ -66,7 +69,7 @@ class SimulatedDevice : public Device {
     std::vector<std::byte> bytes;
     std::vector<bool> superseded;  // by sector: a later durable write made this one's content impossible
   };
-  void settle(DeviceRequest& request, const Fate& fate, std::size_t unflushed_at_submit);
+  void settle(DeviceRequest& request, const Fate& fate, std::size_t cached_at_submit);
   void apply_write(const DeviceRequest& request);
   void supersede(const DeviceRequest& request);
   static Unflushed unflushed_of(const DeviceRequest& request);
@@ -77,6 +80,7 @@ class SimulatedDevice : public Device {
   std::vector<std::byte> content_;  // what a read returns
   std::vector<std::byte> durable_;  // what a power loss leaves at least
   std::vector<Unflushed> unflushed_;
+  std::size_t left_cache_ = 0;  // writes that were in the cache once, and are durable or lost
   std::vector<DeviceRequest*> in_flight_;
   std::vector<std::function<void()>> held_;
   AllocationLoss loss_;

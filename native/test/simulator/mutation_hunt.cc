@@ -32,7 +32,7 @@ struct Hint {
   std::uint64_t seed;
 };
 constexpr Hint kHints[] = {
-    {"failed_slave_serves", 91484},   {"repair_failure_forgiven", 85}, {"ahead_left_by_close", 127},
+    {"failure_counts_late", 91484},   {"repair_failure_forgiven", 85}, {"ahead_left_by_close", 127},
     {"accept_older_generation", 147}, {"accept_older_opening", 137},
 };
 
