@@ -1,9 +1,9 @@
 // Membership: which images are in sync, and making every change of that durable before anybody relies on it.
 //
 // Invariants:
-//  - I5, I11: fail() stops sending to an image at once, when its error arrives and not when the other images have answered; make_durable() returns only when the new generation and the image's
-//    state are in both copies of the superblock and in the labels of all images still in sync. No write that missed an
-//    image is acknowledged before.
+//  - I5, I11: fail() stops sending to an image at once: when its error arrives, not when the other images have answered.
+//    make_durable() returns only when the new generation and the image's state are in both copies of the superblock and in
+//    the labels of all images still in sync. No write that missed an image is acknowledged before.
 //  - I8: a change of the set makes a new generation, whose parent is the one before; the history is bounded. Whoever
 //    writes the superblock while a change waits writes that generation with it, and then the labels.
 //  - I12: what failed to be written to the log, or to the master's label, is not written again, and failure() says so

@@ -4,11 +4,11 @@
 // and the master not (the slave is rolled back), neither, both, the master and not the slave (rolled forward).
 // What a crash left is recovery debt, a set of its own. It shrinks by copying alone; it may be retired when it was
 // copied whole and every slave was flushed after the last copy. A crash in the middle costs only time: the debt is in
-// the log until it is retired. I11: a slave that errors is failed the moment it answers, and durably before the step ends;
-// recovery goes on for the others. An error of the master ends it. Reads are the exception, since what was read is going to be overwritten: bytes that a
-// slave cannot read are overwritten like any others, and fail it only when they cannot be read back; a block that the
-// master cannot read is taken from a slave in sync, written to the master and read back before anything is copied from
-// it, and recorded (docs/ARCHITECTURE.md says why that is a legal outcome).
+// the log until it is retired. I11: a slave that errors is failed the moment it answers, and durably before the step
+// ends; recovery goes on for the others. An error of the master ends it. Reads are the exception, since what was read is
+// going to be overwritten: bytes that a slave cannot read are overwritten like any others, and fail it only when they
+// cannot be read back; a block that the master cannot read is taken from a slave in sync, written to the master and read
+// back before anything is copied from it, and recorded (docs/ARCHITECTURE.md says why that is a legal outcome).
 #pragma once
 
 #include <cstdint>
