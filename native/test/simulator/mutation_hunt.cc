@@ -32,7 +32,7 @@ struct Hint {
   std::uint64_t seed;
 };
 constexpr Hint kHints[] = {
-    {"failure_counts_late", 91484},   {"repair_failure_forgiven", 85}, {"ahead_left_by_close", 127},
+    {"failure_counts_late", 111006},  {"repair_failure_forgiven", 85}, {"ahead_left_by_close", 127},
     {"accept_older_generation", 147}, {"accept_older_opening", 137},
 };
 
