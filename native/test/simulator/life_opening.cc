@@ -72,7 +72,9 @@ std::vector<Refusal> Life::reasons() const {
     const bool of_data = fault.position < geometry_.mirror_size && fault.operation != Operation::flush;
     if (fault.disk == 0 && !reads) add(Code::LOG_FAILED, kLogDevice);
     if (fault.disk == 1 && !reads) add(of_data ? Code::READ_FAILED : Code::MASTER_FAILED, kMaster);
-    if (fault.disk == 1 && reads && of_data && ++reads_of_master > 1) add(Code::READ_FAILED, kMaster);
+    // One is mended from a slave, unless it was what reads a repair back.
+    const bool not_mended = fault.disk == 1 && reads && of_data && (++reads_of_master > 1 || world_.spoils);
+    if (not_mended) add(Code::READ_FAILED, kMaster);
   }
   if ((expectation_.lost_blocks >> 1 & 1u) != 0) add(Code::LOST_ALLOCATION, kMaster);
   if (machine_.lied() || lie_is_noted_) add(Code::MASTER_FAILED, kMaster);
@@ -203,10 +205,17 @@ bool Life::somebody_serves(Extent extent) const {
 
 // Of the debt there is something that the master cannot read, and nobody can give or it does not take.
 bool Life::debt_is_lost() const {
+  const auto read_failed = [&](const Extent& sector) {  // of a slave that was asked for it
+    const Extent block = sector.widened(kBlock);
+    return std::any_of(machine_.struck().begin(), machine_.struck().end(), [&](const Struck& fault) {
+      const bool reads = fault.disk > 1 && fault.operation == Operation::read;
+      return reads && fault.position >= block.position && fault.position < block.end();
+    });
+  };
   const std::vector<SparseDisk::Spoilt>& spoilt = machine_.disks()[1].content().spoilt();
   return std::any_of(spoilt.begin(), spoilt.end(), [&](const SparseDisk::Spoilt& bad) {
     const Extent sector{bad.sector * kSimulatedSector, kSimulatedSector};
-    return assessment_.debt.contains(sector) && (bad.for_good || !somebody_serves(sector));
+    return assessment_.debt.contains(sector) && (bad.for_good || !somebody_serves(sector) || read_failed(sector));
   });
 }
 
