@@ -73,6 +73,11 @@ TEST_CASE(
   check_seed(111006);
 }
 
+TEST_CASE(
+    "seed 2990: a flush in between counts for nothing on a master that failed a write and lost its cache with it") {
+  check_seed(2990);
+}
+
 TEST_CASE("drawn streams are covered ahead, and find themselves covered") {
   HashSet states;
   Verdict verdict;
