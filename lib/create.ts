@@ -10,13 +10,14 @@
  *    an image. Whoever finds the log later knows which images it is for, and in which roles (lib/remains.ts).
  *  - A file that is made has no name until it is whole. What is removed again, when it fails before formatting began, is
  *    what this create made itself and still holds: the very inode, never whatever the path names by then.
- *  - Until the copy is proven the log says `creating`: an interrupted create is no mirror, and may be run again.
+ *  - Until the copy is proven, and the paths have been found to lead to what was written, the log says `creating`: an
+ *    interrupted create is no mirror, and may be run again.
  *  - A mirror is made with all its slaves: one that fails ends it.
  */
 import { resolve } from 'node:path';
 import { letGo, newEngine, openImagesExclusive, openLogExclusive } from './attach';
 import type { NativeBinding, NativeDeviceFacts, NativeSuperblock } from './binding';
-import { type Held, consentBeforeHole, judge, lookFirst, madeMeanwhile } from './create_checks';
+import { type Held, consentBeforeHole, judge, lookFirst, madeMeanwhile, refuseMoved } from './create_checks';
 import type { Engine } from './engine';
 import { BlockmirrorError, type SystemError, isBlockmirrorError } from './errors';
 import { type WantedFile, explainFull } from './free_space';
@@ -103,7 +104,7 @@ async function makeMirror(
   work.onProgress?.({ step: 'format', bytesDone: 0, bytesTotal: 0 });
   work.formatting = true;
   const superblock = await engine.command('format', {});
-  return { superblock, copied: await copy(work, checked, superblock) };
+  return { superblock, copied: await copy(work, checked, superblock, held) };
 }
 
 /** From here on nobody else changes what log and images hold. */
@@ -170,7 +171,7 @@ function wholeOf({ size }: NativeDeviceFacts): Extent[] {
   return [{ position: 0, length: size }];
 }
 
-async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperblock): Promise<Copied> {
+async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperblock, held: Held): Promise<Copied> {
   const extents = checked.assumeIdentical ? [] : [{ position: 0, length: superblock.size }];
   const verify = checked.verify && !checked.assumeIdentical;
   const started = performance.now();
@@ -181,6 +182,7 @@ async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperb
     await flushSlaves(work);
     if (verify) await verifyCopy(work, extents);
   }
+  await refuseMoved(checked, held);
   await retire(work, {
     liveIntents: 0,
     bytesCovered: 0,

@@ -268,6 +268,16 @@ async function allHeld(checked: CheckedCreate, held: Held): Promise<Named[]> {
   return named;
 }
 
+/**
+ * The last look, before the log says that there is a mirror: whoever opens it has to find by these paths what was written.
+ * @throws OPEN_FAILED
+ */
+export async function refuseMoved(checked: CheckedCreate, held: Held): Promise<void> {
+  for (const [index, { name, path, place }] of (await findAll(checked)).entries()) {
+    refuseReplaced(name, path, place, factsAt(held, index));
+  }
+}
+
 export function madeMeanwhile(image: string, path: string, cause?: unknown): BlockmirrorError {
   return new BlockmirrorError('BUSY', {
     image,

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { BlockmirrorError, Mirror } from '../../lib/index';
+import { BlockmirrorError, Mirror, inspect } from '../../lib/index';
 import { Engine } from '../../lib/engine';
 import { describeUnless, notRoot } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
@@ -146,6 +146,24 @@ describeUnless(notRoot, 'what another user swaps', () => {
       }
     },
     240_000,
+  );
+
+  test.each(['mirror.log', 'master.img', 'slave.img'])(
+    '%s while the master is copied: there is no mirror, and create says what is not there any more',
+    async (victim) => {
+      const folder = foreignFolder('theirs');
+      const create = (): Promise<unknown> => Mirror.create({ ...pathsIn(folder), ...options });
+      const swap = (moment: string): void => {
+        if (moment === 'after recoverCopy') asNobody(folder, `mv ${victim} elsewhere && : > ${victim}`);
+      };
+      const error = await failure(withGate(swap, create), 'OPEN_FAILED');
+      expect([error.path, error.message]).toEqual([
+        join(folder, victim),
+        expect.stringMatching(/another file was put/),
+      ]);
+      const log = join(folder, victim === 'mirror.log' ? 'elsewhere' : 'mirror.log');
+      expect((await inspect(log, { trustFolders: true })).status.phase).toBe('creating');
+    },
   );
 
   test('an image for a link, between the look and the opening of a mirror: it is refused by name', async () => {
