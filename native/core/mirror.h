@@ -36,7 +36,7 @@
 
 namespace blockmirror {
 
-class Mirror : private FailureListener {
+class Mirror final : private FailureListener {
  public:
   Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
          const IntentLogStart& start, Counters& counters);

@@ -23,7 +23,7 @@
 
 namespace blockmirror {
 
-class Recovery : private FailureListener {
+class Recovery final : private FailureListener {
  public:
   // `needs_slave`: whether to go on is pointless with no slave left. It is for a mirror that is being made; the debt of
   // an existing one then means nothing any more, every slave being failed, durably, as a whole.
