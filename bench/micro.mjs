@@ -10,7 +10,7 @@ import { makeFolder } from './places.mjs';
 const require = createRequire(import.meta.url);
 const Benchmark = require('benchmark');
 const { Mirror } = require('../dist/index.js');
-const { loadBinding } = require('../dist/load.js');
+const { loadBinding } = require('../dist/base/load.js');
 
 function inWords(nanoseconds) {
   if (nanoseconds < 1000) return `${nanoseconds.toFixed(1)} ns`;

@@ -17,7 +17,7 @@ import { onExit } from './cleanup.mjs';
 import { addZram, zramMissing } from './zram.mjs';
 
 const { Mirror, formatSize } = createRequire(import.meta.url)('../dist/index.js');
-const { loadBinding } = createRequire(import.meta.url)('../dist/load.js');
+const { loadBinding } = createRequire(import.meta.url)('../dist/base/load.js');
 
 const MiB = 1024 * 1024;
 const RAW_LOG_LENGTH = 16 * MiB;

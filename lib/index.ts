@@ -1,21 +1,21 @@
 /** The public API of blockmirror: what is exported here, and nothing else, is kept stable. */
-import { errorOfStatus } from './errors';
-import { loadBinding } from './load';
-import { checkPath } from './options';
-import type { DeviceFacts } from './types';
+import { errorOfStatus } from './base/errors';
+import { loadBinding } from './base/load';
+import { checkPath } from './base/options';
+import type { DeviceFacts } from './base/types';
 
-export { ERRORS, BlockmirrorError, systemErrorName } from './errors';
-export type { ErrorCode, ErrorName, SystemError } from './errors';
-export { identify } from './identify';
-export { inspect } from './inspect';
+export { ERRORS, BlockmirrorError, systemErrorName } from './base/errors';
+export type { ErrorCode, ErrorName, SystemError } from './base/errors';
+export { identify } from './look/identify';
+export { inspect } from './life/inspect';
 export { Mirror } from './mirror';
 export type { LongWorkOptions, MirrorEvents } from './mirror';
 export { recover, verify } from './offline';
-export { recoveryReportToText, verifyReportToText } from './report';
-export { findSignatures } from './signatures';
-export { findUses } from './uses';
-export { formatSize, parseSize } from './size';
-export type * from './types';
+export { recoveryReportToText, verifyReportToText } from './look/report';
+export { findSignatures } from './look/signatures';
+export { findUses } from './system/uses';
+export { formatSize, parseSize } from './base/size';
+export type * from './base/types';
 
 /** What a device or file offers. Opens it read-only for a moment. @throws BlockmirrorError when it cannot be opened */
 export function deviceFacts(path: string): DeviceFacts {

@@ -16,18 +16,18 @@ import {
   isUsable,
   toNumber,
   wholeNumberOutOfRange,
-} from './arguments';
-import { type Attached, attach, letGo } from './attach';
-import type { NativeStatus } from './binding';
-import { alignedBuffer, HandedOver } from './buffers';
-import { createMirror } from './create';
-import type { Engine } from './engine';
-import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './errors';
-import { elsewhereOf } from './find_images';
-import { loadBinding } from './load';
-import { byteLengthOf, elementsOf, isView } from './intrinsics';
-import { checkOpen, checkPath, checkStoredPath } from './options';
-import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './recovery';
+} from './base/arguments';
+import { type Attached, attach, letGo } from './life/attach';
+import type { NativeOutcome } from './base/binding';
+import { alignedBuffer, HandedOver } from './io/buffers';
+import { createMirror } from './life/create';
+import type { Engine } from './io/engine';
+import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './base/errors';
+import { elsewhereOf } from './life/find_images';
+import { loadBinding } from './base/load';
+import { byteLengthOf, elementsOf, isView } from './base/intrinsics';
+import { checkOpen, checkPath, checkStoredPath } from './base/options';
+import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import {
   type RequestMode,
   checkMirrorRecover,
@@ -37,11 +37,11 @@ import {
   listedOptions,
   readOptions,
   refuseMore,
-} from './request_options';
-import { isAborted, reasonOf, throwIfAborted } from './signals';
-import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './split';
-import { MirrorReadable, MirrorWritable, type StreamSource } from './streams';
-import { liveStatus, shownOwner, shownRecovery } from './status';
+} from './base/request_options';
+import { isAborted, reasonOf, throwIfAborted } from './base/signals';
+import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
+import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
+import { liveStatus, shownOwner, shownRecovery } from './look/status';
 import { processName, thisHost } from './system/processes';
 import type {
   Bytes,
@@ -71,9 +71,9 @@ import type {
   WriteStreamOptions,
   WritevOptions,
   WritevResult,
-} from './types';
-import { runVerification } from './verification';
-import { StateWatch } from './watch';
+} from './base/types';
+import { runVerification } from './life/verification';
+import { StateWatch } from './io/watch';
 
 export interface MirrorEvents {
   /** An image changed its state for good (not the passing change between synchronized and consistent). */
@@ -587,7 +587,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.recovering ? 'recovering' : 'running';
   }
 
-  private stopReason(stopped: NativeStatus | null): Problem | null {
+  private stopReason(stopped: NativeOutcome | null): Problem | null {
     if (stopped === null || stopped.code === 0) return null;
     return errorOfStatus(this.engine.binding.codes, stopped, this.engine.names).toJSON();
   }

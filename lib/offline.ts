@@ -1,14 +1,14 @@
 /** Recovery and verification of a mirror that nobody has open: what the command line does. */
-import { attach, createUnfinished, letGo } from './attach';
-import { attachFailed } from './failed_slaves';
-import { elsewhereOf } from './find_images';
-import { foreignLog, workToText } from './foreign_log';
-import { look } from './inspect';
-import { loadBinding } from './load';
+import { attach, createUnfinished, letGo } from './life/attach';
+import { attachFailed } from './life/failed_slaves';
+import { elsewhereOf } from './life/find_images';
+import { foreignLog, workToText } from './life/foreign_log';
+import { look } from './life/inspect';
+import { loadBinding } from './base/load';
 import { Mirror } from './mirror';
-import { type CheckedRecover, checkPath, checkRecover, checkVerify } from './options';
-import { cleanReport, dryRunReport } from './recovery';
-import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './types';
+import { type CheckedRecover, checkPath, checkRecover, checkVerify } from './base/options';
+import { cleanReport, dryRunReport } from './life/recovery';
+import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './base/types';
 
 /** A mirror that was closed cleanly is not touched, unless a slave's file lost allocation: that is made known to its log. */
 export async function recover(log: string, options: RecoverOptions = {}): Promise<RecoveryReport> {

@@ -6,7 +6,7 @@
 //
 // The lists are in scripts/mutations/. All is done in a copy of the tree, so that nothing broken is ever left in it: an
 // edit, a build, the tests that the fault names, the edit taken back. What fails without the fault proves nothing, so each
-// test is run once before. The core has mutations of its own, which the simulator hunts (native/core/mutation.h).
+// test is run once before. The core has mutations of its own, which the simulator hunts (native/core/base/mutation.h).
 import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,

@@ -10,7 +10,7 @@ import { crashUnderLoad, opener, piecesOf } from './crash.mjs';
 const GiB = 1024 ** 3;
 // Measured elsewhere: md RAID1 with its default internal bitmap, after 200 scattered 4 KiB writes over 1 GiB.
 const MD_RECOPIED = 1_072_000_000;
-const { loadBinding } = createRequire(import.meta.url)('../../dist/load.js');
+const { loadBinding } = createRequire(import.meta.url)('../../dist/base/load.js');
 const TIMEOUT_MS = 600_000;
 
 export const recovery = {

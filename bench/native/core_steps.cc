@@ -13,11 +13,11 @@
 #include <random>
 #include <vector>
 
-#include "../../native/core/assert.h"
-#include "../../native/core/coverage.h"
-#include "../../native/core/crc32c.h"
-#include "../../native/core/range_lock.h"
-#include "../../native/core/record.h"
+#include "../../native/core/base/assert.h"
+#include "../../native/core/log/coverage.h"
+#include "../../native/core/base/crc32c.h"
+#include "../../native/core/images/range_lock.h"
+#include "../../native/core/format/record.h"
 
 namespace bench {
 namespace {

@@ -7,7 +7,7 @@
  *   3  it cannot be told
  */
 import type { ImageStatus, Inspection } from '../index';
-import { shown, shownLine } from '../shown';
+import { shown, shownLine } from '../base/shown';
 
 export type CheckCode = 0 | 1 | 2 | 3;
 

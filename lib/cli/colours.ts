@@ -4,7 +4,7 @@
  * A colour carries a number of this run until it is written, which nothing that stood on a disk before can hold.
  */
 import { randomInt } from 'node:crypto';
-import { shownLine, shownText } from '../shown';
+import { shownLine, shownText } from '../base/shown';
 
 export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow';
 const CODES: Record<Colour, readonly [number, number]> = {

@@ -6,7 +6,7 @@
 import { inspect } from 'node:util';
 import { CommanderError } from 'commander';
 import { BlockmirrorError } from '../index';
-import { shownLine } from '../shown';
+import { shownLine } from '../base/shown';
 import { EXIT, type ExitCode, exitCodeOfSignal } from './exit_codes';
 import { Interrupted } from './interrupt';
 import { inFlags } from './spelling';

@@ -7,7 +7,7 @@
  * A reader that goes away (`| head`) is no error of ours: EPIPE is quiet and work goes on, since stopping in the
  * middle because nobody reads the report would be the greater surprise.
  */
-import { shownJson } from '../shown';
+import { shownJson } from '../base/shown';
 import { type Colour, forScreen, painted } from './colours';
 import { EXIT, type ExitCode } from './exit_codes';
 import { progressDisplay, type ProgressDisplay } from './progress';

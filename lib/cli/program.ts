@@ -8,7 +8,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { formatSize } from '../index';
-import { shownLine } from '../shown';
+import { shownLine } from '../base/shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
 import { collectImage, collectSlave, parseAge, parsePositiveSize } from './options';

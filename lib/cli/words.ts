@@ -2,7 +2,7 @@
  * Numbers, times and lists as people read them. Pure.
  */
 import Table from 'cli-table3';
-import { shown } from '../shown';
+import { shown } from '../base/shown';
 import { columnsOf, paintedLine } from './colours';
 
 export function count(value: number, one: string, many = `${one}s`): string {

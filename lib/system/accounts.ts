@@ -1,6 +1,6 @@
 /** Users and groups by their numbers, as /etc has them: for messages, and for the group that owns the disks. */
 import { readFile } from 'node:fs/promises';
-import { shown } from '../shown';
+import { shown } from '../base/shown';
 
 /** Pure. @param text of /etc/passwd or /etc/group: name, password, number, … in each line */
 export function parseAccounts(text: string): Map<string, number> {

@@ -2,7 +2,7 @@
  * What is on a device or in a file, asked of blkid (and, for how far it reaches, of partx and dumpe2fs): we write no
  * prober of our own. Parsers are pure; a tool that is missing is an answer, not an error.
  */
-import type { Signature } from '../types';
+import type { Signature } from '../base/types';
 import { runTool } from './child_processes';
 import { openToRead } from './files';
 

@@ -13,7 +13,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { shellPath } from '../shell';
+import { shellPath } from '../base/shell';
 import { actsAsRoot } from './folders';
 
 export type { ChildProcess };

@@ -11,7 +11,7 @@
  */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, realpath, stat, statfs } from 'node:fs/promises';
-import { BlockmirrorError, isBlockmirrorError } from '../errors';
+import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
 
 /** Magic numbers (statfs) of file systems that are the kernel's doors; native/devices/open_file.cc has the same. */
 const OF_THE_KERNEL: ReadonlySet<number> = new Set([

@@ -6,20 +6,20 @@
  * (trustFolders). Who is not root can do no more than whoever wrote the folder lets him: nothing is asked of him.
  *
  * Invariants:
- *  - The way is walked as the kernel walks it: each symbolic link is a step of its own (the folder that holds it), and
+ *  - The way is walked as the kernel walks it: each symbolic link is a part of its own (the folder that holds it), and
  *    then the way that it names, up to the root folder.
- *  - The verdict of a step is the first row of UNSAFE that fits; it is pure, and tested as a table.
+ *  - The verdict of a part is the first row of UNSAFE that fits; it is pure, and tested as a table.
  *  - In a sticky folder (/tmp) others can make entries, and change their own alone: an entry of root's stays what it is,
  *    and one that is not there has to be made with O_EXCL or under O_NOFOLLOW (native/devices/made_file.h).
  */
 import { lstat, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { BlockmirrorError } from '../errors';
-import { shellPath } from '../shell';
-import { shown } from '../shown';
+import { BlockmirrorError } from '../base/errors';
+import { shellPath } from '../base/shell';
+import { shown } from '../base/shown';
 
 /** A folder on the way, and the name that the way takes in it. */
-export interface FolderStep {
+export interface PathPart {
   folder: string;
   name: string;
   owner: number;
@@ -35,48 +35,48 @@ const STICKY = 0o1000;
 const GROUP_WRITES = 0o020;
 const OTHERS_WRITE = 0o002;
 
-const byOthers = ({ mode }: FolderStep): boolean => (mode & OTHERS_WRITE) !== 0;
-const byGroup = ({ mode, group }: FolderStep): boolean => (mode & GROUP_WRITES) !== 0 && group !== ROOT;
-const shared = (step: FolderStep): boolean => byOthers(step) || byGroup(step);
-const sticky = ({ mode }: FolderStep): boolean => (mode & STICKY) !== 0;
+const byOthers = ({ mode }: PathPart): boolean => (mode & OTHERS_WRITE) !== 0;
+const byGroup = ({ mode, group }: PathPart): boolean => (mode & GROUP_WRITES) !== 0 && group !== ROOT;
+const shared = (part: PathPart): boolean => byOthers(part) || byGroup(part);
+const sticky = ({ mode }: PathPart): boolean => (mode & STICKY) !== 0;
 
 interface UnsafeRow {
-  when: (step: FolderStep) => boolean;
-  why: (step: FolderStep) => string;
+  when: (part: PathPart) => boolean;
+  why: (part: PathPart) => string;
 }
 
 /** The first row that fits says why the way is not to be taken; none: it is. */
 export const UNSAFE: readonly UnsafeRow[] = [
   { when: ({ owner }) => owner !== ROOT, why: ({ owner }) => `it belongs to user ${owner}` },
-  { when: (step) => byOthers(step) && !sticky(step), why: () => 'every user may write it' },
-  { when: (step) => byGroup(step) && !sticky(step), why: ({ group }) => `group ${group} may write it` },
+  { when: (part) => byOthers(part) && !sticky(part), why: () => 'every user may write it' },
+  { when: (part) => byGroup(part) && !sticky(part), why: ({ group }) => `group ${group} may write it` },
   {
-    when: (step) => shared(step) && step.entry !== null && step.entry.owner !== ROOT,
+    when: (part) => shared(part) && part.entry !== null && part.entry.owner !== ROOT,
     why: ({ name, entry }) => `others may write it, and ${shown(name)} in it belongs to user ${entry?.owner ?? ''}`,
   },
   {
     // A hard link that another user made belongs to root, like the file that it leads to.
-    when: (step) => shared(step) && step.entry?.kind === 'file' && step.entry.names > 1,
+    when: (part) => shared(part) && part.entry?.kind === 'file' && part.entry.names > 1,
     why: ({ name }) => `others may write it, and ${shown(name)} in it has another name elsewhere (hard link)`,
   },
 ];
 
-/** Why others can change what the step leads to; null: they cannot. Pure. */
-export function unsafeBecause(step: FolderStep): string | null {
-  return UNSAFE.find((row) => row.when(step))?.why(step) ?? null;
+/** Why others can change what the part leads to; null: they cannot. Pure. */
+export function unsafeBecause(part: PathPart): string | null {
+  return UNSAFE.find((row) => row.when(part))?.why(part) ?? null;
 }
 
 /** As the kernel's own limit. */
 const LINKS_LIMIT = 40;
 const STEPS_LIMIT = 4096;
 
-/** The steps to what the path names; they end where something is not there, which whoever opens it reports. */
-export async function stepsTo(path: string): Promise<FolderStep[]> {
-  const steps: FolderStep[] = [];
+/** The parts to what the path names; they end where something is not there, which whoever opens it reports. */
+export async function partsOfPath(path: string): Promise<PathPart[]> {
+  const parts: PathPart[] = [];
   const ahead = `${path.startsWith('/') ? '' : process.cwd()}/${path}`.split('/');
   let here = '/';
   let links = 0;
-  while (ahead.length > 0 && steps.length < STEPS_LIMIT) {
+  while (ahead.length > 0 && parts.length < STEPS_LIMIT) {
     const name = ahead.shift() as string;
     if (name === '' || name === '.') continue;
     if (name === '..') {
@@ -88,7 +88,7 @@ export async function stepsTo(path: string): Promise<FolderStep[]> {
     const at = join(here, name);
     const entry = await lstat(at).catch(() => null);
     const kind = entry?.isSymbolicLink() === true ? 'link' : entry?.isDirectory() === true ? 'folder' : 'file';
-    steps.push({
+    parts.push({
       folder: here,
       name,
       owner: folder.uid,
@@ -106,7 +106,7 @@ export async function stepsTo(path: string): Promise<FolderStep[]> {
     if (target.startsWith('/')) here = '/';
     ahead.unshift(...target.split('/'));
   }
-  return steps;
+  return parts;
 }
 
 /** A path with the name by which errors speak of it. */
@@ -129,24 +129,24 @@ export async function refuseUnsafeFolders(paths: readonly NamedPath[], trusted: 
 }
 
 /** Where a path has '..' behind a link, the kernel and path.resolve() go two ways; both are looked at. */
-async function findUnsafe(path: string): Promise<FolderStep | null> {
+async function findUnsafe(path: string): Promise<PathPart | null> {
   const ways = path.split('/').includes('..') ? [path, resolve(path)] : [path];
   for (const way of ways) {
-    const unsafe = (await stepsTo(way)).find((step) => unsafeBecause(step) !== null);
+    const unsafe = (await partsOfPath(way)).find((part) => unsafeBecause(part) !== null);
     if (unsafe !== undefined) return unsafe;
   }
   return null;
 }
 
-function unsafeFolder(image: string, path: string, step: FolderStep): BlockmirrorError {
-  const { folder, owner, group, mode } = step;
+function unsafeFolder(image: string, path: string, part: PathPart): BlockmirrorError {
+  const { folder, owner, group, mode } = part;
   const whose = `owner ${owner}, group ${group}, mode ${octal(mode)}`;
   const open = owner === ROOT && (mode & STICKY) === 0;
   const closing = open ? ` (\`chmod go-w ${shellPath(folder)}\` makes it one)` : '';
   return new BlockmirrorError('UNSAFE_FOLDER', {
     image,
     path,
-    detail: `${shown(folder)} (${whose}): ${unsafeBecause(step) ?? ''}`,
+    detail: `${shown(folder)} (${whose}): ${unsafeBecause(part) ?? ''}`,
     remedy:
       `Keep log and images in a folder that root alone may write${closing}; ` +
       'or, if you trust everybody who may write it, say trustFolders (`--trust-folders`)',
@@ -173,14 +173,14 @@ const OVERFLOW = 65_534;
  */
 export async function followPath(path: string, image: string): Promise<string> {
   const absolute = resolve(path);
-  const steps = await stepsTo(absolute);
+  const parts = await partsOfPath(absolute);
   const alone = await isAlone();
   const ours = (owner: number): boolean =>
     owner === ROOT || owner === process.geteuid?.() || (alone && owner === OVERFLOW);
-  for (const step of steps) {
-    if (step.entry?.kind !== 'link' || isOurLink(step, ours)) continue;
-    const whose = `made by user ${step.entry.owner}, in a folder of user ${step.owner} (mode ${octal(step.mode)})`;
-    await strangeLink(path, image, join(step.folder, step.name), whose);
+  for (const part of parts) {
+    if (part.entry?.kind !== 'link' || isOurLink(part, ours)) continue;
+    const whose = `made by user ${part.entry.owner}, in a folder of user ${part.owner} (mode ${octal(part.mode)})`;
+    await strangeLink(path, image, join(part.folder, part.name), whose);
   }
   const real = await realpath(absolute).catch(() => null);
   if (real !== null) return real;
@@ -190,9 +190,9 @@ export async function followPath(path: string, image: string): Promise<string> {
 }
 
 /** Pure. */
-export function isOurLink(step: FolderStep, ours: (owner: number) => boolean): boolean {
-  if (step.entry === null || !ours(step.entry.owner) || !ours(step.owner)) return false;
-  return !byOthers(step) || sticky(step);
+export function isOurLink(part: PathPart, ours: (owner: number) => boolean): boolean {
+  if (part.entry === null || !ours(part.entry.owner) || !ours(part.owner)) return false;
+  return !byOthers(part) || sticky(part);
 }
 
 async function strangeLink(path: string, image: string, link: string, what: string): Promise<never> {

@@ -1,8 +1,8 @@
 /** A path, resolved: block device or regular file, and the bytes it stands for. */
 import { type FileHandle, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import type { NativeDeviceFacts } from '../binding';
-import { BlockmirrorError, type SystemError } from '../errors';
+import type { NativeDeviceFacts } from '../base/binding';
+import { BlockmirrorError, type SystemError } from '../base/errors';
 import { type Ground, deviceNumber, fileGround, readBlockDevice } from './block_devices';
 import { openDescriptorToRead, openToRead } from './files';
 

@@ -1,11 +1,11 @@
-// The addon: what lib/binding.ts calls NativeBinding. Translates, decides nothing.
+// The addon: what lib/base/binding.ts calls NativeBinding. Translates, decides nothing.
 #include <napi.h>
 
 #include <string>
 
-#include "../core/label.h"
-#include "../core/record.h"
-#include "../core/superblock.h"
+#include "../core/format/label.h"
+#include "../core/format/record.h"
+#include "../core/format/superblock.h"
 #include "../devices/open_file.h"
 #include "../devices/reactor.h"
 #include "../host/limits.h"
@@ -65,15 +65,15 @@ Napi::Value device_facts(const Napi::CallbackInfo& info) {
   if (!text(info.Env(), info[0], path) || !flag(info.Env(), info[1], options.require_allocated))
     return throw_type_error(info.Env(), "deviceFacts(path, requireAllocated?)");
   OpenFile file;
-  Status status = OpenFile::open(path, options, file);
-  if (!status.ok()) return to_javascript(info.Env(), status);
+  Outcome outcome = OpenFile::open(path, options, file);
+  if (!outcome.ok()) return to_javascript(info.Env(), outcome);
   return to_javascript(info.Env(), facts_of(file));
 }
 
 // Two copies of a block, as lib/ read them, to what the core makes of them. Null stands for one that cannot be read.
 template <typename Block>
 Napi::Value choose(const Napi::CallbackInfo& info, const char* usage, std::size_t length,
-                   Status (*choose_block)(ConstBytes, ConstBytes, Block&)) {
+                   Outcome (*choose_block)(ConstBytes, ConstBytes, Block&)) {
   ConstBytes copies[2];
   for (std::size_t i = 0; i < 2; ++i) {
     if (info[i].IsNull()) continue;
@@ -82,8 +82,8 @@ Napi::Value choose(const Napi::CallbackInfo& info, const char* usage, std::size_
     copies[i] = bytes;
   }
   Block block;
-  const Status status = choose_block(copies[0], copies[1], block);
-  return status.ok() ? to_javascript(info.Env(), block) : to_javascript(info.Env(), status);
+  const Outcome outcome = choose_block(copies[0], copies[1], block);
+  return outcome.ok() ? to_javascript(info.Env(), block) : to_javascript(info.Env(), outcome);
 }
 
 Napi::Value superblock_of(const Napi::CallbackInfo& info) {

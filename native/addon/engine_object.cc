@@ -36,8 +36,8 @@ bool parse_kind(const std::string& name, DeviceKind& into) {
 
 AddonState& state_of(Napi::Env env) { return *env.GetInstanceData<AddonState>(); }
 
-bool slot_of(napi_env env, napi_value value, std::uint64_t& slot) {
-  return whole_number(env, value, slot) && slot < kPendingRequests;
+bool ticket_of(napi_env env, napi_value value, std::uint64_t& ticket) {
+  return whole_number(env, value, ticket) && ticket < kPendingRequests;
 }
 
 constexpr char kUsage[] = "new Engine({ device: 'auto' | 'io_uring' | 'threads', polling: boolean }, onCompletions)";
@@ -63,13 +63,13 @@ std::chrono::steady_clock::time_point stop_deadline() {
 
 }  // namespace
 
-// The receiver and the arguments of one call of a request. `slot` is the first argument of every call about a request.
+// The receiver and the arguments of one call of a request. `ticket` is the first argument of every call about a request.
 template <std::size_t kCount>
 struct EngineObject::Call {
   napi_env env;
   napi_value values[kCount == 0 ? 1 : kCount];
   EngineObject* self = nullptr;
-  std::uint64_t slot = 0;
+  std::uint64_t ticket = 0;
 
   Call(napi_env with, napi_callback_info info) : env(with) {
     std::size_t count = kCount;
@@ -78,10 +78,10 @@ struct EngineObject::Call {
     if (napi_get_cb_info(env, info, &count, values, &receiver, nullptr) != napi_ok) return;
     if (napi_unwrap(env, receiver, &object) == napi_ok) self = static_cast<EngineObject*>(object);
   }
-  bool has_slot() { return self != nullptr && slot_of(env, values[0], slot); }
-  // For calls that start something in the slot. A slot in use is a programming error in lib/.
-  bool has_free_slot() { return has_slot() && self->is_free(slot); }
-  std::uint32_t slot_number() const { return static_cast<std::uint32_t>(slot); }
+  bool has_ticket() { return self != nullptr && ticket_of(env, values[0], ticket); }
+  // For calls that start something in the ticket. A ticket in use is a programming error in lib/.
+  bool has_free_ticket() { return has_ticket() && self->is_free(ticket); }
+  std::uint32_t ticket_number() const { return static_cast<std::uint32_t>(ticket); }
   bool gone() const { return self->engine_ == nullptr; }
   RequestTable& requests() const { return self->engine_->requests(); }
   napi_value wrong(const char* message) const { return throw_type_error(env, message); }
@@ -89,8 +89,8 @@ struct EngineObject::Call {
 
 std::uint32_t EngineObject::open_count() { return open_engines.load(std::memory_order_relaxed); }
 
-bool EngineObject::is_free(std::uint64_t slot) const {
-  return engine_ == nullptr || engine_->requests().is_free(static_cast<std::uint32_t>(slot));
+bool EngineObject::is_free(std::uint64_t ticket) const {
+  return engine_ == nullptr || engine_->requests().is_free(static_cast<std::uint32_t>(ticket));
 }
 
 Napi::Function EngineObject::define(Napi::Env env) {
@@ -133,23 +133,23 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), e
     drop_termination(env_);
     return;
   }
-  const Status status = open(info, options);
+  const Outcome outcome = open(info, options);
   if (engine_ != nullptr) return;
   let_go();
-  if (!Env().IsExceptionPending()) napi_throw(env_, to_javascript(env_, status));
+  if (!Env().IsExceptionPending()) napi_throw(env_, to_javascript(env_, outcome));
 }
 
 Napi::Value EngineObject::OnCalledAsFunction(const Napi::CallbackInfo& info) {
   return throw_type_error(info.Env(), kUsage);
 }
 
-Status EngineObject::open(const Napi::CallbackInfo& info, EngineThreadOptions options) {
+Outcome EngineObject::open(const Napi::CallbackInfo& info, EngineThreadOptions options) {
   Napi::Object self = info.This().As<Napi::Object>();
-  if (!open_completions(self) || !open_wake_up(info[1].As<Napi::Function>())) return Status::of(Code::NO_MEMORY);
+  if (!open_completions(self) || !open_wake_up(info[1].As<Napi::Function>())) return Outcome::of(Code::NO_MEMORY);
   options.context = wake_up_;
   options.notify = [](void* wake_up) { static_cast<LoopWake*>(wake_up)->notify(); };
   EngineThread::Started started = EngineThread::start(options);
-  if (!started.engine) return started.status;
+  if (!started.engine) return started.outcome;
   engine_ = std::move(started.engine);
   Ref();
   holds_itself_ = true;
@@ -159,7 +159,7 @@ Status EngineObject::open(const Napi::CallbackInfo& info, EngineThreadOptions op
   PlainObject(self).set("deviceKind",
                         Napi::String::New(env_, engine_->kind() == DeviceKind::io_uring ? "io_uring" : "threads"),
                         napi_enumerable);
-  return started.status;
+  return started.outcome;
 }
 
 bool EngineObject::open_completions(Napi::Object self) {
@@ -188,57 +188,58 @@ napi_value EngineObject::answer(Code code) {
   return number;
 }
 
-// (slot, bytes, offset, length, position, dsync, unaligned?)
+// (ticket, bytes, offset, length, position, dsync, unaligned?)
 napi_value EngineObject::submit_write(napi_env env, napi_callback_info info) {
   Call<7> call(env, info);
   Bytes bytes;
   std::uint64_t offset, length, position;
   WriteMode mode;
-  if (!call.has_free_slot() || !view_bytes(env, call.values[1], bytes) || !whole_number(env, call.values[2], offset) ||
-      !whole_number(env, call.values[3], length) || !whole_number(env, call.values[4], position) ||
-      !boolean(env, call.values[5], mode.durable) || !flag(env, call.values[6], mode.unaligned)) {
-    return call.wrong("submitWrite(slot, bytes, offset, length, position, dsync, unaligned?)");
+  if (!call.has_free_ticket() || !view_bytes(env, call.values[1], bytes) ||
+      !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
+      !whole_number(env, call.values[4], position) || !boolean(env, call.values[5], mode.durable) ||
+      !flag(env, call.values[6], mode.unaligned)) {
+    return call.wrong("submitWrite(ticket, bytes, offset, length, position, dsync, unaligned?)");
   }
   if (length == 0 || length > kRequestLength || offset > bytes.size() || length > bytes.size() - offset) {
     return call.wrong("submitWrite: offset and length must lie inside the bytes, within limits.requestLength");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
   ConstBytes part = bytes.subspan(offset, length);
-  return call.self->answer(call.requests().submit_write(call.slot_number(), {&part, 1}, position, mode));
+  return call.self->answer(call.requests().submit_write(call.ticket_number(), {&part, 1}, position, mode));
 }
 
-// (slot, buffers, position, dsync)
+// (ticket, buffers, position, dsync)
 napi_value EngineObject::submit_writev(napi_env env, napi_callback_info info) {
   Call<4> call(env, info);
   std::uint64_t position;
   WriteMode mode;
-  // The slot last: what runs while the list is read may have taken it.
+  // The ticket last: what runs while the list is read may have taken it.
   if (call.self == nullptr || !whole_number(env, call.values[2], position) ||
       !boolean(env, call.values[3], mode.durable) ||
-      !view_list(env, call.values[1], kVectorLength, call.self->views_) || !call.has_free_slot()) {
-    return call.wrong("submitWritev(slot, buffers, position, dsync)");
+      !view_list(env, call.values[1], kVectorLength, call.self->views_) || !call.has_free_ticket()) {
+    return call.wrong("submitWritev(ticket, buffers, position, dsync)");
   }
-  std::vector<ConstBytes>& parts = call.self->parts_;
-  parts.assign(call.self->views_.begin(), call.self->views_.end());
+  std::vector<ConstBytes>& buffers = call.self->buffers_;
+  buffers.assign(call.self->views_.begin(), call.self->views_.end());
   std::uint64_t length = 0;
-  for (const ConstBytes& part : parts) length += part.size();
+  for (const ConstBytes& buffer : buffers) length += buffer.size();
   if (length == 0 || length > kRequestLength) {
     return call.wrong("submitWritev: the buffers must hold something, within limits.requestLength");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
-  return call.self->answer(call.requests().submit_write(call.slot_number(), parts, position, mode));
+  return call.self->answer(call.requests().submit_write(call.ticket_number(), buffers, position, mode));
 }
 
-// (slot, memory, offset, length, position, dsync, unaligned?)
+// (ticket, memory, offset, length, position, dsync, unaligned?)
 napi_value EngineObject::submit_write_owned(napi_env env, napi_callback_info info) {
   Call<7> call(env, info);
   std::uint64_t offset, length, position;
   WriteMode mode;
-  OwnedMemory* memory = call.has_free_slot() ? memory_of(env, call.values[1]) : nullptr;
+  OwnedMemory* memory = call.has_free_ticket() ? memory_of(env, call.values[1]) : nullptr;
   if (memory == nullptr || !whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
       !whole_number(env, call.values[4], position) || !boolean(env, call.values[5], mode.durable) ||
       !flag(env, call.values[6], mode.unaligned)) {
-    return call.wrong("submitWriteOwned(slot, memory, offset, length, position, dsync, unaligned?)");
+    return call.wrong("submitWriteOwned(ticket, memory, offset, length, position, dsync, unaligned?)");
   }
   const std::uint64_t size = memory->bytes().size();
   if (length == 0 || length > kRequestLength || offset > size || length > size - offset) {
@@ -246,36 +247,36 @@ napi_value EngineObject::submit_write_owned(napi_env env, napi_callback_info inf
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
   return call.self->answer(
-      call.requests().submit_write_owned(call.slot_number(), *memory, offset, length, position, mode));
+      call.requests().submit_write_owned(call.ticket_number(), *memory, offset, length, position, mode));
 }
 
-// (slot, length, position)
+// (ticket, length, position)
 napi_value EngineObject::submit_read(napi_env env, napi_callback_info info) {
   Call<3> call(env, info);
   std::uint64_t length, position;
-  if (!call.has_free_slot() || !whole_number(env, call.values[1], length) ||
+  if (!call.has_free_ticket() || !whole_number(env, call.values[1], length) ||
       !whole_number(env, call.values[2], position) || length == 0 || length > kRequestLength) {
-    return call.wrong("submitRead(slot, length, position), length within limits.requestLength");
+    return call.wrong("submitRead(ticket, length, position), length within limits.requestLength");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
-  return call.self->answer(call.requests().submit_read(call.slot_number(), length, position));
+  return call.self->answer(call.requests().submit_read(call.ticket_number(), length, position));
 }
 
-// (slot, target, offset, length). A view, or an array of them. They are looked at only now: meanwhile they may have been
+// (ticket, target, offset, length). A view, or an array of them. They are looked at only now: meanwhile they may have been
 // detached or resized.
 napi_value EngineObject::finish_read(napi_env env, napi_callback_info info) {
   Call<4> call(env, info);
   std::uint64_t offset, length;
-  if (!call.has_slot()) return call.wrong("finishRead(slot, target, offset, length)");
+  if (!call.has_ticket()) return call.wrong("finishRead(ticket, target, offset, length)");
   if (!whole_number(env, call.values[2], offset) || !whole_number(env, call.values[3], length) ||
       !views(env, call.values[1], kVectorLength, call.self->views_)) {
-    if (!call.gone()) call.requests().drop_read(call.slot_number());
-    return call.wrong("finishRead(slot, target, offset, length)");
+    if (!call.gone()) call.requests().drop_read(call.ticket_number());
+    return call.wrong("finishRead(ticket, target, offset, length)");
   }
-  return call.self->read_into(call.slot_number(), offset, length);
+  return call.self->read_into(call.ticket_number(), offset, length);
 }
 
-napi_value EngineObject::read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length) {
+napi_value EngineObject::read_into(std::uint32_t ticket, std::uint64_t offset, std::uint64_t length) {
   std::uint64_t wanted = length;
   for (Bytes& view : views_) {
     std::uint64_t skipped = std::min<std::uint64_t>(offset, view.size());
@@ -288,9 +289,9 @@ napi_value EngineObject::read_into(std::uint32_t slot, std::uint64_t offset, std
   if (engine_ != nullptr) {
     bool fits = !views_.empty() && wanted == 0;
     if (fits) {
-      done = engine_->requests().finish_read(slot, views_);
+      done = engine_->requests().finish_read(ticket, views_);
     } else {
-      engine_->requests().drop_read(slot);
+      engine_->requests().drop_read(ticket);
     }
   }
   napi_value answer;
@@ -298,57 +299,57 @@ napi_value EngineObject::read_into(std::uint32_t slot, std::uint64_t offset, std
   return answer;
 }
 
-// (slot)
+// (ticket)
 napi_value EngineObject::submit_flush(napi_env env, napi_callback_info info) {
   Call<1> call(env, info);
-  if (!call.has_free_slot()) return call.wrong("submitFlush(slot)");
+  if (!call.has_free_ticket()) return call.wrong("submitFlush(ticket)");
   if (call.gone()) return call.self->answer(Code::CLOSED);
-  return call.self->answer(call.requests().submit_flush(call.slot_number()));
+  return call.self->answer(call.requests().submit_flush(call.ticket_number()));
 }
 
-// (slot, position, length)
+// (ticket, position, length)
 napi_value EngineObject::submit_discard(napi_env env, napi_callback_info info) {
   Call<3> call(env, info);
   std::uint64_t position, length;
-  if (!call.has_free_slot() || !whole_number(env, call.values[1], position) ||
+  if (!call.has_free_ticket() || !whole_number(env, call.values[1], position) ||
       !whole_number(env, call.values[2], length) || length == 0) {
-    return call.wrong("submitDiscard(slot, position, length)");
+    return call.wrong("submitDiscard(ticket, position, length)");
   }
   if (call.gone()) return call.self->answer(Code::CLOSED);
-  return call.self->answer(call.requests().submit_discard(call.slot_number(), position, length));
+  return call.self->answer(call.requests().submit_discard(call.ticket_number(), position, length));
 }
 
-// (slot)
+// (ticket)
 napi_value EngineObject::cancel(napi_env env, napi_callback_info info) {
   Call<1> call(env, info);
-  if (!call.has_slot()) return call.wrong("cancel(slot)");
-  if (!call.gone()) call.requests().cancel(call.slot_number());
+  if (!call.has_ticket()) return call.wrong("cancel(ticket)");
+  if (!call.gone()) call.requests().cancel(call.ticket_number());
   return nullptr;
 }
 
 // --- commands
 
-// (slot, name, arguments)
+// (ticket, name, arguments)
 Napi::Value EngineObject::command(const Napi::CallbackInfo& info) {
-  constexpr char kCommandUsage[] = "command(slot, name, arguments)";
-  std::uint64_t slot;
-  if (!slot_of(env_, info[0], slot) || !is_free(slot)) return throw_type_error(env_, kCommandUsage);
+  constexpr char kCommandUsage[] = "command(ticket, name, arguments)";
+  std::uint64_t ticket;
+  if (!ticket_of(env_, info[0], ticket) || !is_free(ticket)) return throw_type_error(env_, kCommandUsage);
   std::unique_ptr<Command> command = command_from(env_, info[1], info[2]);
   if (!command) return {};
-  // What ran while the arguments were read may have taken the slot.
-  if (!is_free(slot)) return throw_type_error(env_, kCommandUsage);
+  // What ran while the arguments were read may have taken the ticket.
+  if (!is_free(ticket)) return throw_type_error(env_, kCommandUsage);
   const Code code = engine_ == nullptr
                         ? Code::CLOSED
-                        : engine_->requests().submit_command(static_cast<std::uint32_t>(slot), std::move(command));
+                        : engine_->requests().submit_command(static_cast<std::uint32_t>(ticket), std::move(command));
   return {env_, answer(code)};
 }
 
-// (slot)
+// (ticket)
 Napi::Value EngineObject::result(const Napi::CallbackInfo& info) {
-  std::uint64_t slot;
-  if (!slot_of(env_, info[0], slot)) return throw_type_error(env_, "result(slot)");
+  std::uint64_t ticket;
+  if (!ticket_of(env_, info[0], ticket)) return throw_type_error(env_, "result(ticket)");
   const Command* command =
-      engine_ == nullptr ? nullptr : engine_->requests().completed_command(static_cast<std::uint32_t>(slot));
+      engine_ == nullptr ? nullptr : engine_->requests().completed_command(static_cast<std::uint32_t>(ticket));
   return command == nullptr ? Env().Null() : result_of(env_, *command);
 }
 
@@ -412,11 +413,11 @@ std::uint32_t EngineObject::fill_batch() {
   double* numbers = completions_memory();
   if (numbers == nullptr) return 0;
   while (count < kCompletionBatch && engine_->requests().collect(completion)) {
-    numbers[0] = completion.slot;
-    numbers[1] = static_cast<double>(completion.status.code);
-    numbers[2] = completion.status.system_error;
-    numbers[3] = completion.status.image;
-    numbers[4] = static_cast<double>(completion.status.position);
+    numbers[0] = completion.ticket;
+    numbers[1] = static_cast<double>(completion.outcome.code);
+    numbers[2] = completion.outcome.system_error;
+    numbers[3] = completion.outcome.image;
+    numbers[4] = static_cast<double>(completion.outcome.position);
     numbers += kCompletionStride;
     ++count;
   }
@@ -430,12 +431,12 @@ bool EngineObject::call_back(std::uint32_t count) {
   Napi::HandleScope scope(env_);
   napi_value result;
   const napi_value argument = Napi::Number::New(env_, count);
-  const napi_status status = napi_call_function(env_, Env().Undefined(), callback_.Value(), 1, &argument, &result);
-  if (status == napi_pending_exception) {
+  const napi_status outcome = napi_call_function(env_, Env().Undefined(), callback_.Value(), 1, &argument, &result);
+  if (outcome == napi_pending_exception) {
     napi_value error;
     if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
   }
-  return status == napi_ok || status == napi_pending_exception;
+  return outcome == napi_ok || outcome == napi_pending_exception;
 }
 
 // --- the end

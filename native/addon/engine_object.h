@@ -1,4 +1,4 @@
-// EngineObject: the `Engine` of lib/binding.ts around one EngineThread.
+// EngineObject: the `Engine` of lib/base/binding.ts around one EngineThread.
 //
 // Invariants:
 //  - JavaScript thread only; the engine thread reaches it through one LoopWake, which carries no data: it only says
@@ -24,7 +24,7 @@
 
 namespace blockmirror::addon {
 
-inline constexpr std::uint32_t kCompletionStride = 5;    // numbers: slot, code, systemError, image, position
+inline constexpr std::uint32_t kCompletionStride = 5;    // numbers: ticket, code, systemError, image, position
 inline constexpr std::uint32_t kCompletionBatch = 1024;  // completions of one call into JavaScript
 inline constexpr std::uint32_t kBatchesPerTurn = 4;      // then the event loop and the microtasks have their turn
 inline constexpr std::size_t kVectorLength = 1024;       // buffers of one writev or readv, as IOV_MAX
@@ -69,12 +69,12 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   template <std::size_t kCount>
   struct Call;
 
-  Status open(const Napi::CallbackInfo& info, EngineThreadOptions options);
+  Outcome open(const Napi::CallbackInfo& info, EngineThreadOptions options);
   bool open_completions(Napi::Object self);
   bool open_wake_up(Napi::Function callback);
-  bool is_free(std::uint64_t slot) const;
+  bool is_free(std::uint64_t ticket) const;
   napi_value answer(Code code);
-  napi_value read_into(std::uint32_t slot, std::uint64_t offset, std::uint64_t length);
+  napi_value read_into(std::uint32_t ticket, std::uint64_t offset, std::uint64_t length);
   void deliver();
   double* completions_memory();
   std::uint32_t fill_batch();
@@ -90,7 +90,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::FunctionReference callback_;
   Napi::ObjectReference completions_;
   std::vector<Bytes> views_;  // of the call at hand; keeps its memory
-  std::vector<ConstBytes> parts_;
+  std::vector<ConstBytes> buffers_;
   bool holds_itself_ = false;
   bool counted_ = false;
   bool stopped_ = false;

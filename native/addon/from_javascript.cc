@@ -253,14 +253,14 @@ Command::Body record_verify(Napi::Env, Fields& fields) {
   return command;
 }
 
-template <typename Step>
+template <typename StepCommand>
 Command::Body plain(Napi::Env, Fields&) {
-  return Step{};
+  return StepCommand{};
 }
 
-template <typename Step>
+template <typename StepCommand>
 Command::Body with_extents(Napi::Env, Fields& fields) {
-  Step command;
+  StepCommand command;
   command.extents = fields.extents();
   return command;
 }

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "../core/assert.h"
+#include "../core/base/assert.h"
 
 namespace blockmirror::addon {
 

@@ -18,11 +18,11 @@ void drop_share(napi_env, void*, void* memory) { static_cast<OwnedMemory*>(memor
 Napi::Value buffer_over(Napi::Env env, OwnedMemory& memory) {
   napi_value store = nullptr;
   memory.share();
-  const napi_status status =
+  const napi_status outcome =
       napi_create_external_arraybuffer(env, memory.bytes().data(), memory.bytes().size(), drop_share, &memory, &store);
-  if (status == napi_ok) return {env, store};
+  if (outcome == napi_ok) return {env, store};
   // Refused at once. After any other error the finalizer may have run, or may run yet: rather lose the block.
-  if (status == napi_no_external_buffers_allowed) memory.drop();
+  if (outcome == napi_no_external_buffers_allowed) memory.drop();
   napi_value error;
   if (env.IsExceptionPending()) napi_get_and_clear_last_exception(env, &error);
   return env.Null();

@@ -213,7 +213,7 @@ Napi::Value assessment_object(Napi::Env env, const Assessment& found) {
   object.set("extents",
              array_of(env, found.debt.extents(), [env](const auto& extent) { return extent_object(env, extent); }));
   object.set("bytesCovered", number(found.debt.bytes()));
-  object.set("images", array_of(env, found.images, [env](const auto& status) { return to_javascript(env, status); }));
+  object.set("images", array_of(env, found.images, [env](const auto& outcome) { return to_javascript(env, outcome); }));
   return object;
 }
 
@@ -249,8 +249,8 @@ Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
   object.set("bytesDiffered", numbers(env, result.bytes_differed));
   object.set("bytesExpected", numbers(env, result.bytes_expected));
   object.set("bytesShared", numbers(env, result.bytes_shared));
-  object.set("unread", array_of(env, result.unread, [env](const Status& status) -> Napi::Value {
-               return status.ok() ? env.Null() : to_javascript(env, status);
+  object.set("unread", array_of(env, result.unread, [env](const Outcome& outcome) -> Napi::Value {
+               return outcome.ok() ? env.Null() : to_javascript(env, outcome);
              }));
   object.set("differences", array_of(env, result.differences, [env](const Difference& difference) {
                PlainObject entry = extent_object(env, difference.extent);
@@ -297,13 +297,13 @@ struct Results {
 
 }  // namespace
 
-Napi::Value to_javascript(Napi::Env env, const Status& status) {
+Napi::Value to_javascript(Napi::Env env, const Outcome& outcome) {
   PlainObject object(env);
-  object.set("code", static_cast<double>(status.code));
-  object.set("systemError", static_cast<double>(status.system_error));
-  object.set("image", static_cast<double>(status.image));
-  object.set("position", number(status.position));
-  object.set("reason", status.reason);
+  object.set("code", static_cast<double>(outcome.code));
+  object.set("systemError", static_cast<double>(outcome.system_error));
+  object.set("image", static_cast<double>(outcome.image));
+  object.set("position", number(outcome.position));
+  object.set("reason", outcome.reason);
   return object;
 }
 

@@ -1,15 +1,15 @@
-// From C++ structs to the plain objects of lib/binding.ts, field by field and nothing more.
+// From C++ structs to the plain objects of lib/base/binding.ts, field by field and nothing more.
 #pragma once
 
 #include <napi.h>
 
-#include "../core/label.h"
-#include "../core/superblock.h"
+#include "../core/format/label.h"
+#include "../core/format/superblock.h"
 #include "../host/commands.h"
 
 namespace blockmirror::addon {
 
-Napi::Value to_javascript(Napi::Env env, const Status& status);
+Napi::Value to_javascript(Napi::Env env, const Outcome& outcome);
 Napi::Value to_javascript(Napi::Env env, const DeviceFacts& facts);
 Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot);
 Napi::Value to_javascript(Napi::Env env, const Superblock& superblock);

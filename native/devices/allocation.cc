@@ -53,22 +53,22 @@ int read_extents(int descriptor, std::uint64_t from, std::uint64_t size, ExtentM
   map.header().fm_length = size - from;
   map.header().fm_flags = FIEMAP_FLAG_SYNC;  // delayed allocation is none yet: let it happen, or fail, first
   map.header().fm_extent_count = kExtentsPerCall;
-  int outcome = -1;
+  int status = -1;
   do {
-    outcome = ::ioctl(descriptor, FS_IOC_FIEMAP, &map.header());
-  } while (outcome < 0 && errno == EINTR);
-  return outcome < 0 ? errno : 0;
+    status = ::ioctl(descriptor, FS_IOC_FIEMAP, &map.header());
+  } while (status < 0 && errno == EINTR);
+  return status < 0 ? errno : 0;
 }
 
 }  // namespace
 
 int allocate_zeroes(int descriptor, std::uint64_t length) {
-  int outcome = 0;
+  int status = 0;
   do {
-    outcome = ::fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(length));
-  } while (outcome != 0 && errno == EINTR);
+    status = ::fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(length));
+  } while (status != 0 && errno == EINTR);
   // Where there is no such call, the zeroes that are written before anything else allocate it.
-  if (outcome != 0 && errno != EOPNOTSUPP && errno != ENOSYS) return errno;
+  if (status != 0 && errno != EOPNOTSUPP && errno != ENOSYS) return errno;
   return ::ftruncate(descriptor, static_cast<off_t>(length)) == 0 ? 0 : errno;
 }
 

@@ -21,10 +21,10 @@ constexpr int kLook = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
 bool ran_out(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
 
-Status refused(int error) {
+Outcome refused(int error) {
   const bool busy = error == EBUSY || error == EWOULDBLOCK;
   const Code code = busy ? Code::BUSY : ran_out(error) ? Code::OPEN_FAILED : Code::USE_UNKNOWN;
-  return Status::of(code, kNoImage, error);
+  return Outcome::of(code, kNoImage, error);
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
@@ -48,9 +48,9 @@ class Exclusion::Taking {
   Taking(int descriptor, const std::string& path, std::uint64_t deadline_ms, Exclusion& into)
       : descriptor_(descriptor), path_(path), deadline_ms_(deadline_ms), into_(into) {}
 
-  Status run() {
+  Outcome run() {
     struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) return Status::of(Code::OPEN_FAILED, kNoImage, errno);
+    if (::fstat(descriptor_, &status) != 0) return Outcome::of(Code::OPEN_FAILED, kNoImage, errno);
     block_device_ = S_ISBLK(status.st_mode);
     footprint_ = footprint_of(path_, status);
     if (footprint_.unknown != 0) return refused(footprint_.unknown);
@@ -126,7 +126,7 @@ class Exclusion::Taking {
     return error;
   }
 
-  Status look_above() {
+  Outcome look_above() {
     std::vector<std::string> names;
     int unknown = list_loop_devices(names);
     if (ran_out(unknown)) return refused(unknown);
@@ -145,7 +145,7 @@ class Exclusion::Taking {
       if (!overlap(above, footprint_)) continue;
       if (const int error = claim({.node = node_of(status), .path = path}); error != 0) return refused(error);
     }
-    if (unknown == 0) return Status::success();
+    if (unknown == 0) return Outcome::success();
     return block_device_ ? refused(unknown) : prove_or(unknown);
   }
 
@@ -176,9 +176,9 @@ class Exclusion::Taking {
     return 0;
   }
 
-  Status prove_or(int unknown) const {
+  Outcome prove_or(int unknown) const {
     const int error = prove_alone(descriptor_, deadline_ms_);
-    return error == 0 ? Status::success() : refused(unknown);
+    return error == 0 ? Outcome::success() : refused(unknown);
   }
 
   const int descriptor_;
@@ -202,7 +202,7 @@ Exclusion::~Exclusion() {
   }
 }
 
-Status Exclusion::take(int descriptor, const std::string& path, std::uint64_t deadline_ms, Exclusion& into) {
+Outcome Exclusion::take(int descriptor, const std::string& path, std::uint64_t deadline_ms, Exclusion& into) {
   return Taking(descriptor, path, deadline_ms, into).run();
 }
 

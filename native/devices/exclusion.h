@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "../core/status.h"
+#include "../core/base/outcome.h"
 
 namespace blockmirror {
 
@@ -31,7 +31,7 @@ class Exclusion {
   ~Exclusion();
 
   // For a descriptor that is itself held exclusively. BUSY, USE_UNKNOWN, OPEN_FAILED; what was taken goes with `into`.
-  static Status take(int descriptor, const std::string& path, std::uint64_t deadline_ms, Exclusion& into);
+  static Outcome take(int descriptor, const std::string& path, std::uint64_t deadline_ms, Exclusion& into);
 
  private:
   class Taking;

@@ -88,11 +88,11 @@ int LoopReactor::find_random_bytes() {
   return filled < 0 ? errno : ENODEV;  // something else has its name
 }
 
-Status LoopReactor::bind_to_this_thread() {
+Outcome LoopReactor::bind_to_this_thread() {
   BLOCKMIRROR_ASSERT(zeroes_ == nullptr, "a reactor is bound once");
   auto failure = [](int error) {
     const bool scarce = error == ENOMEM || error == EMFILE || error == ENFILE || error == EAGAIN;
-    return Status::of(scarce ? Code::NO_MEMORY : Code::UNSUPPORTED, kNoImage, error);
+    return Outcome::of(scarce ? Code::NO_MEMORY : Code::UNSUPPORTED, kNoImage, error);
   };
   if (const int error = wake_.open(); error != 0) return failure(error);
   if (const int error = find_random_bytes(); error != 0) return failure(error);
@@ -101,7 +101,7 @@ Status LoopReactor::bind_to_this_thread() {
   if (zeroes == MAP_FAILED) return failure(errno);
   zeroes_ = static_cast<std::byte*>(zeroes);
   if (const int error = set_up(); error != 0) return failure(error);
-  return Status::success();
+  return Outcome::success();
 }
 
 void LoopReactor::enqueue(DeviceRequest& request) {
@@ -119,13 +119,13 @@ unsigned LoopReactor::start_waiting() {
     first_waiting_ = std::exchange(request.next, nullptr);
     if (first_waiting_ == nullptr) last_waiting_ = nullptr;
     ++started_;
-    const Step step = first_step(request, device_of(request).policy());
-    if (step.kind != Step::Kind::finished) {
-      start(request, step);
+    const Attempt attempt = first_attempt(request, device_of(request).policy());
+    if (attempt.kind != Attempt::Kind::finished) {
+      start(request, attempt);
       continue;
     }
     ++completed;
-    finish(request, step.error);
+    finish(request, attempt.error);
   }
   return completed;
 }

@@ -1,5 +1,5 @@
 // LoopReactor: what the io_uring and the threads reactor have in common: clock, timers, wake-ups, the order of
-// requests, and the turn of the loop. A subclass knows how to start a step and how to wait for the answers.
+// requests, and the turn of the loop. A subclass knows how to start a attempt and how to wait for the answers.
 //
 // Invariants:
 //  - A request waits in first-in-first-out order until fewer than `queue_depth` are started; it counts as in flight
@@ -61,7 +61,7 @@ class LoopReactor : public Reactor {
   void arm(Timer& timer, std::uint64_t deadline_ns) final { timers_.arm(timer, deadline_ns); }
   void disarm(Timer& timer) final { timers_.disarm(timer); }
 
-  Status bind_to_this_thread() final;
+  Outcome bind_to_this_thread() final;
   void turn(bool may_sleep) final;
   void wake() noexcept final { wake_.notify(); }
   unsigned requests_in_flight() const final { return requests_in_flight_; }
@@ -73,8 +73,8 @@ class LoopReactor : public Reactor {
 
   // Sets up the rest of what belongs to the thread; the wake signal is open. 0 or an errno.
   virtual int set_up() = 0;
-  // Queues the first step of a request for the kernel; called at most queue_depth times more than finish().
-  virtual void start(DeviceRequest& request, const Step& step) = 0;
+  // Queues the first attempt of a request for the kernel; called at most queue_depth times more than finish().
+  virtual void start(DeviceRequest& request, const Attempt& attempt) = 0;
   // Finishes what has been answered already, without a system call; returns how many answers there were.
   virtual unsigned collect() = 0;
   // Whether collect() or exchange() would find an answer; no system call.

@@ -33,15 +33,15 @@ int open_nameless(int folder) {
   return -1;
 }
 
-Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
+Outcome open_failed(int error) { return Outcome::of(Code::OPEN_FAILED, kNoImage, error); }
 
-Status prepare(int descriptor, std::uint64_t length) {
+Outcome prepare(int descriptor, std::uint64_t length) {
   // The umask, and a default access control list of the folder, had their say.
   if (::fchmod(descriptor, kMode) != 0) return open_failed(errno);
   if (const int error = allocate_zeroes(descriptor, length); error != 0) return open_failed(error);
   const int flags = ::fcntl(descriptor, F_GETFL);
   const bool direct = flags >= 0 && ::fcntl(descriptor, F_SETFL, flags | O_DIRECT) == 0;
-  return direct ? Status::success() : Status::of(Code::NO_DIRECT_IO, kNoImage, errno);
+  return direct ? Outcome::success() : Outcome::of(Code::NO_DIRECT_IO, kNoImage, errno);
 }
 
 }  // namespace
@@ -60,18 +60,18 @@ MadeFile::~MadeFile() {
   if (folder_ >= 0) ::close(folder_);
 }
 
-Status MadeFile::make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made, bool resolved) {
+Outcome MadeFile::make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made, bool resolved) {
   MadeFile result;
   result.name_ = path.substr(path.find_last_of('/') + 1);
   if (result.name_.empty()) return open_failed(EISDIR);
   result.folder_ = open_path(AT_FDCWD, folder_of(path), O_RDONLY | O_DIRECTORY, 0, resolved);
   if (result.folder_ < 0) return open_failed(errno);
-  const Status status = result.make_here(path, length, file);
-  if (status.ok()) made = std::move(result);
-  return status;
+  const Outcome outcome = result.make_here(path, length, file);
+  if (outcome.ok()) made = std::move(result);
+  return outcome;
 }
 
-Status MadeFile::make_here(const std::string& path, std::uint64_t length, OpenFile& file) {
+Outcome MadeFile::make_here(const std::string& path, std::uint64_t length, OpenFile& file) {
   struct stat there {};
   if (::fstatat(folder_, name_.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) return open_failed(EEXIST);
   descriptor_ = open_nameless(folder_);
@@ -80,27 +80,27 @@ Status MadeFile::make_here(const std::string& path, std::uint64_t length, OpenFi
   if (descriptor_ < 0) return open_failed(errno);
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     // Not removed: it is in the hands of whoever holds it.
-    return Status::of(errno == EWOULDBLOCK ? Code::BUSY : Code::OPEN_FAILED, kNoImage, errno);
+    return Outcome::of(errno == EWOULDBLOCK ? Code::BUSY : Code::OPEN_FAILED, kNoImage, errno);
   }
   named_ = named;
   const int kept = ::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0);
-  if (kept < 0) return Status::of(Code::NO_MEMORY, kNoImage, errno);
-  Status status = prepare(kept, length);
-  if (status.ok()) status = OpenFile::adopt(kept, path, file);
-  if (status.ok()) return status;
+  if (kept < 0) return Outcome::of(Code::NO_MEMORY, kNoImage, errno);
+  Outcome outcome = prepare(kept, length);
+  if (outcome.ok()) outcome = OpenFile::adopt(kept, path, file);
+  if (outcome.ok()) return outcome;
   ::close(kept);
   if (named_) remove_own();
-  return status;
+  return outcome;
 }
 
-Status MadeFile::keep(const OpenFile& lengthened, MadeFile& made) {
+Outcome MadeFile::keep(const OpenFile& lengthened, MadeFile& made) {
   MadeFile result;
   result.descriptor_ = ::fcntl(lengthened.descriptor(), F_DUPFD_CLOEXEC, 0);
-  if (result.descriptor_ < 0) return Status::of(Code::OPEN_FAILED, kNoImage, errno);
+  if (result.descriptor_ < 0) return Outcome::of(Code::OPEN_FAILED, kNoImage, errno);
   result.named_ = true;
   result.was_there_ = true;
   made = std::move(result);
-  return Status::success();
+  return Outcome::success();
 }
 
 void MadeFile::undo() {
@@ -112,13 +112,13 @@ void MadeFile::undo() {
   }
 }
 
-Status MadeFile::link() {
-  if (descriptor_ < 0 || was_there_) return Status::success();
+Outcome MadeFile::link() {
+  if (descriptor_ < 0 || was_there_) return Outcome::success();
   if (!named_ && ::linkat(AT_FDCWD, link_of(descriptor_).c_str(), folder_, name_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     return open_failed(errno);
   }
   named_ = true;
-  return ::fsync(folder_) == 0 ? Status::success() : open_failed(errno);
+  return ::fsync(folder_) == 0 ? Outcome::success() : open_failed(errno);
 }
 
 void MadeFile::remove_own() const {

@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <string>
 
-#include "../core/status.h"
+#include "../core/base/outcome.h"
 #include "open_file.h"
 
 namespace blockmirror {
@@ -29,20 +29,20 @@ class MadeFile {
   // Zeroes of that length, open in `file`. OPEN_FAILED (EEXIST: the name is taken; ENOSPC, EDQUOT, EFBIG: no room for
   // it), BUSY, NO_DIRECT_IO. After an error nothing of it is left.
   // resolved: as of OpenFileOptions, of the folder's path.
-  static Status make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made,
-                     bool resolved = false);
+  static Outcome make(const std::string& path, std::uint64_t length, OpenFile& file, MadeFile& made,
+                      bool resolved = false);
 
   // The same for a file that was there, empty, and has its length from us (OpenFile::lengthened).
-  static Status keep(const OpenFile& lengthened, MadeFile& made);
+  static Outcome keep(const OpenFile& lengthened, MadeFile& made);
 
   // Gives it its name, where it has none yet, and makes the name durable. OPEN_FAILED with EEXIST when the name was taken meanwhile.
-  Status link();
+  Outcome link();
 
   // Removed, or empty again, while its lock is held: for a create that failed. Whatever else has its name stays.
   void undo();
 
  private:
-  Status make_here(const std::string& path, std::uint64_t length, OpenFile& file);
+  Outcome make_here(const std::string& path, std::uint64_t length, OpenFile& file);
   void remove_own() const;
 
   int descriptor_ = -1;  // of the same opening as the OpenFile: it shares its lock

@@ -28,7 +28,7 @@ constexpr std::uint32_t kMostMemoryAlignment = 4096;  // bytes; a page, which al
 constexpr std::uint32_t kDefaultBlockSize = 4096;     // bytes, where nobody knows better
 constexpr unsigned kAttempts = 8;  // each but the last met a path that was replaced while its lock was waited for
 
-Status open_failed(int error) { return Status::of(Code::OPEN_FAILED, kNoImage, error); }
+Outcome open_failed(int error) { return Outcome::of(Code::OPEN_FAILED, kNoImage, error); }
 
 // Whether the path still leads to what was opened.
 bool names(const std::string& path, bool resolved, int descriptor) {
@@ -110,12 +110,12 @@ bool block_device_is_read_only(const std::string& path) {
   return known && read_only != 0;
 }
 
-Status explain_open_error(const std::string& path, mode_t mode, int error) {
-  if (error == EBUSY || error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
-  if (error == EINVAL) return Status::of(Code::NO_DIRECT_IO, kNoImage, error);  // the one flag open(2) can refuse so
-  if (error == EROFS) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, error);
+Outcome explain_open_error(const std::string& path, mode_t mode, int error) {
+  if (error == EBUSY || error == EWOULDBLOCK) return Outcome::of(Code::BUSY, kNoImage, error);
+  if (error == EINVAL) return Outcome::of(Code::NO_DIRECT_IO, kNoImage, error);  // the one flag open(2) can refuse so
+  if (error == EROFS) return Outcome::of(Code::READ_ONLY_DEVICE, kNoImage, error);
   if ((error == EACCES || error == EPERM) && S_ISBLK(mode) && block_device_is_read_only(path)) {
-    return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
+    return Outcome::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
   }
   return open_failed(error);
 }
@@ -174,7 +174,7 @@ void describe_regular_file(const struct stat& status, DeviceTraits& traits) {
   traits.force_unit_access = queue.native_force_unit_access ? ForceUnitAccess::native : ForceUnitAccess::emulated;
 }
 
-Status query_traits(int descriptor, const struct stat& status, DeviceTraits& traits) {
+Outcome query_traits(int descriptor, const struct stat& status, DeviceTraits& traits) {
   traits = {};
   if (S_ISBLK(status.st_mode)) {
     if (const int error = query_block_device(descriptor, status, traits); error != 0) return open_failed(error);
@@ -183,13 +183,13 @@ Status query_traits(int descriptor, const struct stat& status, DeviceTraits& tra
   }
   const DirectIoAlignment alignment = query_direct_io_alignment(descriptor);
   if (alignment.known && (alignment.memory == 0 || alignment.offset == 0)) {
-    return Status::of(Code::NO_DIRECT_IO, kNoImage, EINVAL);
+    return Outcome::of(Code::NO_DIRECT_IO, kNoImage, EINVAL);
   }
   // Of xfs on a realtime device, the size of an extent, which need be no power of two.
   const bool usable =
       !alignment.known || (std::has_single_bit(alignment.memory) && std::has_single_bit(alignment.offset) &&
                            alignment.memory <= kMostMemoryAlignment);
-  if (!usable) return Status::of(Code::BLOCK_TOO_LARGE, kNoImage, 0, std::max(alignment.memory, alignment.offset));
+  if (!usable) return Outcome::of(Code::BLOCK_TOO_LARGE, kNoImage, 0, std::max(alignment.memory, alignment.offset));
   // Of a file on a disk that sysfs does not tell of (an anonymous device, or /sys is masked) the file itself says it: a
   // guess that is too large would make a mirror of smaller blocks look as if its sectors had grown.
   if (traits.logical_block_size == 0)
@@ -202,7 +202,7 @@ Status query_traits(int descriptor, const struct stat& status, DeviceTraits& tra
   traits.physical_block_size = std::max(traits.physical_block_size, traits.logical_block_size);
   // A last fraction of a unit cannot be reached by direct I/O, so it is not offered.
   traits.size -= traits.size % traits.offset_alignment;
-  return Status::success();
+  return Outcome::success();
 }
 
 }  // namespace
@@ -231,32 +231,32 @@ OpenFile::~OpenFile() {
   ::close(descriptor_);
 }
 
-Status OpenFile::open(const std::string& path, const OpenFileOptions& options, OpenFile& into) {
+Outcome OpenFile::open(const std::string& path, const OpenFileOptions& options, OpenFile& into) {
   const std::uint64_t deadline_ms = monotonic_ms() + options.busy_retry_ms;
   bool replaced = false;
-  Status status;
+  Outcome outcome;
   for (unsigned attempt = 0; attempt < kAttempts && (attempt == 0 || replaced); ++attempt) {
-    status = open_once(path, options, deadline_ms, into, replaced);
+    outcome = open_once(path, options, deadline_ms, into, replaced);
   }
-  return status;
+  return outcome;
 }
 
-Status OpenFile::adopt(int descriptor, const std::string& path, OpenFile& into) {
+Outcome OpenFile::adopt(int descriptor, const std::string& path, OpenFile& into) {
   OpenFile adopted;
   adopted.descriptor_ = descriptor;
   adopted.path_ = path;
-  Status status = adopted.describe(S_IFREG, {.require_allocated = false});
-  if (!status.ok()) {
+  Outcome outcome = adopted.describe(S_IFREG, {.require_allocated = false});
+  if (!outcome.ok()) {
     adopted.descriptor_ = -1;
-    return status;
+    return outcome;
   }
   adopted.locked_ = true;
   into = std::move(adopted);
-  return status;
+  return outcome;
 }
 
-Status OpenFile::open_once(const std::string& path, const OpenFileOptions& options, std::uint64_t deadline_ms,
-                           OpenFile& into, bool& replaced) {
+Outcome OpenFile::open_once(const std::string& path, const OpenFileOptions& options, std::uint64_t deadline_ms,
+                            OpenFile& into, bool& replaced) {
   replaced = false;
   struct stat before {};
   const HeldPath held(open_path(AT_FDCWD, path, O_PATH, 0, options.resolved));
@@ -277,22 +277,22 @@ Status OpenFile::open_once(const std::string& path, const OpenFileOptions& optio
   if (options.exclusive) {
     error =
         retry_while_busy(deadline_ms, [&] { return ::flock(opened.descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno; });
-    if (error == EWOULDBLOCK) return Status::of(Code::BUSY, kNoImage, error);
+    if (error == EWOULDBLOCK) return Outcome::of(Code::BUSY, kNoImage, error);
     if (error != 0) return open_failed(error);
     opened.locked_ = true;
     replaced = !names(path, options.resolved, opened.descriptor_);
     if (replaced) return open_failed(ESTALE);
-    Status status = Exclusion::take(opened.descriptor_, path, deadline_ms, opened.exclusion_);
-    if (!status.ok()) return status;
+    Outcome outcome = Exclusion::take(opened.descriptor_, path, deadline_ms, opened.exclusion_);
+    if (!outcome.ok()) return outcome;
     if (error = opened.lengthen(options.length_if_empty); error != 0) return open_failed(error);
   }
   opened.path_ = path;
-  if (Status status = opened.describe(before.st_mode, options); !status.ok()) {
+  if (Outcome outcome = opened.describe(before.st_mode, options); !outcome.ok()) {
     opened.shorten();
-    return status;
+    return outcome;
   }
   into = std::move(opened);
-  return Status::success();
+  return Outcome::success();
 }
 
 int OpenFile::lengthen(std::uint64_t length) {
@@ -309,7 +309,7 @@ void OpenFile::shorten() {
   if (lengthened_) lengthened_ = ::ftruncate(descriptor_, 0) != 0;
 }
 
-Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
+Outcome OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0) return open_failed(errno);
   // The path was replaced between stat and open: what was opened is not what was checked.
@@ -317,22 +317,22 @@ Status OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
   device_ = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
   inode_ = S_ISBLK(status.st_mode) ? 0 : status.st_ino;
   ownership_ = {status.st_uid, status.st_gid, status.st_mode & 07777};
-  if (Status queried = query_traits(descriptor_, status, traits_); !queried.ok()) return queried;
-  if (traits_.read_only && !options.read_only) return Status::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
-  if (!S_ISREG(status.st_mode)) return Status::success();
+  if (Outcome queried = query_traits(descriptor_, status, traits_); !queried.ok()) return queried;
+  if (traits_.read_only && !options.read_only) return Outcome::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
+  if (!S_ISREG(status.st_mode)) return Outcome::success();
   if (options.member) {
     member_file_ = true;
     blocks_ = status.st_blocks;
     look_at_extents();
-    return Status::success();
+    return Outcome::success();
   }
-  if (!options.require_allocated || lengthened_) return Status::success();
+  if (!options.require_allocated || lengthened_) return Outcome::success();
 
   const Allocation allocation = query_allocation(descriptor_, traits_.size);
   if (allocation.error != 0) return open_failed(allocation.error);
-  if (allocation.shared_bytes > 0) return Status::of(Code::HOLE, kNoImage, 0, allocation.first_shared);
-  if (!allocation.complete) return Status::of(Code::HOLE, kNoImage, 0, allocation.first_hole);
-  return Status::success();
+  if (allocation.shared_bytes > 0) return Outcome::of(Code::HOLE, kNoImage, 0, allocation.first_shared);
+  if (!allocation.complete) return Outcome::of(Code::HOLE, kNoImage, 0, allocation.first_hole);
+  return Outcome::success();
 }
 
 // Shared blocks are a loss where there is no room to write them anew; else a write finds out.

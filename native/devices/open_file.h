@@ -14,8 +14,8 @@
 #include <string>
 #include <utility>
 
-#include "../core/device.h"
-#include "../core/status.h"
+#include "../core/base/device.h"
+#include "../core/base/outcome.h"
 #include "exclusion.h"
 
 namespace blockmirror {
@@ -52,10 +52,10 @@ class OpenFile {
   ~OpenFile();
 
   // OPEN_FAILED, BUSY, USE_UNKNOWN, NO_DIRECT_IO, READ_ONLY_DEVICE, HOLE, BLOCK_TOO_LARGE, each with its errno.
-  static Status open(const std::string& path, const OpenFileOptions& options, OpenFile& into);
+  static Outcome open(const std::string& path, const OpenFileOptions& options, OpenFile& into);
   // Takes a descriptor over that the caller has opened as above, with O_DIRECT and under its lock. After an error it is
   // the caller's still.
-  static Status adopt(int descriptor, const std::string& path, OpenFile& into);
+  static Outcome adopt(int descriptor, const std::string& path, OpenFile& into);
 
   int descriptor() const { return descriptor_; }
   bool is_open() const { return descriptor_ >= 0; }
@@ -76,10 +76,10 @@ class OpenFile {
   bool same_as(const OpenFile& other) const;
 
  private:
-  static Status open_once(const std::string& path, const OpenFileOptions& options, std::uint64_t deadline_ms,
-                          OpenFile& into, bool& replaced);
+  static Outcome open_once(const std::string& path, const OpenFileOptions& options, std::uint64_t deadline_ms,
+                           OpenFile& into, bool& replaced);
   int lengthen(std::uint64_t length);
-  Status describe(mode_t expected, const OpenFileOptions& options);
+  Outcome describe(mode_t expected, const OpenFileOptions& options);
   void look_at_extents();
 
   int descriptor_ = -1;

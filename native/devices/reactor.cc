@@ -5,14 +5,14 @@
 
 namespace blockmirror {
 
-ReactorOrStatus make_reactor(const ReactorOptions& options) {
+ReactorOrOutcome make_reactor(const ReactorOptions& options) {
   if (options.kind != DeviceKind::threads) {
     // At its full size: a small ring may be allowed where the memory for a large one is not.
     const int error = IoUringReactor::probe(options.queue_depth);
-    if (error == 0) return {std::make_unique<IoUringReactor>(options.queue_depth, options.polling), Status::success()};
-    if (options.kind == DeviceKind::io_uring) return {nullptr, Status::of(Code::UNSUPPORTED, kNoImage, error)};
+    if (error == 0) return {std::make_unique<IoUringReactor>(options.queue_depth, options.polling), Outcome::success()};
+    if (options.kind == DeviceKind::io_uring) return {nullptr, Outcome::of(Code::UNSUPPORTED, kNoImage, error)};
   }
-  return {std::make_unique<ThreadsReactor>(options.queue_depth, options.polling), Status::success()};
+  return {std::make_unique<ThreadsReactor>(options.queue_depth, options.polling), Outcome::success()};
 }
 
 int probe_io_uring() { return IoUringReactor::probe(1); }

@@ -10,9 +10,9 @@
 #include <memory>
 #include <span>
 
-#include "../core/device.h"
-#include "../core/runtime.h"
-#include "../core/status.h"
+#include "../core/base/device.h"
+#include "../core/base/outcome.h"
+#include "../core/base/runtime.h"
 #include "open_file.h"
 
 namespace blockmirror {
@@ -28,7 +28,7 @@ struct ReactorOptions {
 class Reactor : public Runtime {
  public:
   // Sets up what must belong to the thread (SINGLE_ISSUER rings do). Call once, before anything else.
-  virtual Status bind_to_this_thread() = 0;
+  virtual Outcome bind_to_this_thread() = 0;
   virtual DeviceKind kind() const = 0;
   // Takes over the file. The device completes requests from this reactor's turn().
   virtual std::unique_ptr<Device> make_device(OpenFile file) = 0;
@@ -45,11 +45,11 @@ class Reactor : public Runtime {
 };
 
 // UNSUPPORTED with the errno when the kind asked for is not available; automatic falls back to threads.
-struct ReactorOrStatus {
+struct ReactorOrOutcome {
   std::unique_ptr<Reactor> reactor;
-  Status status;
+  Outcome outcome;
 };
-ReactorOrStatus make_reactor(const ReactorOptions& options);
+ReactorOrOutcome make_reactor(const ReactorOptions& options);
 
 // 0 when this process may use io_uring, else the errno of io_uring_setup (EPERM under seccomp, ENOSYS on old kernels).
 int probe_io_uring();

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "../core/runtime.h"
+#include "../core/base/runtime.h"
 
 namespace blockmirror {
 

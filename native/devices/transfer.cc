@@ -7,40 +7,40 @@ namespace blockmirror {
 
 namespace {
 
-Step finished(int error) {
-  Step step;
-  step.error = error;
-  return step;
+Attempt finished(int error) {
+  Attempt attempt;
+  attempt.error = error;
+  return attempt;
 }
 
-Step data_step(Step::Kind kind, const DeviceRequest& request, std::uint64_t longest, bool durable = false) {
-  Step step;
-  step.kind = kind;
-  step.position = request.position + request.transferred;
-  step.length = std::min(request.length - request.transferred, longest);
-  step.durable = durable;
-  if (request.memory != nullptr) step.memory = request.memory + request.transferred;
-  return step;
+Attempt data_attempt(Attempt::Kind kind, const DeviceRequest& request, std::uint64_t longest, bool durable = false) {
+  Attempt attempt;
+  attempt.kind = kind;
+  attempt.position = request.position + request.transferred;
+  attempt.length = std::min(request.length - request.transferred, longest);
+  attempt.durable = durable;
+  if (request.memory != nullptr) attempt.memory = request.memory + request.transferred;
+  return attempt;
 }
 
-Step data_sync() {
-  Step step;
-  step.kind = Step::Kind::data_sync;
-  return step;
+Attempt data_sync() {
+  Attempt attempt;
+  attempt.kind = Attempt::Kind::data_sync;
+  return attempt;
 }
 
-Step remainder(const DeviceRequest& request, const TransferPolicy& policy) {
+Attempt remainder(const DeviceRequest& request, const TransferPolicy& policy) {
   switch (request.operation) {
     case Operation::read:
-      return data_step(Step::Kind::read, request, kMaxStepLength);
+      return data_attempt(Attempt::Kind::read, request, kMaxAttemptLength);
     case Operation::write:
-      return data_step(Step::Kind::write, request, kMaxStepLength,
-                       request.durable && policy.durable_writes.load(std::memory_order_relaxed));
+      return data_attempt(Attempt::Kind::write, request, kMaxAttemptLength,
+                          request.durable && policy.durable_writes.load(std::memory_order_relaxed));
     case Operation::write_zeroes:
       if (policy.zero_range.load(std::memory_order_relaxed)) {
-        return data_step(Step::Kind::zero_range, request, kMaxStepLength);
+        return data_attempt(Attempt::Kind::zero_range, request, kMaxAttemptLength);
       }
-      return data_step(Step::Kind::write_zero_buffer, request, kZeroBufferLength);
+      return data_attempt(Attempt::Kind::write_zero_buffer, request, kZeroBufferLength);
     case Operation::flush:
       return data_sync();
   }
@@ -64,14 +64,14 @@ int errno_of(std::int64_t result) {
   return static_cast<int>(-result);
 }
 
-Step again(DeviceRequest& request, const Step& done, int error_at_last) {
+Attempt again(DeviceRequest& request, const Attempt& done, int error_at_last) {
   if (++request.attempts >= kMaxAttempts) return finished(error_at_last);
   return done;
 }
 
-Step after_bytes(DeviceRequest& request, const Step& done, std::uint64_t bytes, const TransferPolicy& policy) {
+Attempt after_bytes(DeviceRequest& request, const Attempt& done, std::uint64_t bytes, const TransferPolicy& policy) {
   if (bytes > done.length) return finished(EIO);
-  if (bytes == 0 && done.kind == Step::Kind::read) return finished(EIO);
+  if (bytes == 0 && done.kind == Attempt::Kind::read) return finished(EIO);
   if (bytes < done.length) bytes &= ~std::uint64_t{policy.alignment - 1};
   if (bytes == 0) return again(request, done, EIO);
   request.attempts = 0;
@@ -84,17 +84,17 @@ Step after_bytes(DeviceRequest& request, const Step& done, std::uint64_t bytes, 
 
 }  // namespace
 
-Step first_step(DeviceRequest& request, const TransferPolicy& policy) {
+Attempt first_attempt(DeviceRequest& request, const TransferPolicy& policy) {
   request.transferred = 0;
   request.attempts = 0;
   if (request.operation != Operation::flush && request.length == 0) return finished(0);
   return remainder(request, policy);
 }
 
-Step next_step(DeviceRequest& request, const Step& done, std::int64_t result, TransferPolicy& policy) {
-  BLOCKMIRROR_ASSERT(done.kind != Step::Kind::finished, "a finished request got an answer");
+Attempt next_attempt(DeviceRequest& request, const Attempt& done, std::int64_t result, TransferPolicy& policy) {
+  BLOCKMIRROR_ASSERT(done.kind != Attempt::Kind::finished, "a finished request got an answer");
   if (result == -EINTR || result == -EAGAIN) return again(request, done, static_cast<int>(-result));
-  if (done.kind == Step::Kind::zero_range && refuses_zero_range(result)) {
+  if (done.kind == Attempt::Kind::zero_range && refuses_zero_range(result)) {
     policy.zero_range.store(false, std::memory_order_relaxed);
     return remainder(request, policy);
   }
@@ -103,8 +103,8 @@ Step next_step(DeviceRequest& request, const Step& done, std::int64_t result, Tr
     return remainder(request, policy);
   }
   if (result < 0) return finished(errno_of(result));
-  if (done.kind == Step::Kind::data_sync) return finished(0);
-  if (done.kind == Step::Kind::zero_range) return after_bytes(request, done, done.length, policy);
+  if (done.kind == Attempt::Kind::data_sync) return finished(0);
+  if (done.kind == Attempt::Kind::zero_range) return after_bytes(request, done, done.length, policy);
   return after_bytes(request, done, static_cast<std::uint64_t>(result), policy);
 }
 

@@ -1,11 +1,11 @@
 // Transfer: which system operations a request takes, decided without making any.
 //
-// first_step says what to ask of the kernel, next_step what to ask after its answer, until Step::finished. Every
+// first_attempt says what to ask of the kernel, next_attempt what to ask after its answer, until Attempt::finished. Every
 // reactor runs its requests through these two functions, so that short transfers, EINTR, EAGAIN, end of file,
 // durability and zeroing mean the same on all of them, and so that the decisions can be tested without a device.
 //
-//   answer of the kernel                  next step
-//   all of the step's bytes               the rest of the request, else finished (durable zeroes: a sync first)
+//   answer of the kernel                  next attempt
+//   all of the attempt's bytes               the rest of the request, else finished (durable zeroes: a sync first)
 //   fewer, a multiple of the alignment    the remainder; the attempts start again, since there was progress
 //   fewer, not a multiple                 the remainder from the last whole unit (direct I/O cannot start inside one)
 //   0 bytes read                          finished, EIO: the end of the file
@@ -23,13 +23,13 @@
 #include <atomic>
 #include <cstdint>
 
-#include "../core/device.h"
+#include "../core/base/device.h"
 
 namespace blockmirror {
 
-inline constexpr std::uint32_t kMaxAttempts = 128;                 // in a row, without progress
-inline constexpr std::uint64_t kMaxStepLength = 64 * 1024 * 1024;  // bytes of one system operation
-inline constexpr std::uint64_t kZeroBufferLength = 1024 * 1024;    // bytes; liburing's advice for one request
+inline constexpr std::uint32_t kMaxAttempts = 128;                    // in a row, without progress
+inline constexpr std::uint64_t kMaxAttemptLength = 64 * 1024 * 1024;  // bytes of one system operation
+inline constexpr std::uint64_t kZeroBufferLength = 1024 * 1024;       // bytes; liburing's advice for one request
 
 struct TransferPolicy {
   std::uint32_t alignment = 512;  // bytes; of positions and lengths, a power of two
@@ -43,7 +43,7 @@ struct TransferPolicy {
   std::atomic<bool> durable_writes = true;
 };
 
-struct Step {
+struct Attempt {
   enum class Kind : std::uint8_t { finished, read, write, write_zero_buffer, zero_range, data_sync };
   Kind kind = Kind::finished;
   // write: RWF_DSYNC, where the policy has it. Durable zeroes are synced once at their end instead, since the kernel may refuse zero_range
@@ -55,9 +55,9 @@ struct Step {
   std::byte* memory = nullptr;  // read, write
 };
 
-Step first_step(DeviceRequest& request, const TransferPolicy& policy);
+Attempt first_attempt(DeviceRequest& request, const TransferPolicy& policy);
 
 // `result` as io_uring gives it: bytes transferred (0 for zero_range and data_sync) or a negative errno.
-Step next_step(DeviceRequest& request, const Step& done, std::int64_t result, TransferPolicy& policy);
+Attempt next_attempt(DeviceRequest& request, const Attempt& done, std::int64_t result, TransferPolicy& policy);
 
 }  // namespace blockmirror

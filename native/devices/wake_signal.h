@@ -16,7 +16,7 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "../core/assert.h"
+#include "../core/base/assert.h"
 
 namespace blockmirror {
 

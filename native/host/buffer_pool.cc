@@ -4,8 +4,8 @@
 
 #include <bit>
 
-#include "../core/assert.h"
-#include "../core/data_buffer.h"
+#include "../core/base/assert.h"
+#include "../core/base/data_buffer.h"
 
 namespace blockmirror {
 
@@ -52,7 +52,7 @@ BufferPool::BufferPool(std::byte* memory, std::uint64_t mapped_bytes, std::uint3
 BufferPool::~BufferPool() { munmap(memory_, mapped_bytes_); }
 
 std::byte* BufferPool::allocate(std::uint64_t length) {
-  BLOCKMIRROR_ASSERT(length > 0 && length <= kLargestBlock, "a block holds one piece");
+  BLOCKMIRROR_ASSERT(length > 0 && length <= kLargestBlock, "a block holds one part");
   unsigned block_class = class_of(length);
   std::uint32_t index = usable_chunk(block_class);
   if (index == kNone) return nullptr;

@@ -1,6 +1,6 @@
 // Commands: the steps of a mirror's life as values. Arguments are filled in on the JavaScript thread, results on the
 // engine thread; between submission and completion a command belongs to the engine thread alone.
-// One struct per entry of NativeCommands in lib/binding.ts, in its order.
+// One struct per entry of NativeCommands in lib/base/binding.ts, in its order.
 #pragma once
 
 #include <sys/types.h>
@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "../core/session.h"
+#include "../core/session/session.h"
 #include "../devices/open_file.h"
 
 namespace blockmirror {
@@ -43,7 +43,7 @@ struct OpenLog {
 
 struct LoadSuperblock {
   Superblock superblock;
-  const char* refused = "";  // LOG_DAMAGED: what contradicts, as Status::reason has it
+  const char* refused = "";  // LOG_DAMAGED: what contradicts, as Outcome::reason has it
 };
 
 struct OpenImages {

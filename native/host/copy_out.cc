@@ -29,7 +29,7 @@ void stream_lines(std::byte* into, const std::byte* from, std::size_t length) {
     _mm_stream_si128(target + 2, third);
     _mm_stream_si128(target + 3, fourth);
   }
-  _mm_sfence();  // streaming stores keep no order with those that hand the piece over
+  _mm_sfence();  // streaming stores keep no order with those that hand the part over
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "../core/assert.h"
+#include "../core/base/assert.h"
 
 namespace blockmirror {
 
@@ -12,12 +12,12 @@ EngineThread::Started EngineThread::start(const EngineThreadOptions& options) {
   Started started;
   std::unique_ptr<RequestTable> requests = RequestTable::make();
   if (!requests) {
-    started.status = Status::of(Code::NO_MEMORY);
+    started.outcome = Outcome::of(Code::NO_MEMORY);
     return started;
   }
   std::shared_ptr<EngineThread> engine(new EngineThread(options, std::move(requests)));
-  started.status = engine->launch();
-  if (started.status.ok()) started.engine = std::move(engine);
+  started.outcome = engine->launch();
+  if (started.outcome.ok()) started.engine = std::move(engine);
   return started;
 }
 
@@ -26,7 +26,7 @@ EngineThread::EngineThread(const EngineThreadOptions& options, std::unique_ptr<R
 
 EngineThread::~EngineThread() { BLOCKMIRROR_ASSERT(left_alone_, "an engine was dropped while its thread ran"); }
 
-Status EngineThread::launch() {
+Outcome EngineThread::launch() {
   // Signals are the application's, and Node handles them on its own threads.
   sigset_t all, before;
   sigfillset(&all);
@@ -37,7 +37,7 @@ Status EngineThread::launch() {
   if (error != 0) {
     delete share;
     left_alone_ = true;
-    return Status::of(Code::NO_MEMORY, kNoImage, error);
+    return Outcome::of(Code::NO_MEMORY, kNoImage, error);
   }
   std::unique_lock lock(life_mutex_);
   // Not wait(): it is a symbol of GCC 12's libstdc++ (GLIBCXX_3.4.30), which enterprise systems lack; this is inline.
@@ -53,38 +53,38 @@ void* EngineThread::thread_main(void* shared_engine) {
   std::unique_ptr<std::shared_ptr<EngineThread>> share(static_cast<std::shared_ptr<EngineThread>*>(shared_engine));
   EngineThread& engine = **share;
   pthread_setname_np(pthread_self(), "blockmirror");
-  Status status = engine.set_up();
-  if (status.ok()) {
+  Outcome outcome = engine.set_up();
+  if (outcome.ok()) {
     engine.publish();
-    engine.signal_started(status);
+    engine.signal_started(outcome);
     engine.loop();
   }
   { std::lock_guard lock(engine.life_mutex_); }  // request_stop is done with the reactor
   engine.host_.reset();
   engine.reactor_.reset();
-  if (!status.ok()) engine.signal_started(status);
+  if (!outcome.ok()) engine.signal_started(outcome);
   engine.signal_ended();
   return nullptr;
 }
 
-Status EngineThread::set_up() {
-  Status status = set_up_reactor(options_.kind);
+Outcome EngineThread::set_up() {
+  Outcome outcome = set_up_reactor(options_.kind);
   // Set-up can be refused although a probe succeeded (memlock on old kernels): that is no reason to fail either.
-  if (!status.ok() && options_.kind == DeviceKind::automatic) status = set_up_reactor(DeviceKind::threads);
-  if (!status.ok()) return status;
+  if (!outcome.ok() && options_.kind == DeviceKind::automatic) outcome = set_up_reactor(DeviceKind::threads);
+  if (!outcome.ok()) return outcome;
   kind_ = reactor_->kind();
   reactor_->offer_memory(requests_->registered_memory());
-  auto done = [](void* self, Piece& piece) { static_cast<EngineThread*>(self)->piece_done(piece); };
+  auto done = [](void* self, RequestPart& part) { static_cast<EngineThread*>(self)->part_done(part); };
   host_ = std::make_unique<SessionHost>(*reactor_, done, this);
-  return status;
+  return outcome;
 }
 
-Status EngineThread::set_up_reactor(DeviceKind kind) {
+Outcome EngineThread::set_up_reactor(DeviceKind kind) {
   ReactorOptions options;
   options.polling = options_.polling;
   options.kind = kind;
-  ReactorOrStatus made = make_reactor(options);
-  if (!made.reactor) return made.status;
+  ReactorOrOutcome made = make_reactor(options);
+  if (!made.reactor) return made.outcome;
   reactor_ = std::move(made.reactor);
   return reactor_->bind_to_this_thread();
 }
@@ -110,17 +110,17 @@ bool EngineThread::accept() {
   SpscRing<std::uint32_t>& submissions = requests_->submissions();
   std::uint32_t index;
   unsigned taken = 0;
-  while (host_->active() < kActivePieces && taken < kActivePieces && submissions.pop(index)) {
-    host_->start(requests_->piece(index));
+  while (host_->active() < kActiveParts && taken < kActiveParts && submissions.pop(index)) {
+    host_->start(requests_->part(index));
     ++taken;
   }
-  if (host_->active() >= kActivePieces) return false;
+  if (host_->active() >= kActiveParts) return false;
   // First say that we may sleep, then look again: the submitter first submits, then looks whether we sleep.
   hungry_.store(true, std::memory_order_seq_cst);
   return !submissions.empty() || stop_requested_.load(std::memory_order_seq_cst);
 }
 
-void EngineThread::piece_done(Piece& piece) { done_.push_back(requests_->index_of(piece)); }
+void EngineThread::part_done(RequestPart& part) { done_.push_back(requests_->index_of(part)); }
 
 // Hands over what is done, after the state that it led to: whoever has seen a completion never sees an older snapshot.
 void EngineThread::deliver() {
@@ -144,10 +144,10 @@ Snapshot EngineThread::snapshot() const {
   return snapshot_;
 }
 
-void EngineThread::signal_started(const Status& status) {
+void EngineThread::signal_started(const Outcome& outcome) {
   std::lock_guard lock(life_mutex_);
   started_ = true;
-  start_status_ = status;
+  start_status_ = outcome;
   life_changed_.notify_all();
 }
 

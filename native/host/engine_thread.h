@@ -1,9 +1,9 @@
-// EngineThread: the one thread of a mirror. Owns reactor, session and devices; takes pieces from the request table and
+// EngineThread: the one thread of a mirror. Owns reactor, session and devices; takes parts from the request table and
 // gives them back.
 //
 // Invariants:
 //  - The thread starts in start() and ends after stop() alone. Every function here belongs to the JavaScript thread.
-//  - A piece costs the reactor's wake-up only when the engine sleeps; completions cost one notification however many
+//  - A part costs the reactor's wake-up only when the engine sleeps; completions cost one notification however many
 //    they are, until the JavaScript thread has said that it is collecting.
 //  - stop() freezes the mirror (gated_device.h): it waits for nothing but the kernel, and not for long. When the kernel
 //    does not let go in time the thread goes on alone, with a share in everything the kernel may still touch, and
@@ -20,8 +20,8 @@
 #include <mutex>
 #include <vector>
 
-#include "../core/session.h"
-#include "../core/status.h"
+#include "../core/base/outcome.h"
+#include "../core/session/session.h"
 #include "../devices/reactor.h"
 #include "request_table.h"
 #include "session_host.h"
@@ -40,7 +40,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
  public:
   struct Started {
     std::shared_ptr<EngineThread> engine;  // null: see status
-    Status status;
+    Outcome outcome;
   };
   static Started start(const EngineThreadOptions& options);
   ~EngineThread();
@@ -65,16 +65,16 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
 
  private:
   EngineThread(const EngineThreadOptions& options, std::unique_ptr<RequestTable> requests);
-  Status launch();
+  Outcome launch();
   static void* thread_main(void* shared_engine);
-  Status set_up();
-  Status set_up_reactor(DeviceKind kind);
+  Outcome set_up();
+  Outcome set_up_reactor(DeviceKind kind);
   void loop();
   bool accept();
-  void piece_done(Piece& piece);
+  void part_done(RequestPart& part);
   void deliver();
   void publish();
-  void signal_started(const Status& status);
+  void signal_started(const Outcome& outcome);
   void signal_ended();
 
   const EngineThreadOptions options_;
@@ -91,7 +91,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   bool started_ = false;
   bool ended_ = false;
   bool left_alone_ = false;  // joined or detached
-  Status start_status_;
+  Outcome start_status_;
 
   std::mutex notify_mutex_;
   bool muted_ = false;

@@ -9,7 +9,7 @@
 #include <memory>
 #include <utility>
 
-#include "../core/device.h"
+#include "../core/base/device.h"
 
 namespace blockmirror {
 

@@ -5,20 +5,20 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../core/session.h"
+#include "../core/session/session.h"
 
 namespace blockmirror {
 
-inline constexpr std::uint32_t kPendingRequests = 65536;           // slots; the caller numbers its requests below it
-inline constexpr std::uint64_t kPendingBytes = 256 * kMiB;         // pool memory, and so bytes of requests in flight
-inline constexpr std::uint64_t kRegisteredBytes = 32 * kMiB;       // of it, offered to the kernel for registration
-inline constexpr std::uint64_t kRequestLength = 64 * kMiB;         // one read or write
-inline constexpr std::uint32_t kPendingPieces = kPendingRequests;  // one request of 4 KiB in every slot fits
-inline constexpr std::uint32_t kCommandPieces = 64;  // kept back, so that a full queue never refuses close
+inline constexpr std::uint32_t kPendingRequests = 65536;          // tickets; the caller numbers its requests below it
+inline constexpr std::uint64_t kPendingBytes = 256 * kMiB;        // pool memory, and so bytes of requests in flight
+inline constexpr std::uint64_t kRegisteredBytes = 32 * kMiB;      // of it, offered to the kernel for registration
+inline constexpr std::uint64_t kRequestLength = 64 * kMiB;        // one read or write
+inline constexpr std::uint32_t kPendingParts = kPendingRequests;  // one request of 4 KiB in every ticket fits
+inline constexpr std::uint32_t kCommandParts = 64;                // kept back, so that a full queue never refuses close
 
-// Pieces that run at once on the engine thread; the others wait in the queue, where they cost no coroutine frame and
+// Parts that run at once on the engine thread; the others wait in the queue, where they cost no coroutine frame and
 // can still be cancelled. Many times what devices take at once, few enough to bound the memory of the frames.
-inline constexpr std::uint32_t kActivePieces = 4096;
+inline constexpr std::uint32_t kActiveParts = 4096;
 // Regions of one discard that are zeroed at once.
 inline constexpr std::uint32_t kDiscardLanes = 8;
 

@@ -7,8 +7,8 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "../core/assert.h"
-#include "../core/data_buffer.h"
+#include "../core/base/assert.h"
+#include "../core/base/data_buffer.h"
 
 namespace blockmirror {
 

@@ -5,40 +5,40 @@
 #include <new>
 #include <utility>
 
-#include "../core/assert.h"
+#include "../core/base/assert.h"
 #include "copy_out.h"
 
 namespace blockmirror {
 
 namespace {
 
-constexpr std::uint32_t kAllPieces = kPendingPieces + kCommandPieces;
+constexpr std::uint32_t kAllParts = kPendingParts + kCommandParts;
 
 // Reads on through a list of byte ranges, in lengths that need not match theirs.
 class Gather {
  public:
-  explicit Gather(std::span<const std::span<const std::byte>> parts) : parts_(parts) {}
+  explicit Gather(std::span<const std::span<const std::byte>> buffers) : buffers_(buffers) {}
   void copy(std::span<std::byte> into) {
     while (!into.empty()) {
-      std::span<const std::byte> rest = parts_.front().subspan(used_);
+      std::span<const std::byte> rest = buffers_.front().subspan(used_);
       std::size_t length = std::min(rest.size(), into.size());
       copy_out(into.data(), rest.data(), length);
       into = into.subspan(length);
       used_ += length;
-      if (used_ < parts_.front().size()) continue;
-      parts_ = parts_.subspan(1);
+      if (used_ < buffers_.front().size()) continue;
+      buffers_ = buffers_.subspan(1);
       used_ = 0;
     }
   }
 
  private:
-  std::span<const std::span<const std::byte>> parts_;
+  std::span<const std::span<const std::byte>> buffers_;
   std::size_t used_ = 0;
 };
 
-std::uint64_t total_length(std::span<const std::span<const std::byte>> parts) {
+std::uint64_t total_length(std::span<const std::span<const std::byte>> buffers) {
   std::uint64_t total = 0;
-  for (const auto& part : parts) total += part.size();
+  for (const auto& buffer : buffers) total += buffer.size();
   return total;
 }
 
@@ -52,45 +52,45 @@ Extent region_part(const Extent& extent, std::uint64_t position) {
 
 std::unique_ptr<RequestTable> RequestTable::make(std::uint64_t pool_bytes, std::uint64_t registered_bytes) {
   std::unique_ptr<BufferPool> pool = BufferPool::make(pool_bytes, registered_bytes);
-  RawArray<Piece> pieces(static_cast<Piece*>(std::malloc(sizeof(Piece) * kAllPieces)));
+  RawArray<RequestPart> parts(static_cast<RequestPart*>(std::malloc(sizeof(RequestPart) * kAllParts)));
   RawArray<Request> requests(static_cast<Request*>(std::malloc(sizeof(Request) * kPendingRequests)));
-  if (!pool || !pieces || !requests) return nullptr;
-  return std::unique_ptr<RequestTable>(new RequestTable(std::move(pool), std::move(pieces), std::move(requests)));
+  if (!pool || !parts || !requests) return nullptr;
+  return std::unique_ptr<RequestTable>(new RequestTable(std::move(pool), std::move(parts), std::move(requests)));
 }
 
-RequestTable::RequestTable(std::unique_ptr<BufferPool> pool, RawArray<Piece> pieces, RawArray<Request> requests)
+RequestTable::RequestTable(std::unique_ptr<BufferPool> pool, RawArray<RequestPart> parts, RawArray<Request> requests)
     : pool_(std::move(pool)),
-      pieces_(std::move(pieces)),
+      parts_(std::move(parts)),
       requests_(std::move(requests)),
-      states_(kPendingRequests, SlotState::free),
-      submissions_(kAllPieces),
-      completions_(kAllPieces) {}
+      states_(kPendingRequests, RequestState::free),
+      submissions_(kAllParts),
+      completions_(kAllParts) {}
 
 // The engine's thread has ended.
 RequestTable::~RequestTable() {
-  for (std::uint32_t slot = 0; slot < states_.size(); ++slot) {
-    if (states_[slot] == SlotState::pending) end_use(requests_[slot]);
+  for (std::uint32_t ticket = 0; ticket < states_.size(); ++ticket) {
+    if (states_[ticket] == RequestState::pending) end_use(requests_[ticket]);
   }
   for (OwnedMemory* owned : kept_) owned->end_use();
 }
 
-Code RequestTable::submit_write(std::uint32_t slot, std::span<const std::span<const std::byte>> parts,
+Code RequestTable::submit_write(std::uint32_t ticket, std::span<const std::span<const std::byte>> buffers,
                                 std::uint64_t position, WriteMode mode) {
-  Extent extent{position, total_length(parts)};
+  Extent extent{position, total_length(buffers)};
   Code code = check(extent, mode.unaligned);
   if (code != Code::ok) return code;
-  Request& request = open_request(slot, PieceKind::write);
-  if (!cut(request, slot, extent, nullptr)) return Code::QUEUE_FULL;
-  Gather gather(parts);
-  for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) {
-    piece(i).durable = mode.durable;
-    gather.copy({piece(i).memory + piece(i).partial.head, piece(i).named().length});
+  Request& request = open_request(ticket, RequestKind::write);
+  if (!cut(request, ticket, extent, nullptr)) return Code::QUEUE_FULL;
+  Gather gather(buffers);
+  for (std::uint32_t i = request.first_part; i != kNoPart; i = part(i).next) {
+    part(i).durable = mode.durable;
+    gather.copy({part(i).memory + part(i).partial.head, part(i).named().length});
   }
-  submit(slot, request);
+  submit(ticket, request);
   return Code::ok;
 }
 
-Code RequestTable::submit_write_owned(std::uint32_t slot, OwnedMemory& owned, std::uint64_t offset,
+Code RequestTable::submit_write_owned(std::uint32_t ticket, OwnedMemory& owned, std::uint64_t offset,
                                       std::uint64_t length, std::uint64_t position, WriteMode mode) {
   BLOCKMIRROR_ASSERT(offset <= owned.bytes().size() && length <= owned.bytes().size() - offset,
                      "a request lies inside its memory");
@@ -98,129 +98,131 @@ Code RequestTable::submit_write_owned(std::uint32_t slot, OwnedMemory& owned, st
   Code code = check(extent, mode.unaligned);
   if (code != Code::ok) return code;
   const std::span<std::byte> bytes = owned.bytes().subspan(offset, length);
-  Request& request = open_request(slot, PieceKind::write);
-  if (!cut(request, slot, extent, bytes.data())) return Code::QUEUE_FULL;
-  for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) {
-    piece(i).durable = mode.durable;
-    if (!piece(i).pooled) continue;
-    const Extent named = piece(i).named();
-    copy_out(piece(i).memory + piece(i).partial.head, bytes.data() + (named.position - position), named.length);
+  Request& request = open_request(ticket, RequestKind::write);
+  if (!cut(request, ticket, extent, bytes.data())) return Code::QUEUE_FULL;
+  for (std::uint32_t i = request.first_part; i != kNoPart; i = part(i).next) {
+    part(i).durable = mode.durable;
+    if (!part(i).pooled) continue;
+    const Extent named = part(i).named();
+    copy_out(part(i).memory + part(i).partial.head, bytes.data() + (named.position - position), named.length);
   }
   request.owned = &owned;
   owned.begin_use();
-  submit(slot, request);
+  submit(ticket, request);
   return Code::ok;
 }
 
-Code RequestTable::submit_read(std::uint32_t slot, std::uint64_t length, std::uint64_t position) {
+Code RequestTable::submit_read(std::uint32_t ticket, std::uint64_t length, std::uint64_t position) {
   Extent extent{position, length};
   Code code = check(extent);
   if (code != Code::ok) return code;
-  Request& request = open_request(slot, PieceKind::read);
-  if (!cut(request, slot, extent, nullptr)) return Code::QUEUE_FULL;
-  submit(slot, request);
+  Request& request = open_request(ticket, RequestKind::read);
+  if (!cut(request, ticket, extent, nullptr)) return Code::QUEUE_FULL;
+  submit(ticket, request);
   return Code::ok;
 }
 
-Code RequestTable::submit_flush(std::uint32_t slot) {
+Code RequestTable::submit_flush(std::uint32_t ticket) {
   if (closing_) return Code::CLOSED;
   if (shape_.block_size == 0) return Code::WRONG_PHASE;
-  return submit_single(slot, PieceKind::flush, nullptr);
+  return submit_single(ticket, RequestKind::flush, nullptr);
 }
 
-Code RequestTable::submit_discard(std::uint32_t slot, std::uint64_t position, std::uint64_t length) {
+Code RequestTable::submit_discard(std::uint32_t ticket, std::uint64_t position, std::uint64_t length) {
   Extent extent{position, length};
   Code code = check(extent);
   if (code != Code::ok) return code;
-  Request& request = open_request(slot, PieceKind::discard);
+  Request& request = open_request(ticket, RequestKind::discard);
   std::uint64_t regions = (extent.end() - 1) / kRegionLength - position / kRegionLength + 1;
   auto lanes = static_cast<std::uint32_t>(std::min<std::uint64_t>(regions, kDiscardLanes));
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     std::uint32_t index;
-    if (!take_piece(kPendingPieces, index)) {
+    if (!take_part(kPendingParts, index)) {
       undo(request);
       return Code::QUEUE_FULL;
     }
-    Piece& made = piece(index);
-    made.kind = PieceKind::discard;
-    made.slot = slot;
+    RequestPart& made = part(index);
+    made.kind = RequestKind::discard;
+    made.ticket = ticket;
     made.extent = extent;
     made.lane = static_cast<std::uint8_t>(lane);
     made.lanes = static_cast<std::uint8_t>(lanes);
-    made.next = std::exchange(request.first_piece, index);
-    ++request.pieces_left;
+    made.next = std::exchange(request.first_part, index);
+    ++request.parts_left;
   }
-  submit(slot, request);
+  submit(ticket, request);
   return Code::ok;
 }
 
-Code RequestTable::submit_command(std::uint32_t slot, std::unique_ptr<Command> command) {
+Code RequestTable::submit_command(std::uint32_t ticket, std::unique_ptr<Command> command) {
   if (closing_) return Code::CLOSED;
   bool is_close = std::holds_alternative<Close>(command->body);
   Command* body = command.get();
-  Code code = submit_single(slot, PieceKind::command, body);
+  Code code = submit_single(ticket, RequestKind::command, body);
   if (code != Code::ok) return code;
-  commands_[slot] = std::move(command);
+  commands_[ticket] = std::move(command);
   if (is_close) closing_ = true;
   return Code::ok;
 }
 
-void RequestTable::cancel(std::uint32_t slot) {
-  if (states_[slot] == SlotState::pending) requests_[slot].progress.cancelled.store(true, std::memory_order_relaxed);
+void RequestTable::cancel(std::uint32_t ticket) {
+  if (states_[ticket] == RequestState::pending)
+    requests_[ticket].progress.cancelled.store(true, std::memory_order_relaxed);
 }
 
 bool RequestTable::collect(Completion& into) {
   std::uint32_t index;
   while (completions_.pop(index)) {
-    Piece& done = piece(index);
-    std::uint32_t slot = done.slot;
-    if (states_[slot] != SlotState::pending) continue;  // it was abandoned before the engine was done with it
-    Request& request = requests_[slot];
-    const Status& status = done.status;
-    if (!status.ok() && (request.status.ok() || status.position < request.status.position)) request.status = status;
-    if (--request.pieces_left > 0) continue;
-    settle(slot, request, into);
+    RequestPart& done = part(index);
+    std::uint32_t ticket = done.ticket;
+    if (states_[ticket] != RequestState::pending) continue;  // it was abandoned before the engine was done with it
+    Request& request = requests_[ticket];
+    const Outcome& outcome = done.outcome;
+    if (!outcome.ok() && (request.outcome.ok() || outcome.position < request.outcome.position))
+      request.outcome = outcome;
+    if (--request.parts_left > 0) continue;
+    settle(ticket, request, into);
     return true;
   }
   return abandoned_ && collect_abandoned(into);
 }
 
-bool RequestTable::finish_read(std::uint32_t slot, std::span<const std::span<std::byte>> targets) {
-  if (states_[slot] != SlotState::readable) return false;
-  Request& request = requests_[slot];
+bool RequestTable::finish_read(std::uint32_t ticket, std::span<const std::span<std::byte>> targets) {
+  if (states_[ticket] != RequestState::readable) return false;
+  Request& request = requests_[ticket];
   std::uint64_t wanted = 0, have = 0;
   for (const auto& target : targets) wanted += target.size();
-  for (std::uint32_t i = request.first_piece; i != kNoPiece; i = piece(i).next) have += piece(i).extent.length;
+  for (std::uint32_t i = request.first_part; i != kNoPart; i = part(i).next) have += part(i).extent.length;
   if (wanted > have) {
-    drop_read(slot);
+    drop_read(ticket);
     return false;
   }
-  std::uint32_t i = request.first_piece;
-  std::uint64_t used = 0;  // of piece i
+  std::uint32_t i = request.first_part;
+  std::uint64_t used = 0;  // of part i
   for (std::span<std::byte> target : targets) {
     while (!target.empty()) {
-      std::size_t length = std::min<std::size_t>(target.size(), piece(i).extent.length - used);
-      std::memcpy(target.data(), piece(i).memory + used, length);
+      std::size_t length = std::min<std::size_t>(target.size(), part(i).extent.length - used);
+      std::memcpy(target.data(), part(i).memory + used, length);
       target = target.subspan(length);
       used += length;
-      if (used < piece(i).extent.length) continue;
-      i = piece(i).next;
+      if (used < part(i).extent.length) continue;
+      i = part(i).next;
       used = 0;
     }
   }
-  drop_read(slot);
+  drop_read(ticket);
   return true;
 }
 
-void RequestTable::drop_read(std::uint32_t slot) {
-  if (states_[slot] != SlotState::readable) return;
-  undo(requests_[slot]);
-  states_[slot] = SlotState::free;
+void RequestTable::drop_read(std::uint32_t ticket) {
+  if (states_[ticket] != RequestState::readable) return;
+  undo(requests_[ticket]);
+  states_[ticket] = RequestState::free;
 }
 
-Command* RequestTable::completed_command(std::uint32_t slot) {
-  auto found = commands_.find(slot);
-  return found == commands_.end() || states_[slot] != SlotState::free ? nullptr : found->second.get();
+Command* RequestTable::completed_command(std::uint32_t ticket) {
+  auto found = commands_.find(ticket);
+  return found == commands_.end() || states_[ticket] != RequestState::free ? nullptr : found->second.get();
 }
 
 void RequestTable::abandon_pending(bool engine_ended) {
@@ -237,60 +239,61 @@ Code RequestTable::check(const Extent& extent, bool unaligned) const {
   return Code::ok;
 }
 
-bool RequestTable::take_piece(std::uint32_t limit, std::uint32_t& index) {
-  if (pieces_in_use_ >= limit) return false;
-  ++pieces_in_use_;
-  index = free_pieces_;
-  if (index == kNoPiece) {
-    index = pieces_made_++;
+bool RequestTable::take_part(std::uint32_t limit, std::uint32_t& index) {
+  if (parts_in_use_ >= limit) return false;
+  ++parts_in_use_;
+  index = free_parts_;
+  if (index == kNoPart) {
+    index = parts_made_++;
   } else {
-    free_pieces_ = piece(index).next;
+    free_parts_ = part(index).next;
   }
-  ::new (&pieces_[index]) Piece{};
+  ::new (&parts_[index]) RequestPart{};
   return true;
 }
 
-void RequestTable::free_piece(std::uint32_t index) {
-  take_memory(piece(index));
-  piece(index).next = std::exchange(free_pieces_, index);
-  --pieces_in_use_;
+void RequestTable::free_part(std::uint32_t index) {
+  take_memory(part(index));
+  part(index).next = std::exchange(free_parts_, index);
+  --parts_in_use_;
 }
 
-bool RequestTable::give_memory(Piece& to) {
+bool RequestTable::give_memory(RequestPart& to) {
   to.memory = pool_->allocate(to.extent.length);
   to.pooled = to.memory != nullptr;
   return to.pooled;
 }
 
-void RequestTable::take_memory(Piece& from) {
+void RequestTable::take_memory(RequestPart& from) {
   if (from.pooled) pool_->release(from.memory);
   from.pooled = false;
   from.memory = nullptr;
 }
 
-RequestTable::Request& RequestTable::open_request(std::uint32_t slot, PieceKind kind) {
-  BLOCKMIRROR_ASSERT(slot < kPendingRequests && states_[slot] == SlotState::free, "a slot in use was used again");
-  if (!commands_.empty()) commands_.erase(slot);
-  Request* request = ::new (&requests_[slot]) Request{};
+RequestTable::Request& RequestTable::open_request(std::uint32_t ticket, RequestKind kind) {
+  BLOCKMIRROR_ASSERT(ticket < kPendingRequests && states_[ticket] == RequestState::free,
+                     "a ticket in use was used again");
+  if (!commands_.empty()) commands_.erase(ticket);
+  Request* request = ::new (&requests_[ticket]) Request{};
   request->kind = kind;
   return *request;
 }
 
-// Pieces in order of position, each with memory: of `owned` where the devices can take it as it lies, else of the pool.
-bool RequestTable::cut(Request& request, std::uint32_t slot, const Extent& extent, std::byte* owned) {
+// Parts in order of position, each with memory: of `owned` where the devices can take it as it lies, else of the pool.
+bool RequestTable::cut(Request& request, std::uint32_t ticket, const Extent& extent, std::byte* owned) {
   BLOCKMIRROR_ASSERT(extent.length > 0 && extent.length <= kRequestLength, "the length of a request is bounded");
-  std::uint32_t last = kNoPiece;
+  std::uint32_t last = kNoPart;
   for (std::uint64_t position = extent.position; position < extent.end();) {
     std::uint32_t index;
-    if (!take_piece(kPendingPieces, index)) {
+    if (!take_part(kPendingParts, index)) {
       undo(request);
       return false;
     }
-    Piece& made = piece(index);
-    (last == kNoPiece ? request.first_piece : piece(last).next) = index;
+    RequestPart& made = part(index);
+    (last == kNoPart ? request.first_part : part(last).next) = index;
     last = index;
     made.kind = request.kind;
-    made.slot = slot;
+    made.ticket = ticket;
     const Extent named = region_part(extent, position);
     made.extent = named.widened(shape_.block_size);
     made.partial.head = static_cast<std::uint32_t>(named.position - made.extent.position);
@@ -302,39 +305,39 @@ bool RequestTable::cut(Request& request, std::uint32_t slot, const Extent& exten
       undo(request);
       return false;
     }
-    ++request.pieces_left;
+    ++request.parts_left;
     position = named.end();
   }
   return true;
 }
 
 void RequestTable::undo(Request& request) {
-  std::uint32_t index = request.first_piece;
-  while (index != kNoPiece) free_piece(std::exchange(index, piece(index).next));
-  request.first_piece = kNoPiece;
+  std::uint32_t index = request.first_part;
+  while (index != kNoPart) free_part(std::exchange(index, part(index).next));
+  request.first_part = kNoPart;
 }
 
-void RequestTable::submit(std::uint32_t slot, Request& request) {
-  states_[slot] = SlotState::pending;
-  for (std::uint32_t i = request.first_piece; i != kNoPiece;) {
-    std::uint32_t next = piece(i).next;
-    piece(i).pieces = request.pieces_left;
-    piece(i).progress = &request.progress;
+void RequestTable::submit(std::uint32_t ticket, Request& request) {
+  states_[ticket] = RequestState::pending;
+  for (std::uint32_t i = request.first_part; i != kNoPart;) {
+    std::uint32_t next = part(i).next;
+    part(i).parts = request.parts_left;
+    part(i).progress = &request.progress;
     submissions_.push(i);
     i = next;
   }
 }
 
-Code RequestTable::submit_single(std::uint32_t slot, PieceKind kind, Command* command) {
-  Request& request = open_request(slot, kind);
+Code RequestTable::submit_single(std::uint32_t ticket, RequestKind kind, Command* command) {
+  Request& request = open_request(ticket, kind);
   std::uint32_t index;
-  if (!take_piece(kind == PieceKind::command ? kAllPieces : kPendingPieces, index)) return Code::QUEUE_FULL;
-  piece(index).kind = kind;
-  piece(index).slot = slot;
-  piece(index).command = command;
-  request.first_piece = index;
-  request.pieces_left = 1;
-  submit(slot, request);
+  if (!take_part(kind == RequestKind::command ? kAllParts : kPendingParts, index)) return Code::QUEUE_FULL;
+  part(index).kind = kind;
+  part(index).ticket = ticket;
+  part(index).command = command;
+  request.first_part = index;
+  request.parts_left = 1;
+  submit(ticket, request);
   return Code::ok;
 }
 
@@ -342,34 +345,34 @@ void RequestTable::end_use(Request& request) {
   if (request.owned != nullptr) std::exchange(request.owned, nullptr)->end_use();
 }
 
-void RequestTable::settle(std::uint32_t slot, Request& request, Completion& into) {
+void RequestTable::settle(std::uint32_t ticket, Request& request, Completion& into) {
   end_use(request);
-  into.slot = slot;
-  into.status = request.status;
-  if (request.kind == PieceKind::command) shape_ = commands_[slot]->shape;
-  bool readable = request.kind == PieceKind::read && request.status.ok();
+  into.ticket = ticket;
+  into.outcome = request.outcome;
+  if (request.kind == RequestKind::command) shape_ = commands_[ticket]->shape;
+  bool readable = request.kind == RequestKind::read && request.outcome.ok();
   if (!readable) undo(request);
-  states_[slot] = readable ? SlotState::readable : SlotState::free;
+  states_[ticket] = readable ? RequestState::readable : RequestState::free;
 }
 
-// Answers the caller; pieces, memory and command stay as the engine knows them.
-void RequestTable::keep_for_engine(std::uint32_t slot, Request& request, Completion& into) {
+// Answers the caller; parts, memory and command stay as the engine knows them.
+void RequestTable::keep_for_engine(std::uint32_t ticket, Request& request, Completion& into) {
   if (request.owned != nullptr) kept_.push_back(std::exchange(request.owned, nullptr));
-  into = {slot, request.status};
-  states_[slot] = SlotState::free;
+  into = {ticket, request.outcome};
+  states_[ticket] = RequestState::free;
 }
 
 bool RequestTable::collect_abandoned(Completion& into) {
-  for (; abandoned_slot_ < kPendingRequests; ++abandoned_slot_) {
-    if (states_[abandoned_slot_] != SlotState::pending) continue;
-    Request& request = requests_[abandoned_slot_];
-    request.status = Status::of(Code::CLOSED);
+  for (; abandoned_ticket_ < kPendingRequests; ++abandoned_ticket_) {
+    if (states_[abandoned_ticket_] != RequestState::pending) continue;
+    Request& request = requests_[abandoned_ticket_];
+    request.outcome = Outcome::of(Code::CLOSED);
     if (!engine_ended_) {
-      keep_for_engine(abandoned_slot_, request, into);
+      keep_for_engine(abandoned_ticket_, request, into);
       return true;
     }
-    if (request.kind == PieceKind::command) commands_[abandoned_slot_]->shape = shape_;
-    settle(abandoned_slot_, request, into);
+    if (request.kind == RequestKind::command) commands_[abandoned_ticket_]->shape = shape_;
+    settle(abandoned_ticket_, request, into);
     return true;
   }
   return false;

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "../core/formatter.h"
+#include "../core/session/formatter.h"
 #include "session_host.h"
 
 namespace blockmirror {
@@ -37,22 +37,22 @@ bool SessionHost::is_attached(const Place& place) const {
 
 // With length_if_empty a file that is not there is made. Somebody else may make or remove it between our looks; one such
 // change is followed, a second one reported.
-Status SessionHost::open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file,
-                                 Attached& into, DeviceFacts& facts) {
-  Status status;
+Outcome SessionHost::open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file,
+                                  Attached& into, DeviceFacts& facts) {
+  Outcome outcome;
   for (unsigned attempt = 0; attempt < 2; ++attempt) {
-    status = OpenFile::open(path, options, file);
-    facts.made = status.ok() && file.lengthened() ? Made::length : Made::no;
+    outcome = OpenFile::open(path, options, file);
+    facts.made = outcome.ok() && file.lengthened() ? Made::length : Made::no;
     if (facts.made == Made::length) {
-      status = MadeFile::keep(file, into.made);
-      if (!status.ok()) file.shorten();
+      outcome = MadeFile::keep(file, into.made);
+      if (!outcome.ok()) file.shorten();
     }
-    if (options.length_if_empty == 0 || status.code != Code::OPEN_FAILED || status.system_error != ENOENT) break;
-    status = MadeFile::make(path, options.length_if_empty, file, into.made, options.resolved);
-    facts.made = status.ok() ? Made::file : Made::no;
-    if (status.code != Code::OPEN_FAILED || status.system_error != EEXIST) break;
+    if (options.length_if_empty == 0 || outcome.code != Code::OPEN_FAILED || outcome.system_error != ENOENT) break;
+    outcome = MadeFile::make(path, options.length_if_empty, file, into.made, options.resolved);
+    facts.made = outcome.ok() ? Made::file : Made::no;
+    if (outcome.code != Code::OPEN_FAILED || outcome.system_error != EEXIST) break;
   }
-  return status;
+  return outcome;
 }
 
 // Images are opened in the order of their places, so that of two openers of the same ones the first to come has all.
@@ -73,14 +73,14 @@ std::vector<std::size_t> SessionHost::order_of_opening(const std::vector<std::st
 
 // The place is compared before the file is opened: our own lock would otherwise be waited for, and then be reported
 // as somebody else's. A path that cannot be looked up is OpenFile's to report.
-Status SessionHost::attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
-                           DeviceFacts& facts) {
-  if (place_of(path, into.place) && is_attached(into.place)) return Status::of(Code::SAME_DEVICE, image);
+Outcome SessionHost::attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
+                            DeviceFacts& facts) {
+  if (place_of(path, into.place) && is_attached(into.place)) return Outcome::of(Code::SAME_DEVICE, image);
   OpenFile file;
-  Status status = open_or_make(path, options, file, into, facts);
-  if (!status.ok()) {
-    status.image = image;
-    return status;
+  Outcome outcome = open_or_make(path, options, file, into, facts);
+  if (!outcome.ok()) {
+    outcome.image = image;
+    return outcome;
   }
   const Made made = facts.made;
   facts = facts_of(file);
@@ -90,10 +90,10 @@ Status SessionHost::attach(const std::string& path, const OpenFileOptions& optio
   std::unique_ptr<Device> device = reactor_.make_device(std::move(file));
   if (!device) {
     into.made.undo();
-    return Status::of(Code::NO_MEMORY, image);
+    return Outcome::of(Code::NO_MEMORY, image);
   }
   into.device = std::make_unique<GatedDevice>(std::move(device), gate_);
-  return Status::success();
+  return Outcome::success();
 }
 
 DeviceFacts facts_of(const OpenFile& file) {
@@ -109,8 +109,8 @@ void SessionHost::detach_images() {
   images_.clear();
 }
 
-Task<Status> SessionHost::execute(OpenLog& command) {
-  if (!alone_in(Phase::idle, Phase::idle) || log_.device) co_return Status::of(Code::WRONG_PHASE, kLogDevice);
+Task<Outcome> SessionHost::execute(OpenLog& command) {
+  if (!alone_in(Phase::idle, Phase::idle) || log_.device) co_return Outcome::of(Code::WRONG_PHASE, kLogDevice);
   OpenFileOptions options;
   options.read_only = command.read_only;
   options.exclusive = command.exclusive;
@@ -118,15 +118,15 @@ Task<Status> SessionHost::execute(OpenLog& command) {
   options.resolved = command.resolved;
   options.length_if_empty = command.make_length;
   Attached opened;
-  Status status = attach(command.path, options, kLogDevice, opened, command.facts);
-  if (!status.ok()) co_return status;
+  Outcome outcome = attach(command.path, options, kLogDevice, opened, command.facts);
+  if (!outcome.ok()) co_return outcome;
   log_ = std::move(opened);
   session_->set_log(*log_.device);
-  co_return status;
+  co_return outcome;
 }
 
-Task<Status> SessionHost::execute(OpenImages& command) {
-  if (!alone_in(Phase::idle, Phase::loaded)) co_return Status::of(Code::WRONG_PHASE);
+Task<Outcome> SessionHost::execute(OpenImages& command) {
+  if (!alone_in(Phase::idle, Phase::loaded)) co_return Outcome::of(Code::WRONG_PHASE);
   detach_images();
   OpenFileOptions options;
   options.read_only = command.read_only;
@@ -140,136 +140,136 @@ Task<Status> SessionHost::execute(OpenImages& command) {
     if (command.paths[i].empty()) continue;
     options.length_if_empty = i < command.make_lengths.size() ? command.make_lengths[i] : 0;
     Attached opened;
-    Status status = attach(command.paths[i], options, static_cast<ImageIndex>(i), opened, command.facts[i]);
-    if (!status.ok()) {
+    Outcome outcome = attach(command.paths[i], options, static_cast<ImageIndex>(i), opened, command.facts[i]);
+    if (!outcome.ok()) {
       for (Attached& image : images_) image.made.undo();
       images_.clear();
-      co_return status;
+      co_return outcome;
     }
     images_[i] = std::move(opened);
   }
   std::vector<Device*> devices;
   for (const Attached& image : images_) devices.push_back(image.device.get());
   session_->set_images(std::move(devices));
-  co_return Status::success();
+  co_return Outcome::success();
 }
 
-Task<Status> SessionHost::with_superblock(Task<Status> step, Superblock& into) {
-  Status status = co_await std::move(step);
-  if (!status.ok()) co_return status;
+Task<Outcome> SessionHost::with_superblock(Task<Outcome> step, Superblock& into) {
+  Outcome outcome = co_await std::move(step);
+  if (!outcome.ok()) co_return outcome;
   has_superblock_ = true;
   into = session_->superblock();
-  co_return status;
+  co_return outcome;
 }
 
-Task<Status> SessionHost::execute(LoadSuperblock& command) {
-  if (!log_.device) co_return Status::of(Code::WRONG_PHASE, kLogDevice);
-  Task<Status> step = session_->load_superblock();
-  const Status status = co_await with_superblock(std::move(step), command.superblock);
-  command.refused = status.reason;
-  co_return status;
+Task<Outcome> SessionHost::execute(LoadSuperblock& command) {
+  if (!log_.device) co_return Outcome::of(Code::WRONG_PHASE, kLogDevice);
+  Task<Outcome> step = session_->load_superblock();
+  const Outcome outcome = co_await with_superblock(std::move(step), command.superblock);
+  command.refused = outcome.reason;
+  co_return outcome;
 }
 
-Task<Status> SessionHost::execute(PlanFormat& command) {
+Task<Outcome> SessionHost::execute(PlanFormat& command) {
   bool ready = log_.device && !images_.empty() && command.options.images.size() == images_.size();
   for (const Attached& image : images_) ready = ready && image.device;
-  if (!ready) co_return Status::of(Code::WRONG_PHASE);
-  Task<Status> step = session_->plan_format(std::move(command.options));
+  if (!ready) co_return Outcome::of(Code::WRONG_PHASE);
+  Task<Outcome> step = session_->plan_format(std::move(command.options));
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
-Task<Status> SessionHost::execute(LinkLog&) {
-  if (!alone_in(Phase::planned, Phase::planned)) co_return Status::of(Code::WRONG_PHASE, kLogDevice);
-  Status status = log_.made.link();
-  status.image = kLogDevice;
-  co_return status;
+Task<Outcome> SessionHost::execute(LinkLog&) {
+  if (!alone_in(Phase::planned, Phase::planned)) co_return Outcome::of(Code::WRONG_PHASE, kLogDevice);
+  Outcome outcome = log_.made.link();
+  outcome.image = kLogDevice;
+  co_return outcome;
 }
 
-Task<Status> SessionHost::execute(LinkImages&) {
-  if (!alone_in(Phase::planned, Phase::planned)) co_return Status::of(Code::WRONG_PHASE);
+Task<Outcome> SessionHost::execute(LinkImages&) {
+  if (!alone_in(Phase::planned, Phase::planned)) co_return Outcome::of(Code::WRONG_PHASE);
   for (std::size_t i = 0; i < images_.size(); ++i) {
-    Status status = images_[i].made.link();
-    status.image = static_cast<ImageIndex>(i);
-    if (!status.ok()) co_return status;
+    Outcome outcome = images_[i].made.link();
+    outcome.image = static_cast<ImageIndex>(i);
+    if (!outcome.ok()) co_return outcome;
   }
-  co_return Status::success();
+  co_return Outcome::success();
 }
 
 // What of it is still under way may write to what is to go.
-Task<Status> SessionHost::execute(Unmake&) {
+Task<Outcome> SessionHost::execute(Unmake&) {
   while (active_ > 1) co_await settled_->wait();
   const Phase phase = session_->phase();
-  if (phase != Phase::idle && phase != Phase::planned) co_return Status::of(Code::WRONG_PHASE);
+  if (phase != Phase::idle && phase != Phase::planned) co_return Outcome::of(Code::WRONG_PHASE);
   for (std::size_t i = images_.size(); i > 0; --i) images_[i - 1].made.undo();
   log_.made.undo();
-  co_return Status::success();
+  co_return Outcome::success();
 }
 
-Task<Status> SessionHost::execute(FillImage& command) {
+Task<Outcome> SessionHost::execute(FillImage& command) {
   const bool ready = session_->phase() == Phase::planned && command.image < images_.size();
-  if (!ready) co_return Status::of(Code::WRONG_PHASE);
+  if (!ready) co_return Outcome::of(Code::WRONG_PHASE);
   Device& device = *images_[command.image].device;
-  Status status;
+  Outcome outcome;
   for (const Extent& extent : command.extents) {
     const bool fits = extent.end() <= device.traits().size && extent.position % device.traits().offset_alignment == 0 &&
                       extent.length % device.traits().offset_alignment == 0;
-    if (!fits) co_return Status::of(Code::OUT_OF_RANGE, static_cast<ImageIndex>(command.image), 0, extent.position);
-    status = co_await write_zeroes(device, static_cast<ImageIndex>(command.image), extent);
-    if (!status.ok()) co_return status;
+    if (!fits) co_return Outcome::of(Code::OUT_OF_RANGE, static_cast<ImageIndex>(command.image), 0, extent.position);
+    outcome = co_await write_zeroes(device, static_cast<ImageIndex>(command.image), extent);
+    if (!outcome.ok()) co_return outcome;
   }
-  if (!command.extents.empty()) co_return status;
+  if (!command.extents.empty()) co_return outcome;
   const int error = co_await device.flush();
-  co_return error == 0 ? status : Status::of(Code::WRITE_FAILED, static_cast<ImageIndex>(command.image), error);
+  co_return error == 0 ? outcome : Outcome::of(Code::WRITE_FAILED, static_cast<ImageIndex>(command.image), error);
 }
 
-Task<Status> SessionHost::execute(FormatLog& command) {
-  Task<Status> step = session_->format();
+Task<Outcome> SessionHost::execute(FormatLog& command) {
+  Task<Outcome> step = session_->format();
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
-Task<Status> SessionHost::execute(ScanRing& command) { return session_->scan_ring(command.bytes, command.progress); }
+Task<Outcome> SessionHost::execute(ScanRing& command) { return session_->scan_ring(command.bytes, command.progress); }
 
-Task<Status> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
+Task<Outcome> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
 
-Task<Status> SessionHost::execute(Activate& command) {
+Task<Outcome> SessionHost::execute(Activate& command) {
   command.options.owner.process = static_cast<std::uint32_t>(getpid());
   command.options.owner.started_at_ms = reactor_.wall_clock_ms();
-  Task<Status> step = session_->activate(std::move(command.options));
+  Task<Outcome> step = session_->activate(std::move(command.options));
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
-Task<Status> SessionHost::execute(RecoverFlushMaster&) { return session_->recover_flush_master(); }
+Task<Outcome> SessionHost::execute(RecoverFlushMaster&) { return session_->recover_flush_master(); }
 
-Task<Status> SessionHost::execute(RecoverCopy& command) {
+Task<Outcome> SessionHost::execute(RecoverCopy& command) {
   return session_->recover_copy(std::move(command.extents), command.compare, command.only_differing, command.result);
 }
 
-Task<Status> SessionHost::execute(RecoverFlushSlaves&) { return session_->recover_flush_slaves(); }
+Task<Outcome> SessionHost::execute(RecoverFlushSlaves&) { return session_->recover_flush_slaves(); }
 
-Task<Status> SessionHost::execute(RecoverVerify& command) {
+Task<Outcome> SessionHost::execute(RecoverVerify& command) {
   return session_->recover_verify(std::move(command.extents), command.result);
 }
 
-Task<Status> SessionHost::execute(RecoverRetire& command) {
+Task<Outcome> SessionHost::execute(RecoverRetire& command) {
   command.summary.finished_at_ms = reactor_.wall_clock_ms();
   return session_->recover_retire(command.summary);
 }
 
-Task<Status> SessionHost::execute(Compare& command) {
+Task<Outcome> SessionHost::execute(Compare& command) {
   return session_->compare(std::move(command.extents), command.all, command.result);
 }
 
-Task<Status> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }
+Task<Outcome> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }
 
 // The files close here, not with the thread: whoever waits for close may open the mirror again at once (I9).
-Task<Status> SessionHost::execute(Close&) {
+Task<Outcome> SessionHost::execute(Close&) {
   closing_ = true;
   // Before the session refuses anything: a discard that was accepted goes on from region to region.
   while (active_ > 1) co_await settled_->wait();
-  Status status = co_await session_->close();
+  Outcome outcome = co_await session_->close();
   detach_images();
   log_ = Attached{};
-  co_return status;
+  co_return outcome;
 }
 
 }  // namespace blockmirror

@@ -6,7 +6,7 @@
 
 namespace blockmirror {
 
-SessionHost::SessionHost(Reactor& reactor, void (*done)(void* context, Piece& piece), void* context)
+SessionHost::SessionHost(Reactor& reactor, void (*done)(void* context, RequestPart& part), void* context)
     : reactor_(reactor),
       done_(done),
       context_(context),
@@ -27,72 +27,72 @@ SessionHost::~SessionHost() {
   log_ = Attached{};
 }
 
-void SessionHost::start(Piece& piece) {
+void SessionHost::start(RequestPart& part) {
   BLOCKMIRROR_ASSERT(!closing_, "nothing is started after close");
   ++active_;
-  RequestProgress& progress = *piece.progress;
+  RequestProgress& progress = *part.progress;
   if (progress.decision == RequestProgress::Decision::open) {
-    bool cancelled = piece.kind != PieceKind::command && progress.cancelled.load(std::memory_order_relaxed);
+    bool cancelled = part.kind != RequestKind::command && progress.cancelled.load(std::memory_order_relaxed);
     progress.decision = cancelled ? RequestProgress::Decision::abort : RequestProgress::Decision::run;
   }
   if (progress.decision == RequestProgress::Decision::abort) {
-    return finish(piece, Status::of(Code::ABORTED, kNoImage, 0, piece.extent.position));
+    return finish(part, Outcome::of(Code::ABORTED, kNoImage, 0, part.extent.position));
   }
-  spawn(run(piece));
+  spawn(run(part));
 }
 
-Task<void> SessionHost::run(Piece& piece) {
-  Status status = co_await serve(piece);
-  finish(piece, status);
+Task<void> SessionHost::run(RequestPart& part) {
+  Outcome outcome = co_await serve(part);
+  finish(part, outcome);
 }
 
-Task<Status> SessionHost::serve(Piece& piece) {
-  std::span<std::byte> memory(piece.memory, piece.memory == nullptr ? 0 : piece.extent.length);
-  switch (piece.kind) {
-    case PieceKind::write:
-      // Only a request of one piece can be cancelled once it runs: otherwise it could be half written, half aborted.
-      return session_->write_partial(piece.extent, memory, piece.partial, piece.durable,
-                                     piece.pieces == 1 ? &piece.progress->cancelled : nullptr);
-    case PieceKind::read:
-      return session_->read(piece.extent, memory);
-    case PieceKind::flush:
+Task<Outcome> SessionHost::serve(RequestPart& part) {
+  std::span<std::byte> memory(part.memory, part.memory == nullptr ? 0 : part.extent.length);
+  switch (part.kind) {
+    case RequestKind::write:
+      // Only a request of one part can be cancelled once it runs: otherwise it could be half written, half aborted.
+      return session_->write_partial(part.extent, memory, part.partial, part.durable,
+                                     part.parts == 1 ? &part.progress->cancelled : nullptr);
+    case RequestKind::read:
+      return session_->read(part.extent, memory);
+    case RequestKind::flush:
       return session_->flush();
-    case PieceKind::discard:
-      return discard_lane(piece);
-    case PieceKind::command:
+    case RequestKind::discard:
+      return discard_lane(part);
+    case RequestKind::command:
       break;
   }
-  return serve_command(*piece.command);
+  return serve_command(*part.command);
 }
 
-Task<Status> SessionHost::discard_lane(Piece& piece) {
-  std::uint64_t first = piece.extent.position / kRegionLength;
-  std::uint64_t last = (piece.extent.end() - 1) / kRegionLength;
-  for (std::uint64_t region = first + piece.lane; region <= last; region += piece.lanes) {
-    if (piece.progress->failed) break;
-    std::uint64_t start = std::max(region * kRegionLength, piece.extent.position);
-    std::uint64_t end = std::min((region + 1) * kRegionLength, piece.extent.end());
+Task<Outcome> SessionHost::discard_lane(RequestPart& part) {
+  std::uint64_t first = part.extent.position / kRegionLength;
+  std::uint64_t last = (part.extent.end() - 1) / kRegionLength;
+  for (std::uint64_t region = first + part.lane; region <= last; region += part.lanes) {
+    if (part.progress->failed) break;
+    std::uint64_t start = std::max(region * kRegionLength, part.extent.position);
+    std::uint64_t end = std::min((region + 1) * kRegionLength, part.extent.end());
     Extent extent{start, end - start};
-    Status status = co_await session_->discard(extent);
-    if (status.ok()) continue;
-    piece.progress->failed = true;
-    co_return status;
+    Outcome outcome = co_await session_->discard(extent);
+    if (outcome.ok()) continue;
+    part.progress->failed = true;
+    co_return outcome;
   }
-  co_return Status::success();
+  co_return Outcome::success();
 }
 
-Task<Status> SessionHost::serve_command(Command& command) {
+Task<Outcome> SessionHost::serve_command(Command& command) {
   auto execution = [this](auto& body) { return execute(body); };
-  Status status = co_await std::visit(execution, command.body);
+  Outcome outcome = co_await std::visit(execution, command.body);
   command.shape = shape();
-  co_return status;
+  co_return outcome;
 }
 
-void SessionHost::finish(Piece& piece, const Status& status) {
-  piece.status = status;
+void SessionHost::finish(RequestPart& part, const Outcome& outcome) {
+  part.outcome = outcome;
   --active_;
   settled_->wake_all();
-  done_(context_, piece);
+  done_(context_, part);
 }
 
 Shape SessionHost::shape() const {

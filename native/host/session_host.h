@@ -1,4 +1,4 @@
-// SessionHost: what the engine thread runs: one Session with its devices, and the coroutines that serve pieces and
+// SessionHost: what the engine thread runs: one Session with its devices, and the coroutines that serve parts and
 // commands.
 //
 // Invariants:
@@ -15,59 +15,59 @@
 #include <string>
 #include <vector>
 
-#include "../core/runtime.h"
-#include "../core/session.h"
-#include "../core/task.h"
+#include "../core/base/runtime.h"
+#include "../core/base/task.h"
+#include "../core/session/session.h"
 #include "../devices/made_file.h"
 #include "../devices/open_file.h"
 #include "../devices/reactor.h"
 #include "commands.h"
 #include "gated_device.h"
-#include "piece.h"
+#include "request_part.h"
 
 namespace blockmirror {
 
 class SessionHost {
  public:
-  // `done(context, piece)` is called when a piece has its status.
-  SessionHost(Reactor& reactor, void (*done)(void* context, Piece& piece), void* context);
+  // `done(context, part)` is called when a part has its status.
+  SessionHost(Reactor& reactor, void (*done)(void* context, RequestPart& part), void* context);
   ~SessionHost();
   SessionHost(const SessionHost&) = delete;
   SessionHost& operator=(const SessionHost&) = delete;
 
-  void start(Piece& piece);
-  unsigned active() const { return active_; }  // pieces started and not done
+  void start(RequestPart& part);
+  unsigned active() const { return active_; }  // parts started and not done
   Snapshot snapshot() const { return session_->snapshot(); }
-  // From here on nothing more reaches a device; pieces that wait for one never end.
+  // From here on nothing more reaches a device; parts that wait for one never end.
   void freeze() { gate_.frozen = true; }
 
  private:
-  Task<void> run(Piece& piece);
-  Task<Status> serve(Piece& piece);
-  Task<Status> discard_lane(Piece& piece);
-  Task<Status> serve_command(Command& command);
-  void finish(Piece& piece, const Status& status);
+  Task<void> run(RequestPart& part);
+  Task<Outcome> serve(RequestPart& part);
+  Task<Outcome> discard_lane(RequestPart& part);
+  Task<Outcome> serve_command(Command& command);
+  void finish(RequestPart& part, const Outcome& outcome);
 
-  Task<Status> execute(OpenLog& command);
-  Task<Status> execute(LoadSuperblock& command);
-  Task<Status> execute(OpenImages& command);
-  Task<Status> execute(PlanFormat& command);
-  Task<Status> execute(LinkLog& command);
-  Task<Status> execute(LinkImages& command);
-  Task<Status> execute(Unmake& command);
-  Task<Status> execute(FillImage& command);
-  Task<Status> execute(FormatLog& command);
-  Task<Status> execute(ScanRing& command);
-  Task<Status> execute(Assess& command);
-  Task<Status> execute(Activate& command);
-  Task<Status> execute(RecoverFlushMaster& command);
-  Task<Status> execute(RecoverCopy& command);
-  Task<Status> execute(RecoverFlushSlaves& command);
-  Task<Status> execute(RecoverVerify& command);
-  Task<Status> execute(RecoverRetire& command);
-  Task<Status> execute(Compare& command);
-  Task<Status> execute(RecordVerify& command);
-  Task<Status> execute(Close& command);
+  Task<Outcome> execute(OpenLog& command);
+  Task<Outcome> execute(LoadSuperblock& command);
+  Task<Outcome> execute(OpenImages& command);
+  Task<Outcome> execute(PlanFormat& command);
+  Task<Outcome> execute(LinkLog& command);
+  Task<Outcome> execute(LinkImages& command);
+  Task<Outcome> execute(Unmake& command);
+  Task<Outcome> execute(FillImage& command);
+  Task<Outcome> execute(FormatLog& command);
+  Task<Outcome> execute(ScanRing& command);
+  Task<Outcome> execute(Assess& command);
+  Task<Outcome> execute(Activate& command);
+  Task<Outcome> execute(RecoverFlushMaster& command);
+  Task<Outcome> execute(RecoverCopy& command);
+  Task<Outcome> execute(RecoverFlushSlaves& command);
+  Task<Outcome> execute(RecoverVerify& command);
+  Task<Outcome> execute(RecoverRetire& command);
+  Task<Outcome> execute(Compare& command);
+  Task<Outcome> execute(RecordVerify& command);
+  Task<Outcome> execute(Close& command);
 
   struct Place {  // where a device lies, by whatever path
     bool block_device = false;
@@ -82,18 +82,18 @@ class SessionHost {
   };
   static bool place_of(const std::string& path, Place& into);
   bool is_attached(const Place& place) const;
-  static Status open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file, Attached& into,
-                             DeviceFacts& facts);
-  Status attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
-                DeviceFacts& facts);
+  static Outcome open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file, Attached& into,
+                              DeviceFacts& facts);
+  Outcome attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
+                 DeviceFacts& facts);
   static std::vector<std::size_t> order_of_opening(const std::vector<std::string>& paths);
   void detach_images();
   bool alone_in(Phase first, Phase second) const;
-  Task<Status> with_superblock(Task<Status> step, Superblock& into);
+  Task<Outcome> with_superblock(Task<Outcome> step, Superblock& into);
   Shape shape() const;
 
   Reactor& reactor_;
-  void (*const done_)(void* context, Piece& piece);
+  void (*const done_)(void* context, RequestPart& part);
   void* const context_;
   Gate gate_;
   std::unique_ptr<Condition> settled_;  // active_ went down

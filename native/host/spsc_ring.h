@@ -12,7 +12,7 @@
 #include <memory>
 #include <type_traits>
 
-#include "../core/assert.h"
+#include "../core/base/assert.h"
 
 namespace blockmirror {
 

@@ -18,7 +18,7 @@ export const cli = [
   },
   {
     name: '--overwrite-signature goes for the data of the master too',
-    file: 'lib/signatures.ts',
+    file: 'lib/look/signatures.ts',
     find: "  if (role !== 'master') {\n    if (consent.overwriteSignature) return;\n",
     put: "  if (consent.overwriteSignature) return;\n  if (role !== 'master') {\n",
     test: 'test/cli/create.test.ts',

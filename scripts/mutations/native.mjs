@@ -1,21 +1,21 @@
-// Faults of the addon's C++ outside of the core, whose own are in native/core/mutation.h. One row each: see mutate.mjs.
+// Faults of the addon's C++ outside of the core, whose own are in native/core/base/mutation.h. One row each: see mutate.mjs.
 // Rows that share a test stand together: what one of them built serves the next.
 
 /** @type {import('../mutate.mjs').Fault[]} */
 export const native = [
   // --- native/host
   {
-    name: 'a request is over with its first piece that failed',
+    name: 'a request is over with its first part that failed',
     file: 'native/host/request_table.cc',
-    find: 'if (--request.pieces_left > 0) continue;',
-    put: 'if (--request.pieces_left > 0 && status.ok()) continue;',
+    find: 'if (--request.parts_left > 0) continue;',
+    put: 'if (--request.parts_left > 0 && outcome.ok()) continue;',
     cases: 'request table:*',
   },
   {
     name: 'of several errors the highest position counts',
     file: 'native/host/request_table.cc',
-    find: 'status.position < request.status.position',
-    put: 'status.position > request.status.position',
+    find: 'outcome.position < request.outcome.position',
+    put: 'outcome.position > request.outcome.position',
     cases: 'request table:*',
   },
   {
@@ -42,8 +42,8 @@ export const native = [
   {
     name: 'the bytes of a partial block go to its begin',
     file: 'native/host/request_table.cc',
-    find: 'gather.copy({piece(i).memory + piece(i).partial.head,',
-    put: 'gather.copy({piece(i).memory,',
+    find: 'gather.copy({part(i).memory + part(i).partial.head,',
+    put: 'gather.copy({part(i).memory,',
     cases: 'request table:*',
   },
   {
@@ -111,7 +111,7 @@ export const native = [
     cases: 'engine thread: whoever does not collect*',
   },
   {
-    name: 'a cancel is decided piece by piece',
+    name: 'a cancel is decided part by part',
     file: 'native/host/session_host.cc',
     find: '  if (progress.decision == RequestProgress::Decision::open) {\n',
     put: '  {\n',
@@ -120,15 +120,15 @@ export const native = [
   {
     name: 'a cancel does nothing',
     file: 'native/host/session_host.cc',
-    find: 'piece.kind != PieceKind::command && progress.cancelled.load(std::memory_order_relaxed)',
+    find: 'part.kind != RequestKind::command && progress.cancelled.load(std::memory_order_relaxed)',
     put: 'false',
     test: 'test/addon/cancel.test.ts',
   },
   {
     name: 'a lane of a discard that failed is no error',
     file: 'native/host/session_host.cc',
-    find: '    piece.progress->failed = true;\n    co_return status;\n',
-    put: '    piece.progress->failed = true;\n    co_return Status::success();\n',
+    find: '    part.progress->failed = true;\n    co_return outcome;\n',
+    put: '    part.progress->failed = true;\n    co_return Outcome::success();\n',
     test: 'test/api/discard_fails.test.ts',
   },
   {
@@ -163,15 +163,15 @@ export const native = [
   {
     name: 'a read of nothing is tried for ever',
     file: 'native/devices/transfer.cc',
-    find: '  if (bytes == 0 && done.kind == Step::Kind::read) return finished(EIO);\n',
+    find: '  if (bytes == 0 && done.kind == Attempt::Kind::read) return finished(EIO);\n',
     put: '',
     cases: '*transfer*',
   },
   {
     name: 'a durable write from registered memory is an ordinary one',
     file: 'native/devices/io_uring/io_uring_reactor.cc',
-    find: 'if (step.durable) entry->rw_flags',
-    put: 'if (step.durable && buffer < 0) entry->rw_flags',
+    find: 'if (attempt.durable) entry->rw_flags',
+    put: 'if (attempt.durable && buffer < 0) entry->rw_flags',
     cases: 'io_uring:*',
   },
   {
@@ -290,15 +290,15 @@ export const native = [
   {
     name: 'the errno of a completion is not told',
     file: 'native/addon/engine_object.cc',
-    find: 'numbers[2] = completion.status.system_error;',
+    find: 'numbers[2] = completion.outcome.system_error;',
     put: 'numbers[2] = 0;',
     test: 'test/addon/binding.test.ts',
   },
   {
-    name: 'a slot in use is used again',
+    name: 'a ticket in use is used again',
     file: 'native/addon/engine_object.cc',
-    find: 'return engine_ == nullptr || engine_->requests().is_free(static_cast<std::uint32_t>(slot));',
-    put: 'return slot < kPendingRequests;',
+    find: 'return engine_ == nullptr || engine_->requests().is_free(static_cast<std::uint32_t>(ticket));',
+    put: 'return ticket < kPendingRequests;',
     test: 'test/addon/binding.test.ts',
   },
   {

@@ -1,7 +1,7 @@
 // What the binding says about itself, and how it answers what lib/ must never send.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { NativeDeviceFacts, NativeMemory, NativeStatus } from '../../lib/binding';
+import type { NativeDeviceFacts, NativeMemory, NativeOutcome } from '../../lib/base/binding';
 import { KIB, MIB, useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';
 import { RawEngine, binding, expectNoEngineLeft, makeFiles, openFiles, runningMirror } from './raw_engine';
 
@@ -36,14 +36,14 @@ test('the limits hold together', () => {
 test('facts of a file, and the status of a path that is not there', () => {
   const file = writeFileInFull(path.join(folder(), 'file'), MIB);
   expect(binding.deviceFacts(file)).toMatchObject({ path: file, size: MIB, blockDevice: false });
-  const missing = binding.deviceFacts(path.join(folder(), 'nothing')) as NativeStatus;
+  const missing = binding.deviceFacts(path.join(folder(), 'nothing')) as NativeOutcome;
   expect(binding.codes[missing.code]).toBe('OPEN_FAILED');
   expect(missing.systemError).toBe(2);
 });
 
 test('copies of superblock and label are judged by the core, whatever they hold', () => {
   const { superblockOf, labelOf, codes } = binding;
-  const codeOf = (found: object) => codes[(found as NativeStatus).code];
+  const codeOf = (found: object) => codes[(found as NativeOutcome).code];
   expect(codeOf(superblockOf(Buffer.alloc(20_480), Buffer.alloc(20_480)))).toBe('NOT_A_LOG');
   expect(codeOf(superblockOf(null, null))).toBe('READ_FAILED');
   expect(codeOf(labelOf(Buffer.alloc(4096), Buffer.alloc(4096)))).toBe('NO_LABEL');
@@ -81,46 +81,47 @@ test('arguments of a wrong type are thrown, and take nothing', async () => {
   const { native } = engine;
   const bytes = Buffer.alloc(4096);
   const memory = binding.takeMemory(binding.allocateMemory(4096) as ArrayBuffer) as NativeMemory;
-  const slot = 100;
+  const ticket = 100;
   const wrong: (() => unknown)[] = [
-    () => native.submitWrite(slot, 'hello' as never, 0, 512, 0, false),
-    () => native.submitWrite(slot, bytes, 0, 8192, 0, false),
-    () => native.submitWrite(slot, bytes, 4096, 512, 0, false),
-    () => native.submitWrite(slot, bytes, 0, 0, 0, false),
-    () => native.submitWrite(slot, bytes, 0, 512, -512, false),
-    () => native.submitWrite(slot, bytes, 0, 512, NaN, false),
-    () => native.submitWrite(slot, bytes, 0, 512, 0.5, false),
-    () => native.submitWrite(slot, bytes, 0, 512, 2 ** 53, false),
-    () => native.submitWrite(slot, bytes, 0, 512, 0, 1 as never),
+    () => native.submitWrite(ticket, 'hello' as never, 0, 512, 0, false),
+    () => native.submitWrite(ticket, bytes, 0, 8192, 0, false),
+    () => native.submitWrite(ticket, bytes, 4096, 512, 0, false),
+    () => native.submitWrite(ticket, bytes, 0, 0, 0, false),
+    () => native.submitWrite(ticket, bytes, 0, 512, -512, false),
+    () => native.submitWrite(ticket, bytes, 0, 512, NaN, false),
+    () => native.submitWrite(ticket, bytes, 0, 512, 0.5, false),
+    () => native.submitWrite(ticket, bytes, 0, 512, 2 ** 53, false),
+    () => native.submitWrite(ticket, bytes, 0, 512, 0, 1 as never),
     () => native.submitWrite(-1, bytes, 0, 512, 0, false),
     () => native.submitWrite(binding.limits.pendingRequests, bytes, 0, 512, 0, false),
-    () => native.submitWritev(slot, [bytes, 3 as never], 0, false),
-    () => native.submitWritev(slot, [], 0, false),
-    () => native.submitWritev(slot, bytes as never, 0, false),
-    () => native.submitWriteOwned(slot, bytes as never, 0, 512, 0, false),
-    () => native.submitWriteOwned(slot, memory, 0, 8192, 0, false),
-    () => native.submitWriteOwned(slot, memory, 4096, 512, 0, false),
-    () => native.submitWriteOwned(slot, memory, 0, 0, 0, false),
+    () => native.submitWritev(ticket, [bytes, 3 as never], 0, false),
+    () => native.submitWritev(ticket, [], 0, false),
+    () => native.submitWritev(ticket, bytes as never, 0, false),
+    () => native.submitWriteOwned(ticket, bytes as never, 0, 512, 0, false),
+    () => native.submitWriteOwned(ticket, memory, 0, 8192, 0, false),
+    () => native.submitWriteOwned(ticket, memory, 4096, 512, 0, false),
+    () => native.submitWriteOwned(ticket, memory, 0, 0, 0, false),
     () => binding.allocateMemory(0),
     () => binding.allocateMemory(-1),
     () => binding.allocateMemory('4096' as never),
     () => binding.takeMemory(bytes as never),
     () => binding.giveMemoryBack(bytes.buffer as never),
-    () => native.submitRead(slot, 0, 0),
-    () => native.submitRead(slot, binding.limits.requestLength + 512, 0),
-    () => native.submitDiscard(slot, 0, 0),
-    () => native.finishRead(slot, null as never, 0, 0),
-    () => native.command(slot, 'explode' as never, {}),
-    () => native.command(slot, 'openLog', {}),
-    () => native.command(slot, 'compare', { extents: Float64Array.of(0, binding.limits.copyLength + 1) }),
-    () => native.command(slot, 'compare', { extents: Float64Array.of(0, 512, 512) }),
-    () => native.command(slot, 'compare', { extents: Float64Array.of(0, 0.5) }),
-    () => native.command(slot, 'compare', { extents: Float64Array.of(-512, 512) }),
-    () => native.command(slot, 'compare', { extents: Float64Array.of(NaN, 512) }),
-    () => native.command(slot, 'compare', { extents: new Float64Array() }),
-    () => native.command(slot, 'compare', { extents: [0, 512] as never }),
-    () => native.command(slot, 'compare', { extents: new Float64Array(2 * binding.limits.copyExtents + 2).fill(512) }),
-    () => native.submitWrite.call({} as never, slot, bytes, 0, 512, 0, false),
+    () => native.submitRead(ticket, 0, 0),
+    () => native.submitRead(ticket, binding.limits.requestLength + 512, 0),
+    () => native.submitDiscard(ticket, 0, 0),
+    () => native.finishRead(ticket, null as never, 0, 0),
+    () => native.command(ticket, 'explode' as never, {}),
+    () => native.command(ticket, 'openLog', {}),
+    () => native.command(ticket, 'compare', { extents: Float64Array.of(0, binding.limits.copyLength + 1) }),
+    () => native.command(ticket, 'compare', { extents: Float64Array.of(0, 512, 512) }),
+    () => native.command(ticket, 'compare', { extents: Float64Array.of(0, 0.5) }),
+    () => native.command(ticket, 'compare', { extents: Float64Array.of(-512, 512) }),
+    () => native.command(ticket, 'compare', { extents: Float64Array.of(NaN, 512) }),
+    () => native.command(ticket, 'compare', { extents: new Float64Array() }),
+    () => native.command(ticket, 'compare', { extents: [0, 512] as never }),
+    () =>
+      native.command(ticket, 'compare', { extents: new Float64Array(2 * binding.limits.copyExtents + 2).fill(512) }),
+    () => native.submitWrite.call({} as never, ticket, bytes, 0, 512, 0, false),
   ];
   for (const call of wrong) {
     let thrown: unknown;
@@ -138,15 +139,15 @@ test('arguments of a wrong type are thrown, and take nothing', async () => {
   await engine.close();
 });
 
-test('a slot in use is not used again', async () => {
+test('a ticket in use is not used again', async () => {
   const { engine } = await runningMirror('threads', folder());
   const bytes = Buffer.alloc(4096);
-  let slot = -1;
+  let ticket = -1;
   const first = engine.start((given) => {
-    slot = given;
+    ticket = given;
     return engine.native.submitWrite(given, bytes, 0, 4096, 0, false);
   });
-  expect(() => engine.native.submitWrite(slot, bytes, 0, 4096, 4096, false)).toThrow('submitWrite');
+  expect(() => engine.native.submitWrite(ticket, bytes, 0, 4096, 4096, false)).toThrow('submitWrite');
   expect(await first).toMatchObject({ name: 'OK' });
   await engine.close();
 });

@@ -10,7 +10,7 @@ import { type Outcome, RawEngine, expectNoEngineLeft, format, makeFiles, openFil
 const ACTIVE = 4096;
 
 interface Write {
-  slot: number;
+  ticket: number;
   position: number;
   outcome: Promise<Outcome>;
 }
@@ -37,12 +37,12 @@ describeUnless(noFreezing, 'a cancel', () => {
       });
 
     const startWrite = (engine: RawEngine, position: number, length: number): Write => {
-      let slot = -1;
+      let ticket = -1;
       const outcome = engine.start((given) => {
-        slot = given;
+        ticket = given;
         return engine.native.submitWrite(given, Buffer.alloc(length, 7), 0, length, position, false);
       });
-      return { slot, position, outcome };
+      return { ticket, position, outcome };
     };
     /** All of one block: one of them is at the images, the others wait for it. */
     const startCrowd = (engine: RawEngine, count: number): Write[] =>
@@ -60,7 +60,7 @@ describeUnless(noFreezing, 'a cancel', () => {
         const waiting = [2, 4, 6].map((region) => startWrite(engine, region * MIB, 2 * MIB));
         await untilNoMoreStart(engine);
         const [first, spared, last] = waiting as [Write, Write, Write];
-        for (const { slot } of [first, last]) engine.native.cancel(slot);
+        for (const { ticket } of [first, last]) engine.native.cancel(ticket);
         thaw();
         expect((await Promise.all(crowd.map(({ outcome }) => outcome))).every(({ name }) => name === 'OK')).toBe(true);
         expect(await first.outcome).toMatchObject({ name: 'ABORTED' });
@@ -76,7 +76,7 @@ describeUnless(noFreezing, 'a cancel', () => {
         const crowd = startCrowd(engine, ACTIVE - 1);
         const half = startWrite(engine, 2 * MIB, 2 * MIB);
         await untilNoMoreStart(engine);
-        engine.native.cancel(half.slot);
+        engine.native.cancel(half.ticket);
         thaw();
         await Promise.all(crowd.map(({ outcome }) => outcome));
         expect(await half.outcome).toMatchObject({ name: 'OK' });

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
-import type { NativeMemory } from '../../lib/binding';
+import type { NativeMemory } from '../../lib/base/binding';
 import { KIB, useTemporaryFolder } from '../support/temporary_folder';
 import { RawEngine, binding, expectNoEngineLeft, runningMirror } from './raw_engine';
 
@@ -40,7 +40,9 @@ describe('a list of buffers', () => {
       detach(first);
       collect();
     });
-    expect(await engine.start((slot) => engine.native.submitWritev(slot, list, 0, false))).toMatchObject({ code: 0 });
+    expect(await engine.start((ticket) => engine.native.submitWritev(ticket, list, 0, false))).toMatchObject({
+      code: 0,
+    });
     expect(await engine.readBytes(8192, 0)).toEqual(Buffer.alloc(8192));
     const target = new Uint8Array(1 << 20);
     const evil = withGetter(target, () => {
@@ -51,25 +53,25 @@ describe('a list of buffers', () => {
     await engine.close();
   });
 
-  test('whose getter takes the slot, or ends the engine, is refused', async () => {
+  test('whose getter takes the ticket, or ends the engine, is refused', async () => {
     const { engine } = await runningMirror('threads', folder());
     const { native } = engine;
     const bytes = Buffer.alloc(4096);
-    const taken = engine.start((slot) => {
-      const list = withGetter(bytes, () => native.submitWrite(slot, bytes, 0, 4096, 0, false));
-      expect(() => native.submitWritev(slot, list, 0, false)).toThrow(wrongType);
+    const taken = engine.start((ticket) => {
+      const list = withGetter(bytes, () => native.submitWrite(ticket, bytes, 0, 4096, 0, false));
+      expect(() => native.submitWritev(ticket, list, 0, false)).toThrow(wrongType);
       return 0;
     });
     expect(await taken).toMatchObject({ code: 0 });
-    const command = engine.start((slot) => {
+    const command = engine.start((ticket) => {
       const args = {
         get extents() {
-          native.submitFlush(slot);
+          native.submitFlush(ticket);
           return Float64Array.of(0, 4096);
         },
         all: false,
       };
-      expect(() => native.command(slot, 'compare', args)).toThrow(wrongType);
+      expect(() => native.command(ticket, 'compare', args)).toThrow(wrongType);
       return 0;
     });
     expect(await command).toMatchObject({ code: 0 });
@@ -147,11 +149,11 @@ describe('memory', () => {
   });
 });
 
-test('a read that was finished with a wrong target gives its slot back all the same', async () => {
+test('a read that was finished with a wrong target gives its ticket back all the same', async () => {
   const { engine } = await runningMirror('threads', folder());
-  const outcome = await engine.start((slot) => engine.native.submitRead(slot, 4096, 0), true);
-  expect(() => engine.native.finishRead(outcome.slot, [new ArrayBuffer(8)] as never, 0, 4096)).toThrow(wrongType);
-  engine.release(outcome.slot);
+  const outcome = await engine.start((ticket) => engine.native.submitRead(ticket, 4096, 0), true);
+  expect(() => engine.native.finishRead(outcome.ticket, [new ArrayBuffer(8)] as never, 0, 4096)).toThrow(wrongType);
+  engine.release(outcome.ticket);
   expect(await engine.readBytes(4096, 0)).toHaveLength(4096);
   await engine.close();
 });

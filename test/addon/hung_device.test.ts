@@ -1,7 +1,7 @@
 // A device that does not answer: the images lie on a file system that is frozen, so that every write to it hangs.
 import { randomFillSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { NativeMemory } from '../../lib/binding';
+import type { NativeMemory } from '../../lib/base/binding';
 import { describeDeviceKinds } from '../support/device_kinds';
 import { noFreezing, untilThreadsHang, withFreezableFolder } from '../support/freezable_folder';
 import { describeUnless } from '../support/skip';
@@ -31,7 +31,7 @@ describeUnless(noFreezing, 'a device that hangs', () => {
           const writes = Array.from({ length: 8 }, (_, index) =>
             engine.write(Buffer.alloc(MIB / 2, 1), (index * MIB) / 2),
           );
-          const read = engine.start((slot) => engine.native.submitRead(slot, MIB, 15 * MIB), true);
+          const read = engine.start((ticket) => engine.native.submitRead(ticket, MIB, 15 * MIB), true);
           expect(await read).toMatchObject({ name: 'OK' });
 
           engine.native.destroy(); // it would wait for ever for what is frozen until we thaw it
@@ -65,7 +65,7 @@ describeUnless(noFreezing, 'a device that hangs', () => {
           const expected = Buffer.from(randomFillSync(new Uint8Array(store)));
           const memory = binding.takeMemory(store) as NativeMemory;
           freeze();
-          const write = engine.start((slot) => engine.native.submitWriteOwned(slot, memory, 0, MIB, 0, false));
+          const write = engine.start((ticket) => engine.native.submitWriteOwned(ticket, memory, 0, MIB, 0, false));
           await untilThreadsHang(2); // one for each image
           engine.native.destroy();
           expect(await write).toMatchObject({ name: 'CLOSED' });

@@ -1,5 +1,5 @@
 /**
- * The raw binding with promises, as thin as it can be: what lib/ does with slots, and none of its checks.
+ * The raw binding with promises, as thin as it can be: what lib/ does with tickets, and none of its checks.
  * Plain outcomes (a completion's status), never errors, so that a test says what it expects.
  */
 import path from 'node:path';
@@ -8,10 +8,10 @@ import {
   type NativeBinding,
   type NativeCommands,
   type NativeEngine,
-  type NativeStatus,
+  type NativeOutcome,
   type NativeSuperblock,
-} from '../../lib/binding';
-import { loadBinding } from '../../lib/load';
+} from '../../lib/base/binding';
+import { loadBinding } from '../../lib/base/load';
 import { MIB, writeFileInFull } from '../support/temporary_folder';
 
 export const binding: NativeBinding = loadBinding();
@@ -19,10 +19,10 @@ export const binding: NativeBinding = loadBinding();
 export type Device = 'io_uring' | 'threads';
 export const ringRecords = 64;
 
-export interface Outcome extends NativeStatus {
+export interface Outcome extends NativeOutcome {
   /** Name of the code. */
   name: string;
-  slot: number;
+  ticket: number;
   /** Of a command that succeeded. */
   result?: unknown;
 }
@@ -42,8 +42,8 @@ export class RawEngine {
   readonly native: NativeEngine;
   /** Sizes of the batches in which completions came. */
   readonly batches: number[] = [];
-  private readonly waiting = new Map<number, { resolve: (outcome: Outcome) => void; keepsSlot: boolean }>();
-  private nextSlot = 0;
+  private readonly waiting = new Map<number, { resolve: (outcome: Outcome) => void; keepsTicket: boolean }>();
+  private nextTicket = 0;
   private readonly free: number[] = [];
 
   constructor(device: 'auto' | Device) {
@@ -52,24 +52,24 @@ export class RawEngine {
   }
 
   /**
-   * Starts something in a free slot; resolves with its outcome, or with the code that was answered at once.
-   * @param keepsSlot a read: when it succeeded the slot is the caller's, to be finished and given to release
+   * Starts something in a free ticket; resolves with its outcome, or with the code that was answered at once.
+   * @param keepsTicket a read: when it succeeded the ticket is the caller's, to be finished and given to release
    */
-  start(submit: (slot: number) => number, keepsSlot = false): Promise<Outcome> {
-    const slot = this.free.pop() ?? this.nextSlot++;
-    const code = submit(slot);
+  start(submit: (ticket: number) => number, keepsTicket = false): Promise<Outcome> {
+    const ticket = this.free.pop() ?? this.nextTicket++;
+    const code = submit(ticket);
     if (code !== 0) {
-      this.free.push(slot);
-      return Promise.resolve(outcomeOf(slot, { code, systemError: 0, image: -1, position: 0 }));
+      this.free.push(ticket);
+      return Promise.resolve(outcomeOf(ticket, { code, systemError: 0, image: -1, position: 0 }));
     }
     return new Promise((resolve) => {
       if (this.waiting.size === 0) this.native.ref();
-      this.waiting.set(slot, { resolve, keepsSlot });
+      this.waiting.set(ticket, { resolve, keepsTicket });
     });
   }
 
-  release(slot: number): void {
-    this.free.push(slot);
+  release(ticket: number): void {
+    this.free.push(ticket);
   }
 
   get pending(): number {
@@ -80,31 +80,31 @@ export class RawEngine {
     name: Name,
     args: NativeCommands[Name]['arguments'],
   ): Promise<NativeCommands[Name]['result']> {
-    const outcome = await this.start((slot) => this.native.command(slot, name, args));
+    const outcome = await this.start((ticket) => this.native.command(ticket, name, args));
     if (outcome.code !== 0) throw Object.assign(new Error(`${name}: ${outcome.name}`), { outcome });
     return outcome.result as NativeCommands[Name]['result'];
   }
 
   /** The outcome of a command that may fail. */
   attempt<Name extends keyof NativeCommands>(name: Name, args: NativeCommands[Name]['arguments']): Promise<Outcome> {
-    return this.start((slot) => this.native.command(slot, name, args));
+    return this.start((ticket) => this.native.command(ticket, name, args));
   }
 
   write(bytes: NodeJS.ArrayBufferView, position: number, dsync = false): Promise<Outcome> {
-    return this.start((slot) => this.native.submitWrite(slot, bytes, 0, bytes.byteLength, position, dsync));
+    return this.start((ticket) => this.native.submitWrite(ticket, bytes, 0, bytes.byteLength, position, dsync));
   }
 
-  /** The slot is the reader's until it calls finish. */
+  /** The ticket is the reader's until it calls finish. */
   async read(
     length: number,
     position: number,
     buffers: readonly NodeJS.ArrayBufferView[],
     offset = 0,
   ): Promise<boolean> {
-    const outcome = await this.start((slot) => this.native.submitRead(slot, length, position), true);
+    const outcome = await this.start((ticket) => this.native.submitRead(ticket, length, position), true);
     if (outcome.code !== 0) throw new Error(`read: ${outcome.name}`);
-    const finished = this.native.finishRead(outcome.slot, buffers, offset, length);
-    this.release(outcome.slot);
+    const finished = this.native.finishRead(outcome.ticket, buffers, offset, length);
+    this.release(outcome.ticket);
     return finished;
   }
 
@@ -123,22 +123,22 @@ export class RawEngine {
     this.batches.push(count);
     const settled: { resolve: (outcome: Outcome) => void; outcome: Outcome }[] = [];
     for (let at = 0; at < count * COMPLETION_STRIDE; at += COMPLETION_STRIDE) {
-      const [slot, code, systemError, image, position] = this.native.completions.subarray(at, at + 5) as unknown as [
+      const [ticket, code, systemError, image, position] = this.native.completions.subarray(at, at + 5) as unknown as [
         number,
         number,
         number,
         number,
         number,
       ];
-      const outcome = outcomeOf(slot, { code, systemError, image, position });
+      const outcome = outcomeOf(ticket, { code, systemError, image, position });
       if (code === 0) {
-        const result = this.native.result(slot);
+        const result = this.native.result(ticket);
         if (result !== null) outcome.result = result;
       }
-      const entry = this.waiting.get(slot);
-      if (entry === undefined) throw new Error(`a completion of slot ${slot}, which waits for none`);
-      this.waiting.delete(slot);
-      if (code !== 0 || !entry.keepsSlot) this.release(slot);
+      const entry = this.waiting.get(ticket);
+      if (entry === undefined) throw new Error(`a completion of ticket ${ticket}, which waits for none`);
+      this.waiting.delete(ticket);
+      if (code !== 0 || !entry.keepsTicket) this.release(ticket);
       settled.push({ resolve: entry.resolve, outcome });
     }
     for (const { resolve, outcome } of settled) resolve(outcome);
@@ -146,8 +146,8 @@ export class RawEngine {
   }
 }
 
-function outcomeOf(slot: number, status: NativeStatus): Outcome {
-  return { ...status, slot, name: binding.codes[status.code] ?? `unknown ${status.code}` };
+function outcomeOf(ticket: number, status: NativeOutcome): Outcome {
+  return { ...status, ticket, name: binding.codes[status.code] ?? `unknown ${status.code}` };
 }
 
 export interface Files {

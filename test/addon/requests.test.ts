@@ -1,6 +1,6 @@
 // Requests through the raw binding, over files, on both device kinds: bytes in, the same bytes out and on every image.
 import { randomFillSync } from 'node:crypto';
-import type { NativeMemory } from '../../lib/binding';
+import type { NativeMemory } from '../../lib/base/binding';
 import { readFileSync } from 'node:fs';
 import { describeDeviceKinds } from '../support/device_kinds';
 import { KIB, MIB, useTemporaryFolder } from '../support/temporary_folder';
@@ -89,7 +89,7 @@ describeDeviceKinds('requests by', (device) => {
       return index % 2 === 0 ? copy : new DataView(copy.buffer);
     });
     const position = MIB - 4096;
-    const outcome = await engine.start((slot) => engine.native.submitWritev(slot, views, position, false));
+    const outcome = await engine.start((ticket) => engine.native.submitWritev(ticket, views, position, false));
     expect(outcome).toMatchObject({ name: 'OK' });
     const targets = parts.map((part) => Buffer.alloc(part.length));
     expect(await engine.read(bytes.length, position, targets)).toBe(true);
@@ -145,8 +145,8 @@ describeDeviceKinds('requests by', (device) => {
     const memory = binding.takeMemory(store) as NativeMemory;
     expect(store.byteLength).toBe(0);
     const position = MIB - 512;
-    const pending = engine.start((slot) =>
-      engine.native.submitWriteOwned(slot, memory, offset, length, position, true),
+    const pending = engine.start((ticket) =>
+      engine.native.submitWriteOwned(ticket, memory, offset, length, position, true),
     );
     expect(binding.giveMemoryBack(memory)).toBeNull(); // a device may be reading it
     expect(await pending).toMatchObject({ name: 'OK' });
@@ -168,16 +168,16 @@ describeDeviceKinds('requests by', (device) => {
     await engine.close();
   });
 
-  test('a target that was detached while the read ran gets nothing, and the slot is free again', async () => {
+  test('a target that was detached while the read ran gets nothing, and the ticket is free again', async () => {
     const { engine } = await runningMirror(device, folder());
     const target = new Uint8Array(MIB);
-    const pending = engine.start((slot) => engine.native.submitRead(slot, MIB, 0), true);
+    const pending = engine.start((ticket) => engine.native.submitRead(ticket, MIB, 0), true);
     structuredClone(target.buffer, { transfer: [target.buffer] });
-    const { slot, name } = await pending;
+    const { ticket, name } = await pending;
     expect(name).toBe('OK');
-    expect(engine.native.finishRead(slot, [target], 0, MIB)).toBe(false);
-    expect(engine.native.finishRead(slot, [Buffer.alloc(MIB)], 0, MIB)).toBe(false);
-    engine.release(slot);
+    expect(engine.native.finishRead(ticket, [target], 0, MIB)).toBe(false);
+    expect(engine.native.finishRead(ticket, [Buffer.alloc(MIB)], 0, MIB)).toBe(false);
+    engine.release(ticket);
     expect((await engine.readBytes(512, 0)).equals(Buffer.alloc(512))).toBe(true);
     await engine.close();
   });
@@ -198,7 +198,7 @@ describeDeviceKinds('requests by', (device) => {
     const expected = random(superblock.size);
     expect(await engine.write(expected, 0)).toMatchObject({ name: 'OK' });
     const [position, length] = [MIB - 512, 13 * MIB + 1024];
-    expect(await engine.start((slot) => engine.native.submitDiscard(slot, position, length))).toMatchObject({
+    expect(await engine.start((ticket) => engine.native.submitDiscard(ticket, position, length))).toMatchObject({
       name: 'OK',
     });
     expected.fill(0, position, position + length);
@@ -221,7 +221,7 @@ describeDeviceKinds('requests by', (device) => {
       ['OUT_OF_RANGE', () => native.submitDiscard(50, 512, superblock.size)],
     ] as const;
     for (const [name, call] of answers) expect(binding.codes[call()]).toBe(name);
-    await engine.start((slot) => native.submitFlush(slot));
+    await engine.start((ticket) => native.submitFlush(ticket));
     const { counters } = native.snapshot();
     expect([counters['writes'], counters['reads'], counters['intentsLogged']]).toEqual([0, 0, 0]);
     await engine.close();
@@ -249,7 +249,7 @@ describeDeviceKinds('requests by', (device) => {
     await engine.close();
   });
 
-  test('every slot takes a write of one block', async () => {
+  test('every ticket takes a write of one block', async () => {
     const { engine, superblock } = await runningMirror(device, folder());
     const bytes = random(512);
     const pending = Array.from({ length: binding.limits.pendingRequests }, (_, index) =>
@@ -268,9 +268,9 @@ describeDeviceKinds('requests by', (device) => {
       pending.push(engine.write(Buffer.alloc(512, 1), (index * 512) % (superblock.size - 512)));
     }
     let last = -1;
-    const outcome = engine.start((slot) => {
-      last = slot;
-      return engine.native.submitWrite(slot, Buffer.alloc(512, 2), 0, 512, superblock.size - 512, false);
+    const outcome = engine.start((ticket) => {
+      last = ticket;
+      return engine.native.submitWrite(ticket, Buffer.alloc(512, 2), 0, 512, superblock.size - 512, false);
     });
     engine.native.cancel(last);
     expect(await outcome).toMatchObject({ name: 'ABORTED', position: superblock.size - 512 });
@@ -345,7 +345,7 @@ describeDeviceKinds('requests by', (device) => {
     const pending: Promise<Outcome>[] = [];
     const start = performance.now();
     for (let index = 0; index < submitted; index++) {
-      pending.push(engine.start((slot) => engine.native.submitWrite(slot, bytes, 0, 4096, index * 512, false)));
+      pending.push(engine.start((ticket) => engine.native.submitWrite(ticket, bytes, 0, 4096, index * 512, false)));
     }
     const microseconds = ((performance.now() - start) * 1000) / submitted;
     lines.push(

@@ -20,23 +20,23 @@ function makeEngine() {
   const waiting = new Map();
   const engine = new binding.Engine({ device: options.device, polling: false }, (count) => {
     for (let at = 0; at < count * 5; at += 5) {
-      const slot = engine.completions[at];
-      const settle = waiting.get(slot);
-      waiting.delete(slot);
+      const ticket = engine.completions[at];
+      const settle = waiting.get(ticket);
+      waiting.delete(ticket);
       if (settle === 'throw') throw new Error('thrown by the callback');
       settle?.(engine.completions[at + 1]);
     }
   });
-  const commandSlot = binding.limits.pendingRequests - 1;
+  const commandTicket = binding.limits.pendingRequests - 1;
   const command = (name, args = {}) =>
     new Promise((resolve, reject) => {
       engine.ref();
-      waiting.set(commandSlot, (code) => {
+      waiting.set(commandTicket, (code) => {
         engine.unref();
         if (code === 0) resolve();
         else reject(new Error(`${name}: ${binding.codes[code]}`));
       });
-      const code = engine.command(commandSlot, name, args);
+      const code = engine.command(commandTicket, name, args);
       if (code !== 0) reject(new Error(`${name}: ${binding.codes[code]} at once`));
     });
   /** A command whose completion makes the callback throw; resolves when that exception went uncaught. */
@@ -53,11 +53,11 @@ function makeEngine() {
 /** Writes without end as far as the queue takes them: pieces in flight, pieces that wait, and a buffer handed over. */
 function load(engine) {
   const bytes = Buffer.alloc(64 * 1024, 7);
-  for (let slot = 0; slot < 2000; slot++)
-    engine.submitWrite(slot, bytes, 0, bytes.length, (slot % 200) * 65536, slot % 2 === 0);
+  for (let ticket = 0; ticket < 2000; ticket++)
+    engine.submitWrite(ticket, bytes, 0, bytes.length, (ticket % 200) * 65536, ticket % 2 === 0);
   const memory = binding.takeMemory(binding.allocateMemory(2 * 1024 * 1024));
   engine.submitWriteOwned(2000, memory, 0, 1024 * 1024, 0, false);
-  for (let slot = 2001; slot < 2100; slot++) engine.submitRead(slot, 65536, (slot % 200) * 65536);
+  for (let ticket = 2001; ticket < 2100; ticket++) engine.submitRead(ticket, 65536, (ticket % 200) * 65536);
   engine.submitFlush(2100);
 }
 

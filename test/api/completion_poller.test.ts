@@ -1,6 +1,6 @@
 // Polling as a state machine of its own: an engine that is only asked, the real event loop.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CompletionPoller } from '../../lib/completion_poller';
+import { CompletionPoller } from '../../lib/io/completion_poller';
 
 class AskedEngine {
   pending = 0;

@@ -13,8 +13,8 @@ import {
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type Progress, Mirror, findSignatures, inspect } from '../../lib/index';
-import { LABEL_MAGIC, SUPERBLOCK_LENGTH, SUPERBLOCK_POSITIONS } from '../../lib/layout';
-import { loadBinding } from '../../lib/load';
+import { LABEL_MAGIC, SUPERBLOCK_LENGTH, SUPERBLOCK_POSITIONS } from '../../lib/look/layout';
+import { loadBinding } from '../../lib/base/load';
 import { writeFileInFull } from '../support/temporary_folder';
 import {
   KIB,

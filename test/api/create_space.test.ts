@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mirror } from '../../lib/index';
-import { shortOfSpace } from '../../lib/free_space';
+import { shortOfSpace } from '../../lib/system/free_space';
 import { noLoopDevices } from '../support/loop_device';
 import { describeUnless } from '../support/skip';
 import { useTemporaryFolder, writeFileInFull } from '../support/temporary_folder';

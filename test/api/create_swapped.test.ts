@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { BlockmirrorError, Mirror, inspect } from '../../lib/index';
-import { Engine } from '../../lib/engine';
+import { Engine } from '../../lib/io/engine';
 import { describeUnless, notRoot } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
 import { MIB, failure, useMirrors } from './support';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BlockmirrorError, ERRORS, type ErrorName } from '../../lib/index';
-import { errorOfStatus, invalidArgumentType, isBlockmirrorError, systemError } from '../../lib/errors';
-import { loadBinding } from '../../lib/load';
+import { errorOfStatus, invalidArgumentType, isBlockmirrorError, systemError } from '../../lib/base/errors';
+import { loadBinding } from '../../lib/base/load';
 
 const names = Object.keys(ERRORS) as ErrorName[];
 

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Mirror, inspect, recover, verify } from '../../lib/index';
-import { type FolderStep, UNSAFE, stepsTo, unsafeBecause } from '../../lib/system/folders';
+import { type PathPart, UNSAFE, partsOfPath, unsafeBecause } from '../../lib/system/folders';
 import { runCommand } from '../support/command_line';
 import { describeUnless, notRoot } from '../support/skip';
 import { failure, useMirrors } from './support';
@@ -20,13 +20,13 @@ const mirrors = useMirrors();
 const at = (...names: string[]): string => join(mirrors.folder(), ...names);
 
 const file = { kind: 'file', owner: 0, names: 1 } as const;
-const step = (change: Partial<FolderStep>): FolderStep => ({
+const step = (change: Partial<PathPart>): PathPart => ({
   ...{ folder: '/srv', name: 'x', owner: 0, group: 0, mode: 0o755, entry: file },
   ...change,
 });
 
 // Verdict, folder, and the row of the table that has to decide (-1: none).
-const CASES: readonly [string, Partial<FolderStep>, number][] = [
+const CASES: readonly [string, Partial<PathPart>, number][] = [
   ['of root, written by root alone', {}, -1],
   ['of root, where nothing is yet', { entry: null }, -1],
   ['written by the group of root', { mode: 0o775 }, -1],
@@ -56,7 +56,7 @@ test.each(CASES)('a folder %s', (_, change, row) => {
 
 describe('the way to a path', () => {
   const folders = async (path: string): Promise<string[]> =>
-    (await stepsTo(path)).map(({ folder, entry }) => `${folder} ${entry?.kind ?? 'nothing'}`);
+    (await partsOfPath(path)).map(({ folder, entry }) => `${folder} ${entry?.kind ?? 'nothing'}`);
   const below = (steps: string[]): string[] => {
     const root = realpathSync(mirrors.folder());
     return steps.filter((text) => text.startsWith(root)).map((text) => text.slice(root.length));
@@ -93,7 +93,7 @@ describe('the way to a path', () => {
     expect(below(await folders(at('none', 'file')))).toEqual([' nothing']);
     symlinkSync('two', at('one'));
     symlinkSync('one', at('two'));
-    expect((await stepsTo(at('one'))).length).toBeLessThan(100);
+    expect((await partsOfPath(at('one'))).length).toBeLessThan(100);
   });
 });
 

@@ -1,7 +1,7 @@
 /** What a path is to blockmirror, and where the rest of its mirror is. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findParts, identityToText, readIdentityAt, whatIsOn } from '../../lib/identify';
+import { findParts, identityToText, readIdentityAt, whatIsOn } from '../../lib/look/identify';
 import { inspect } from '../../lib/index';
 import { KIB, MIB, overwrite, failure, useMirrors } from './support';
 

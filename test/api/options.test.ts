@@ -1,7 +1,7 @@
 /** Every option wrong in turn. No device is touched: options are checked first. */
 import { Mirror, inspect, recover, verify } from '../../lib/index';
-import { checkCreate, checkOpen, checkRecover } from '../../lib/options';
-import { loadBinding } from '../../lib/load';
+import { checkCreate, checkOpen, checkRecover } from '../../lib/base/options';
+import { loadBinding } from '../../lib/base/load';
 import { failure } from './support';
 
 const { limits } = loadBinding();

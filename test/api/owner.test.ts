@@ -2,7 +2,7 @@
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mirror, inspect, recover, verify } from '../../lib/index';
-import { type OwnerFacts, type OwnerVerdict, judgeOwner } from '../../lib/owner';
+import { type OwnerFacts, type OwnerVerdict, judgeOwner } from '../../lib/look/owner';
 import { innermostProcess, sameProcess, thisHost } from '../../lib/system/processes';
 import { type Surrounding, commandIn, holdIn, noNamespaces, runIn } from '../support/namespaces';
 import { describeUnless } from '../support/skip';

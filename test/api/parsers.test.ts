@@ -1,11 +1,11 @@
 /** The pure parts: parsers of what the system says, sizes, pieces, paths. */
 import { BlockmirrorError, formatSize, parseSize } from '../../lib/index';
-import { chooseRing } from '../../lib/create';
-import { parseLabelHead } from '../../lib/find_images';
-import { labelPosition } from '../../lib/layout';
-import { batchesOf, cutExtents, forEachPiece } from '../../lib/pieces';
-import { refuseSignatures } from '../../lib/signatures';
-import { type Surroundings, refuseOverlaps, usesOf } from '../../lib/uses';
+import { chooseRing } from '../../lib/life/create';
+import { parseLabelHead } from '../../lib/life/find_images';
+import { labelPosition } from '../../lib/look/layout';
+import { batchesOf, cutExtents, forEachPiece } from '../../lib/base/pieces';
+import { refuseSignatures } from '../../lib/look/signatures';
+import { type Surroundings, refuseOverlaps, usesOf } from '../../lib/system/uses';
 import { parseExport, parseExtSize, parsePartitionsEnd, signatureOf } from '../../lib/system/blkid';
 import { deviceNumber, overlap } from '../../lib/system/block_devices';
 import { parseLocks } from '../../lib/system/locks';

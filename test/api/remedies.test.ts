@@ -6,10 +6,10 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mirror, type Problem, inspect, verify } from '../../lib/index';
-import { BlockmirrorError } from '../../lib/errors';
-import { type MirrorFacts, recreate, remedyOf, remedyOfPath } from '../../lib/remedies';
-import { shellPath, shellQuote } from '../../lib/shell';
-import { shownLine } from '../../lib/shown';
+import { BlockmirrorError } from '../../lib/base/errors';
+import { type MirrorFacts, recreate, remedyOf, remedyOfPath } from '../../lib/base/remedies';
+import { shellPath, shellQuote } from '../../lib/base/shell';
+import { shownLine } from '../../lib/base/shown';
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
 
@@ -186,7 +186,7 @@ test('every remedy of a mirror that is known is free of words that stand for som
       { name: 'slave1', path: '/s' },
     ],
   };
-  const names = Object.keys(jest.requireActual<typeof import('../../lib/errors')>('../../lib/errors').ERRORS);
+  const names = Object.keys(jest.requireActual<typeof import('../../lib/base/errors')>('../../lib/errors').ERRORS);
   for (const name of names as Parameters<typeof remedyOf>[0][]) {
     for (const image of [-2, -1, 0, 1]) {
       const texts = [remedyOf(name, { mirror, image }) ?? '', remedyOfPath(name, '/p a', 0) ?? ''];

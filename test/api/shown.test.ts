@@ -1,5 +1,5 @@
 // Text from outside on its way to a person: what a terminal obeys, and what nobody sees, is shown.
-import { shown, shownJson, shownLine, shownText } from '../../lib/shown';
+import { shown, shownJson, shownLine, shownText } from '../../lib/base/shown';
 
 /** All that issue and Unicode name, one of each kind. */
 const UNSEEN: readonly (readonly [string, string])[] = [

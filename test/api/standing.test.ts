@@ -1,9 +1,9 @@
 import { copyFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NativeImageRecord, NativeLabel, NativeSuperblock } from '../../lib/binding';
-import { readIdentityAt } from '../../lib/identify';
+import type { NativeImageRecord, NativeLabel, NativeSuperblock } from '../../lib/base/binding';
+import { readIdentityAt } from '../../lib/look/identify';
 import { Mirror } from '../../lib/index';
-import { judgeStanding } from '../../lib/standing';
+import { judgeStanding } from '../../lib/look/standing';
 import { MIRROR_SIZE, bytesOf, failure, useMirrors } from './support';
 
 const mirrors = useMirrors();

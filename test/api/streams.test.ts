@@ -1,6 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { MirrorWritable, type StreamSource } from '../../lib/streams';
+import { MirrorWritable, type StreamSource } from '../../lib/io/streams';
 import { MIB, MIRROR_SIZE, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Mirror } from '../../lib/index';
-import { loadBinding } from '../../lib/load';
+import { loadBinding } from '../../lib/base/load';
 import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();

@@ -1,5 +1,5 @@
 /** Whether root takes a log's word for where the images are: the table, and whose word it is. */
-import { TRUST_TABLE, type TrustFacts, distrust, isBelieved, judgeTrust, writersOf } from '../../lib/trust';
+import { TRUST_TABLE, type TrustFacts, distrust, isBelieved, judgeTrust, writersOf } from '../../lib/look/trust';
 
 const facts: TrustFacts = {
   runner: 'root',

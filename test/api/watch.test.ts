@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 
-const watch = path.join(__dirname, '../../dist/watch.js');
+const watch = path.join(__dirname, '../../dist/io/watch.js');
 
 /** A watch over an engine whose images fail at once; what was told, and what was thrown, in order. */
 function run(listeners: string): string[] {

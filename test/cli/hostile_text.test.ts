@@ -17,7 +17,7 @@ import type { Check, PathReport } from '../../lib/cli/doctor/checks';
 import { failureOf, failureToText } from '../../lib/cli/failure';
 import type { Output } from '../../lib/cli/output';
 import { facts, table } from '../../lib/cli/words';
-import { shownText } from '../../lib/shown';
+import { shownText } from '../../lib/base/shown';
 import { runCommand, type CommandResult } from '../support/command_line';
 import { createMirrorFiles } from '../support/mirror_files';
 import { useTemporaryFolder } from '../support/temporary_folder';

@@ -1,5 +1,5 @@
 /** Errors that the command line shows name its flags. */
-import { BlockmirrorError, ERRORS, type ErrorName } from '../../lib/errors';
+import { BlockmirrorError, ERRORS, type ErrorName } from '../../lib/base/errors';
 import { failureOf } from '../../lib/cli/failure';
 import { inFlags } from '../../lib/cli/spelling';
 

@@ -1,5 +1,5 @@
 import { count, duration, facts, list, share, table, wrap } from '../../lib/cli/words';
-import { shellQuote } from '../../lib/shell';
+import { shellQuote } from '../../lib/base/shell';
 
 test('a count has its noun in the right number', () => {
   expect([count(0, 'byte'), count(1, 'byte'), count(1234567, 'byte')]).toEqual([

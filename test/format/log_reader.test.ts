@@ -1,5 +1,5 @@
 // Two readers that share no code must find the same in the golden vectors, which the native encoders made
-// (native/test/core/format_vectors_test.cc checks that they still do).
+// (native/test/core/format/format_vectors_test.cc checks that they still do).
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

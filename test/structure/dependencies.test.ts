@@ -19,13 +19,13 @@ const isNbd = (header: string): boolean => /nbd/.test(header);
 // How a processor is asked for its CRC instruction is no operating system's business, and no other file's.
 const processorHeaders = ['nmmintrin.h', 'immintrin.h', 'arm_acle.h', 'sys/auxv.h', 'asm/hwcap.h'];
 
-const mappingFiles = ['data_buffer.h', 'huge_buffer.h', 'spare_memory.h'].map((name) => `native/core/${name}`);
+const mappingFiles = ['data_buffer.h', 'huge_buffer.h', 'spare_memory.h'].map((name) => `native/core/base/${name}`);
 const core: Layer = {
   folder: 'native/core',
   below: [],
   mayInclude: (header, file) =>
     isStandardCpp(header) ||
-    (file === 'native/core/crc32c.cc' && processorHeaders.includes(header)) ||
+    (file === 'native/core/base/crc32c.cc' && processorHeaders.includes(header)) ||
     // Nor can huge pages, pages that no core dump has, or an answer whether there is memory, be had of the standard library.
     (mappingFiles.includes(file) && header === 'sys/mman.h'),
 };
@@ -58,6 +58,50 @@ function includesOf(file: string): { quoted: string[]; system: string[] } {
     system: all(/^\s*#\s*include\s*<([^>]+)>/gm),
   };
 }
+
+// The rooms inside of the core and of lib/, lowest first; each may use its own files and those of the rooms listed.
+const coreRooms: Record<string, string[]> = {
+  base: [],
+  format: ['base'],
+  log: ['base', 'format'],
+  images: ['base', 'format', 'log'],
+  mirror: ['base', 'format', 'log', 'images'],
+  session: ['base', 'format', 'log', 'images', 'mirror'],
+};
+
+const libraryRooms: Record<string, string[]> = {
+  base: [],
+  system: ['base'],
+  io: ['base'],
+  look: ['base', 'system'],
+  life: ['base', 'system', 'io', 'look'],
+};
+
+const roomOf = (file: string, house: string): string =>
+  path.relative(house, path.dirname(file)).split(path.sep)[0] ?? '';
+
+describe('the rooms of native/core', () => {
+  const files = nativeFiles('native/core');
+
+  test('every file lies in a room', () => {
+    expect([...new Set(files.map((file) => path.dirname(file)))]).toEqual(
+      Object.keys(coreRooms)
+        .map((room) => path.join('native/core', room))
+        .sort(),
+    );
+  });
+
+  test('a room includes only itself and rooms below', () => {
+    const wrong = files.flatMap((file) => {
+      const room = roomOf(file, 'native/core');
+      const allowed = [room, ...(coreRooms[room] ?? [])];
+      return includesOf(file)
+        .quoted.filter((target) => !allowed.includes(roomOf(target, 'native/core')))
+        .map((target) => `${file} includes ${target}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+});
 
 describe.each([core, devices, host, addon])('$folder', ({ folder, below, mayInclude }) => {
   const files = nativeFiles(folder);
@@ -104,9 +148,32 @@ function importsOf(file: string): string[] {
   return [...source.matchAll(pattern)].map((match) => match[1] ?? '');
 }
 
-test('only lib/load.ts loads the addon', () => {
+describe('the rooms of lib/', () => {
+  test('every file lies in a room, in the command line, or is the mirror itself', () => {
+    const above = libraryFiles.filter((file) => path.dirname(file) === 'lib');
+    expect(above).toEqual(['lib/index.ts', 'lib/mirror.ts', 'lib/offline.ts']);
+    const rooms = new Set(libraryFiles.filter((file) => !above.includes(file)).map((file) => roomOf(file, 'lib')));
+    expect([...rooms].sort()).toEqual([...Object.keys(libraryRooms), 'cli'].sort());
+  });
+
+  test('a room imports only itself and rooms below', () => {
+    const wrong = libraryFiles.flatMap((file) => {
+      const room = roomOf(file, 'lib');
+      const below = libraryRooms[room];
+      if (below === undefined) return [];
+      return importsOf(file)
+        .filter((name) => name.startsWith('.'))
+        .map((name) => path.normalize(path.join(path.dirname(file), name)))
+        .filter((target) => ![room, ...below].includes(roomOf(target, 'lib')))
+        .map((target) => `${file} imports ${target}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+test('only lib/base/load.ts loads the addon', () => {
   const loads = /\.node['"`]|\bdlopen\b|\bcreateRequire\b|\brequire\(/;
-  expect(libraryFiles.filter((file) => loads.test(withoutComments(read(file))))).toEqual(['lib/load.ts']);
+  expect(libraryFiles.filter((file) => loads.test(withoutComments(read(file))))).toEqual(['lib/base/load.ts']);
 });
 
 test('only lib/system/child_processes.ts starts processes', () => {

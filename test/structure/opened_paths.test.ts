@@ -4,7 +4,7 @@ import { filesUnder, read, withoutComments } from './support';
 /** Who opens a path by itself, and why that is safe. */
 const OPEN_THEMSELVES: Record<string, string> = {
   'lib/system/files.ts': 'the one way to open what comes from outside',
-  'lib/create_checks.ts': 'a nameless file in a folder (O_TMPFILE | O_DIRECTORY): nothing but a folder is opened',
+  'lib/life/create_checks.ts': 'a nameless file in a folder (O_TMPFILE | O_DIRECTORY): nothing but a folder is opened',
   'lib/cli/doctor/path_checks.ts': 'the same',
   'lib/cli/demo/comparison.ts': 'images that the demonstration made in a folder of its own',
 };
@@ -40,6 +40,6 @@ test('whole files are read of the kernel, of /etc and of this package alone', ()
 const READ_WHOLE = [
   'lib/cli/doctor/system_checks.ts: path',
   'lib/cli/version.ts: join(__dirname',
-  'lib/holders.ts: `${folder}/loop/backing_file`',
+  'lib/look/holders.ts: `${folder}/loop/backing_file`',
   'lib/system/block_devices.ts: path',
 ];

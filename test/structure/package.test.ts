@@ -42,7 +42,7 @@ describe('npm pack', () => {
     'dist/index.mjs',
     'dist/index.d.ts',
     'dist/index.d.mts',
-    'dist/load.js',
+    'dist/base/load.js',
     'dist/cli/main.js',
   ])('holds %s', (name) => {
     expect(has(name)).toBe(true);

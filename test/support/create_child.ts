@@ -1,7 +1,7 @@
 /** A create in a process of its own, which kills itself at a step of its progress or is killed from outside. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import type { CreateOptions } from '../../lib/types';
+import type { CreateOptions } from '../../lib/base/types';
 
 const PACKAGE = join(__dirname, '..', '..', 'dist', 'index.js');
 

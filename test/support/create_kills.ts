@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readIdentityAt } from '../../lib/identify';
+import { readIdentityAt } from '../../lib/look/identify';
 import { type CreateOptions, Mirror } from '../../lib/index';
 import { createInChild } from './create_child';
 import { MIB } from './temporary_folder';

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { join } from 'node:path';
 import { MAIN, type CommandResult } from './command_line';
 import { notRoot } from './skip';
-import { shellQuote } from '../../lib/shell';
+import { shellQuote } from '../../lib/base/shell';
 
 export const noNamespaces: string | null =
   notRoot ??

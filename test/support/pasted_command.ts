@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { shellQuote } from '../../lib/shell';
+import { shellQuote } from '../../lib/base/shell';
 import { MAIN } from './command_line';
 
 /** Those between backticks, in their order. */

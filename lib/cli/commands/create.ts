@@ -1,6 +1,6 @@
 /** `blockmirror create`: formats the log and the images, and copies the master to its slaves. */
 import { Mirror, formatSize, type CreateReport } from '../../index';
-import { shown } from '../../shown';
+import { shown } from '../../base/shown';
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
 import { parseImageChoice } from '../options';

@@ -4,7 +4,7 @@ import { type Check, type DoctorReport, type Verdict, worst } from '../doctor/ch
 import { checkPath } from '../doctor/path_checks';
 import { judgeSystem, readSystem } from '../doctor/system_checks';
 import { EXIT } from '../exit_codes';
-import { shown, shownLine } from '../../shown';
+import { shown, shownLine } from '../../base/shown';
 import type { Colour } from '../colours';
 import type { Outcome, Output } from '../output';
 import { wrap } from '../words';

@@ -1,8 +1,8 @@
 /** `blockmirror inspect PATH…`: what a device or file is to blockmirror, and where the rest of its mirror is. */
 import { existsSync } from 'node:fs';
 import { formatSize, identify, type IdentifiedPath } from '../../index';
-import { recreate } from '../../remedies';
-import { shown } from '../../shown';
+import { recreate } from '../../base/remedies';
+import { shown } from '../../base/shown';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';

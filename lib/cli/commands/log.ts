@@ -1,8 +1,8 @@
 /** `blockmirror log LOG`: the live intents, and what they come to when merged. Writes nothing. */
 import { formatSize, inspect, type Inspection } from '../../index';
-import { elsewhereOf } from '../../find_images';
-import { elsewhereToText } from '../../report';
-import { shown } from '../../shown';
+import { elsewhereOf } from '../../life/find_images';
+import { elsewhereToText } from '../../look/report';
+import { shown } from '../../base/shown';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import { count, facts, number, share, table, wrap } from '../words';

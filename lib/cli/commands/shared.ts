@@ -1,10 +1,10 @@
 /** What several commands print: images, states in plain words, and the command line to run next. */
 import type { Holder, ImageState, ImageStatus, Owner, Status } from '../../index';
-import { shown, shownLine } from '../../shown';
+import { shown, shownLine } from '../../base/shown';
 import { type Colour, columnsOf } from '../colours';
 import type { Output } from '../output';
 import { table } from '../words';
-import { command as commandOf } from '../../remedies';
+import { command as commandOf } from '../../base/remedies';
 
 /** Options that commands share, as commander hands them over. */
 export interface DeviceChoice {

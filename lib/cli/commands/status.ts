@@ -3,11 +3,11 @@
  * With --check: one line and exit codes of its own, for monitoring.
  */
 import { formatSize, inspect, type ImageStatus, type Inspection, type Status } from '../../index';
-import { type MirrorFacts, recreate, remakeOverSlave } from '../../remedies';
-import { elsewhereOf } from '../../find_images';
-import { elsewhereToText } from '../../report';
-import { shellPath } from '../../shell';
-import { shown, shownLine } from '../../shown';
+import { type MirrorFacts, recreate, remakeOverSlave } from '../../base/remedies';
+import { elsewhereOf } from '../../life/find_images';
+import { elsewhereToText } from '../../look/report';
+import { shellPath } from '../../base/shell';
+import { shown, shownLine } from '../../base/shown';
 import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../check';
 import { EXIT, type ExitCode } from '../exit_codes';
 import { failureOf } from '../failure';

@@ -9,7 +9,7 @@ import { mkdtemp, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { formatSize } from '../../index';
-import { shown } from '../../shown';
+import { shown } from '../../base/shown';
 import { checkFolderDirectIo } from '../doctor/path_checks';
 import { CommandFailed } from '../failure';
 

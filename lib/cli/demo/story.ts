@@ -2,8 +2,8 @@
 import { formatSize, type CreateReport, type RecoveryReport } from '../../index';
 import type { Output } from '../output';
 import { count, duration, facts, number, share, wrap } from '../words';
-import { shellQuote } from '../../shell';
-import { shown } from '../../shown';
+import { shellQuote } from '../../base/shell';
+import { shown } from '../../base/shown';
 import type { LoadResult } from './load';
 import { WRITERS } from './pattern';
 import { MAXIMUM_ROUNDS, isRight, type DemoFiles, type DemoObserver, type Round } from './rounds';

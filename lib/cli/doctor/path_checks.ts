@@ -6,11 +6,11 @@ import { constants } from 'node:fs';
 import { access, open, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { findSignatures, findUses, formatSize, type DeviceFacts, type DeviceUse, type Signatures } from '../../index';
-import { shellPath } from '../../shell';
-import { shown } from '../../shown';
+import { shellPath } from '../../base/shell';
+import { shown } from '../../base/shown';
 import { diskGroup } from '../../system/accounts';
-import { stepsTo, unsafeBecause } from '../../system/folders';
-import { type Ownership, writersOf } from '../../trust';
+import { partsOfPath, unsafeBecause } from '../../system/folders';
+import { type Ownership, writersOf } from '../../look/trust';
 import { failureOf } from '../failure';
 import { type Check, type PathReport, ok, problem, warn, worst } from './checks';
 
@@ -140,7 +140,7 @@ export function judgeAccess(path: string, file: Omit<Ownership, 'uid'>, disk: nu
 /** Of root alone: others can do no more than whoever may write the folder lets them. */
 async function checkFolders(path: string): Promise<Check[]> {
   if (process.geteuid?.() !== 0) return [];
-  const steps = await stepsTo(path).catch(() => []);
+  const steps = await partsOfPath(path).catch(() => []);
   const unsafe = steps.find((step) => unsafeBecause(step) !== null);
   if (unsafe === undefined) return [ok('folders', 'root alone may write those that lead to it')];
   return [

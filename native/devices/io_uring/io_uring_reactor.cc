@@ -54,10 +54,10 @@ int IoUringReactor::probe(unsigned queue_depth) {
 int IoUringReactor::set_up() {
   if (const int error = ring_.open(entries_for(queue_depth()), best_flavour_); error != 0) return error;
   if (ring_.get()->cq.ring_entries <= queue_depth() || ring_.get()->sq.ring_entries <= queue_depth()) return ENOSYS;
-  slots_.resize(queue_depth());
-  free_slots_.reserve(queue_depth());
-  refused_slots_.reserve(queue_depth());
-  for (unsigned i = queue_depth(); i > 0; --i) free_slots_.push_back(i - 1);
+  seats_.resize(queue_depth());
+  free_seats_.reserve(queue_depth());
+  refused_seats_.reserve(queue_depth());
+  for (unsigned i = queue_depth(); i > 0; --i) free_seats_.push_back(i - 1);
   files_registered_ = io_uring_register_files_sparse(ring_.get(), kRegisteredFiles) == 0;
   buffers_registered_ = io_uring_register_buffers_sparse(ring_.get(), kRegisteredBuffers) == 0;
   return 0;
@@ -80,7 +80,7 @@ void IoUringReactor::unregister_file(int index) {
   if (index < 0) return;
   int none = -1;
   const int updated = io_uring_register_files_update(ring_.get(), static_cast<unsigned>(index), &none, 1);
-  // Left in the table, the file would stay open, and locked, as long as the ring; only its slot is lost then.
+  // Left in the table, the file would stay open, and locked, as long as the ring; only its seat is lost then.
   if (updated == 1) file_used_[static_cast<std::size_t>(index)] = false;
 }
 
@@ -112,58 +112,58 @@ int IoUringReactor::buffer_holding(const std::byte* memory, std::uint64_t length
 
 io_uring_sqe* IoUringReactor::next_entry() {
   io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
-  BLOCKMIRROR_ASSERT(entry != nullptr, "the submission queue has an entry for each slot");
+  BLOCKMIRROR_ASSERT(entry != nullptr, "the submission queue has an entry for each seat");
   return entry;
 }
 
-void IoUringReactor::start(DeviceRequest& request, const Step& step) {
-  BLOCKMIRROR_ASSERT(!free_slots_.empty(), "more requests were started than the queue is deep");
-  const std::uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
-  slots_[slot] = {&request, step};
-  queue_step(slot);
+void IoUringReactor::start(DeviceRequest& request, const Attempt& attempt) {
+  BLOCKMIRROR_ASSERT(!free_seats_.empty(), "more requests were started than the queue is deep");
+  const std::uint32_t seat = free_seats_.back();
+  free_seats_.pop_back();
+  seats_[seat] = {&request, attempt};
+  queue_attempt(seat);
 }
 
-void IoUringReactor::queue_step(std::uint32_t slot) {
-  if (refused_ != 0) return refused_slots_.push_back(slot);
-  const Step& step = slots_[slot].step;
-  const std::uint32_t turn = ++slots_[slot].turn;
-  const auto& device = static_cast<const IoUringDevice&>(device_of(*slots_[slot].request));
+void IoUringReactor::queue_attempt(std::uint32_t seat) {
+  if (refused_ != 0) return refused_seats_.push_back(seat);
+  const Attempt& attempt = seats_[seat].attempt;
+  const std::uint32_t turn = ++seats_[seat].turn;
+  const auto& device = static_cast<const IoUringDevice&>(device_of(*seats_[seat].request));
   const int file = device.registered() >= 0 ? device.registered() : device.descriptor();
-  const auto length = static_cast<unsigned>(step.length);
-  const int buffer = step.memory != nullptr ? buffer_holding(step.memory, step.length) : -1;
+  const auto length = static_cast<unsigned>(attempt.length);
+  const int buffer = attempt.memory != nullptr ? buffer_holding(attempt.memory, attempt.length) : -1;
   io_uring_sqe* entry = next_entry();
-  switch (step.kind) {
-    case Step::Kind::read:
+  switch (attempt.kind) {
+    case Attempt::Kind::read:
       if (buffer >= 0) {
-        io_uring_prep_read_fixed(entry, file, step.memory, length, step.position, buffer);
+        io_uring_prep_read_fixed(entry, file, attempt.memory, length, attempt.position, buffer);
       } else {
-        io_uring_prep_read(entry, file, step.memory, length, step.position);
+        io_uring_prep_read(entry, file, attempt.memory, length, attempt.position);
       }
       break;
-    case Step::Kind::write:
+    case Attempt::Kind::write:
       if (buffer >= 0) {
-        io_uring_prep_write_fixed(entry, file, step.memory, length, step.position, buffer);
+        io_uring_prep_write_fixed(entry, file, attempt.memory, length, attempt.position, buffer);
       } else {
-        io_uring_prep_write(entry, file, step.memory, length, step.position);
+        io_uring_prep_write(entry, file, attempt.memory, length, attempt.position);
       }
-      if (step.durable) entry->rw_flags = RWF_DSYNC;
+      if (attempt.durable) entry->rw_flags = RWF_DSYNC;
       break;
-    case Step::Kind::write_zero_buffer:
-      io_uring_prep_write(entry, file, zeroes(), length, step.position);
+    case Attempt::Kind::write_zero_buffer:
+      io_uring_prep_write(entry, file, zeroes(), length, attempt.position);
       break;
-    case Step::Kind::zero_range:
-      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE, static_cast<off_t>(step.position),
-                              static_cast<off_t>(step.length));
+    case Attempt::Kind::zero_range:
+      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE, static_cast<off_t>(attempt.position),
+                              static_cast<off_t>(attempt.length));
       break;
-    case Step::Kind::data_sync:
+    case Attempt::Kind::data_sync:
       io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);
       break;
-    case Step::Kind::finished:
-      BLOCKMIRROR_ASSERT(false, "a finished request has no next step");
+    case Attempt::Kind::finished:
+      BLOCKMIRROR_ASSERT(false, "a finished request has no next attempt");
   }
   if (device.registered() >= 0) entry->flags |= IOSQE_FIXED_FILE;
-  io_uring_sqe_set_data64(entry, name_of(slot, turn));
+  io_uring_sqe_set_data64(entry, name_of(seat, turn));
 }
 
 void IoUringReactor::arm_wake_up() {
@@ -175,16 +175,16 @@ void IoUringReactor::arm_wake_up() {
 }
 
 bool IoUringReactor::has_answers() const {
-  if (refused_ != 0) return ring_.has_answers() || !refused_slots_.empty();
+  if (refused_ != 0) return ring_.has_answers() || !refused_seats_.empty();
   return ring_.has_answers() || ring_.must_enter();
 }
 
 unsigned IoUringReactor::collect() {
   unsigned total = 0;
-  for (; !refused_slots_.empty(); ++total) {
-    const std::uint32_t slot = refused_slots_.back();
-    refused_slots_.pop_back();
-    end_step(slot, -refused_);
+  for (; !refused_seats_.empty(); ++total) {
+    const std::uint32_t seat = refused_seats_.back();
+    refused_seats_.pop_back();
+    end_attempt(seat, -refused_);
   }
   std::array<Answer, kAnswersAtOnce> answers;
   for (unsigned left = io_uring_cq_ready(ring_.get()); left > 0;) {
@@ -210,44 +210,44 @@ void IoUringReactor::handle(const Answer& answer) {
     if (answer.result < 0 && !tried_again) wake_up_broken_ = true;
     return;
   }
-  const auto slot = static_cast<std::uint32_t>(answer.name);
+  const auto seat = static_cast<std::uint32_t>(answer.name);
   const bool asked =
-      slot < slots_.size() && slots_[slot].request != nullptr && answer.name == name_of(slot, slots_[slot].turn);
-  if (asked) end_step(slot, answer.result);
+      seat < seats_.size() && seats_[seat].request != nullptr && answer.name == name_of(seat, seats_[seat].turn);
+  if (asked) end_attempt(seat, answer.result);
 }
 
-void IoUringReactor::end_step(std::uint32_t index, std::int64_t result) {
-  Slot& slot = slots_[index];
-  slot.step = next_step(*slot.request, slot.step, result, device_of(*slot.request).policy());
-  if (slot.step.kind != Step::Kind::finished) return queue_step(index);
-  DeviceRequest& request = *std::exchange(slot.request, nullptr);
-  free_slots_.push_back(index);
-  finish(request, slot.step.error);
+void IoUringReactor::end_attempt(std::uint32_t index, std::int64_t result) {
+  Seat& seat = seats_[index];
+  seat.attempt = next_attempt(*seat.request, seat.attempt, result, device_of(*seat.request).policy());
+  if (seat.attempt.kind != Attempt::Kind::finished) return queue_attempt(index);
+  DeviceRequest& request = *std::exchange(seat.request, nullptr);
+  free_seats_.push_back(index);
+  finish(request, seat.attempt.error);
 }
 
 void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
   if (refused_ != 0) return exchange_without_kernel(sleep, deadline_ns);
-  int outcome = 0;
+  int status = 0;
   if (sleep) {
     arm_wake_up();
     if (wake_up_broken_) deadline_ns = std::min(deadline_ns, now_ns() + kRefusedLook_ns);
     if (deadline_ns == kNoDeadline) {
-      outcome = io_uring_submit_and_wait(ring_.get(), 1);
+      status = io_uring_submit_and_wait(ring_.get(), 1);
     } else {
       const std::uint64_t now = now_ns();
       const std::uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
       __kernel_timespec timeout{.tv_sec = static_cast<long long>(left / 1000000000),
                                 .tv_nsec = static_cast<long long>(left % 1000000000)};
       io_uring_cqe* first = nullptr;
-      outcome = io_uring_submit_and_wait_timeout(ring_.get(), &first, 1, &timeout, nullptr);
+      status = io_uring_submit_and_wait_timeout(ring_.get(), &first, 1, &timeout, nullptr);
     }
   } else if (io_uring_sq_ready(ring_.get()) > 0 || ring_.must_enter()) {
-    outcome = io_uring_submit_and_get_events(ring_.get());
+    status = io_uring_submit_and_get_events(ring_.get());
   }
-  if (outcome >= 0 || outcome == -EINTR || outcome == -ETIME) return;
+  if (status >= 0 || status == -EINTR || status == -ETIME) return;
   // Nothing is lost: what was not taken stays in the submission queue for the next turn.
-  const bool scarce = outcome == -EAGAIN || outcome == -EBUSY || outcome == -ENOMEM;
-  if (!scarce) return refuse(-outcome);
+  const bool scarce = status == -EAGAIN || status == -EBUSY || status == -ENOMEM;
+  if (!scarce) return refuse(-status);
   ::nanosleep(&kScarcityPause, nullptr);
 }
 
@@ -257,7 +257,7 @@ void IoUringReactor::refuse(int error) {
   const auto& queue = ring_.get()->sq;
   for (unsigned at = __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE); at != queue.sqe_tail; ++at) {
     const std::uint64_t name = queue.sqes[at & queue.ring_mask].user_data;
-    if (name != kWakeUp) refused_slots_.push_back(static_cast<std::uint32_t>(name));
+    if (name != kWakeUp) refused_seats_.push_back(static_cast<std::uint32_t>(name));
   }
 }
 

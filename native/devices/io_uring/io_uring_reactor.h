@@ -1,12 +1,12 @@
 // IoUringReactor: requests by io_uring, one system call for all that a turn of the loop has to say and to hear.
 //
 // Invariants:
-//  - Each started request owns one slot and at most one entry of the submission queue; the ring has an entry for each
-//    slot and one for the wake-up, so that neither of its queues can overflow.
+//  - Each started request owns one seat and at most one entry of the submission queue; the ring has an entry for each
+//    seat and one for the wake-up, so that neither of its queues can overflow.
 //  - The ring is touched by the thread that bound the reactor alone (SINGLE_ISSUER).
 //  - The read of the wake-up's eventfd is armed before every sleep, and never twice. Where the kernel does not do it, the
 //    reactor sleeps for kRefusedLook at most, and looks.
-//  - An answer counts only for the step that is under way in its slot: one that the kernel gives twice, or to what was
+//  - An answer counts only for the attempt that is under way in its seat: one that the kernel gives twice, or to what was
 //    never asked, is passed over and changes nothing.
 //  - Once the kernel refused to be entered (a seccomp profile that came later), what it had not taken and all that is
 //    started later ends with its errno. What it had taken keeps its memory until it answers (I7).
@@ -51,21 +51,21 @@ class IoUringReactor final : public LoopReactor {
   static constexpr unsigned kRegisteredFiles = 64;                   // more devices than that work without registration
   static constexpr unsigned kRegisteredBuffers = 64;                 // pieces
   static constexpr std::uint64_t kBufferPiece = 1024 * 1024 * 1024;  // bytes; the kernel's limit for one buffer
-  static constexpr std::uint64_t kWakeUp = UINT64_MAX - 1;           // not a slot
+  static constexpr std::uint64_t kWakeUp = UINT64_MAX - 1;           // not a seat
 
-  struct Slot {
+  struct Seat {
     DeviceRequest* request = nullptr;
-    Step step;
-    std::uint32_t turn = 0;  // grows with each step that is asked for
+    Attempt attempt;
+    std::uint32_t turn = 0;  // grows with each attempt that is asked for
   };
   struct Answer {
-    std::uint64_t name = 0;  // kWakeUp, or the slot and its turn
+    std::uint64_t name = 0;  // kWakeUp, or the seat and its turn
     std::int32_t result = 0;
   };
-  static std::uint64_t name_of(std::uint32_t slot, std::uint32_t turn) { return std::uint64_t{turn} << 32 | slot; }
+  static std::uint64_t name_of(std::uint32_t seat, std::uint32_t turn) { return std::uint64_t{turn} << 32 | seat; }
 
   int set_up() override;
-  void start(DeviceRequest& request, const Step& step) override;
+  void start(DeviceRequest& request, const Attempt& attempt) override;
   unsigned collect() override;
   bool has_answers() const override;
   void exchange(bool sleep, std::uint64_t deadline_ns) override;
@@ -74,17 +74,17 @@ class IoUringReactor final : public LoopReactor {
   void unregister_file(int index);
   int buffer_holding(const std::byte* memory, std::uint64_t length) const;
   io_uring_sqe* next_entry();
-  void queue_step(std::uint32_t slot);
+  void queue_attempt(std::uint32_t seat);
   void arm_wake_up();
   void handle(const Answer& answer);
-  void end_step(std::uint32_t slot, std::int64_t result);
+  void end_attempt(std::uint32_t seat, std::int64_t result);
   void refuse(int error);
   void exchange_without_kernel(bool sleep, std::uint64_t deadline_ns);
 
   const RingFlavour best_flavour_;
   Ring ring_;
-  std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_slots_;
+  std::vector<Seat> seats_;
+  std::vector<std::uint32_t> free_seats_;
   bool files_registered_ = false;
   bool buffers_registered_ = false;
   std::array<bool, kRegisteredFiles> file_used_{};
@@ -93,7 +93,7 @@ class IoUringReactor final : public LoopReactor {
   bool wake_up_armed_ = false;
   bool wake_up_broken_ = false;
   int refused_ = 0;                           // errno of the kernel's refusal to be entered
-  std::vector<std::uint32_t> refused_slots_;  // to be ended with it by collect()
+  std::vector<std::uint32_t> refused_seats_;  // to be ended with it by collect()
 };
 
 }  // namespace blockmirror

@@ -41,12 +41,12 @@ Ring::~Ring() {
 }
 
 int Ring::open(unsigned entries, RingFlavour best) {
-  int outcome = -EINVAL;
-  for (auto i = static_cast<unsigned>(best); outcome == -EINVAL && i < std::size(kSetupFlags); ++i) {
-    outcome = io_uring_queue_init(entries, &ring_, kSetupFlags[i]);
+  int status = -EINVAL;
+  for (auto i = static_cast<unsigned>(best); status == -EINVAL && i < std::size(kSetupFlags); ++i) {
+    status = io_uring_queue_init(entries, &ring_, kSetupFlags[i]);
     flavour_ = static_cast<RingFlavour>(i);
   }
-  if (outcome != 0) return -outcome;
+  if (status != 0) return -status;
   open_ = true;
   // NODROP: a completion is never lost. EXT_ARG: a wait with a timeout needs no request of its own.
   constexpr unsigned kFeatures = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
@@ -71,18 +71,18 @@ int Ring::do_one_operation() {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
   if (entry == nullptr) return ENOSYS;
   io_uring_prep_nop(entry);
-  int outcome = -EINTR;
-  for (unsigned i = 0; outcome == -EINTR && i < kMostInterruptions; ++i) {
-    outcome = io_uring_submit_and_get_events(&ring_);
+  int status = -EINTR;
+  for (unsigned i = 0; status == -EINTR && i < kMostInterruptions; ++i) {
+    status = io_uring_submit_and_get_events(&ring_);
   }
-  if (outcome < 0) return -outcome;
+  if (status < 0) return -status;
   io_uring_cqe* answer = nullptr;
-  outcome = -EINTR;
-  for (unsigned i = 0; outcome == -EINTR && i < kMostInterruptions; ++i) {
+  status = -EINTR;
+  for (unsigned i = 0; status == -EINTR && i < kMostInterruptions; ++i) {
     __kernel_timespec patience{.tv_sec = 1, .tv_nsec = 0};
-    outcome = io_uring_submit_and_wait_timeout(&ring_, &answer, 1, &patience, nullptr);
+    status = io_uring_submit_and_wait_timeout(&ring_, &answer, 1, &patience, nullptr);
   }
-  if (outcome < 0) return -outcome;
+  if (status < 0) return -status;
   if (answer == nullptr) return ETIME;
   const int result = answer->res;
   io_uring_cqe_seen(&ring_, answer);

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "../../core/device.h"
+#include "../../core/base/device.h"
 #include "simulated_runtime.h"
 
 namespace blockmirror {

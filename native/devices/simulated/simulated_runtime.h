@@ -9,7 +9,7 @@
 #include <random>
 #include <utility>
 
-#include "../../core/runtime.h"
+#include "../../core/base/runtime.h"
 
 namespace blockmirror {
 

@@ -19,8 +19,8 @@ std::unique_ptr<Device> ThreadsReactor::make_device(OpenFile file) {
   return std::make_unique<FileDevice>(*this, std::move(file));
 }
 
-// The worker decides the first step again: nothing has changed since, and so a request carries all it needs.
-void ThreadsReactor::start(DeviceRequest& request, const Step&) {
+// The worker decides the first attempt again: nothing has changed since, and so a request carries all it needs.
+void ThreadsReactor::start(DeviceRequest& request, const Attempt&) {
   request.next = nullptr;
   (last_ == nullptr ? first_ : last_->next) = &request;
   last_ = &request;

@@ -26,7 +26,7 @@ class ThreadsReactor final : public LoopReactor {
 
  private:
   int set_up() override { return workers_.start(kWorkers, wake_signal(), zeroes()); }
-  void start(DeviceRequest& request, const Step& step) override;
+  void start(DeviceRequest& request, const Attempt& attempt) override;
   unsigned collect() override;
   bool has_answers() const override { return workers_.has_finished(); }
   void exchange(bool sleep, std::uint64_t deadline_ns) override;

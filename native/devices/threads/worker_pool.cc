@@ -31,42 +31,42 @@ class SignalsBlocked {
 };
 
 // As io_uring would answer: bytes, or a negative errno.
-std::int64_t perform(const Step& step, int descriptor, std::byte* zeroes) {
-  const auto position = static_cast<off_t>(step.position);
+std::int64_t perform(const Attempt& attempt, int descriptor, std::byte* zeroes) {
+  const auto position = static_cast<off_t>(attempt.position);
   std::int64_t result = -1;
-  switch (step.kind) {
-    case Step::Kind::read:
-      result = ::pread(descriptor, step.memory, step.length, position);
+  switch (attempt.kind) {
+    case Attempt::Kind::read:
+      result = ::pread(descriptor, attempt.memory, attempt.length, position);
       break;
-    case Step::Kind::write: {
-      const iovec vector{.iov_base = step.memory, .iov_len = step.length};
-      result = step.durable ? ::pwritev2(descriptor, &vector, 1, position, RWF_DSYNC)
-                            : ::pwrite(descriptor, step.memory, step.length, position);
+    case Attempt::Kind::write: {
+      const iovec vector{.iov_base = attempt.memory, .iov_len = attempt.length};
+      result = attempt.durable ? ::pwritev2(descriptor, &vector, 1, position, RWF_DSYNC)
+                               : ::pwrite(descriptor, attempt.memory, attempt.length, position);
       break;
     }
-    case Step::Kind::write_zero_buffer:
-      result = ::pwrite(descriptor, zeroes, step.length, position);
+    case Attempt::Kind::write_zero_buffer:
+      result = ::pwrite(descriptor, zeroes, attempt.length, position);
       break;
-    case Step::Kind::zero_range:
-      result = ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE, position, static_cast<off_t>(step.length));
+    case Attempt::Kind::zero_range:
+      result = ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE, position, static_cast<off_t>(attempt.length));
       break;
-    case Step::Kind::data_sync:
+    case Attempt::Kind::data_sync:
       result = ::fdatasync(descriptor);
       break;
-    case Step::Kind::finished:
-      BLOCKMIRROR_ASSERT(false, "a finished request has no next step");
+    case Attempt::Kind::finished:
+      BLOCKMIRROR_ASSERT(false, "a finished request has no next attempt");
   }
   return result < 0 ? -errno : result;
 }
 
 int run_to_end(DeviceRequest& request, std::byte* zeroes) {
   auto& device = *static_cast<FileDevice*>(request.device_data);
-  Step step = first_step(request, device.policy());
-  while (step.kind != Step::Kind::finished) {
-    const std::int64_t result = perform(step, device.descriptor(), zeroes);
-    step = next_step(request, step, result, device.policy());
+  Attempt attempt = first_attempt(request, device.policy());
+  while (attempt.kind != Attempt::Kind::finished) {
+    const std::int64_t result = perform(attempt, device.descriptor(), zeroes);
+    attempt = next_attempt(request, attempt, result, device.policy());
   }
-  return step.error;
+  return attempt.error;
 }
 
 }  // namespace

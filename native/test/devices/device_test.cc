@@ -1,5 +1,5 @@
 // Reads and writes on files and loop devices: the same behaviour on both kinds of reactor.
-#include "../../core/device.h"
+#include "../../core/base/device.h"
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -238,7 +238,7 @@ TEST_CASE_TEMPLATE("device: a write cut short by a limit is resumed, and its err
   AlignedBuffer memory(65536);
   fill(memory.span(), 71);
   // The kernel writes up to the limit (a short write), and refuses the rest.
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{1024 * 1024, 1024 * 1024};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 254;
@@ -246,7 +246,7 @@ TEST_CASE_TEMPLATE("device: a write cut short by a limit is resumed, and its err
     auto device = in_child.open(target.path);
     return in_child.write(*device, 1024 * 1024 - 16384, memory.span());
   });
-  CHECK(outcome == EFBIG);
+  CHECK(status == EFBIG);
   const AlignedBuffer there = content_of(target.path, 1024 * 1024 - 16384, 65536);
   CHECK(equal(memory.first(16384), there.span().first(16384)));
   CHECK_FALSE(equal(memory.span().subspan(16384), there.span().subspan(16384)));
@@ -273,9 +273,9 @@ TEST_CASE_TEMPLATE("device: a full file system surfaces, from a file and from a 
         if (!block->available()) return 252;
       }
       OpenFile file;
-      const Status status = OpenFile::open(block ? block->path() : path, {.require_allocated = false}, file);
-      if (status.code == Code::NO_DIRECT_IO) return 253;
-      if (!status.ok()) return 254;
+      const Outcome outcome = OpenFile::open(block ? block->path() : path, {.require_allocated = false}, file);
+      if (outcome.code == Code::NO_DIRECT_IO) return 253;
+      if (!outcome.ok()) return 254;
       Loop in_child(Kind::kKind);
       auto device = in_child->make_device(std::move(file));
       AlignedBuffer memory(2 * 1024 * 1024);

@@ -235,7 +235,7 @@ TEST_CASE("exclusion: a file of an overlay and the real one below it are one") {
   }
   REQUIRE(::mkdir((directory / "lower/folder").c_str(), 0755) == 0);
   make_file(directory / "lower/folder/image", kSize);
-  const int outcome = in_mount_namespace([&] {
+  const int status = in_mount_namespace([&] {
     const std::string options =
         "lowerdir=" + directory / "lower" + ",upperdir=" + directory / "upper" + ",workdir=" + directory / "work";
     if (::mount("overlay", (directory / "merged").c_str(), "overlay", 0, options.c_str()) != 0) return 251;
@@ -260,8 +260,8 @@ TEST_CASE("exclusion: a file of an overlay and the real one below it are one") {
     const int step = excluded(loop.path(), directory / "upper/new");
     return step == 0 ? 0 : base + step;
   });
-  if (outcome == 251) return skip("needs overlayfs");
-  CHECK(outcome == 0);
+  if (status == 251) return skip("needs overlayfs");
+  CHECK(status == 0);
 }
 
 TEST_CASE("exclusion: where sysfs is masked a file needs the kernel's proof, and a block device is refused") {
@@ -270,7 +270,7 @@ TEST_CASE("exclusion: where sysfs is masked a file needs the kernel's proof, and
   make_file(directory / "file", kSize);
   LoopDevice loop(directory / "image");
   BLOCKMIRROR_SKIP_UNLESS(loop);
-  const int outcome = in_mount_namespace([&] {
+  const int status = in_mount_namespace([&] {
     if (::mount("tmpfs", "/sys", "tmpfs", 0, nullptr) != 0) return 251;
     // Nobody has it open, which a lease proves.
     if (code_of(directory / "file") != Code::ok) return 1;
@@ -281,7 +281,7 @@ TEST_CASE("exclusion: where sysfs is masked a file needs the kernel's proof, and
     if (code_of(loop.path(), {.read_only = true, .exclusive = false}) != Code::ok) return 4;
     return 0;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("exclusion: a loop device whose file cannot be reached from here is refused") {
@@ -290,13 +290,13 @@ TEST_CASE("exclusion: a loop device whose file cannot be reached from here is re
   make_file(directory / "hidden/image", kSize);
   LoopDevice loop(directory / "hidden/image");
   BLOCKMIRROR_SKIP_UNLESS(loop);
-  const int outcome = in_mount_namespace([&] {
+  const int status = in_mount_namespace([&] {
     if (::mount("tmpfs", (directory / "hidden").c_str(), "tmpfs", 0, nullptr) != 0) return 251;
     if (code_of(loop.path()) != Code::USE_UNKNOWN) return 1;
     make_file(directory / "hidden/image", kSize);  // another file of that name
     return code_of(loop.path()) == Code::USE_UNKNOWN ? 0 : 2;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
   CHECK(code_of(loop.path()) == Code::ok);
   REQUIRE(::unlink((directory / "hidden/image").c_str()) == 0);
   CHECK(code_of(loop.path()) == Code::ok);  // nobody can open by a path what has none
@@ -314,13 +314,13 @@ TEST_CASE("exclusion: an ordinary user is not disturbed by loop devices over oth
     if (std::string(name) == "own") make_file(directory / "own", kSize);
     REQUIRE(::chown((directory / name).c_str(), 65534, 65534) == 0);
   }
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     if (::setuid(65534) != 0) return 250;
     if (code_of(directory / "own") != Code::ok) return 1;
     // One that cannot be asked, and is over a file of that name: a lease says that somebody has it open.
     return code_of(directory / "image") == Code::USE_UNKNOWN ? 0 : 2;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("overlay: mounts are read with their root, their point and their upper folder") {

@@ -63,26 +63,26 @@ TEST_CASE("io_uring: where it is forbidden, automatic takes threads and they wor
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   for (const int error : {EPERM, ENOSYS}) {
-    const int outcome = exit_code_of([&] {
+    const int status = exit_code_of([&] {
       if (!forbid_io_uring(error)) return 1;
       if (probe_io_uring() != error) return 2;
-      ReactorOrStatus made = make_reactor({});
-      if (!made.status.ok() || made.reactor->kind() != DeviceKind::threads) return 3;
+      ReactorOrOutcome made = make_reactor({});
+      if (!made.outcome.ok() || made.reactor->kind() != DeviceKind::threads) return 3;
       if (!made.reactor->bind_to_this_thread().ok()) return 4;
       return round_trips(*made.reactor, directory / "image") ? 0 : 5;
     });
-    CHECK(outcome == 0);
+    CHECK(status == 0);
   }
 }
 
 TEST_CASE("io_uring: where it is forbidden, asking for it by name is answered with the errno") {
-  const int outcome = exit_code_of([] {
+  const int status = exit_code_of([] {
     if (!forbid_io_uring(EPERM)) return 1;
-    const ReactorOrStatus made = make_reactor({.kind = DeviceKind::io_uring});
-    if (made.reactor != nullptr || made.status.code != Code::UNSUPPORTED) return 2;
-    return made.status.system_error == EPERM ? 0 : 3;
+    const ReactorOrOutcome made = make_reactor({.kind = DeviceKind::io_uring});
+    if (made.reactor != nullptr || made.outcome.code != Code::UNSUPPORTED) return 2;
+    return made.outcome.system_error == EPERM ? 0 : 3;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, and its name gets the errno") {
@@ -94,17 +94,17 @@ TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, a
       {SYS_io_uring_enter}, {SYS_io_uring_register}, {SYS_io_uring_enter, SYS_io_uring_register}};
   for (const std::vector<long>& part : parts) {
     for (const int error : {EPERM, ENOSYS, EACCES}) {
-      const int outcome = exit_code_of([&] {
+      const int status = exit_code_of([&] {
         if (!forbid(part, error)) return 1;
         if (probe_io_uring() != error) return 2;
-        const ReactorOrStatus asked = make_reactor({.kind = DeviceKind::io_uring});
-        if (asked.status.code != Code::UNSUPPORTED || asked.status.system_error != error) return 3;
-        ReactorOrStatus made = make_reactor({});
-        if (!made.status.ok() || made.reactor->kind() != DeviceKind::threads) return 4;
+        const ReactorOrOutcome asked = make_reactor({.kind = DeviceKind::io_uring});
+        if (asked.outcome.code != Code::UNSUPPORTED || asked.outcome.system_error != error) return 3;
+        ReactorOrOutcome made = make_reactor({});
+        if (!made.outcome.ok() || made.reactor->kind() != DeviceKind::threads) return 4;
         if (!made.reactor->bind_to_this_thread().ok()) return 5;
         return round_trips(*made.reactor, directory / "image") ? 0 : 6;
       });
-      CHECK(outcome == 0);
+      CHECK(status == 0);
     }
   }
 }
@@ -113,13 +113,13 @@ TEST_CASE("threads: where pwritev2 is forbidden, a durable write is written and 
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   for (const int error : {EPERM, ENOSYS}) {
-    const int outcome = exit_code_of([&] {
+    const int status = exit_code_of([&] {
       if (!forbid({SYS_io_uring_setup, SYS_pwritev2, SYS_preadv2}, error)) return 1;
-      ReactorOrStatus made = make_reactor({});
-      if (!made.status.ok() || !made.reactor->bind_to_this_thread().ok()) return 2;
+      ReactorOrOutcome made = make_reactor({});
+      if (!made.outcome.ok() || !made.reactor->bind_to_this_thread().ok()) return 2;
       return round_trips(*made.reactor, directory / "image", true) ? 0 : 3;
     });
-    CHECK(outcome == 0);
+    CHECK(status == 0);
   }
 }
 
@@ -128,7 +128,7 @@ TEST_CASE("io_uring: where entering is forbidden later, requests end with the er
   BLOCKMIRROR_SKIP_UNLESS(probe);
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     IoUringReactor reactor(16);
     if (!reactor.bind_to_this_thread().ok()) return 1;
     OpenFile file;
@@ -157,29 +157,29 @@ TEST_CASE("io_uring: where entering is forbidden later, requests end with the er
     waker.join();
     return reactor.requests_in_flight() == 0 ? 0 : 6;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("reactor: where getrandom is forbidden there are random bytes all the same") {
   for (const DeviceKind kind : {DeviceKind::automatic, DeviceKind::threads}) {
-    const int outcome = exit_code_of([&] {
+    const int status = exit_code_of([&] {
       if (!forbid({SYS_getrandom}, ENOSYS)) return 1;
-      ReactorOrStatus made = make_reactor({.kind = kind});
-      if (!made.status.ok() || !made.reactor->bind_to_this_thread().ok()) return 2;
+      ReactorOrOutcome made = make_reactor({.kind = kind});
+      if (!made.outcome.ok() || !made.reactor->bind_to_this_thread().ok()) return 2;
       std::array<std::byte, 64> one{}, other{};
       made.reactor->random(one);
       made.reactor->random(other);
       return one != other ? 0 : 3;
     });
-    CHECK(outcome == 0);
+    CHECK(status == 0);
   }
 }
 
 TEST_CASE("io_uring: where it is allowed, automatic takes it") {
   const KindProbe probe(DeviceKind::io_uring);
   BLOCKMIRROR_SKIP_UNLESS(probe);
-  const ReactorOrStatus made = make_reactor({});
-  REQUIRE(made.status.ok());
+  const ReactorOrOutcome made = make_reactor({});
+  REQUIRE(made.outcome.ok());
   CHECK(made.reactor->kind() == DeviceKind::io_uring);
 }
 
@@ -258,7 +258,7 @@ TEST_CASE("io_uring: memory that memlock forbids to register is used unregistere
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   REQUIRE(::chmod((directory / "image").c_str(), 0666) == 0);
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     const rlimit limit{65536, 65536};
     if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || ::setuid(65534) != 0) return 1;
     AlignedBuffer pool(4 * 1024 * 1024);
@@ -268,7 +268,7 @@ TEST_CASE("io_uring: memory that memlock forbids to register is used unregistere
     if (reactor.registered_buffers() != 0) return 3;
     return round_trips(reactor, directory / "image") ? 0 : 4;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("io_uring: the flavours of ring that older kernels have work as the best one does") {

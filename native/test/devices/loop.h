@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "../../core/aligned_buffer.h"
+#include "../../core/base/aligned_buffer.h"
 #include "../../devices/reactor.h"
 #include "temporary.h"
 
@@ -43,9 +43,9 @@ class KindProbe {
 class Loop {
  public:
   explicit Loop(DeviceKind kind, unsigned queue_depth = 64, bool polling = false) {
-    ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = queue_depth, .polling = polling});
-    if (!made.status.ok()) {
-      why_not_ = std::string("io_uring is not to be had: ") + std::strerror(made.status.system_error);
+    ReactorOrOutcome made = make_reactor({.kind = kind, .queue_depth = queue_depth, .polling = polling});
+    if (!made.outcome.ok()) {
+      why_not_ = std::string("io_uring is not to be had: ") + std::strerror(made.outcome.system_error);
       return;
     }
     reactor_ = std::move(made.reactor);
@@ -59,10 +59,10 @@ class Loop {
 
   std::unique_ptr<Device> open(const std::string& path, const OpenFileOptions& options = {}) {
     OpenFile file;
-    const Status status = OpenFile::open(path, options, file);
-    CAPTURE(static_cast<int>(status.code));
-    CAPTURE(status.system_error);
-    REQUIRE(status.ok());
+    const Outcome outcome = OpenFile::open(path, options, file);
+    CAPTURE(static_cast<int>(outcome.code));
+    CAPTURE(outcome.system_error);
+    REQUIRE(outcome.ok());
     return reactor_->make_device(std::move(file));
   }
 

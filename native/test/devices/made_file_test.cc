@@ -62,7 +62,7 @@ TEST_CASE("made file: a name that is taken is refused, before and after, and wha
   MadeFile made;
   REQUIRE(MadeFile::make(path, kLength, file, made).ok());
   std::ofstream(path) << "mine";
-  const Status late = made.link();
+  const Outcome late = made.link();
   CHECK(late.code == Code::OPEN_FAILED);
   CHECK(late.system_error == EEXIST);
   OpenFile second;
@@ -111,7 +111,7 @@ TEST_CASE("made file: a disk without room refuses it at once, and a folder that 
   const std::uint64_t too_much = (system.f_blocks + 1024) * std::uint64_t{system.f_frsize};
   OpenFile file;
   MadeFile made;
-  const Status full = MadeFile::make(directory / "made", too_much, file, made);
+  const Outcome full = MadeFile::make(directory / "made", too_much, file, made);
   CHECK(full.code == Code::OPEN_FAILED);
   CHECK((full.system_error == ENOSPC || full.system_error == EFBIG));
   CHECK_FALSE(exists(directory / "made"));

@@ -25,18 +25,18 @@ namespace {
 
 constexpr std::uint64_t kSize = 4 * 1024 * 1024;
 
-Status open_status(const std::string& path, const OpenFileOptions& options = {}) {
+Outcome open_outcome(const std::string& path, const OpenFileOptions& options = {}) {
   OpenFile file;
-  const Status status = OpenFile::open(path, options, file);
-  CHECK(file.is_open() == status.ok());
-  return status;
+  const Outcome outcome = OpenFile::open(path, options, file);
+  CHECK(file.is_open() == outcome.ok());
+  return outcome;
 }
 
 void check_refused(const std::string& path, Code code, int error, const OpenFileOptions& options = {}) {
   CAPTURE(path);
-  const Status status = open_status(path, options);
-  CHECK(status.code == code);
-  CHECK(status.system_error == error);
+  const Outcome outcome = open_outcome(path, options);
+  CHECK(outcome.code == code);
+  CHECK(outcome.system_error == error);
 }
 
 void punch(const std::string& path, std::uint64_t position, std::uint64_t length) {
@@ -50,9 +50,9 @@ constexpr OpenFileOptions kImpatient{.busy_retry_ms = 30};
 
 // Opens the path, keeps requests in flight and says so; until it is killed.
 int hold_and_write(DeviceKind kind, const std::string& path, const std::function<void()>& say_ready) {
-  ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = 32});
+  ReactorOrOutcome made = make_reactor({.kind = kind, .queue_depth = 32});
   OpenFile file;
-  if (!made.status.ok() || !made.reactor->bind_to_this_thread().ok()) return 1;
+  if (!made.outcome.ok() || !made.reactor->bind_to_this_thread().ok()) return 1;
   if (!OpenFile::open(path, {}, file).ok()) return 2;
   auto device = made.reactor->make_device(std::move(file));
   struct Endless {
@@ -110,7 +110,7 @@ TEST_CASE("open file: what the kernel shows as files is not opened") {
 TEST_CASE("open file: a file that becomes a FIFO is never waited for, and what is open waits for its disk") {
   TemporaryDirectory directory;
   const std::string path = directory / "path", other = directory / "other";
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     ::alarm(120);
     make_file(path, 4096);
     if (::mkfifo(other.c_str(), 0600) != 0) return 253;
@@ -131,7 +131,7 @@ TEST_CASE("open file: a file that becomes a FIFO is never waited for, and what i
     swapper.join();
     return opened == 0 ? 250 : wrong;
   });
-  CHECK(outcome == 0);
+  CHECK(status == 0);
 }
 
 // To open some devices is to act. A FIFO stands for them here: whoever waits to write to it wakes when it is opened.
@@ -180,26 +180,26 @@ TEST_CASE("open file: missing permission is refused with its errno") {
   if (!is_root()) return skip("becoming another user needs root");
   TemporaryDirectory directory;
   make_file(directory / "file", 4096);
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     if (::setuid(65534) != 0) return 255;
     OpenFile file;
-    const Status status = OpenFile::open(directory / "file", {}, file);
+    const Outcome status = OpenFile::open(directory / "file", {}, file);
     return status.code == Code::OPEN_FAILED ? status.system_error : 254;
   });
-  CHECK(outcome == EACCES);
+  CHECK(status == EACCES);
 }
 
 TEST_CASE("open file: running out of descriptors is refused with its errno") {
   TemporaryDirectory directory;
   make_file(directory / "file", 4096);
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     while (::dup(0) >= 0) {
     }
     OpenFile file;
-    const Status status = OpenFile::open(directory / "file", {}, file);
+    const Outcome status = OpenFile::open(directory / "file", {}, file);
     return status.code == Code::OPEN_FAILED ? status.system_error : 254;
   });
-  CHECK(outcome == EMFILE);
+  CHECK(status == EMFILE);
 }
 
 TEST_CASE("open file: a hole is refused with its position, preallocated blocks are not a hole") {
@@ -208,21 +208,21 @@ TEST_CASE("open file: a hole is refused with its position, preallocated blocks a
   make_file(directory / "preallocated", kSize, Fill::preallocated);
   make_file(directory / "written", kSize + 4096, Fill::written);
   make_file(directory / "empty", 0);
-  CHECK(open_status(directory / "preallocated").ok());
-  CHECK(open_status(directory / "written").ok());
-  CHECK(open_status(directory / "empty").ok());
-  CHECK(open_status(directory / "sparse", {.require_allocated = false}).ok());
-  Status status = open_status(directory / "sparse");
-  CHECK(status.code == Code::HOLE);
-  CHECK(status.position == 0);
+  CHECK(open_outcome(directory / "preallocated").ok());
+  CHECK(open_outcome(directory / "written").ok());
+  CHECK(open_outcome(directory / "empty").ok());
+  CHECK(open_outcome(directory / "sparse", {.require_allocated = false}).ok());
+  Outcome outcome = open_outcome(directory / "sparse");
+  CHECK(outcome.code == Code::HOLE);
+  CHECK(outcome.position == 0);
   for (const std::uint64_t hole : {std::uint64_t{65536}, kSize - 65536}) {
     for (const char* name : {"preallocated", "written"}) {
       CAPTURE(name);
       make_file(directory / name, kSize, name[0] == 'p' ? Fill::preallocated : Fill::written);
       punch(directory / name, hole, 65536);
-      status = open_status(directory / name);
-      CHECK(status.code == Code::HOLE);
-      CHECK(status.position == hole);
+      outcome = open_outcome(directory / name);
+      CHECK(outcome.code == Code::HOLE);
+      CHECK(outcome.position == hole);
     }
   }
 }
@@ -253,10 +253,10 @@ int mount_with_reflinks(const std::string& image, const std::string& mount_point
 int clone(const std::string& from, const std::string& to) {
   const int source = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
   const int target = ::open(to.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  const int outcome = ::ioctl(target, FICLONE, source);
+  const int status = ::ioctl(target, FICLONE, source);
   ::close(source);
   ::close(target);
-  return outcome;
+  return status;
 }
 
 }  // namespace
@@ -265,7 +265,7 @@ TEST_CASE("open file: a hole is found where the file system has no map of extent
   if (!is_root()) return skip("mounting needs root");
   TemporaryDirectory directory;
   enum : int { found, missed, not_mounted, no_direct_io };
-  const int outcome = exit_code_of([&]() -> int {
+  const int status = exit_code_of([&]() -> int {
     const std::string mount_point = directory / "tmpfs";
     const bool mounted = ::mkdir(mount_point.c_str(), 0755) == 0 && ::unshare(CLONE_NEWNS) == 0 &&
                          ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
@@ -273,14 +273,14 @@ TEST_CASE("open file: a hole is found where the file system has no map of extent
     if (!mounted) return not_mounted;
     make_file(mount_point + "/whole", 1024 * 1024);
     OpenFile whole, sparse;
-    if (const Status status = OpenFile::open(mount_point + "/whole", {}, whole); !status.ok())
+    if (const Outcome status = OpenFile::open(mount_point + "/whole", {}, whole); !status.ok())
       return status.code == Code::NO_DIRECT_IO ? no_direct_io : missed;
     make_file(mount_point + "/sparse", 1024 * 1024, Fill::sparse);
     return OpenFile::open(mount_point + "/sparse", {}, sparse).code == Code::HOLE ? found : missed;
   });
-  if (outcome == not_mounted) return skip("needs to be allowed to mount");
-  if (outcome == no_direct_io) return skip("this kernel's tmpfs takes no direct I/O");
-  CHECK(outcome == found);
+  if (status == not_mounted) return skip("needs to be allowed to mount");
+  if (status == no_direct_io) return skip("this kernel's tmpfs takes no direct I/O");
+  CHECK(status == found);
 }
 
 TEST_CASE("open file: a member that lost blocks is opened, and says where they were, and one that lost none says so") {
@@ -316,15 +316,15 @@ TEST_CASE("open file: blocks shared with another file are a hole, of a member on
   TemporaryDirectory directory;
   const std::string mount_point = directory / "xfs";
   constexpr std::uint64_t kImage = 64 * 1024 * 1024;
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     if (!is_root()) return 249;
     if (const int error = mount_with_reflinks(directory / "disk", mount_point, 320 * 1024 * 1024); error != 0)
       return error;
     const std::string path = mount_point + "/image";
     make_file(path, kImage);
-    if (!open_status(path).ok()) return 1;
+    if (!open_outcome(path).ok()) return 1;
     if (clone(path, mount_point + "/copy") != 0) return 250;
-    const Status shared = open_status(path);
+    const Outcome shared = open_outcome(path);
     if (shared.code != Code::HOLE || shared.position != 0) return 2;
     if (loss_of_member(path).lost) return 3;
     const int filler = ::open((mount_point + "/filler").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -334,11 +334,11 @@ TEST_CASE("open file: blocks shared with another file are a hole, of a member on
     ::close(filler);
     const AllocationLoss loss = loss_of_member(path);
     if (!loss.lost || loss.position != 0) return 4;
-    return open_status(path).code == Code::HOLE ? 0 : 5;
+    return open_outcome(path).code == Code::HOLE ? 0 : 5;
   });
-  if (outcome == 249) return skip("mounting needs root");
-  if (outcome == 250) return skip("there is no xfs with reflinks here (mkfs.xfs, the kernel)");
-  CHECK(outcome == 0);
+  if (status == 249) return skip("mounting needs root");
+  if (status == 250) return skip("there is no xfs with reflinks here (mkfs.xfs, the kernel)");
+  CHECK(status == 0);
 }
 
 TEST_CASE("open file: a file of many fragments is looked at to its end") {
@@ -351,11 +351,11 @@ TEST_CASE("open file: a file of many fragments is looked at to its end") {
     REQUIRE(::pwrite(descriptor, block.data(), block.size(), static_cast<off_t>(at)) == 4096);
   }
   ::close(descriptor);
-  CHECK(open_status(directory / "image").ok());
+  CHECK(open_outcome(directory / "image").ok());
   punch(directory / "image", 4 * kSize - 4096, 4096);
-  const Status status = open_status(directory / "image");
-  CHECK(status.code == Code::HOLE);
-  CHECK(status.position == 4 * kSize - 4096);
+  const Outcome outcome = open_outcome(directory / "image");
+  CHECK(outcome.code == Code::HOLE);
+  CHECK(outcome.position == 4 * kSize - 4096);
 }
 
 TEST_CASE("open file: the second exclusive opener is refused, in this process and in another") {
@@ -369,18 +369,18 @@ TEST_CASE("open file: the second exclusive opener is refused, in this process an
     CAPTURE(path);
     OpenFile holder;
     REQUIRE(OpenFile::open(path, {}, holder).ok());
-    CHECK(open_status(path, kImpatient).code == Code::BUSY);
-    CHECK(open_status(path, {.read_only = true, .busy_retry_ms = 30}).code == Code::BUSY);
-    CHECK(open_status(path, {.read_only = true, .exclusive = false}).ok());
+    CHECK(open_outcome(path, kImpatient).code == Code::BUSY);
+    CHECK(open_outcome(path, {.read_only = true, .busy_retry_ms = 30}).code == Code::BUSY);
+    CHECK(open_outcome(path, {.read_only = true, .exclusive = false}).ok());
     const int elsewhere = exit_code_of([&] {
       OpenFile file;
-      const Status status = OpenFile::open(path, kImpatient, file);
-      const bool errno_fits = status.system_error == EBUSY || status.system_error == EWOULDBLOCK;
-      return status.code == Code::BUSY && errno_fits ? 0 : 1;
+      const Outcome outcome = OpenFile::open(path, kImpatient, file);
+      const bool errno_fits = outcome.system_error == EBUSY || outcome.system_error == EWOULDBLOCK;
+      return outcome.code == Code::BUSY && errno_fits ? 0 : 1;
     });
     CHECK(elsewhere == 0);
     holder = OpenFile();
-    CHECK(open_status(path, kImpatient).ok());
+    CHECK(open_outcome(path, kImpatient).ok());
   }
   if (!block.available()) skip(block.why_not());
 }
@@ -399,7 +399,7 @@ TEST_CASE("open file: an opener waits for a holder that is about to go") {
       std::this_thread::sleep_for(std::chrono::milliseconds(150));
       holder = OpenFile();
     });
-    CHECK(open_status(path, {.busy_retry_ms = 60000}).ok());
+    CHECK(open_outcome(path, {.busy_retry_ms = 60000}).ok());
     releases.join();
   }
   if (!block.available()) skip(block.why_not());
@@ -421,9 +421,9 @@ TEST_CASE_TEMPLATE("open file: after a SIGKILL with requests in flight the next 
       Child holder(
           [&](const std::function<void()>& say_ready) { return hold_and_write(Kind::kKind, path, say_ready); });
       REQUIRE(holder.wait_until_ready());
-      CHECK(open_status(path, kImpatient).code == Code::BUSY);
+      CHECK(open_outcome(path, kImpatient).code == Code::BUSY);
       holder.kill();
-      CHECK(open_status(path).ok());
+      CHECK(open_outcome(path).ok());
     }
   }
   if (!block.available()) skip(block.why_not());
@@ -456,7 +456,7 @@ TEST_CASE("open file: a read-only device or file system is refused for writing a
   OpenFile file;
   REQUIRE(OpenFile::open(block.path(), {.read_only = true}, file).ok());
   CHECK(file.traits().read_only);
-  const int outcome = exit_code_of([&] {
+  const int status = exit_code_of([&] {
     const std::string mount_point = directory / "read-only";
     ::mkdir(mount_point.c_str(), 0755);
     if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
@@ -464,10 +464,10 @@ TEST_CASE("open file: a read-only device or file system is refused for writing a
     make_file(mount_point + "/image", 65536);
     if (::mount("none", mount_point.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) != 0) return 252;
     OpenFile other;
-    const Status status = OpenFile::open(mount_point + "/image", {}, other);
+    const Outcome status = OpenFile::open(mount_point + "/image", {}, other);
     return status.code == Code::READ_ONLY_DEVICE ? status.system_error : 253;
   });
-  CHECK(outcome == EROFS);
+  CHECK(status == EROFS);
 }
 
 TEST_CASE("open file: a block device that was set read-only by ioctl is refused for writing") {
@@ -479,7 +479,7 @@ TEST_CASE("open file: a block device that was set read-only by ioctl is refused 
   REQUIRE(::ioctl(block.descriptor(), BLKROSET, &on) == 0);
   check_refused(block.path(), Code::READ_ONLY_DEVICE, EROFS);
   REQUIRE(::ioctl(block.descriptor(), BLKROSET, &off) == 0);
-  CHECK(open_status(block.path()).ok());
+  CHECK(open_outcome(block.path()).ok());
 }
 
 TEST_CASE("open file: the traits of a file are those of direct I/O on it, with a volatile cache always") {
@@ -571,7 +571,7 @@ TEST_CASE("open file: one file or device by two paths is the same, two files are
   OpenFile by_name, by_node, backing;
   REQUIRE(OpenFile::open(block.path(), {}, by_name).ok());
   // Two inodes of one device: the kernel's exclusion holds across them where a lock on the inode would not.
-  CHECK(open_status(directory / "node", kImpatient).code == Code::BUSY);
+  CHECK(open_outcome(directory / "node", kImpatient).code == Code::BUSY);
   REQUIRE(OpenFile::open(directory / "node", shared, by_node).ok());
   REQUIRE(OpenFile::open(directory / "image", shared, backing).ok());
   CHECK(by_name.same_as(by_node));
@@ -588,12 +588,12 @@ TEST_CASE("open file: moving hands over descriptor and lock") {
   CHECK_FALSE(first.is_open());
   CHECK(second.descriptor() == descriptor);
   CHECK(second.path() == directory / "image");
-  CHECK(open_status(directory / "image", kImpatient).code == Code::BUSY);
+  CHECK(open_outcome(directory / "image", kImpatient).code == Code::BUSY);
   first = std::move(second);
   CHECK(first.is_open());
   CHECK_FALSE(second.is_open());
   first = OpenFile();
-  CHECK(open_status(directory / "image", kImpatient).ok());
+  CHECK(open_outcome(directory / "image", kImpatient).ok());
 }
 
 TEST_CASE("open file: a descriptor does not outlive exec") {
@@ -616,9 +616,9 @@ TEST_CASE("open file: the lock ends with its owner, though a forked child still 
     return 0;
   });
   REQUIRE(child.wait_until_ready());
-  CHECK(open_status(directory / "image", kImpatient).code == Code::BUSY);
+  CHECK(open_outcome(directory / "image", kImpatient).code == Code::BUSY);
   file = OpenFile();
-  CHECK(open_status(directory / "image", kImpatient).ok());
+  CHECK(open_outcome(directory / "image", kImpatient).ok());
 }
 
 TEST_CASE("open file: who waited for a file that was removed or replaced meanwhile gets what the path names now") {
@@ -630,14 +630,14 @@ TEST_CASE("open file: who waited for a file that was removed or replaced meanwhi
   REQUIRE(OpenFile::open(path, {}, holder).ok());
   const ino_t former = holder.inode();
   OpenFile waited;
-  Status status;
-  std::thread waiter([&] { status = OpenFile::open(path, patient, waited); });
+  Outcome outcome;
+  std::thread waiter([&] { outcome = OpenFile::open(path, patient, waited); });
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   make_file(next, kSize);
   REQUIRE(::rename(next.c_str(), path.c_str()) == 0);
   holder = OpenFile();
   waiter.join();
-  REQUIRE(status.ok());
+  REQUIRE(outcome.ok());
   CHECK(waited.inode() != former);
   struct stat there {};
   REQUIRE(::stat(path.c_str(), &there) == 0);
@@ -645,14 +645,14 @@ TEST_CASE("open file: who waited for a file that was removed or replaced meanwhi
 
   std::thread second([&] {
     OpenFile gone;
-    status = OpenFile::open(path, patient, gone);
+    outcome = OpenFile::open(path, patient, gone);
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   REQUIRE(::unlink(path.c_str()) == 0);
   waited = OpenFile();
   second.join();
-  CHECK(status.code == Code::OPEN_FAILED);
-  CHECK(status.system_error == ENOENT);
+  CHECK(outcome.code == Code::OPEN_FAILED);
+  CHECK(outcome.system_error == ENOENT);
 }
 
 TEST_CASE("open file: an empty file gets its length under the lock, one that holds a byte does not") {
@@ -687,9 +687,9 @@ TEST_CASE("open file: an empty file that cannot have its length has no block of 
     OpenFile file;
     ::_exit(OpenFile::open(path, options, file).system_error == EFBIG ? 0 : 1);
   }
-  int outcome = 0;
-  REQUIRE(::waitpid(child, &outcome, 0) == child);
-  CHECK(WEXITSTATUS(outcome) == 0);
+  int ended = 0;
+  REQUIRE(::waitpid(child, &ended, 0) == child);
+  CHECK(WEXITSTATUS(ended) == 0);
   struct stat status {};
   REQUIRE(::stat(path.c_str(), &status) == 0);
   CHECK(status.st_size == 0);

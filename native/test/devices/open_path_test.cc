@@ -14,8 +14,8 @@ constexpr std::uint64_t kLength = 1024 * 1024;
 
 int error_of(const std::string& path, const OpenFileOptions& options) {
   OpenFile file;
-  const Status status = OpenFile::open(path, options, file);
-  return status.ok() ? 0 : status.system_error;
+  const Outcome outcome = OpenFile::open(path, options, file);
+  return outcome.ok() ? 0 : outcome.system_error;
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../core/task.h"
+#include "../../core/base/task.h"
 #include "loop.h"
 
 using namespace blockmirror;
@@ -309,13 +309,13 @@ TEST_CASE("reactor: a missing descriptor or thread is reported, not fatal") {
   TemporaryDirectory directory;
   auto bind_with_limit = [](auto resource, rlim_t limit, bool drop_root, DeviceKind kind) {
     return exit_code_of([&] {
-      ReactorOrStatus made = make_reactor({.kind = kind, .queue_depth = 8});
-      if (!made.status.ok()) return 200;
+      ReactorOrOutcome made = make_reactor({.kind = kind, .queue_depth = 8});
+      if (!made.outcome.ok()) return 200;
       if (drop_root && ::setuid(65534) != 0) return 201;
       const rlimit limits{limit, limit};
       if (::setrlimit(resource, &limits) != 0) return 202;
-      const Status status = made.reactor->bind_to_this_thread();
-      return status.code == Code::NO_MEMORY ? status.system_error : 203;
+      const Outcome outcome = made.reactor->bind_to_this_thread();
+      return outcome.code == Code::NO_MEMORY ? outcome.system_error : 203;
     });
   };
   CHECK(bind_with_limit(RLIMIT_NOFILE, 0, false, DeviceKind::threads) == EMFILE);

@@ -24,35 +24,37 @@ DeviceRequest request_for(Operation operation, std::uint64_t length, bool durabl
   return request;
 }
 
-Step::Kind kind_of(Operation operation) {
+Attempt::Kind kind_of(Operation operation) {
   switch (operation) {
     case Operation::read:
-      return Step::Kind::read;
+      return Attempt::Kind::read;
     case Operation::write:
-      return Step::Kind::write;
+      return Attempt::Kind::write;
     case Operation::write_zeroes:
-      return Step::Kind::write_zero_buffer;
+      return Attempt::Kind::write_zero_buffer;
     case Operation::flush:
-      return Step::Kind::data_sync;
+      return Attempt::Kind::data_sync;
   }
-  return Step::Kind::finished;
+  return Attempt::Kind::finished;
 }
 
 const Operation kAllOperations[] = {Operation::read, Operation::write, Operation::write_zeroes, Operation::flush};
 
-bool finished_with(const Step& step, int error) { return step.kind == Step::Kind::finished && step.error == error; }
+bool finished_with(const Attempt& attempt, int error) {
+  return attempt.kind == Attempt::Kind::finished && attempt.error == error;
+}
 
 }  // namespace
 
-TEST_CASE("transfer: the first step asks for the whole request") {
+TEST_CASE("transfer: the first attempt asks for the whole request") {
   for (const Operation operation : kAllOperations) {
     TransferPolicy policy;
     DeviceRequest request = request_for(operation, operation == Operation::flush ? 0 : 16384);
-    const Step step = first_step(request, policy);
-    CHECK(step.kind == kind_of(operation));
-    CHECK(step.length == request.length);
-    CHECK(step.memory == request.memory);
-    if (operation != Operation::flush) CHECK(step.position == 8192);
+    const Attempt attempt = first_attempt(request, policy);
+    CHECK(attempt.kind == kind_of(operation));
+    CHECK(attempt.length == request.length);
+    CHECK(attempt.memory == request.memory);
+    if (operation != Operation::flush) CHECK(attempt.position == 8192);
   }
 }
 
@@ -60,18 +62,18 @@ TEST_CASE("transfer: a request for nothing finishes at once, a flush does not") 
   TransferPolicy policy;
   for (const Operation operation : {Operation::read, Operation::write, Operation::write_zeroes}) {
     DeviceRequest request = request_for(operation, 0, true);
-    CHECK(finished_with(first_step(request, policy), 0));
+    CHECK(finished_with(first_attempt(request, policy), 0));
   }
   DeviceRequest flush = request_for(Operation::flush, 0);
-  CHECK(first_step(flush, policy).kind == Step::Kind::data_sync);
+  CHECK(first_attempt(flush, policy).kind == Attempt::Kind::data_sync);
 }
 
 TEST_CASE("transfer: all bytes finish a request with success") {
   for (const Operation operation : kAllOperations) {
     TransferPolicy policy;
     DeviceRequest request = request_for(operation, operation == Operation::flush ? 0 : 16384);
-    const Step step = first_step(request, policy);
-    CHECK(finished_with(next_step(request, step, static_cast<std::int64_t>(step.length), policy), 0));
+    const Attempt attempt = first_attempt(request, policy);
+    CHECK(finished_with(next_attempt(request, attempt, static_cast<std::int64_t>(attempt.length), policy), 0));
     CHECK(request.transferred == request.length);
   }
 }
@@ -81,8 +83,8 @@ TEST_CASE("transfer: a short transfer is resumed where it ended, with its memory
     for (std::uint64_t got = 512; got < 4096; got += 512) {
       TransferPolicy policy;
       DeviceRequest request = request_for(operation, 4096, true);
-      const Step first = first_step(request, policy);
-      const Step second = next_step(request, first, static_cast<std::int64_t>(got), policy);
+      const Attempt first = first_attempt(request, policy);
+      const Attempt second = next_attempt(request, first, static_cast<std::int64_t>(got), policy);
       CHECK(second.kind == first.kind);
       CHECK(second.position == 8192 + got);
       CHECK(second.length == 4096 - got);
@@ -96,26 +98,26 @@ TEST_CASE("transfer: a transfer that ends inside a unit is resumed from the unit
   TransferPolicy policy;
   policy.alignment = 4096;
   DeviceRequest request = request_for(Operation::write, 16384);
-  Step step = first_step(request, policy);
-  step = next_step(request, step, 4096 + 512, policy);
-  CHECK(step.position == 8192 + 4096);
-  CHECK(step.length == 16384 - 4096);
+  Attempt attempt = first_attempt(request, policy);
+  attempt = next_attempt(request, attempt, 4096 + 512, policy);
+  CHECK(attempt.position == 8192 + 4096);
+  CHECK(attempt.length == 16384 - 4096);
   // Less than a unit is no progress: the same again, not forever.
   for (std::uint32_t i = 1; i < kMaxAttempts; ++i) {
-    step = next_step(request, step, 4095, policy);
-    REQUIRE(step.kind == Step::Kind::write);
-    REQUIRE(step.position == 8192 + 4096);
+    attempt = next_attempt(request, attempt, 4095, policy);
+    REQUIRE(attempt.kind == Attempt::Kind::write);
+    REQUIRE(attempt.position == 8192 + 4096);
   }
-  CHECK(finished_with(next_step(request, step, 4095, policy), EIO));
+  CHECK(finished_with(next_attempt(request, attempt, 4095, policy), EIO));
 }
 
 TEST_CASE("transfer: the end of the file is EIO, before and after progress") {
   for (const std::uint64_t progress : {0u, 512u, 3584u}) {
     TransferPolicy policy;
     DeviceRequest request = request_for(Operation::read, 4096);
-    Step step = first_step(request, policy);
-    if (progress > 0) step = next_step(request, step, static_cast<std::int64_t>(progress), policy);
-    CHECK(finished_with(next_step(request, step, 0, policy), EIO));
+    Attempt attempt = first_attempt(request, policy);
+    if (progress > 0) attempt = next_attempt(request, attempt, static_cast<std::int64_t>(progress), policy);
+    CHECK(finished_with(next_attempt(request, attempt, 0, policy), EIO));
   }
 }
 
@@ -133,33 +135,33 @@ TEST_CASE("transfer: EINTR, EAGAIN and a write of nothing are tried again a boun
   for (const Case& one : cases) {
     TransferPolicy policy;
     DeviceRequest request = request_for(one.operation, one.operation == Operation::flush ? 0 : 4096);
-    const Step first = first_step(request, policy);
-    Step step = first;
+    const Attempt first = first_attempt(request, policy);
+    Attempt attempt = first;
     std::uint32_t tries = 0;
     do {
-      REQUIRE(step.kind == first.kind);
-      REQUIRE(step.position == first.position);
-      REQUIRE(step.length == first.length);
-      step = next_step(request, step, one.result, policy);
+      REQUIRE(attempt.kind == first.kind);
+      REQUIRE(attempt.position == first.position);
+      REQUIRE(attempt.length == first.length);
+      attempt = next_attempt(request, attempt, one.result, policy);
       ++tries;
-    } while (step.kind != Step::Kind::finished && tries <= kMaxAttempts);
+    } while (attempt.kind != Attempt::Kind::finished && tries <= kMaxAttempts);
     CHECK(tries == kMaxAttempts);
-    CHECK(finished_with(step, one.error));
+    CHECK(finished_with(attempt, one.error));
   }
 }
 
 TEST_CASE("transfer: progress starts the count of attempts again") {
   TransferPolicy policy;
   DeviceRequest request = request_for(Operation::write, 4096);
-  Step step = first_step(request, policy);
+  Attempt attempt = first_attempt(request, policy);
   for (int piece = 0; piece < 8; ++piece) {
     for (std::uint32_t i = 1; i < kMaxAttempts; ++i) {
-      step = next_step(request, step, i % 2 == 0 ? -EINTR : -EAGAIN, policy);
-      REQUIRE(step.kind == Step::Kind::write);
+      attempt = next_attempt(request, attempt, i % 2 == 0 ? -EINTR : -EAGAIN, policy);
+      REQUIRE(attempt.kind == Attempt::Kind::write);
     }
-    step = next_step(request, step, 512, policy);
+    attempt = next_attempt(request, attempt, 512, policy);
   }
-  CHECK(finished_with(step, 0));
+  CHECK(finished_with(attempt, 0));
 }
 
 TEST_CASE("transfer: any other error finishes the request with it") {
@@ -168,8 +170,8 @@ TEST_CASE("transfer: any other error finishes the request with it") {
       if (error == EINTR || error == EAGAIN || error == kLostAllocation || error == kWrongBytes) continue;
       TransferPolicy policy;
       DeviceRequest request = request_for(operation, operation == Operation::flush ? 0 : 4096);
-      const Step step = first_step(request, policy);
-      CHECK(finished_with(next_step(request, step, -error, policy), error));
+      const Attempt attempt = first_attempt(request, policy);
+      CHECK(finished_with(next_attempt(request, attempt, -error, policy), error));
     }
   }
 }
@@ -179,8 +181,8 @@ TEST_CASE("transfer: more bytes than were asked for are an error, whatever the r
     for (const std::int64_t more : {std::int64_t{4097}, std::int64_t{1} << 40}) {
       TransferPolicy policy;
       DeviceRequest request = request_for(operation, 4096);
-      const Step step = first_step(request, policy);
-      CHECK(finished_with(next_step(request, step, more, policy), EIO));
+      const Attempt attempt = first_attempt(request, policy);
+      CHECK(finished_with(next_attempt(request, attempt, more, policy), EIO));
     }
   }
 }
@@ -191,44 +193,44 @@ TEST_CASE("transfer: an answer that stands for a finding of ours, or for no errn
     for (const Operation operation : kAllOperations) {
       TransferPolicy policy;
       DeviceRequest request = request_for(operation, operation == Operation::flush ? 0 : 4096);
-      const Step step = first_step(request, policy);
-      CHECK(finished_with(next_step(request, step, answer, policy), EIO));
+      const Attempt attempt = first_attempt(request, policy);
+      CHECK(finished_with(next_attempt(request, attempt, answer, policy), EIO));
     }
   }
 }
 
-TEST_CASE("transfer: the smallest progress the kernel can make ends a request in as many steps as it has units") {
+TEST_CASE("transfer: the smallest progress the kernel can make ends a request in as many attempts as it has units") {
   TransferPolicy policy;
   DeviceRequest request = request_for(Operation::read, sizeof memory);
-  Step step = first_step(request, policy);
-  unsigned steps = 0;
-  for (; step.kind != Step::Kind::finished; ++steps) step = next_step(request, step, 512, policy);
-  CHECK(step.error == 0);
-  CHECK(steps == sizeof memory / 512);
+  Attempt attempt = first_attempt(request, policy);
+  unsigned attempts = 0;
+  for (; attempt.kind != Attempt::Kind::finished; ++attempts) attempt = next_attempt(request, attempt, 512, policy);
+  CHECK(attempt.error == 0);
+  CHECK(attempts == sizeof memory / 512);
 }
 
-TEST_CASE("transfer: long requests are cut into steps of bounded length") {
+TEST_CASE("transfer: long requests are cut into attempts of bounded length") {
   TransferPolicy policy;
-  DeviceRequest request = request_for(Operation::read, 2 * kMaxStepLength + 4096);
-  Step step = first_step(request, policy);
-  CHECK(step.length == kMaxStepLength);
-  step = next_step(request, step, static_cast<std::int64_t>(step.length), policy);
-  CHECK(step.length == kMaxStepLength);
-  step = next_step(request, step, static_cast<std::int64_t>(step.length), policy);
-  CHECK(step.length == 4096);
-  CHECK(step.position == 8192 + 2 * kMaxStepLength);
-  CHECK(finished_with(next_step(request, step, 4096, policy), 0));
+  DeviceRequest request = request_for(Operation::read, 2 * kMaxAttemptLength + 4096);
+  Attempt attempt = first_attempt(request, policy);
+  CHECK(attempt.length == kMaxAttemptLength);
+  attempt = next_attempt(request, attempt, static_cast<std::int64_t>(attempt.length), policy);
+  CHECK(attempt.length == kMaxAttemptLength);
+  attempt = next_attempt(request, attempt, static_cast<std::int64_t>(attempt.length), policy);
+  CHECK(attempt.length == 4096);
+  CHECK(attempt.position == 8192 + 2 * kMaxAttemptLength);
+  CHECK(finished_with(next_attempt(request, attempt, 4096, policy), 0));
 }
 
-TEST_CASE("transfer: a durable write asks for it in every step, a plain one in none") {
+TEST_CASE("transfer: a durable write asks for it in every attempt, a plain one in none") {
   for (const bool durable : {false, true}) {
     TransferPolicy policy;
     DeviceRequest request = request_for(Operation::write, 8192, durable);
-    Step step = first_step(request, policy);
-    CHECK(step.durable == durable);
-    step = next_step(request, step, 512, policy);
-    CHECK(step.durable == durable);
-    CHECK(finished_with(next_step(request, step, static_cast<std::int64_t>(step.length), policy), 0));
+    Attempt attempt = first_attempt(request, policy);
+    CHECK(attempt.durable == durable);
+    attempt = next_attempt(request, attempt, 512, policy);
+    CHECK(attempt.durable == durable);
+    CHECK(finished_with(next_attempt(request, attempt, static_cast<std::int64_t>(attempt.length), policy), 0));
   }
 }
 
@@ -238,11 +240,11 @@ TEST_CASE("transfer: durable zeroes finish only after a sync, whichever way they
       TransferPolicy policy;
       policy.zero_range = zero_range;
       DeviceRequest request = request_for(Operation::write_zeroes, 8192, true);
-      Step step = first_step(request, policy);
-      CHECK(step.kind == (zero_range ? Step::Kind::zero_range : Step::Kind::write_zero_buffer));
-      step = next_step(request, step, zero_range ? 0 : 8192, policy);
-      CHECK(step.kind == Step::Kind::data_sync);
-      CHECK(finished_with(next_step(request, step, -sync_error, policy), sync_error));
+      Attempt attempt = first_attempt(request, policy);
+      CHECK(attempt.kind == (zero_range ? Attempt::Kind::zero_range : Attempt::Kind::write_zero_buffer));
+      attempt = next_attempt(request, attempt, zero_range ? 0 : 8192, policy);
+      CHECK(attempt.kind == Attempt::Kind::data_sync);
+      CHECK(finished_with(next_attempt(request, attempt, -sync_error, policy), sync_error));
     }
   }
 }
@@ -250,16 +252,16 @@ TEST_CASE("transfer: durable zeroes finish only after a sync, whichever way they
 TEST_CASE("transfer: zeroes from memory come in pieces no longer than the buffer") {
   TransferPolicy policy;
   DeviceRequest request = request_for(Operation::write_zeroes, 3 * kZeroBufferLength + 512);
-  Step step = first_step(request, policy);
+  Attempt attempt = first_attempt(request, policy);
   std::uint64_t covered = 0;
-  while (step.kind != Step::Kind::finished) {
-    REQUIRE(step.kind == Step::Kind::write_zero_buffer);
-    REQUIRE(step.length <= kZeroBufferLength);
-    REQUIRE(step.position == 8192 + covered);
-    covered += step.length;
-    step = next_step(request, step, static_cast<std::int64_t>(step.length), policy);
+  while (attempt.kind != Attempt::Kind::finished) {
+    REQUIRE(attempt.kind == Attempt::Kind::write_zero_buffer);
+    REQUIRE(attempt.length <= kZeroBufferLength);
+    REQUIRE(attempt.position == 8192 + covered);
+    covered += attempt.length;
+    attempt = next_attempt(request, attempt, static_cast<std::int64_t>(attempt.length), policy);
   }
-  CHECK(step.error == 0);
+  CHECK(attempt.error == 0);
   CHECK(covered == request.length);
 }
 
@@ -268,21 +270,21 @@ TEST_CASE("transfer: a refused zero range is written from memory, half way too, 
     for (const bool half_way : {false, true}) {
       TransferPolicy policy;
       policy.zero_range = true;
-      DeviceRequest request = request_for(Operation::write_zeroes, kMaxStepLength + 4096, true);
-      Step step = first_step(request, policy);
-      if (half_way) step = next_step(request, step, 0, policy);
-      CHECK(step.kind == Step::Kind::zero_range);
-      step = next_step(request, step, -refusal, policy);
-      CHECK(step.kind == Step::Kind::write_zero_buffer);
-      CHECK(step.position == 8192 + (half_way ? kMaxStepLength : 0));
+      DeviceRequest request = request_for(Operation::write_zeroes, kMaxAttemptLength + 4096, true);
+      Attempt attempt = first_attempt(request, policy);
+      if (half_way) attempt = next_attempt(request, attempt, 0, policy);
+      CHECK(attempt.kind == Attempt::Kind::zero_range);
+      attempt = next_attempt(request, attempt, -refusal, policy);
+      CHECK(attempt.kind == Attempt::Kind::write_zero_buffer);
+      CHECK(attempt.position == 8192 + (half_way ? kMaxAttemptLength : 0));
       CHECK_FALSE(policy.zero_range.load());
       DeviceRequest later = request_for(Operation::write_zeroes, 4096);
-      CHECK(first_step(later, policy).kind == Step::Kind::write_zero_buffer);
+      CHECK(first_attempt(later, policy).kind == Attempt::Kind::write_zero_buffer);
       // What was zeroed before the refusal must be durable too.
-      while (step.kind == Step::Kind::write_zero_buffer) {
-        step = next_step(request, step, static_cast<std::int64_t>(step.length), policy);
+      while (attempt.kind == Attempt::Kind::write_zero_buffer) {
+        attempt = next_attempt(request, attempt, static_cast<std::int64_t>(attempt.length), policy);
       }
-      CHECK(step.kind == Step::Kind::data_sync);
+      CHECK(attempt.kind == Attempt::Kind::data_sync);
     }
   }
 }
@@ -296,27 +298,27 @@ TEST_CASE("transfer: under any sequence of answers every byte is asked for once 
     const Operation operation = kAllOperations[random() % 3];
     const std::uint64_t length = (1 + random() % 16) * std::uint64_t{policy.alignment};
     DeviceRequest request = request_for(operation, length, random() % 2 == 0);
-    Step step = first_step(request, policy);
+    Attempt attempt = first_attempt(request, policy);
     bool synced = false;
-    for (int turns = 0; step.kind != Step::Kind::finished; ++turns) {
+    for (int turns = 0; attempt.kind != Attempt::Kind::finished; ++turns) {
       REQUIRE(turns < 100000);
-      synced = step.kind == Step::Kind::data_sync;
+      synced = attempt.kind == Attempt::Kind::data_sync;
       if (!synced) {
-        REQUIRE(step.position == request.position + request.transferred);
-        REQUIRE(step.length == request.length - request.transferred);
-        REQUIRE(step.position % policy.alignment == 0);
+        REQUIRE(attempt.position == request.position + request.transferred);
+        REQUIRE(attempt.length == request.length - request.transferred);
+        REQUIRE(attempt.position % policy.alignment == 0);
       }
-      std::int64_t result = static_cast<std::int64_t>(random() % (step.length + 1));
-      if (step.kind == Step::Kind::zero_range || step.kind == Step::Kind::data_sync) result = 0;
+      std::int64_t result = static_cast<std::int64_t>(random() % (attempt.length + 1));
+      if (attempt.kind == Attempt::Kind::zero_range || attempt.kind == Attempt::Kind::data_sync) result = 0;
       const unsigned dice = random() % 8;
       if (dice == 0) result = -EINTR;
       if (dice == 1) result = -EAGAIN;
-      if (dice == 2 && step.kind == Step::Kind::zero_range) result = -EOPNOTSUPP;
-      if (dice == 3 && step.kind != Step::Kind::data_sync) result = static_cast<std::int64_t>(step.length);
-      if (result == 0 && step.kind == Step::Kind::read) result = 1;
-      step = next_step(request, step, result, policy);
+      if (dice == 2 && attempt.kind == Attempt::Kind::zero_range) result = -EOPNOTSUPP;
+      if (dice == 3 && attempt.kind != Attempt::Kind::data_sync) result = static_cast<std::int64_t>(attempt.length);
+      if (result == 0 && attempt.kind == Attempt::Kind::read) result = 1;
+      attempt = next_attempt(request, attempt, result, policy);
     }
-    REQUIRE(step.error == 0);
+    REQUIRE(attempt.error == 0);
     REQUIRE(request.transferred == request.length);
     REQUIRE(synced == (operation == Operation::write_zeroes && request.durable));
   }
@@ -326,31 +328,31 @@ TEST_CASE("transfer: where RWF_DSYNC is refused the bytes are written without it
   for (const int refusal : {EOPNOTSUPP, ENOSYS, EPERM}) {
     TransferPolicy policy;
     DeviceRequest request = request_for(Operation::write, 16384, true);
-    Step step = first_step(request, policy);
-    CHECK(step.durable);
-    step = next_step(request, step, 8192, policy);
-    CHECK(step.durable);
-    step = next_step(request, step, -refusal, policy);
-    CHECK(step.kind == Step::Kind::write);
-    CHECK_FALSE(step.durable);
-    CHECK(step.position == 8192 + 8192);
-    step = next_step(request, step, 8192, policy);
-    CHECK(step.kind == Step::Kind::data_sync);
-    CHECK(finished_with(next_step(request, step, 0, policy), 0));
+    Attempt attempt = first_attempt(request, policy);
+    CHECK(attempt.durable);
+    attempt = next_attempt(request, attempt, 8192, policy);
+    CHECK(attempt.durable);
+    attempt = next_attempt(request, attempt, -refusal, policy);
+    CHECK(attempt.kind == Attempt::Kind::write);
+    CHECK_FALSE(attempt.durable);
+    CHECK(attempt.position == 8192 + 8192);
+    attempt = next_attempt(request, attempt, 8192, policy);
+    CHECK(attempt.kind == Attempt::Kind::data_sync);
+    CHECK(finished_with(next_attempt(request, attempt, 0, policy), 0));
 
     DeviceRequest later = request_for(Operation::write, 4096, true);
-    step = first_step(later, policy);
-    CHECK_FALSE(step.durable);
-    step = next_step(later, step, 4096, policy);
-    CHECK(step.kind == Step::Kind::data_sync);
-    CHECK(finished_with(next_step(later, step, -EIO, policy), EIO));
+    attempt = first_attempt(later, policy);
+    CHECK_FALSE(attempt.durable);
+    attempt = next_attempt(later, attempt, 4096, policy);
+    CHECK(attempt.kind == Attempt::Kind::data_sync);
+    CHECK(finished_with(next_attempt(later, attempt, -EIO, policy), EIO));
   }
 }
 
 TEST_CASE("transfer: a write that is refused without RWF_DSYNC too ends with its error") {
   TransferPolicy policy;
   DeviceRequest request = request_for(Operation::write, 4096, true);
-  Step step = next_step(request, first_step(request, policy), -EPERM, policy);
-  CHECK_FALSE(step.durable);
-  CHECK(finished_with(next_step(request, step, -EPERM, policy), EPERM));
+  Attempt attempt = next_attempt(request, first_attempt(request, policy), -EPERM, policy);
+  CHECK_FALSE(attempt.durable);
+  CHECK(finished_with(next_attempt(request, attempt, -EPERM, policy), EPERM));
 }

@@ -9,9 +9,9 @@
 #include <span>
 #include <vector>
 
-#include "../../core/label.h"
-#include "../../core/record.h"
-#include "../../core/superblock.h"
+#include "../../core/format/label.h"
+#include "../../core/format/record.h"
+#include "../../core/format/superblock.h"
 
 namespace blockmirror::fuzz {
 

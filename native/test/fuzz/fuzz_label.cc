@@ -1,5 +1,5 @@
 // libFuzzer: two copies of a label, as a disk may return them, judged against a superblock.
-#include "../../core/block_seal.h"
+#include "../../core/format/block_seal.h"
 #include "fuzz.h"
 
 using namespace blockmirror;
@@ -11,8 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (input.flag(1)) seal_block(b);
   const std::span<const std::byte> unreadable;
   Label found;
-  const Status status = choose_label(input.flag(2) ? unreadable : std::span<const std::byte>(a),
-                                     input.flag(3) ? unreadable : std::span<const std::byte>(b), found);
+  const Outcome outcome = choose_label(input.flag(2) ? unreadable : std::span<const std::byte>(a),
+                                       input.flag(3) ? unreadable : std::span<const std::byte>(b), found);
   Superblock superblock;
   superblock.mirror_uuid = found.mirror_uuid;
   superblock.log_uuid = found.log_uuid;
@@ -24,8 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   superblock.previous_incarnation = superblock.incarnation = found.incarnation;
   superblock.lifecycle = input.flag(5) ? Lifecycle::opening : Lifecycle::open;
   superblock.generation = found.generation;
-  (void)judge_label(superblock, 1, status, found, found.device_size);
-  if (!status.ok()) return 0;
+  (void)judge_label(superblock, 1, outcome, found, found.device_size);
+  if (!outcome.ok()) return 0;
   std::vector<std::byte> again(kLabelCopyLength);
   encode_label(found, again);
   Label second;

@@ -6,10 +6,10 @@
 // What must hold: no assertion, no finding of a sanitizer, memory and time below the limits of scripts/fuzz.mjs; where it
 // is refused, nothing was written, and it is refused again the same; where it opens, the master is as it was, the slaves
 // equal it where the log named extents and are as they were elsewhere, and it opens again.
-#include "../../core/block_seal.h"
-#include "../../core/headroom.h"
-#include "../../core/label.h"
-#include "../../core/record.h"
+#include "../../core/base/headroom.h"
+#include "../../core/format/block_seal.h"
+#include "../../core/format/label.h"
+#include "../../core/format/record.h"
 #include "../support/format_samples.h"
 #include "fuzz.h"
 #include "sparse_mirror.h"
@@ -332,18 +332,18 @@ void drive(Disks& disks) {
   bool used_up = false;
   {
     Opening opening(disks);
-    const Status status = opening.open();
-    if (!status.ok()) {
+    const Outcome outcome = opening.open();
+    if (!outcome.ok()) {
       expect(opening.writes() == 0, "what is refused is not written");
       Opening again(disks);
-      const Status repeated = again.open();
-      expect(repeated.code == status.code && repeated.image == status.image, "it is refused the same each time");
+      const Outcome repeated = again.open();
+      expect(repeated.code == outcome.code && repeated.image == outcome.image, "it is refused the same each time");
       return;
     }
     expect(opening.recover().ok(), "what was opened is recovered");
     check_images(before, disks, opening);
     const std::uint64_t block = opening.session.superblock().block_size;
-    const Status written = opening.write({0, block}, 0xee);
+    const Outcome written = opening.write({0, block}, 0xee);
     expect(written.ok() || written.code == Code::NO_SLAVE, "it is written");
     expect(opening.run(opening.session.close()).ok(), "it is closed");
     used_up = is_used_up(opening.session.superblock(), opening.session.snapshot().sequence + 1) ||

@@ -1,6 +1,6 @@
 // libFuzzer: a ring of eight slots, as a disk may return it. The sectors' checksums are put right where the flags say so.
-#include "../../core/bytes.h"
-#include "../../core/crc32c.h"
+#include "../../core/base/bytes.h"
+#include "../../core/base/crc32c.h"
 #include "../support/scanned_ring.h"
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 // libFuzzer: two copies of a superblock, as a disk may return them. The seal is put right first, as a fuzzer never would,
 // so that what lies behind the checksum is reached.
-#include "../../core/block_seal.h"
+#include "../../core/format/block_seal.h"
 #include "fuzz.h"
 
 using namespace blockmirror;
@@ -12,9 +12,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (input.flag(1)) seal_block(b);
   const std::span<const std::byte> unreadable;
   Superblock found;
-  const Status status = choose_superblock(input.flag(2) ? unreadable : std::span<const std::byte>(a),
-                                          input.flag(3) ? unreadable : std::span<const std::byte>(b), found);
-  if (!status.ok()) return 0;
+  const Outcome outcome = choose_superblock(input.flag(2) ? unreadable : std::span<const std::byte>(a),
+                                            input.flag(3) ? unreadable : std::span<const std::byte>(b), found);
+  if (!outcome.ok()) return 0;
   // What was accepted can be written, and is read again as the same.
   std::vector<std::byte> again(kSuperblockLength);
   encode_superblock(found, again);

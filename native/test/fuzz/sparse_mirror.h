@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "../../core/aligned_buffer.h"
-#include "../../core/session.h"
+#include "../../core/base/aligned_buffer.h"
+#include "../../core/session/session.h"
 #include "../../devices/simulated/simulated_runtime.h"
 #include "../../devices/simulated/sparse_disk.h"
 #include "../support/copy_steps.h"
@@ -70,8 +70,8 @@ class Opening {
     runtime_.run_until_quiet();
   }
 
-  Status run(Task<Status> task) {
-    std::optional<Status> result;
+  Outcome run(Task<Outcome> task) {
+    std::optional<Outcome> result;
     spawn(finish(std::move(task), result));
     const bool ended = runtime_.run_until([&] { return result.has_value(); }, 1'000'000);
     BLOCKMIRROR_ASSERT(ended && result, "a step did not end");
@@ -83,7 +83,7 @@ class Opening {
     return writes;
   }
 
-  Status create() {
+  Outcome create() {
     std::vector<Device*> devices;
     for (auto& image : images_) devices.push_back(image.get());
     session.set_images(devices);
@@ -95,39 +95,39 @@ class Opening {
       const std::string name = i == 0 ? "master" : "slave" + std::to_string(i);
       format.images.push_back({name, "/" + name});
     }
-    Status status = run(session.plan_format(format));
-    if (status.ok()) status = run(session.format());
-    return status.ok() ? recover() : status;
+    Outcome outcome = run(session.plan_format(format));
+    if (outcome.ok()) outcome = run(session.format());
+    return outcome.ok() ? recover() : outcome;
   }
   // Until it is activated; writes nothing before that has succeeded.
-  Status open() {
-    Status status = run(session.load_superblock());
-    if (!status.ok()) return status;
+  Outcome open() {
+    Outcome outcome = run(session.load_superblock());
+    if (!outcome.ok()) return outcome;
     std::vector<Device*> devices(session.superblock().images.size(), nullptr);
     for (std::size_t i = 0; i < devices.size() && i < images_.size(); ++i) devices[i] = images_[i].get();
     session.set_images(devices);
-    status = run(session.assess(assessment));
-    return status.ok() ? run(session.activate({})) : status;
+    outcome = run(session.assess(assessment));
+    return outcome.ok() ? run(session.activate({})) : outcome;
   }
-  Status recover() {
-    if (session.phase() != Phase::recovering && session.phase() != Phase::formatting) return Status::success();
-    Status status = run(session.recover_flush_master());
+  Outcome recover() {
+    if (session.phase() != Phase::recovering && session.phase() != Phase::formatting) return Outcome::success();
+    Outcome outcome = run(session.recover_flush_master());
     for (std::vector<Extent>& extents : test::copy_steps(assessment.debt)) {
       CopyResult copied;
-      if (status.ok()) status = run(session.recover_copy(std::move(extents), true, false, copied));
+      if (outcome.ok()) outcome = run(session.recover_copy(std::move(extents), true, false, copied));
     }
-    if (status.ok()) status = run(session.recover_flush_slaves());
-    if (status.ok()) status = run(session.recover_retire({}));
-    return status;
+    if (outcome.ok()) outcome = run(session.recover_flush_slaves());
+    if (outcome.ok()) outcome = run(session.recover_retire({}));
+    return outcome;
   }
-  Status write(Extent extent, unsigned char fill) {
+  Outcome write(Extent extent, unsigned char fill) {
     AlignedBuffer bytes(extent.length);
     std::memset(bytes.span().data(), fill, extent.length);
     return run(session.write(extent, bytes.span(), true, nullptr));
   }
 
  private:
-  static Task<void> finish(Task<Status> task, std::optional<Status>& result) { result = co_await std::move(task); }
+  static Task<void> finish(Task<Outcome> task, std::optional<Outcome>& result) { result = co_await std::move(task); }
   SimulatedRuntime runtime_{1};
   SparseDevice log_;
   std::vector<std::unique_ptr<SparseDevice>> images_;

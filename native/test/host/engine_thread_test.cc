@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "../../core/label.h"
-#include "../../core/record.h"
+#include "../../core/format/label.h"
+#include "../../core/format/record.h"
 #include "../devices/loop.h"
 
 using namespace blockmirror;
@@ -52,7 +52,7 @@ class Client {
     options.context = this;
     options.notify = [](void* self) { static_cast<Client*>(self)->notified(); };
     EngineThread::Started started = EngineThread::start(options);
-    REQUIRE(started.status.ok());
+    REQUIRE(started.outcome.ok());
     engine_ = std::move(started.engine);
   }
   ~Client() { stop(); }
@@ -79,10 +79,10 @@ class Client {
   Body run(Body body) {
     REQUIRE(requests().submit_command(0, std::make_unique<Command>(Command{std::move(body), Shape{}})) == Code::ok);
     engine_->submitted();
-    Status status = collect(1).at(0).status;
-    CAPTURE(static_cast<int>(status.code));
-    CAPTURE(status.system_error);
-    REQUIRE(status.ok());
+    Outcome outcome = collect(1).at(0).outcome;
+    CAPTURE(static_cast<int>(outcome.code));
+    CAPTURE(outcome.system_error);
+    REQUIRE(outcome.ok());
     return std::get<Body>(requests().completed_command(0)->body);
   }
   void format(const Files& files) {
@@ -101,8 +101,8 @@ class Client {
     run(FormatLog{});
     run(RecoverRetire{});
   }
-  void write(std::uint32_t slot, std::span<const std::byte> bytes, std::uint64_t position) {
-    REQUIRE(requests().submit_write(slot, {&bytes, 1}, position, {}) == Code::ok);
+  void write(std::uint32_t ticket, std::span<const std::byte> bytes, std::uint64_t position) {
+    REQUIRE(requests().submit_write(ticket, {&bytes, 1}, position, {}) == Code::ok);
     engine_->submitted();
   }
 
@@ -166,7 +166,7 @@ TEST_CASE_TEMPLATE("engine thread: writes of many requests at once are on both i
     std::memset(block.data(), static_cast<int>(1 + i % 255), block.size());
     client.write(i, block, std::uint64_t{i} * 4096);
   }
-  for (const Completion& completion : client.collect(kWrites)) REQUIRE(completion.status.ok());
+  for (const Completion& completion : client.collect(kWrites)) REQUIRE(completion.outcome.ok());
   CHECK(client.engine().snapshot().counters.writes == kWrites);
   CHECK(client.requests().pool_bytes_in_use() == 0);
   client.run(Close{});
@@ -222,12 +222,12 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment, and nothing mo
   BLOCKMIRROR_SKIP_UNLESS(probe);
   Client client(Kind::kKind);
   for (unsigned round = 0; round < 60000; ++round) {
-    for (const std::uint32_t slot : {0u, 1u}) {
+    for (const std::uint32_t ticket : {0u, 1u}) {
       // Answered without a device: there is no mirror.
       auto command = std::make_unique<Command>(Command{RecoverFlushMaster{}, Shape{}});
-      REQUIRE(client.requests().submit_command(slot, std::move(command)) == Code::ok);
+      REQUIRE(client.requests().submit_command(ticket, std::move(command)) == Code::ok);
       client.engine().submitted();
-      const unsigned delay = slot == 0 ? round % 601 * 300 + round % 299 : 0;  // up to some tens of microseconds
+      const unsigned delay = ticket == 0 ? round % 601 * 300 + round % 299 : 0;  // up to some tens of microseconds
       for (unsigned spin = 0; spin < delay; ++spin) std::atomic_signal_fence(std::memory_order_seq_cst);
     }
     CAPTURE(round);
@@ -247,7 +247,7 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits one request at a time never w
   std::vector<std::byte> block(512, std::byte{9});
   for (unsigned i = 0; i < 300; ++i) {
     client.write(1, block, std::uint64_t{i} * 512);
-    CHECK(client.collect(1).at(0).status.ok());
+    CHECK(client.collect(1).at(0).outcome.ok());
   }
   client.run(Close{});
 }
@@ -260,11 +260,11 @@ TEST_CASE_TEMPLATE("engine thread: more than run at once wait in the queue, and 
   Client client(Kind::kKind);
   client.format(files);
   std::vector<std::byte> block(512, std::byte{3});
-  constexpr std::uint32_t kWrites = 3 * kActivePieces;
+  constexpr std::uint32_t kWrites = 3 * kActiveParts;
   for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, block, std::uint64_t{i} * 512);
   const std::vector<Completion> completions = client.collect(kWrites);
   CHECK(completions.size() == kWrites);
-  for (const Completion& completion : completions) REQUIRE(completion.status.ok());
+  for (const Completion& completion : completions) REQUIRE(completion.outcome.ok());
   CHECK(client.engine().snapshot().counters.writes == kWrites);
   client.run(Close{});
 }
@@ -286,7 +286,7 @@ TEST_CASE_TEMPLATE("engine thread: stopped under load it ends soon, and what it 
   client.requests().abandon_pending(true);
   unsigned ok = 0, closed = 0;
   Completion completion;
-  while (client.requests().collect(completion)) (completion.status.ok() ? ok : closed)++;
+  while (client.requests().collect(completion)) (completion.outcome.ok() ? ok : closed)++;
   CHECK(ok + closed == kWrites);
   CHECK(client.requests().pool_bytes_in_use() == 0);
   OpenFile file;

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "../../core/aligned_buffer.h"
-#include "../../core/session.h"
+#include "../../core/base/aligned_buffer.h"
+#include "../../core/session/session.h"
 #include "../../devices/open_file.h"
 #include "../../devices/reactor.h"
 
@@ -84,18 +84,18 @@ class Load {
   Load(Session& session, Recording& recording, std::uint64_t seed)
       : session_(session), recording_(recording), state_(seed) {}
 
-  Task<void> run(std::optional<Status>& result) {
+  Task<void> run(std::optional<Outcome>& result) {
     Assessment assessment;
-    Status status = co_await session_.load_superblock();
-    if (status.ok()) status = co_await session_.assess(assessment);
+    Outcome outcome = co_await session_.load_superblock();
+    if (outcome.ok()) outcome = co_await session_.assess(assessment);
     ActivateOptions options;
     options.recovery_budget = kMinimumRecoveryBudget;  // so that intents are retired in between
-    if (status.ok()) status = co_await session_.activate(options);
-    if (status.ok() && session_.phase() != Phase::running) status = Status::of(Code::NOT_RECOVERED);
-    if (status.ok()) {
+    if (outcome.ok()) outcome = co_await session_.activate(options);
+    if (outcome.ok() && session_.phase() != Phase::running) outcome = Outcome::of(Code::NOT_RECOVERED);
+    if (outcome.ok()) {
       for (unsigned i = 0; i < kAtOnce; ++i) spawn(write_some());
     }
-    result = status;
+    result = outcome;
   }
   bool writing() const { return running_ > 0; }
   bool failed() const { return failed_; }
@@ -115,9 +115,9 @@ class Load {
       const Extent extent{region + 4096 * draw(240), length};
       for (std::byte& byte : bytes.first(length)) byte = static_cast<std::byte>(draw(256));
       const bool durable = draw(3) == 0;
-      const Status status = co_await session_.write(extent, bytes.first(length), durable, nullptr);
-      failed_ |= !status.ok();
-      if (status.ok() && durable) recording_.add(1, kAcknowledged, true, extent, bytes.span().data());
+      const Outcome outcome = co_await session_.write(extent, bytes.first(length), durable, nullptr);
+      failed_ |= !outcome.ok();
+      if (outcome.ok() && durable) recording_.add(1, kAcknowledged, true, extent, bytes.span().data());
       if (draw(16) == 0) failed_ |= !(co_await session_.flush()).ok();
     }
     --running_;
@@ -131,17 +131,17 @@ class Load {
   bool failed_ = false;
 };
 
-Task<void> close(Session& session, std::optional<Status>& result) { result = co_await session.close(); }
+Task<void> close(Session& session, std::optional<Outcome>& result) { result = co_await session.close(); }
 
 int record(int count, char** arguments) {
   if (count < 6) return 2;
   Recording recording(arguments[1]);
-  auto [reactor, status] = make_reactor({});
-  if (!recording.is_open() || !status.ok() || !reactor->bind_to_this_thread().ok()) return 1;
+  auto [reactor, outcome] = make_reactor({});
+  if (!recording.is_open() || !outcome.ok() || !reactor->bind_to_this_thread().ok()) return 1;
   std::vector<std::unique_ptr<RecordingDevice>> devices;
   for (int i = 3; i < count; ++i) {
     OpenFile file;
-    if (const Status opened = OpenFile::open(arguments[i], {}, file); !opened.ok()) {
+    if (const Outcome opened = OpenFile::open(arguments[i], {}, file); !opened.ok()) {
       std::fprintf(stderr, "cannot open %s: errno %d\n", arguments[i], opened.system_error);
       return 1;
     }
@@ -156,7 +156,7 @@ int record(int count, char** arguments) {
     for (std::size_t i = 1; i < devices.size(); ++i) images.push_back(devices[i].get());
     session.set_images(images);
     Load load(session, recording, std::strtoull(arguments[2], nullptr, 10));
-    std::optional<Status> started, closed;
+    std::optional<Outcome> started, closed;
     spawn(load.run(started));
     while (!started || load.writing()) reactor->turn(true);
     spawn(close(session, closed));

@@ -170,7 +170,7 @@ int certify(const Options& options) {
     std::fflush(stdout);
   };
   const auto work = [&](Progress& progress) { explore(options, until, findings, progress); };
-  const Outcome outcome = run_isolated(work, limit, tell);
+  const IsolatedRun whole = run_isolated(work, limit, tell);
   certificate.exploring_processor_seconds = processor_seconds(RUSAGE_CHILDREN) - before;
   certificate.counts = findings.counts;
   certificate.seeds = findings.seeds;
@@ -180,9 +180,8 @@ int certify(const Options& options) {
     certificate.small.push_back({configurations[i].name, configurations[i].recoveries_cut(), run.orders, states,
                                  run.every_order, run.every_subset});
   }
-  if (outcome.timed_out)
-    certificate.failures.push_back({outcome.where, "", {"progress", "the run does not end", {}}, {}});
-  if (outcome.failed) certificate.failures.push_back(explain(outcome.where, outcome.failure));
+  if (whole.timed_out) certificate.failures.push_back({whole.where, "", {"progress", "the run does not end", {}}, {}});
+  if (whole.failed) certificate.failures.push_back(explain(whole.where, whole.failure));
   certificate.seconds = wall_seconds() - begun;
   certificate.processor_seconds = processor_seconds(RUSAGE_CHILDREN) + processor_seconds(RUSAGE_SELF);
   if (!options.out.empty()) {

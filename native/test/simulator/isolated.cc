@@ -59,7 +59,7 @@ std::string read_all(int from, const std::function<void()>& tell) {
   }
 }
 
-void parse(const std::string& text, Outcome& into) {
+void parse(const std::string& text, IsolatedRun& into) {
   std::string asserted;
   for (std::size_t at = 0; at < text.size();) {
     std::size_t end = text.find('\n', at);
@@ -83,10 +83,11 @@ void Progress::begin(const std::string& where, Verdict& verdict) {
   verdict_ = &verdict;
 }
 
-Outcome run_isolated(const std::function<void(Progress&)>& work, unsigned seconds, const std::function<void()>& tell) {
+IsolatedRun run_isolated(const std::function<void(Progress&)>& work, unsigned seconds,
+                         const std::function<void()>& tell) {
   int ends[2];
-  Outcome outcome;
-  if (pipe(ends) != 0) return outcome;
+  IsolatedRun run;
+  if (pipe(ends) != 0) return run;
   std::fflush(stdout);
   const pid_t process = fork();
   if (process == 0) {
@@ -98,11 +99,11 @@ Outcome run_isolated(const std::function<void(Progress&)>& work, unsigned second
   close(ends[0]);
   int status = 0;
   waitpid(process, &status, 0);
-  outcome.timed_out = WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU;
-  outcome.failed = !outcome.timed_out && !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  if (outcome.failed) parse(text, outcome);
-  if (outcome.failed && outcome.failure.oracle.empty()) outcome.failure = {"crash", "the program died", {}};
-  return outcome;
+  run.timed_out = WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU;
+  run.failed = !run.timed_out && !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  if (run.failed) parse(text, run);
+  if (run.failed && run.failure.oracle.empty()) run.failure = {"crash", "the program died", {}};
+  return run;
 }
 
 }  // namespace blockmirror::simulator

@@ -10,7 +10,7 @@
 
 namespace blockmirror::simulator {
 
-struct Outcome {
+struct IsolatedRun {
   bool failed = false;
   bool timed_out = false;
   std::string where;  // the case that was being tried
@@ -31,7 +31,7 @@ class Progress {
 
 // `work` ends with a failed verdict where an oracle was broken. Killed after `seconds` of processor time. `tell` is called about once a
 // second meanwhile.
-Outcome run_isolated(
+IsolatedRun run_isolated(
     const std::function<void(Progress&)>& work, unsigned seconds, const std::function<void()>& tell = [] {});
 
 }  // namespace blockmirror::simulator

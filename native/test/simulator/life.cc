@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../../core/aligned_buffer.h"
+#include "../../core/base/aligned_buffer.h"
 #include "../support/copy_steps.h"
 
 namespace blockmirror::simulator {
@@ -213,29 +213,29 @@ bool Life::step() {
 // --- opening
 
 Task<void> Life::open_steps() {
-  Status status = co_await session_->load_superblock();
-  if (status.ok()) status = co_await session_->assess(assessment_);
+  Outcome outcome = co_await session_->load_superblock();
+  if (outcome.ok()) outcome = co_await session_->assess(assessment_);
   ActivateOptions options;
-  for (std::size_t i = 0; status.ok() && i < assessment_.images.size(); ++i) {
+  for (std::size_t i = 0; outcome.ok() && i < assessment_.images.size(); ++i) {
     const bool lost = i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION;
     if (lost) options.lost |= image_bit(static_cast<unsigned>(i));
-    if (!lost) status = assessment_.images[i];
+    if (!lost) outcome = assessment_.images[i];
   }
-  if (status.ok()) {
+  if (outcome.ok()) {
     if (!expectation_.refusal_expected) judge_debt();  // of an older log nothing can be said
     options.recovery_budget = world_.recovery_budget;
     if (world_.new_owners) options.owner.process = static_cast<std::uint32_t>(number_ + 1);
-    status = co_await session_->activate(options);
+    outcome = co_await session_->activate(options);
   }
-  if (status.ok() && session_->phase() == Phase::recovering) {
-    status = co_await recover();
+  if (outcome.ok() && session_->phase() == Phase::recovering) {
+    outcome = co_await recover();
     recovered_ = true;
     ++verdict_.counts.recoveries;
   }
   opened_ = true;
   if (ended_) co_return;
-  if (!status.ok()) {
-    judge_refusal(status);
+  if (!outcome.ok()) {
+    judge_refusal(outcome);
     co_return;
   }
   running_ = ran_ = true;
@@ -244,37 +244,37 @@ Task<void> Life::open_steps() {
   judge_opening();
 }
 
-// The steps of lib/recovery.ts, in their order.
-Task<Status> Life::recover() {
-  Status status = co_await session_->recover_flush_master();
+// The steps of lib/life/recovery.ts, in their order.
+Task<Outcome> Life::recover() {
+  Outcome outcome = co_await session_->recover_flush_master();
   if (plan_.impatient && !assessment_.debt.empty()) co_await ask_too_early();
   const bool only_differing = assessment_.damaged;
   const bool compare = !plan_.verify;  // both ways of copying are lived through
   std::vector<std::vector<Extent>> copies = test::copy_steps(assessment_.debt);
   for (std::vector<Extent>& extents : copies) {
-    if (!status.ok()) break;
+    if (!outcome.ok()) break;
     copying_ = plan_.impatient;
     if (copying_) spawn(flush_beside_copies());
     CopyResult copied;
-    status = co_await session_->recover_copy(std::move(extents), compare, only_differing, copied);
+    outcome = co_await session_->recover_copy(std::move(extents), compare, only_differing, copied);
     copying_ = false;
     while (flushing_) co_await flushing_ended_.wait();
   }
   // Either what was flushed beside the copies was all of them, or the debt is not let go.
-  if (plan_.impatient && status.ok() && !assessment_.debt.empty()) {
+  if (plan_.impatient && outcome.ok() && !assessment_.debt.empty()) {
     RecoverySummary summary;
-    status = co_await session_->recover_retire(summary);
-    if (status.code != Code::WRONG_PHASE) co_return status;
-    status = Status::success();
+    outcome = co_await session_->recover_retire(summary);
+    if (outcome.code != Code::WRONG_PHASE) co_return outcome;
+    outcome = Outcome::success();
   }
-  if (status.ok()) status = co_await session_->recover_flush_slaves();
+  if (outcome.ok()) outcome = co_await session_->recover_flush_slaves();
   std::vector<std::vector<Extent>> readings = test::copy_steps(assessment_.debt);
   for (std::vector<Extent>& extents : readings) {
-    if (!plan_.verify || !status.ok()) break;
+    if (!plan_.verify || !outcome.ok()) break;
     CompareResult compared;
-    status = co_await session_->recover_verify(std::move(extents), compared);
+    outcome = co_await session_->recover_verify(std::move(extents), compared);
     for (std::uint64_t bytes : compared.bytes_differed) {
-      if (bytes > 0 && status.ok() && !ended_)
+      if (bytes > 0 && outcome.ok() && !ended_)
         verdict_.fail("verify", "what recovery copied differs when it is read back");
     }
   }
@@ -283,16 +283,16 @@ Task<Status> Life::recover() {
   for (unsigned i = 1; i <= world_.slaves; ++i) {
     if (assessment_.debt.contains({0, geometry_.mirror_size})) set_differing(i, false);
   }
-  if (status.ok()) status = co_await session_->recover_retire(summary);
-  co_return status;
+  if (outcome.ok()) outcome = co_await session_->recover_retire(summary);
+  co_return outcome;
 }
 
 // I3: before its debt is paid a mirror takes no write, and does not let the debt go.
 Task<void> Life::ask_too_early() {
   const AlignedBuffer bytes(kSimulatedSector);
-  const Status written = co_await session_->write({0, kSimulatedSector}, bytes.span(), false, nullptr);
+  const Outcome written = co_await session_->write({0, kSimulatedSector}, bytes.span(), false, nullptr);
   RecoverySummary summary;
-  const Status retired = co_await session_->recover_retire(summary);
+  const Outcome retired = co_await session_->recover_retire(summary);
   if (written.ok()) verdict_.fail("I3", "a write is taken before the debt of recovery is paid");
   if (retired.ok()) verdict_.fail("I3", "the debt of recovery is retired, and nothing was copied");
 }
@@ -305,8 +305,8 @@ Task<void> Life::flush_beside_copies() {
     for (unsigned i = 1; i <= world_.slaves; ++i) any |= receives(i);
     return any;
   };
-  Status status;
-  while (copying_ && status.ok() && anybody()) status = co_await session_->recover_flush_slaves();
+  Outcome outcome;
+  while (copying_ && outcome.ok() && anybody()) outcome = co_await session_->recover_flush_slaves();
   flushing_ = false;
   flushing_ended_.wake_all();
 }
@@ -340,9 +340,9 @@ Task<void> Life::act(const Action& action) {
       co_await read(action);
       break;
     case Action::Kind::flush: {
-      const Status status = co_await session_->flush();
-      if (status.ok() && !ended_) model_.flush_acknowledged(asked);
-      note(words_of(action) + (status.ok() ? " is acknowledged" : " fails"));
+      const Outcome outcome = co_await session_->flush();
+      if (outcome.ok() && !ended_) model_.flush_acknowledged(asked);
+      note(words_of(action) + (outcome.ok() ? " is acknowledged" : " fails"));
       break;
     }
     case Action::Kind::retire:
@@ -370,9 +370,9 @@ Task<void> Life::write(const Action& action) {
   const std::uint32_t number = model_.write_asked(action.sector, contents);
   if (checker_.asked(extent)) ++verdict_.counts.writes_ahead;
   const bool durable = action.kind == Action::Kind::durable_write;
-  Status status;
+  Outcome outcome;
   if (action.kind == Action::Kind::discard) {
-    status = co_await session_->discard(extent);
+    outcome = co_await session_->discard(extent);
   } else {
     AlignedBuffer bytes(extent.length);
     const PartialBlocks rest{static_cast<std::uint32_t>(named.position - extent.position),
@@ -381,16 +381,16 @@ Task<void> Life::write(const Action& action) {
       std::copy_n(contents[i].bytes(), kSimulatedSector, bytes.span().data() + rest.head + i * kSimulatedSector);
     std::atomic<bool> called_off = false;
     called_off_.push_back(&called_off);
-    status = co_await session_->write_partial(extent, bytes.span(), rest, durable, &called_off);
+    outcome = co_await session_->write_partial(extent, bytes.span(), rest, durable, &called_off);
     std::erase(called_off_, &called_off);
   }
-  if (status.code == Code::ABORTED && !ended_) {
+  if (outcome.code == Code::ABORTED && !ended_) {
     ++verdict_.counts.aborted;
     checker_.aborted(named.position, contents);
     model_.write_aborted(number);
   }
-  note(words_of(action) + (status.ok() ? " is acknowledged" : " fails"));
-  if (!status.ok() || ended_) co_return;
+  note(words_of(action) + (outcome.ok() ? " is acknowledged" : " fails"));
+  if (!outcome.ok() || ended_) co_return;
   checker_.acknowledged(extent, named.position, contents, durable);
   model_.write_acknowledged(number, durable);
 }
@@ -401,10 +401,10 @@ Task<void> Life::read(const Action& action) {
   const std::uint64_t first = extent.position - blocks.position;
   AlignedBuffer bytes(blocks.length);
   const std::uint64_t asked = model_.now();
-  const Status status = co_await session_->read(blocks, bytes.span());
+  const Outcome outcome = co_await session_->read(blocks, bytes.span());
   if (ended_) co_return;
-  if (!status.ok()) {
-    judge_failed_read(blocks, status);
+  if (!outcome.ok()) {
+    judge_failed_read(blocks, outcome);
     co_return;
   }
   for (std::uint32_t i = 0; i < action.sectors; ++i) {
@@ -418,8 +418,8 @@ Task<void> Life::read(const Action& action) {
 // What it lets go is known by no log from then on: not beside an image that cannot be believed.
 Task<void> Life::retire() {
   const std::uint32_t lost_before = machine_.lost_blocks();
-  const Status status = co_await session_->retire_all();
-  if (!status.ok() || ended_) co_return;
+  const Outcome outcome = co_await session_->retire_all();
+  if (!outcome.ok() || ended_) co_return;
   for (unsigned i = 0; i <= world_.slaves; ++i) {
     if ((lost_before >> (i + 1) & 1u) != 0 && (i == 0 || receives(i)))
       verdict_.fail("I11", "everything is retired with image " + std::to_string(i) + ", whose file lost blocks");

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "../../core/session.h"
+#include "../../core/session/session.h"
 #include "chooser.h"
 #include "machine.h"
 #include "model.h"
@@ -73,7 +73,7 @@ class Life {
 
  private:
   Task<void> open_steps();
-  Task<Status> recover();
+  Task<Outcome> recover();
   Task<void> ask_too_early();
   Task<void> flush_beside_copies();
   void call_off();
@@ -83,18 +83,18 @@ class Life {
   Task<void> read(const Action& action);
   Task<void> retire();
   Task<void> verify();
-  Task<Status> compare_all(VerifyResult& found);
-  Task<Status> remember(const VerifyResult& found);
+  Task<Outcome> compare_all(VerifyResult& found);
+  Task<Outcome> remember(const VerifyResult& found);
   void issue();
   bool may_issue() const;
   bool may_close() const;
   unsigned spare_slow(unsigned chosen, unsigned completable, unsigned options);
   void judge_opening();
   std::vector<Refusal> reasons() const;
-  void judge_refusal(const Status& status);
+  void judge_refusal(const Outcome& outcome);
   bool lie_is_noted() const;
   void judge_copy_of_lie(unsigned disk, const DeviceRequest& request);
-  void judge_failed_read(Extent extent, const Status& status);
+  void judge_failed_read(Extent extent, const Outcome& outcome);
   // What the mirror holds: of the master, and of a slave in sync where the master cannot be read.
   SparseDisk content() const;
   bool somebody_serves(Extent extent) const;

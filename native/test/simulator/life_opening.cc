@@ -82,13 +82,13 @@ std::vector<Refusal> Life::reasons() const {
   return reasons;
 }
 
-void Life::judge_refusal(const Status& status) {
+void Life::judge_refusal(const Outcome& outcome) {
   const std::string what =
-      "code " + std::to_string(static_cast<int>(status.code)) + ", image " + std::to_string(status.image);
+      "code " + std::to_string(static_cast<int>(outcome.code)) + ", image " + std::to_string(outcome.image);
   note("the opening is refused: " + what);
   if (expectation_.refusal_expected) ++verdict_.counts.refused;
   const std::vector<Refusal> reasons = this->reasons();
-  if (std::find(reasons.begin(), reasons.end(), Refusal{status.code, status.image}) != reasons.end()) return;
+  if (std::find(reasons.begin(), reasons.end(), Refusal{outcome.code, outcome.image}) != reasons.end()) return;
   if (reasons.empty()) return verdict_.fail("opening", "the mirror does not open: " + what);
   std::string right;
   for (const Refusal& reason : reasons)
@@ -219,10 +219,10 @@ bool Life::debt_is_lost() const {
   });
 }
 
-void Life::judge_failed_read(Extent extent, const Status& status) {
+void Life::judge_failed_read(Extent extent, const Outcome& outcome) {
   const bool breaks_reads = std::any_of(machine_.struck().begin(), machine_.struck().end(),
                                         [](const Struck& fault) { return fault.fault == Fault::read_error; });
-  if (status.code != Code::READ_FAILED || breaks_reads || !somebody_serves(extent)) return;
+  if (outcome.code != Code::READ_FAILED || breaks_reads || !somebody_serves(extent)) return;
   verdict_.fail("read", "a read fails that a slave in sync could have served");
 }
 

@@ -1,4 +1,4 @@
-// A verify in the life of a mirror, with the steps of lib/verification.ts, and what it is held to.
+// A verify in the life of a mirror, with the steps of lib/life/verification.ts, and what it is held to.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -44,24 +44,24 @@ Task<void> Life::verify() {
   VerifyResult found;
   found.bytes_compared.assign(world_.slaves, 0);
   found.bytes_differed.assign(world_.slaves, 0);
-  Status status = co_await compare_all(found);
-  if (status.ok()) status = co_await remember(found);
-  note(std::string("verify ") + (status.ok() ? "reports" : "fails"));
-  if (status.ok() && !ended_) judge_report(found, rotten_before);
+  Outcome outcome = co_await compare_all(found);
+  if (outcome.ok()) outcome = co_await remember(found);
+  note(std::string("verify ") + (outcome.ok() ? "reports" : "fails"));
+  if (outcome.ok() && !ended_) judge_report(found, rotten_before);
 }
 
 // What differs is remembered from the first find on.
-Task<Status> Life::compare_all(VerifyResult& found) {
+Task<Outcome> Life::compare_all(VerifyResult& found) {
   bool remembered = false;
-  Status status;
-  for (std::uint64_t at = 0; at < geometry_.mirror_size && status.ok(); at += kStepLength) {
+  Outcome outcome;
+  for (std::uint64_t at = 0; at < geometry_.mirror_size && outcome.ok(); at += kStepLength) {
     const Extent piece = Extent{at, kStepLength}.clipped(geometry_.mirror_size);
     checker_.compares(piece);
     CompareResult step;
     std::vector<Extent> extents(1, piece);
-    status = co_await session_->compare(std::move(extents), false, step);
+    outcome = co_await session_->compare(std::move(extents), false, step);
     checker_.compares({});
-    if (!status.ok()) break;
+    if (!outcome.ok()) break;
     if (!ended_) judge_comparison(piece, step);
     std::uint64_t differed = 0;
     for (unsigned i = 0; i < world_.slaves; ++i) {
@@ -70,22 +70,22 @@ Task<Status> Life::compare_all(VerifyResult& found) {
     }
     if (remembered || differed == 0) continue;
     remembered = true;
-    status = co_await remember(found);
+    outcome = co_await remember(found);
   }
-  if (!status.ok() && remembered) (void)co_await session_->record_verify(found);
-  co_return status;
+  if (!outcome.ok() && remembered) (void)co_await session_->record_verify(found);
+  co_return outcome;
 }
 
-Task<Status> Life::remember(const VerifyResult& found) {
+Task<Outcome> Life::remember(const VerifyResult& found) {
   for (unsigned i = 1; i <= world_.slaves; ++i) {
     const bool whole = found.bytes_compared[i - 1] == geometry_.mirror_size;
     if (whole && found.bytes_differed[i - 1] == 0) set_differing(i, false);
   }
-  const Status status = co_await session_->record_verify(found);
-  for (unsigned i = 1; i <= world_.slaves && status.ok() && !ended_; ++i) {
+  const Outcome outcome = co_await session_->record_verify(found);
+  for (unsigned i = 1; i <= world_.slaves && outcome.ok() && !ended_; ++i) {
     if (receives(i) && found.bytes_differed[i - 1] > 0) set_differing(i, true);
   }
-  co_return status;
+  co_return outcome;
 }
 
 // Called in the turn in which the step's one piece was counted.

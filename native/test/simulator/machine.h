@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "../../core/device.h"
-#include "../../core/runtime.h"
+#include "../../core/base/device.h"
+#include "../../core/base/runtime.h"
 #include "../../devices/simulated/volatile_disk.h"
 #include "chooser.h"
 #include "faults.h"

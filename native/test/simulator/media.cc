@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "../../core/bytes.h"
-#include "../../core/crc32c.h"
+#include "../../core/base/bytes.h"
+#include "../../core/base/crc32c.h"
 
 namespace blockmirror::simulator {
 

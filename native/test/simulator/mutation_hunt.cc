@@ -4,7 +4,7 @@
 #include <ctime>
 #include <string_view>
 
-#include "../../core/mutation.h"
+#include "../../core/base/mutation.h"
 #include "isolated.h"
 #include "runs.h"
 
@@ -83,12 +83,11 @@ int hunt_mutations(const std::string& name, std::uint64_t first_seed) {
     if (!activate(known.name)) return 2;
     any = true;
     const double begun = seconds_now();
-    const Outcome outcome =
+    const IsolatedRun run =
         run_isolated([&](Progress& progress) { hunt(known.name, first_seed, progress); }, kHuntSeconds);
     // A mutation that makes the engine stand still is not caught by that: an oracle has to say so.
-    std::printf("%s\t%s\t%d\t%s\t%s\t%s\t%.1f\n", known.name, known.words, outcome.failed ? 1 : 0,
-                outcome.where.c_str(), outcome.failure.oracle.c_str(), outcome.failure.words.c_str(),
-                seconds_now() - begun);
+    std::printf("%s\t%s\t%d\t%s\t%s\t%s\t%.1f\n", known.name, known.words, run.failed ? 1 : 0, run.where.c_str(),
+                run.failure.oracle.c_str(), run.failure.words.c_str(), seconds_now() - begun);
     std::fflush(stdout);
   }
   return any ? 0 : 2;

@@ -23,7 +23,7 @@ void run_case(const std::string& test_case, Verdict& verdict) {
   run_small(configurations[index], states, verdict, [] { return true; });
 }
 
-Outcome replay(const std::string& test_case) {
+IsolatedRun replay(const std::string& test_case) {
   return run_isolated(
       [&](Progress& progress) {
         static Verdict verdict;
@@ -36,7 +36,7 @@ Outcome replay(const std::string& test_case) {
 namespace {
 
 bool still_fails(const SeedCase& candidate, const std::string& oracle) {
-  const Outcome outcome = run_isolated(
+  const IsolatedRun run = run_isolated(
       [&](Progress& progress) {
         static Verdict verdict;
         HashSet states;
@@ -44,7 +44,7 @@ bool still_fails(const SeedCase& candidate, const std::string& oracle) {
         run_seed(candidate, states, verdict);
       },
       kShrinkSeconds);
-  return outcome.failed && outcome.failure.oracle == oracle;
+  return run.failed && run.failure.oracle == oracle;
 }
 
 // Faults that strike earlier leave less of a history before them.

@@ -11,7 +11,7 @@ namespace blockmirror::simulator {
 // In this process, tracing; for a debugger.
 void run_case(const std::string& test_case, Verdict& verdict);
 // In a child, tracing.
-Outcome replay(const std::string& test_case);
+IsolatedRun replay(const std::string& test_case);
 // Takes out one item of the plan after the other, as long as the same oracle is broken.
 SeedCase shrink(const SeedCase& seed_case, const std::string& oracle);
 

@@ -3,27 +3,27 @@
 #include <cstring>
 #include <optional>
 
-#include "../../core/session.h"
+#include "../../core/session/session.h"
 #include "../support/copy_steps.h"
 
 namespace blockmirror::simulator {
 namespace {
 
-Task<void> format(Session& session, FormatOptions options, std::optional<Status>& result) {
+Task<void> format(Session& session, FormatOptions options, std::optional<Outcome>& result) {
   ExtentSet copied;
   if (!options.assume_identical) copied.add({0, options.size});
-  Status status = co_await session.plan_format(std::move(options));
-  if (status.ok()) status = co_await session.format();
-  if (status.ok()) status = co_await session.recover_flush_master();
+  Outcome outcome = co_await session.plan_format(std::move(options));
+  if (outcome.ok()) outcome = co_await session.format();
+  if (outcome.ok()) outcome = co_await session.recover_flush_master();
   std::vector<std::vector<Extent>> steps = test::copy_steps(copied);
-  for (std::size_t i = 0; status.ok() && i < steps.size(); ++i) {
+  for (std::size_t i = 0; outcome.ok() && i < steps.size(); ++i) {
     CopyResult result_of_step;
-    status = co_await session.recover_copy(std::move(steps[i]), false, false, result_of_step);
+    outcome = co_await session.recover_copy(std::move(steps[i]), false, false, result_of_step);
   }
-  if (status.ok()) status = co_await session.recover_flush_slaves();
-  if (status.ok()) status = co_await session.recover_retire({});
-  if (status.ok()) status = co_await session.close();
-  result = status;
+  if (outcome.ok()) outcome = co_await session.recover_flush_slaves();
+  if (outcome.ok()) outcome = co_await session.recover_retire({});
+  if (outcome.ok()) outcome = co_await session.close();
+  result = outcome;
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ Created create(const World& world) {
   }
   session.set_log(machine.device(0));
   session.set_images(images);
-  std::optional<Status> result;
+  std::optional<Outcome> result;
   spawn(format(session, options, result));
   while (!result) {
     machine.settle_ready();

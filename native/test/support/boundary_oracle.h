@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "../../core/record.h"
+#include "../../core/format/record.h"
 #include "scanned_ring.h"
 #include "simulated_mirror.h"
 

@@ -1,10 +1,10 @@
-// The extents of a plan as lib/recovery.ts gives them to the engine: cut at its limits, many to a step.
+// The extents of a plan as lib/life/recovery.ts gives them to the engine: cut at its limits, many to a step.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
-#include "../../core/session.h"
+#include "../../core/session/session.h"
 
 namespace blockmirror::test {
 

@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "../../core/label.h"
-#include "../../core/record.h"
-#include "../../core/superblock.h"
+#include "../../core/format/label.h"
+#include "../../core/format/record.h"
+#include "../../core/format/superblock.h"
 #include "scanned_ring.h"
 
 namespace blockmirror::test {

@@ -7,11 +7,11 @@
 #include <span>
 #include <vector>
 
-#include "../../core/bytes.h"
-#include "../../core/crc32c.h"
-#include "../../core/label.h"
-#include "../../core/record.h"
-#include "../../core/superblock.h"
+#include "../../core/base/bytes.h"
+#include "../../core/base/crc32c.h"
+#include "../../core/format/label.h"
+#include "../../core/format/record.h"
+#include "../../core/format/superblock.h"
 
 namespace blockmirror::test {
 

@@ -51,9 +51,9 @@ class LogImage {
  private:
   static std::string expectation(std::span<const std::byte> log) {
     Superblock found;
-    const Status status = choose_superblock(log.subspan(kSuperblockCopyA, kSuperblockLength),
-                                            log.subspan(kSuperblockCopyB, kSuperblockLength), found);
-    if (!status.ok()) return "";
+    const Outcome outcome = choose_superblock(log.subspan(kSuperblockCopyA, kSuperblockLength),
+                                              log.subspan(kSuperblockCopyB, kSuperblockLength), found);
+    if (!outcome.ok()) return "";
     const std::vector<bool> unreadable(found.ring.record_count, false);
     const ScannedRing scan =
         scan_ring(ring_identity_of(found), log.subspan(found.ring.position, found.ring.length()), unreadable);

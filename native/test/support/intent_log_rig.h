@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "../../core/intent_log.h"
+#include "../../core/log/intent_log.h"
 #include "../../devices/simulated/simulated_device.h"
 #include "boundary_oracle.h"
 #include "format_samples.h"
@@ -59,7 +59,7 @@ class IntentLogRig {
 
   // A cover under way or granted; settles when it goes.
   struct Cover {
-    std::optional<Status> status;
+    std::optional<Outcome> outcome;
     IntentLog::Lease lease;
   };
   Cover& cover(Extent extent) {
@@ -68,24 +68,24 @@ class IntentLogRig {
     return *covers_.back();
   }
   // Covers, waits, and lets the lease go.
-  Status touch(Extent extent) {
+  Outcome touch(Extent extent) {
     Cover& cover_ = cover(extent);
     settle_all_devices();
-    if (!cover_.status) return Status::of(Code::ABORTED);
+    if (!cover_.outcome) return Outcome::of(Code::ABORTED);
     log->settle(cover_.lease);
-    return *cover_.status;
+    return *cover_.outcome;
   }
   void settle_all_devices() { runtime.run_until_quiet(); }
   // As if every image had been flushed just now.
   void flush_images() { log->flush_succeeded(log->flush_begins()); }
-  Status retire(IntentLog::RetirementGoal goal) {
-    std::optional<Status> result;
+  Outcome retire(IntentLog::RetirementGoal goal) {
+    std::optional<Outcome> result;
     start_retirement(goal, result);
     settle_all_devices();
     REQUIRE(result.has_value());
     return *result;
   }
-  void start_retirement(IntentLog::RetirementGoal goal, std::optional<Status>& result) {
+  void start_retirement(IntentLog::RetirementGoal goal, std::optional<Outcome>& result) {
     spawn(retire_task(goal, result));
   }
   IntentLog::RetirementGoal everything() const { return {0, log->next_sequence(), false}; }
@@ -108,15 +108,15 @@ class IntentLogRig {
 
  private:
   Task<void> cover_task(Extent extent, Cover& into) {
-    const Status status = co_await log->cover(extent, into.lease);
-    into.status = status;
+    const Outcome outcome = co_await log->cover(extent, into.lease);
+    into.outcome = outcome;
   }
-  Task<void> retire_task(IntentLog::RetirementGoal goal, std::optional<Status>& into) {
-    const Status status = co_await log->retire(goal);
-    into = status;
+  Task<void> retire_task(IntentLog::RetirementGoal goal, std::optional<Outcome>& into) {
+    const Outcome outcome = co_await log->retire(goal);
+    into = outcome;
   }
   Task<void> stop(bool& ended) {
-    log->fail(Status::of(Code::CLOSED));
+    log->fail(Outcome::of(Code::CLOSED));
     co_await log->shut_down();
     ended = true;
   }

@@ -16,34 +16,34 @@ struct RecoverySteps {
   std::uint64_t bytes_differed = 0;
   std::uint64_t bytes_copied = 0;
 
-  Task<Status> open(Session& session, std::uint64_t budget = kDefaultRecoveryBudget) {
-    Status status = co_await session.load_superblock();
-    if (status.ok()) status = co_await session.assess(assessment);
-    if (!status.ok()) co_return status;
+  Task<Outcome> open(Session& session, std::uint64_t budget = kDefaultRecoveryBudget) {
+    Outcome outcome = co_await session.load_superblock();
+    if (outcome.ok()) outcome = co_await session.assess(assessment);
+    if (!outcome.ok()) co_return outcome;
     ActivateOptions options;
     options.recovery_budget = budget;
-    status = co_await session.activate(std::move(options));
-    if (status.ok() && session.phase() == Phase::recovering) status = co_await recover(session);
-    co_return status;
+    outcome = co_await session.activate(std::move(options));
+    if (outcome.ok() && session.phase() == Phase::recovering) outcome = co_await recover(session);
+    co_return outcome;
   }
-  Task<Status> recover(Session& session) {
-    Status status = co_await session.recover_flush_master();
-    if (status.ok()) status = co_await copy(session);
-    if (status.ok()) status = co_await session.recover_flush_slaves();
+  Task<Outcome> recover(Session& session) {
+    Outcome outcome = co_await session.recover_flush_master();
+    if (outcome.ok()) outcome = co_await copy(session);
+    if (outcome.ok()) outcome = co_await session.recover_flush_slaves();
     RecoverySummary summary;
-    if (status.ok()) status = co_await session.recover_retire(summary);
-    co_return status;
+    if (outcome.ok()) outcome = co_await session.recover_retire(summary);
+    co_return outcome;
   }
-  Task<Status> copy(Session& session) {
+  Task<Outcome> copy(Session& session) {
     std::vector<std::vector<Extent>> steps = copy_steps(assessment.debt);
     for (std::vector<Extent>& extents : steps) {
       CopyResult copied;
-      const Status status = co_await session.recover_copy(std::move(extents), compare, only_differing, copied);
-      if (!status.ok()) co_return status;
+      const Outcome outcome = co_await session.recover_copy(std::move(extents), compare, only_differing, copied);
+      if (!outcome.ok()) co_return outcome;
       for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
       for (std::uint64_t bytes : copied.bytes_copied) bytes_copied += bytes;
     }
-    co_return Status::success();
+    co_return Outcome::success();
   }
 };
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "../../core/label.h"
+#include "../../core/format/label.h"
 #include "simulated_mirror.h"
 
 namespace blockmirror::test {
@@ -24,17 +24,17 @@ inline SimulatedDevice::Fate after(std::uint64_t ns) { return {0, ns, false}; }
 inline Superblock durable_superblock(const SimulatedDevice& log) {
   Superblock superblock;
   const std::span<const std::byte> bytes = log.durable();
-  const Status status = choose_superblock(bytes.subspan(kSuperblockCopyA, kSuperblockLength),
-                                          bytes.subspan(kSuperblockCopyB, kSuperblockLength), superblock);
-  REQUIRE(status.ok());
+  const Outcome outcome = choose_superblock(bytes.subspan(kSuperblockCopyA, kSuperblockLength),
+                                            bytes.subspan(kSuperblockCopyB, kSuperblockLength), superblock);
+  REQUIRE(outcome.ok());
   return superblock;
 }
 inline Label durable_label(const SimulatedDevice& image, std::uint64_t position) {
   Label label;
   const std::span<const std::byte> bytes = image.durable();
-  const Status status = choose_label(bytes.subspan(position, kLabelCopyLength),
-                                     bytes.subspan(position + kLabelCopyDistance, kLabelCopyLength), label);
-  REQUIRE(status.ok());
+  const Outcome outcome = choose_label(bytes.subspan(position, kLabelCopyLength),
+                                       bytes.subspan(position + kLabelCopyDistance, kLabelCopyLength), label);
+  REQUIRE(outcome.ok());
   return label;
 }
 
@@ -59,43 +59,43 @@ class RunningMirror : public SimulatedMirror {
   }
 
   struct Pending {
-    std::optional<Status> status;
+    std::optional<Outcome> outcome;
     AlignedBuffer bytes;
     std::atomic<bool> cancelled = false;
 
-    bool ended() const { return status.has_value(); }
-    bool succeeded() const { return ended() && status->ok(); }
-    Code code() const { return ended() ? status->code : Code::INTERNAL; }
+    bool ended() const { return outcome.has_value(); }
+    bool succeeded() const { return ended() && outcome->ok(); }
+    Code code() const { return ended() ? outcome->code : Code::INTERNAL; }
   };
   Pending& start_write(Extent extent, unsigned char fill, bool durable = false) {
     Pending& pending = make(extent.length);
     std::memset(pending.bytes.span().data(), fill, extent.length);
-    start(session->write(extent, pending.bytes.span(), durable, &pending.cancelled), pending.status);
+    start(session->write(extent, pending.bytes.span(), durable, &pending.cancelled), pending.outcome);
     return pending;
   }
   Pending& start_read(Extent extent) {
     Pending& pending = make(extent.length);
-    start(session->read(extent, pending.bytes.span()), pending.status);
+    start(session->read(extent, pending.bytes.span()), pending.outcome);
     return pending;
   }
   Pending& start_discard(Extent extent) {
     Pending& pending = make(0);
-    start(session->discard(extent), pending.status);
+    start(session->discard(extent), pending.outcome);
     return pending;
   }
   Pending& start_flush() {
     Pending& pending = make(0);
-    start(session->flush(), pending.status);
+    start(session->flush(), pending.outcome);
     return pending;
   }
   Pending& start_close() {
     Pending& pending = make(0);
-    start(session->close(), pending.status);
+    start(session->close(), pending.outcome);
     return pending;
   }
-  Pending& start_task(Task<Status> task) {
+  Pending& start_task(Task<Outcome> task) {
     Pending& pending = make(0);
-    start(std::move(task), pending.status);
+    start(std::move(task), pending.outcome);
     return pending;
   }
 

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "../../core/ring_scan.h"
+#include "../../core/format/ring_scan.h"
 
 namespace blockmirror::test {
 

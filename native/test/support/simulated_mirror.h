@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "../../core/aligned_buffer.h"
-#include "../../core/session.h"
+#include "../../core/base/aligned_buffer.h"
+#include "../../core/session/session.h"
 #include "../../devices/simulated/simulated_device.h"
 
 namespace blockmirror::test {
@@ -38,15 +38,15 @@ class SimulatedMirror {
   }
 
   // Runs a task to its end in virtual time.
-  Status run(Task<Status> task) {
-    std::optional<Status> result;
+  Outcome run(Task<Outcome> task) {
+    std::optional<Outcome> result;
     spawn(finish(std::move(task), result));
     const bool ended = runtime.run_until([&] { return result.has_value(); });
     BLOCKMIRROR_ASSERT(ended && result, "a simulated task did not end");
     return *result;
   }
   // Starts a task; its status appears in `result` when it ends.
-  void start(Task<Status> task, std::optional<Status>& result) { spawn(finish(std::move(task), result)); }
+  void start(Task<Outcome> task, std::optional<Outcome>& result) { spawn(finish(std::move(task), result)); }
 
   void new_session() {
     session = std::make_unique<Session>(runtime);
@@ -56,7 +56,7 @@ class SimulatedMirror {
     session->set_images(devices);
   }
 
-  Status create(bool assume_identical = false) {
+  Outcome create(bool assume_identical = false) {
     new_session();
     FormatOptions format;
     format.size = options_.size;
@@ -68,39 +68,39 @@ class SimulatedMirror {
       image.path = "/" + image.name;
       format.images.push_back(image);
     }
-    Status status = run(session->plan_format(format));
-    if (status.ok()) status = run(session->format());
-    if (status.ok()) status = recover();
-    if (status.ok()) status = run(session->close());
-    return status;
+    Outcome outcome = run(session->plan_format(format));
+    if (outcome.ok()) outcome = run(session->format());
+    if (outcome.ok()) outcome = recover();
+    if (outcome.ok()) outcome = run(session->close());
+    return outcome;
   }
 
-  Status open() {
+  Outcome open() {
     new_session();
-    Status status = run(session->load_superblock());
-    if (status.ok()) status = run(session->assess(assessment));
-    if (!status.ok()) return status;
+    Outcome outcome = run(session->load_superblock());
+    if (outcome.ok()) outcome = run(session->assess(assessment));
+    if (!outcome.ok()) return outcome;
     ActivateOptions activate;
     activate.recovery_budget = options_.recovery_budget;
-    status = run(session->activate(activate));
-    if (status.ok() && session->phase() == Phase::recovering) status = recover();
-    return status;
+    outcome = run(session->activate(activate));
+    if (outcome.ok() && session->phase() == Phase::recovering) outcome = recover();
+    return outcome;
   }
 
-  // The steps of lib/recovery.ts, in their order.
-  Status recover() {
-    Status status = run(session->recover_flush_master());
+  // The steps of lib/life/recovery.ts, in their order.
+  Outcome recover() {
+    Outcome outcome = run(session->recover_flush_master());
     const ExtentSet plan = session->phase() == Phase::formatting ? whole() : assessment.debt;
     for (const Extent& extent : plan.extents()) {
-      for (std::uint64_t at = extent.position; status.ok() && at < extent.end(); at += kCopyLength) {
+      for (std::uint64_t at = extent.position; outcome.ok() && at < extent.end(); at += kCopyLength) {
         CopyResult copied;
-        status = run(session->recover_copy({{at, std::min(kCopyLength, extent.end() - at)}}, true, false, copied));
+        outcome = run(session->recover_copy({{at, std::min(kCopyLength, extent.end() - at)}}, true, false, copied));
         for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
       }
     }
-    if (status.ok()) status = run(session->recover_flush_slaves());
-    if (status.ok()) status = run(session->recover_retire({}));
-    return status;
+    if (outcome.ok()) outcome = run(session->recover_flush_slaves());
+    if (outcome.ok()) outcome = run(session->recover_retire({}));
+    return outcome;
   }
 
   // Power is lost; every sector that was not durable lands or not, by the seed. The session is then taken down against
@@ -126,14 +126,14 @@ class SimulatedMirror {
     }
     return true;
   }
-  Status write(Extent extent, unsigned char fill, bool durable = false) {
+  Outcome write(Extent extent, unsigned char fill, bool durable = false) {
     AlignedBuffer bytes(extent.length);
     std::memset(bytes.span().data(), fill, extent.length);
     return run(session->write(extent, bytes.span(), durable, nullptr));
   }
 
  private:
-  static Task<void> finish(Task<Status> task, std::optional<Status>& result) { result = co_await task; }
+  static Task<void> finish(Task<Outcome> task, std::optional<Outcome>& result) { result = co_await task; }
   Options options_;
 
  public:

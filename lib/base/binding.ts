@@ -1,0 +1,463 @@
+/**
+ * The contract between lib/ and the native addon: types only.
+ *
+ * The addon translates and decides nothing; it answers with code numbers and plain objects, never with Error
+ * objects (a native Error fails `instanceof Error` in another context). lib/base/load.ts is the only file that loads it.
+ * All positions and lengths are bytes, as JavaScript numbers (below 2^53).
+ */
+
+/** Outcome of a native call: `code` indexes `NativeBinding.codes` (0 is OK). image: 0 master, 1.. slaves, -1 none, -2 log. */
+export interface NativeOutcome {
+  code: number;
+  systemError: number;
+  image: number;
+  position: number;
+  /**
+   * LOG_DAMAGED, LABEL_DAMAGED: what contradicts, in plain words; position is then where the copy begins that does, counted
+   * from the first copy. Otherwise '' or absent.
+   */
+  reason?: string;
+}
+
+export interface NativeDeviceFacts {
+  path: string;
+  size: number;
+  logicalBlockSize: number;
+  physicalBlockSize: number;
+  memoryAlignment: number;
+  offsetAlignment: number;
+  blockDevice: boolean;
+  /** 'major:minor' of a block device, or of the file system of a file. */
+  device: string;
+  /** Of a file; '0' of a block device. */
+  inode: string;
+  /** Owner, group and permission bits of the file or the device's node, of the descriptor that is open. */
+  uid: number;
+  gid: number;
+  mode: number;
+  /** By this opening: 'file', it was not there; 'length', it was an empty file. */
+  made: 'no' | 'length' | 'file';
+  /** By which it is held until `close`; -1: by nobody. */
+  descriptor: number;
+  readOnly: boolean;
+  volatileCache: boolean;
+  forceUnitAccess: 'native' | 'emulated';
+}
+
+export type NativeRole = 'master' | 'slave';
+/** How a path in the superblock is meant: 'absolute' also holds stable links (by-id, WWN), 'relative' is to the log's folder. */
+export type NativePathKind = 'absolute' | 'relative';
+/** Durable states of an image, as the superblock holds them. 'in-sync' becomes 'synchronized' or 'consistent' when shown. */
+export type NativeImageState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
+
+export interface NativeGeneration {
+  counter: number;
+  id: string;
+  parent: string;
+}
+
+export interface NativeImageRecord {
+  name: string;
+  uuid: string;
+  role: NativeRole;
+  state: NativeImageState;
+  path: string;
+  pathKind: NativePathKind;
+  deviceSize: number;
+  labelPosition: number;
+  /** errno that failed it; 0: none, or none is known. */
+  error: number;
+  /** When its state changed last, ms since 1970; 0: not since the mirror was made. */
+  changedAtMs: number;
+  /** Bytes that a verify found different, and that were neither mended nor verified equal since. */
+  bytesDiffered: number;
+}
+
+export interface NativeRecoverySummary {
+  finishedAtMs: number;
+  liveIntents: number;
+  bytesCovered: number;
+  bytesCopied: number;
+  durationMs: number;
+  verified: boolean;
+  fullCompare: boolean;
+}
+
+export interface NativeVerifySummary {
+  finishedAtMs: number;
+  bytesCompared: number;
+  /** Over all slaves. */
+  bytesDiffered: number;
+}
+
+/** Who opened the mirror last. */
+export interface NativeOwner {
+  host: string;
+  bootId: string;
+  process: number;
+  startedAtMs: number;
+  /** When that process began, in ticks since boot (proc(5), field 22 of stat); 0: not known. */
+  processStarted: number;
+  /** Inode of its pid namespace; 0: not known. */
+  pidNamespace: number;
+}
+
+export interface NativeSuperblock {
+  version: number;
+  mirrorUuid: string;
+  logUuid: string;
+  size: number;
+  blockSize: number;
+  physicalBlockSize: number;
+  generation: NativeGeneration;
+  openCount: number;
+  lifecycle: 'creating' | 'opening' | 'open' | 'sealed';
+  owner: NativeOwner;
+  ring: { position: number; recordSize: number; recordCount: number; inFlightLimit: number };
+  images: NativeImageRecord[];
+  lastRecovery: NativeRecoverySummary | null;
+  lastVerify: NativeVerifySummary | null;
+}
+
+/** Label of an image, as it stands on it. */
+export interface NativeLabel {
+  mirrorUuid: string;
+  logUuid: string;
+  imageUuid: string;
+  name: string;
+  role: NativeRole;
+  state: NativeImageState;
+  /** A clean close of its opening wrote it. */
+  sealed: boolean;
+  size: number;
+  deviceSize: number;
+  labelPosition: number;
+  generation: NativeGeneration;
+  openCount: number;
+}
+
+export interface NativeExtent {
+  position: number;
+  length: number;
+}
+
+/** Positions and lengths in turn: 1 to limits.copyExtents extents of at most limits.copyLength each. The engine works
+ * on as many at once as limits.copyLanes and limits.copyBytes allow, over all commands together, in their order. */
+export interface NativeExtents {
+  extents: Float64Array;
+}
+
+/** What the log and the labels say; written nothing. */
+export interface NativeAssessment {
+  clean: boolean;
+  /** The ring holds damage, not just a torn tail: coverage is unknown and everything must be compared. */
+  damaged: boolean;
+  /** In plain words, one line each, what is damaged and where. */
+  damage: string[];
+  /** Of all places; `damage` has the first. */
+  damageCount: number;
+  tornRecords: number;
+  sequence: number;
+  tail: number;
+  liveRecords: number;
+  liveIntentCount: number;
+  /** The first thousand, in order of sequence. */
+  liveIntents: { sequence: number; position: number; length: number }[];
+  /** Merged, sorted, disjoint; the whole mirror when damaged or when creation is unfinished. At most 262144: neighbours
+   * are one where it would be more. */
+  extents: NativeExtent[];
+  bytesCovered: number;
+  /** One per image, in superblock order: OK or the code that says why it may not be attached. */
+  images: NativeOutcome[];
+}
+
+/** Per slave, index 0 is the first slave; a slave that takes no part has 0. */
+export interface NativeCopyResult {
+  /** 0 where nothing was compared; what a slave could not read counts as different. */
+  bytesDiffered: number[];
+  bytesCopied: number[];
+  /** Bounded. */
+  repairs: NativeRepair[];
+}
+/** Bytes of `image` that could not be read were written anew from image `from`; 0 is the master. */
+export interface NativeRepair {
+  image: number;
+  from: number;
+  position: number;
+  length: number;
+}
+export interface NativeCompareResult {
+  /** Less than was asked for: it was not compared there. */
+  bytesCompared: number[];
+  bytesDiffered: number[];
+  /** Of those that differ: inside what an unfinished recovery is going to copy. */
+  bytesExpected: number[];
+  /** Of those that differ: where another slave holds the same. */
+  bytesShared: number[];
+  /** The first read of that slave that failed. */
+  unread: (NativeOutcome | null)[];
+  /** First differing extents, bounded; `slave` counts from 0, `agreeing` is a set of images (bit 1 is the first slave). */
+  differences: { slave: number; position: number; length: number; expected: boolean; agreeing: number }[];
+}
+
+export interface NativeSnapshot {
+  phase: NativePhase;
+  /** The reason of phase 'stopped'. */
+  stopped: NativeOutcome | null;
+  inFlight: number;
+  images: { state: NativeImageState; error: number; changedAtMs: number; bytesDiffered: number }[];
+  lastVerify: NativeVerifySummary | null;
+  generation: NativeGeneration;
+  log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
+  coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };
+  counters: Record<string, number>;
+  /** The newest of counters.repairs, oldest first, bounded. */
+  recentRepairs: NativeRepair[];
+}
+
+export type NativePhase =
+  'idle' | 'loaded' | 'attached' | 'planned' | 'formatting' | 'recovering' | 'running' | 'stopped' | 'closed';
+
+/**
+ * Control commands, in the order in which a mirror's life needs them. Each is asynchronous: `command` takes a ticket,
+ * the completion names it, `result(ticket)` returns the object. A command in the wrong phase answers WRONG_PHASE.
+ */
+export interface NativeCommands {
+  /** idle. Opens the log's device; reads nothing. makeLength above 0: a file that is not there is made of that length,
+   * held, and gets its name by linkLog; one that is empty gets that length. resolved: the links of the path were
+   * followed before; one that is there by now is refused (OPEN_FAILED with ELOOP). */
+  openLog: {
+    arguments: {
+      path: string;
+      readOnly: boolean;
+      exclusive: boolean;
+      requireAllocated?: boolean;
+      resolved?: boolean;
+      makeLength?: number;
+    };
+    result: NativeDeviceFacts;
+  };
+  /** idle -> loaded. NOT_A_LOG, LOG_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE. */
+  loadSuperblock: { arguments: Record<string, never>; result: NativeSuperblock };
+  /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is
+   * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
+  openImages: {
+    /** members: of a mirror that is there; what a file of theirs lost is for assess to judge, not refused as HOLE.
+     * makeLengths: as makeLength of openLog, one per path. */
+    arguments: {
+      paths: string[];
+      readOnly: boolean;
+      exclusive: boolean;
+      resolved?: boolean;
+      members?: boolean;
+      makeLengths?: readonly number[];
+    };
+    result: NativeDeviceFacts[];
+  };
+  /** idle -> planned. size 0: the largest the images allow. Decides everything (MISALIGNED, TOO_SMALL, BLOCK_TOO_LARGE,
+   * OUT_OF_RANGE before anything is written) and writes it durably to the log, as a superblock that is `creating`. */
+  planFormat: {
+    arguments: {
+      size: number;
+      ringRecords: number;
+      assumeIdentical: boolean;
+      images: { name: string; path: string; pathKind: NativePathKind }[];
+    };
+    result: NativeSuperblock;
+  };
+  /** planned. Gives files that were made, and have none yet, their names, durably. OPEN_FAILED with EEXIST. */
+  linkLog: { arguments: Record<string, never>; result: null };
+  linkImages: { arguments: Record<string, never>; result: null };
+  /** idle, planned: what a create made is removed, or empty again: the very files, in the folders where they were made,
+   * whatever the paths lead to by now. The log goes last: as long as anything of it is there, it says what that is for. */
+  unmake: { arguments: Record<string, never>; result: null };
+  /** planned. Zeroes over the extents of an image; without extents: flushes it. */
+  fillImage: { arguments: { image: number; extents?: Float64Array }; result: null };
+  /** planned -> formatting. Writes the rest of the log in full, then the labels; slaves start as 'synchronizing', or
+   * 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. The
+   * first slave that fails in any of these steps ends it: SLAVE_FAILED. */
+  format: { arguments: Record<string, never>; result: NativeSuperblock };
+  /** loaded. The first part of assess, about so many bytes of the ring at a time; bytesTotal may grow. May be left out. */
+  scanRing: { arguments: { bytes: number }; result: { done: boolean; bytesDone: number; bytesTotal: number } };
+  /** loaded. Reads labels and ring, judges, writes nothing. */
+  assess: { arguments: Record<string, never>; result: NativeAssessment };
+  /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
+   * Writes the new incarnation to log and labels (I8). lost: slaves found LOST_ALLOCATION or TRUNCATED_IMAGE that are
+   * failed, durably, with it. */
+  activate: {
+    arguments: {
+      recoveryBudget: number;
+      host: string;
+      bootId: string;
+      lost?: readonly number[];
+      paths?: { path: string; pathKind: NativePathKind }[];
+    };
+    result: NativeSuperblock;
+  };
+  /** recovering, formatting: the steps of recovery after assess and plan. */
+  recoverFlushMaster: { arguments: Record<string, never>; result: null };
+  /** compare: read the slaves too and count the differing bytes. onlyDiffering: and write only blocks that differ. */
+  recoverCopy: { arguments: NativeExtents & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
+  recoverFlushSlaves: { arguments: Record<string, never>; result: null };
+  /** Reads master and slaves back and compares. */
+  recoverVerify: { arguments: NativeExtents; result: NativeCompareResult };
+  /** Drops the debt; refused (WRONG_PHASE) while any of it was not copied and flushed -> running. */
+  recoverRetire: {
+    arguments: {
+      liveIntents: number;
+      bytesCovered: number;
+      bytesCopied: number;
+      durationMs: number;
+      verified: boolean;
+      fullCompare: boolean;
+    };
+    result: null;
+  };
+  /** running, recovering: compares master and slaves under the range lock, writes nothing. all: slaves that receive no
+   * writes too, where their device is attached. */
+  compare: { arguments: NativeExtents & { all: boolean }; result: NativeCompareResult };
+  /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend. It is
+   * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
+  recordVerify: { arguments: { bytesCompared: number[]; bytesDiffered: number[] }; result: null };
+  /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in
+   * flight. The files are closed when it completes, whatever its outcome. From its submission on everything else, a
+   * second close too, is answered CLOSED. */
+  close: { arguments: Record<string, never>; result: null };
+}
+
+/** Memory of the addon's own that was taken over from a caller (I7); opaque. */
+export type NativeMemory = object & { readonly __memory: unique symbol };
+
+/** Numbers per completion in `completions`: ticket, code, systemError, image, position. */
+export const COMPLETION_STRIDE = 5;
+
+export interface NativeEngine {
+  /** Filled before each onCompletions(count) with `count` entries of COMPLETION_STRIDE numbers. */
+  readonly completions: Float64Array;
+  readonly deviceKind: 'io_uring' | 'threads';
+
+  /**
+   * Requests. `ticket` (0 .. limits.pendingRequests - 1) is the caller's, free for use again once its completion was
+   * delivered (reads that succeeded: once finished). Answer 0, or a code at once and no completion: QUEUE_FULL, CLOSED,
+   * WRONG_PHASE (no superblock yet), and, should the caller have missed it, MISALIGNED, OUT_OF_RANGE.
+   * Arguments of a wrong type and a ticket in use are bugs of lib/: a TypeError is thrown.
+   * The caller has validated types, range and alignment. submitWrite copies the bytes before it returns (I7).
+   * unaligned (default false): begins and ends at any byte; the engine completes the blocks under the write's lock (I6).
+   */
+  submitWrite(
+    ticket: number,
+    bytes: ArrayBufferView,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+    unaligned?: boolean,
+  ): number;
+  submitWritev(ticket: number, buffers: readonly ArrayBufferView[], position: number, dsync: boolean): number;
+  /**
+   * A part of memory that was taken over; used without a copy where its address is aligned. It stays, and is not given
+   * back, until the engine is done with it, whatever becomes of this environment.
+   */
+  submitWriteOwned(
+    ticket: number,
+    memory: NativeMemory,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+    unaligned?: boolean,
+  ): number;
+  submitRead(ticket: number, length: number, position: number): number;
+  /** Copies a completed read out and frees the ticket: `length` bytes into the buffers, one after the other, from byte
+   * `offset` of their sum. False: they are detached or too short now. `buffers` empty: drop it. */
+  finishRead(
+    ticket: number,
+    target: ArrayBufferView | readonly ArrayBufferView[],
+    offset: number,
+    length: number,
+  ): boolean;
+  submitFlush(ticket: number): number;
+  submitDiscard(ticket: number, position: number, length: number): number;
+  /** Best effort: a request that has not begun, and a write of one region not yet submitted to any image, completes
+   * with ABORTED. A request is aborted as a whole or not at all. */
+  cancel(ticket: number): void;
+
+  command(ticket: number, name: keyof NativeCommands, args: object): number;
+  /** Of a loadSuperblock that was refused: NativeOutcome.reason, where there is one. */
+  result(ticket: number): unknown;
+
+  snapshot(): NativeSnapshot;
+  /** Delivers what has completed, as the engine's wake-up does. `more`: it is going to be called again soon, so that the
+   * engine need not wake the event loop until a call says otherwise. Before, it offers the processor to other threads;
+   * the result says for how many nanoseconds it was away. */
+  poll(more: boolean): number;
+  /** Whether pending completions keep the process alive. A new engine does not. */
+  ref(): void;
+  unref(): void;
+  /**
+   * Stops and joins the thread, without sealing: to the mirror it is as if the power went. Waits (bounded) only for
+   * what the kernel holds; requests without an outcome complete with CLOSED, from the event loop. Idempotent. After
+   * `close` has completed nothing is in flight, and it returns at once.
+   */
+  destroy(): void;
+}
+
+export interface NativeBinding {
+  /** Names by number, codes[0] is 'OK'; the error code is 'ERR_BLOCKMIRROR_' + name. */
+  readonly codes: readonly string[];
+  readonly version: string;
+  readonly limits: {
+    slaves: number;
+    pendingRequests: number;
+    pendingBytes: number;
+    /** Largest single read or write, bytes. */
+    requestLength: number;
+    /** Of recoverCopy, recoverVerify, compare: the largest extent, and how many of them one command takes. */
+    copyLength: number;
+    copyExtents: number;
+    /** Of the same: pieces at once, and bytes of them (of each image), over all commands under way. */
+    copyLanes: number;
+    copyBytes: number;
+    minimumRecoveryBudget: number;
+    maximumRecoveryBudget: number;
+    defaultRecoveryBudget: number;
+    defaultRingRecords: number;
+    minimumRingRecords: number;
+    maximumRingRecords: number;
+    /** Bytes at the end of every image that hold the label. */
+    labelAreaLength: number;
+    imageNameLength: number;
+    /** What a name of an image is: a regular expression, the same rule that a log is read by. */
+    imageNamePattern: string;
+    imagePathLength: number;
+  };
+  /** 0, or the errno with which io_uring is refused here. */
+  probeIoUring(): number;
+  /** Opens read-only, not exclusive, asks, closes. requireAllocated (default false): HOLE for a file with a hole. */
+  deviceFacts(path: string, requireAllocated?: boolean): NativeDeviceFacts | NativeOutcome;
+  /** Pure: what the two copies of a superblock (20480 bytes each) say; null for one that cannot be read. */
+  readonly superblockOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeSuperblock | NativeOutcome;
+  /** Pure: the same of a label (4096 bytes each). */
+  readonly labelOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeLabel | NativeOutcome;
+  /** Size in bytes a log of that many ring records needs. */
+  logLength(ringRecords: number): number;
+  /** The view's address modulo the alignment. */
+  addressRemainder(view: ArrayBufferView, alignment: number): number;
+  /** Zeroed memory at the start of a page, under an ArrayBuffer that can be taken over. Null where there is none to be had,
+   * or where JavaScript takes no memory but its own. */
+  allocateMemory(length: number): ArrayBuffer | null;
+  /** Detaches an ArrayBuffer of allocateMemory or giveMemoryBack; null, and nothing is done, for every other. */
+  takeMemory(store: ArrayBuffer): NativeMemory | null;
+  /** Null while a device may still read it: after a write that was given up. Else `memory` is worth nothing any more. */
+  giveMemoryBack(memory: NativeMemory): ArrayBuffer | null;
+  /** Blocks of allocateMemory that somebody still needs, in this process. */
+  memoryBlocks(): number;
+  /** Engines that have not been destroyed, in this process; tests assert zero. */
+  openEngines(): number;
+  /** Throws a NativeOutcome (a plain object) when there is no such device kind here (UNSUPPORTED) or no memory. */
+  Engine: new (
+    /** polling: the engine thread looks for work for a while before it sleeps. */
+    options: { device: 'auto' | 'io_uring' | 'threads'; polling: boolean },
+    onCompletions: (count: number) => void,
+  ) => NativeEngine;
+}

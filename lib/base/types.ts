@@ -1,0 +1,623 @@
+/**
+ * The public types: options, results, status and reports. Types only; no code.
+ *
+ * The JSON of the command line is exactly these shapes. All positions, lengths and sizes are bytes. Times are
+ * milliseconds (`…Ms`) or ISO 8601 strings (`…At`).
+ *
+ * Functions over them (lib/index.ts exports all):
+ *   Mirror.create(options: CreateOptions): Promise<CreateReport>
+ *   Mirror.open(log: string, options?: OpenOptions): Promise<Mirror>
+ *   inspect(log: string, options?: InspectOptions): Promise<Inspection>          writes nothing, not exclusive
+ *   recover(log: string, options?: RecoverOptions): Promise<RecoveryReport>      dryRun writes nothing
+ *   verify(log: string, options?: VerifyOptions): Promise<VerifyReport>
+ *   recoveryReportToText(report: RecoveryReport): string                          lib/look/report.ts
+ *   verifyReportToText(report: VerifyReport): string
+ *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/base/size.ts; '4GiB', '512KiB', '4096'
+ *   findUses(path: string): Promise<DeviceUse[]>                                  lib/system/uses.ts; mounted, swap, holders
+ *   findSignatures(path: string): Promise<Signatures>                             lib/look/signatures.ts; asks blkid
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { ErrorCode } from './errors';
+
+export type DeviceKind = 'io_uring' | 'threads';
+export type ImageRole = 'master' | 'slave';
+
+/**
+ * - `synchronized`: identical to the master, and provably so: nothing in flight, nothing uncertain.
+ * - `consistent`: in sync; writes are in flight, or were when the mirror was last stopped without being closed.
+ * - `assumed`: declared identical by the operator, not verified yet.
+ * - `behind`: fractured, but a crash-consistent point in time.
+ * - `synchronizing`: being copied from the master; not usable yet.
+ * - `inconsistent`: known to differ from the master: a verify found it so, or a copy began and did not end; not usable.
+ * - `failed`: it returned an error, or cannot be attached; `error` says why.
+ */
+export type ImageState =
+  'synchronized' | 'consistent' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
+
+/**
+ * - `creating`: create did not finish; there is no mirror yet.
+ * - `closed`: closed cleanly, not open anywhere.
+ * - `unclean`: not open, and not closed cleanly: recovery is needed.
+ * - `held`: open in another process.
+ * - `recovering`: open with recovery 'manual' and not recovered yet, or just being recovered.
+ * - `running`: open, takes reads and writes.
+ * - `stopped`: open, here or in another process, but the master or the log failed; `stopped` says why.
+ */
+export type Phase = 'creating' | 'closed' | 'unclean' | 'held' | 'recovering' | 'running' | 'stopped';
+
+export interface Extent {
+  position: number;
+  length: number;
+}
+
+export type Bytes = ArrayBufferView;
+
+/** A size in bytes: a number, or text with a binary unit such as '64MiB', '4GiB' or '512KiB'. */
+export type Size = number | string;
+
+/** Steps of long work, in the order in which they are reached. */
+export type ProgressStep =
+  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'verify' | 'compare' | 'retire';
+
+export interface Progress {
+  step: ProgressStep;
+  bytesDone: number;
+  /** 0 where the step has no length (flushes, format, retire). */
+  bytesTotal: number;
+}
+export type ProgressListener = (progress: Progress) => void;
+
+export interface ImageChoice {
+  path: string;
+  /** 1 to 31 letters, digits, '-', '_' and '.', the first a letter or a digit, not 'log'; default 'master', 'slave1', 'slave2', … */
+  name?: string;
+}
+
+export interface DeviceOption {
+  /** How the devices are reached; default 'auto': io_uring where it is allowed, else threads. */
+  device?: 'auto' | DeviceKind;
+}
+
+export interface CreateOptions extends DeviceOption {
+  log: string;
+  master: string | ImageChoice;
+  slaves: readonly (string | ImageChoice)[];
+  /** Default: the largest that all images allow. Needed where an image is a file that does not exist yet. */
+  size?: Size;
+  /** The caller says that all images hold the same bytes already: no copy. Slaves stay 'assumed' until a verify. */
+  assumeIdentical?: boolean;
+  /** The master's content is the truth and stays. */
+  keepData?: boolean;
+  /** What the slaves and the log hold now may go. */
+  overwriteSignature?: boolean;
+  /**
+   * The master is known not to be the newest image of the mirror it comes from, and its content shall win nevertheless:
+   * its name in that mirror, as the refusal (STALE_MASTER) gives it.
+   */
+  acceptStale?: string;
+  /** Read the copy back and compare; default true. */
+  verify?: boolean;
+  /** What the log holds now is a mirror that was left open on another host, and that host is dead for good. */
+  takeOver?: boolean;
+  /**
+   * Root takes no path through a folder that other users may write (UNSAFE_FOLDER): they could put another file in the
+   * place of the log or an image. True: everybody who may write those folders is trusted.
+   */
+  trustFolders?: boolean;
+  /** Records of the log's ring; default by the size of the log's device, or the most usual for a file. */
+  ringRecords?: number;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface OpenOptions extends DeviceOption {
+  /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
+  recovery?: 'auto' | 'manual';
+  /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
+  images?: Readonly<Record<string, string>>;
+  /**
+   * The log was not closed, and the process that it names is dead for good, although that cannot be seen from here: it
+   * ran on another host. Never overrides a process that is seen to have the log open.
+   */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
+  /** Upper bound, in bytes, of what has to be copied after a crash. */
+  recoveryBudget?: Size;
+  /**
+   * 'auto' (default): while requests follow one another within 0.4 ms, both the engine's thread and the event loop look
+   * for what comes next instead of sleeping, which on fast devices takes much off every request and costs processor
+   * time; it stops by itself where that does not pay, and is off with a single processor. 'never': sleep at once.
+   */
+  polling?: 'auto' | 'never';
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface InspectOptions {
+  images?: Readonly<Record<string, string>>;
+  /** As in CreateOptions: a folder that others may write is then no obstacle. */
+  trustFolders?: boolean;
+  /** Heeded between two steps of reading the ring; what it was aborted with is thrown. */
+  signal?: AbortSignal;
+}
+
+export interface RecoverOptions extends DeviceOption {
+  /** Writes nothing: the report says what would be copied. */
+  dryRun?: boolean;
+  /**
+   * Read the slaves before they are overwritten, to count the bytes that differ; default true. What is copied is the
+   * same without, and copied faster. A full compare compares in any case.
+   */
+  compare?: boolean;
+  /** Read the copy back and compare; default true. */
+  verify?: boolean;
+  /** As in OpenOptions. */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
+  images?: Readonly<Record<string, string>>;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface VerifyOptions extends DeviceOption {
+  /** Slaves that failed are read and compared too, where their devices can be opened; nothing of them is changed. */
+  all?: boolean;
+  /** As in OpenOptions. */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
+  images?: Readonly<Record<string, string>>;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
+}
+
+export interface WriteOptions {
+  /** Byte of the mirror; a multiple of `status().blockSize`, unless `unaligned`. */
+  position: number;
+  /** First byte of the buffer; default 0. */
+  offset?: number;
+  /** Bytes; default the rest of the buffer. A multiple of `status().blockSize`, unless `unaligned`. */
+  length?: number;
+  /** Durable on every image in sync when the promise resolves; default false (see datasync). */
+  dsync?: boolean;
+  /**
+   * `position` and `length` may be any bytes; default false. The other bytes of the first and last block keep what they
+   * hold: they are read and written back under the write's own lock, so that writers of one block never undo one another.
+   */
+  unaligned?: boolean;
+  /** Hand the buffer's memory over instead of copying: it is detached now, and given back in the result. */
+  transfer?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface ReadOptions {
+  position: number;
+  offset?: number;
+  length?: number;
+  signal?: AbortSignal;
+}
+
+export interface WritevOptions {
+  dsync?: boolean;
+  signal?: AbortSignal;
+}
+export interface ReadvOptions {
+  signal?: AbortSignal;
+}
+export interface DiscardOptions {
+  signal?: AbortSignal;
+}
+
+export interface WriteResult<B extends Bytes = Bytes> {
+  bytesWritten: number;
+  buffer: B;
+}
+export interface ReadResult<B extends Bytes = Bytes> {
+  bytesRead: number;
+  buffer: B;
+}
+export interface WritevResult {
+  bytesWritten: number;
+  buffers: readonly Bytes[];
+}
+export interface ReadvResult {
+  bytesRead: number;
+  buffers: readonly Bytes[];
+}
+
+export interface ReadStreamOptions {
+  /** First byte; default 0. */
+  start?: number;
+  /** Last byte, inclusive as in node:fs; default the last of the mirror. */
+  end?: number;
+  /** Chunks are texts in this encoding; default: Buffers. */
+  encoding?: BufferEncoding | null;
+  /** Emit 'close' at the end; default true. */
+  emitClose?: boolean;
+  /** Largest chunk in bytes, up to 1 MiB, and how many bytes wait for the consumer; default 1 MiB. */
+  highWaterMark?: number;
+  signal?: AbortSignal;
+}
+
+export interface WriteStreamOptions {
+  /** First byte; default 0. */
+  start?: number;
+  /** Flush every image in sync before 'finish'; default false: finish alone is acknowledged, not durable. */
+  flush?: boolean;
+  /** Of the texts that are written; default 'utf8'. */
+  encoding?: BufferEncoding | null;
+  /** Emit 'close' at the end; default true. */
+  emitClose?: boolean;
+  /** Bytes that wait in the stream before write() answers false; default 1 MiB. */
+  highWaterMark?: number;
+  signal?: AbortSignal;
+}
+export type MirrorReadStream = Readable & { readonly bytesRead: number };
+export type MirrorWriteStream = Writable & { readonly bytesWritten: number };
+
+/** An error as JSON. */
+export interface Problem {
+  code: ErrorCode;
+  message: string;
+}
+
+/** An image changed for good; the passing change between synchronized and consistent is no event. */
+export interface StateEvent {
+  /** Name of the image. */
+  image: string;
+  from: RecordedState;
+  to: RecordedState;
+}
+/** States as the log holds them: 'in-sync' is shown as synchronized or consistent. */
+export type RecordedState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
+
+/** Bytes of an image that could not be read were written anew, with what another image holds, and read back. */
+export interface Repair {
+  /** Name of the image that could not read them. */
+  image: string;
+  position: number;
+  length: number;
+  /** Name of the image that has them. */
+  from: string;
+}
+
+export interface Generation {
+  counter: number;
+  id: string;
+  parent: string;
+}
+
+export interface ImageStatus {
+  name: string;
+  role: ImageRole;
+  path: string;
+  state: ImageState;
+  /** Where it was expected, when it was found elsewhere by its label; null otherwise. A copy that was put there has the label too. */
+  expectedAt: string | null;
+  /** Why it is failed, or why it cannot be used as it is now (mounted, read-only, …). */
+  error: Problem | null;
+  /** When its state last changed for good; null: not since the mirror was made. */
+  changedAt: string | null;
+  /** Bytes that a verify found different from the master, and that were neither mended nor verified equal since. */
+  bytesDiffered: number;
+}
+
+export interface RecoverySummary {
+  finishedAt: string;
+  liveIntents: number;
+  bytesCovered: number;
+  bytesCopied: number;
+  durationMs: number;
+  verified: boolean;
+  fullCompare: boolean;
+}
+
+/** The last verify that went over the whole mirror. */
+export interface VerifySummary {
+  finishedAt: string;
+  /** Of the mirror. */
+  bytesCompared: number;
+  /** Over all slaves. */
+  bytesDiffered: number;
+}
+
+/** Who holds the lock of the log now, as this machine tells; the owner record says who opened the mirror last. */
+export interface Holder {
+  /** null: held, by a process that cannot be seen from here (another pid namespace). */
+  process: number | null;
+  processName: string | null;
+  /** Number of the user whose process it is; null: not known. */
+  uid: number | null;
+  /** Whether it is the process that the owner record names; anybody who may read a log can lock it. null: not known. */
+  isOwner: boolean | null;
+  /** 'frozen': it was stopped by a signal, a debugger or a freezer, and answers nobody. null: not known. */
+  state: 'running' | 'frozen' | null;
+}
+
+/** Who has the mirror open, or had it open last. */
+export interface Owner {
+  host: string;
+  bootId: string;
+  process: number;
+  /** Name of that process, when it is certain that it runs on this host now. */
+  processName: string | null;
+  /** Whether `process` is a number of the reader's own pid namespace; elsewhere it names another process here, or none. */
+  pidNamespace: 'same' | 'other' | 'unknown';
+  startedAt: string;
+}
+
+/** One shape for `mirror.status()`, `inspect(log).status` and `blockmirror status --json`. */
+export interface Status {
+  uuid: string;
+  log: string;
+  size: number;
+  blockSize: number;
+  generation: Generation;
+  phase: Phase;
+  /**
+   * Why phase is 'stopped', or why a mirror that is 'unclean' had stopped. From outside only a failure of the master is
+   * known: where the log failed nothing could be noted.
+   */
+  stopped: Problem | null;
+  images: ImageStatus[];
+  logUse: {
+    recordCount: number;
+    /** Records that still hold live intents. */
+    recordsLive: number;
+    recordSize: number;
+    sequence: number;
+    tail: number;
+  };
+  coverage: {
+    /** Bytes that a crash now would have recovery copy. */
+    bytes: number;
+    /** Upper bound of `bytes`; null when the mirror is not open here. */
+    budget: number | null;
+    regions: number;
+    /** Bytes of `bytes` in which the images may really differ: the debt of a recovery that has not ended. */
+    uncertainBytes: number;
+  };
+  /** Since open, by name (docs/API.md); empty when the mirror is not open here. */
+  counters: Record<string, number>;
+  /** Requests given to the mirror that have not settled. */
+  pendingRequests: number;
+  lastRecovery: RecoverySummary | null;
+  /** null when the mirror was never verified. */
+  lastVerify: VerifySummary | null;
+  /** null when the mirror is not open here. */
+  device: DeviceKind | null;
+  /** Who has it open; null when nobody has. */
+  owner: Owner | null;
+  /** Who holds its log now; null when nobody does, or it cannot be found out. */
+  holder: Holder | null;
+}
+
+export interface DeviceFacts {
+  path: string;
+  size: number;
+  logicalBlockSize: number;
+  physicalBlockSize: number;
+  memoryAlignment: number;
+  offsetAlignment: number;
+  blockDevice: boolean;
+  /** Owner, group and permission bits (as 0o640) of the file, or of the node of the device. */
+  uid: number;
+  gid: number;
+  mode: number;
+  readOnly: boolean;
+  volatileCache: boolean;
+  forceUnitAccess: 'native' | 'emulated';
+}
+
+export interface LiveIntent {
+  /** Of the log record that holds it. */
+  sequence: number;
+  position: number;
+  length: number;
+}
+
+/** What log and images say now. While phase is 'held' it is a moving picture: the owner goes on writing. */
+export interface Inspection {
+  status: Status;
+  clean: boolean;
+  /** The ring holds damage: what is covered is unknown, so every slave needs a full compare. */
+  damaged: boolean;
+  /** In plain words, one line each: the first 64 of `damageCount`. */
+  damage: string[];
+  damageCount: number;
+  tornRecords: number;
+  /** In order of sequence: the first 1000 of `liveIntentCount`. */
+  liveIntents: LiveIntent[];
+  liveIntentCount: number;
+  /** Merged, sorted, disjoint: all that recovery would copy. At most 262144: neighbours are one where it would be more. */
+  extents: Extent[];
+  bytesCovered: number;
+  logUuid: string;
+  /** Who opened it last, whether or not it still does. */
+  lastOwner: Owner | null;
+  logDevice: DeviceFacts;
+  /** In the order of status.images; null for an image that cannot be opened. */
+  imageDevices: (DeviceFacts | null)[];
+  /** Whether open() or recover() would take the log and the images as they are now. */
+  attachable: boolean;
+  /** Everything because of which open() would refuse now, of the log and of every image. */
+  obstacles: Problem[];
+  /**
+   * False: this is root, and another user may have written the log. Where it says that images are is not believed for
+   * images of other users, and no command should name it.
+   */
+  believed: boolean;
+  /** Copies of superblock and labels that are not whole: the other copy counts, and the next opening writes both. */
+  lostCopies: LostCopy[];
+}
+
+export interface LostCopy {
+  /** 'log', or the name of the image. */
+  where: string;
+  copy: 'A' | 'B';
+  state: 'damaged' | 'unknown' | 'unreadable' | 'absent';
+}
+
+/** What a device or file is to blockmirror. */
+export interface IdentifiedPath {
+  path: string;
+  /** A log, an image (by its label), or neither. */
+  kind: 'log' | 'image' | 'other';
+  /** Bytes. */
+  size: number;
+  /** In words; null when nothing on it is of blockmirror. */
+  description: string | null;
+  /** Of the superblock of a log, or the label of an image: copies A and B. */
+  copies: readonly [CopyState, CopyState];
+  /** UUID of its mirror; null when nothing on it can be read. */
+  mirror: string | null;
+  /** Bytes of its mirror; null when nothing on it can be read. */
+  mirrorSize: number | null;
+  logUuid: string | null;
+  /** Of an image. */
+  image: { name: string; role: ImageRole; state: RecordedState; sealed: boolean } | null;
+  generation: Generation | null;
+  /** How often the mirror had been opened when this was written. */
+  openings: number | null;
+  /** Of a log. */
+  lastOpenedAt: string | null;
+  /** The rest of its mirror, as far as it was found. */
+  parts: { path: string; kind: 'log' | 'image'; image: IdentifiedPath['image']; description: string }[];
+  problem: Problem | null;
+}
+
+/** `unknown`: whole, and of a version or with a feature that this program does not know. */
+export type CopyState = 'whole' | 'damaged' | 'unknown' | 'unreadable' | 'absent';
+
+/** An image that was not where the log remembers it, and was taken from where its label was found. */
+export interface FoundElsewhere {
+  name: string;
+  expectedAt: string;
+  /** If that is a copy, and not the image itself, it should be detached. */
+  path: string;
+}
+
+export interface RecoverySlave {
+  name: string;
+  path: string;
+  state: ImageState;
+  /** Before the copy; null: not known, since nothing was compared (compare: false, a dry run, nothing to recover). */
+  bytesDiffered: number | null;
+  bytesCopied: number;
+}
+
+export interface RecoveryReport {
+  uuid: string;
+  log: string;
+  foundElsewhere: FoundElsewhere[];
+  /** Nothing had to be done. */
+  clean: boolean;
+  damaged: boolean;
+  /** In plain words, one line each: the first 64 of `damageCount`. */
+  damage: string[];
+  damageCount: number;
+  /** Coverage was unknown: everything was compared, and what differed was copied. */
+  fullCompare: boolean;
+  liveIntents: number;
+  /** All of them, at most 262144. */
+  extents: Extent[];
+  bytesCovered: number;
+  /** Over all slaves. */
+  bytesCopied: number;
+  slaves: RecoverySlave[];
+  /** What could not be read: of the master, then chosen from a slave; of a slave, then overwritten. Bounded. */
+  repairs: Repair[];
+  durationMs: number;
+  /** The copy was read back and compared. */
+  verified: boolean;
+  dryRun: boolean;
+  /** Of a dry run: somebody has the mirror open, so that nothing has to be recovered; `extents` is what a crash now would leave. */
+  held: boolean;
+}
+
+export interface VerifySlave {
+  name: string;
+  path: string;
+  state: ImageState;
+  /** All of it was compared with the master. */
+  compared: boolean;
+  bytesCompared: number;
+  /** Of those compared; null when nothing can be said: it took no part, or failed meanwhile. */
+  bytesDiffered: number | null;
+  /** Of those that differ: inside live intents of a mirror that was not closed cleanly; recovery copies them. */
+  bytesExpected: number | null;
+  /** Of those that differ: where another slave holds the same, so that the master may be the damaged one. */
+  bytesShared: number | null;
+  /** Why it was not compared, or not all of it. */
+  error: Problem | null;
+}
+
+export interface VerifyDifference {
+  slave: string;
+  position: number;
+  length: number;
+  /** Inside live intents: recovery copies it. */
+  expected: boolean;
+  /** Slaves that hold the same there. */
+  agreesWith: string[];
+}
+
+export interface VerifyReport {
+  uuid: string;
+  log: string;
+  foundElsewhere: FoundElsewhere[];
+  /** 'identical': every slave of the mirror was compared, all of it, and is equal. 'incomplete': what was compared is. */
+  result: 'identical' | 'differs' | 'incomplete';
+  /** result is 'identical'. */
+  identical: boolean;
+  /** False: the mirror was not closed cleanly, so that differences inside `extents` are what recovery will mend. */
+  clean: boolean;
+  /** Of the mirror, with at least one slave. */
+  bytesCompared: number;
+  slaves: VerifySlave[];
+  /** The first differences found, bounded. */
+  differences: VerifyDifference[];
+  /** Live intents, merged; empty when clean. */
+  extents: Extent[];
+  durationMs: number;
+}
+
+export interface CreateReport {
+  uuid: string;
+  log: string;
+  size: number;
+  blockSize: number;
+  images: ImageStatus[];
+  bytesCopied: number;
+  verified: boolean;
+  durationMs: number;
+}
+
+/** Why a device or file is not ours to write. */
+export interface DeviceUse {
+  kind: 'mounted' | 'swap' | 'holder';
+  /** In plain words: where it is mounted, which holder. */
+  detail: string;
+  /** The command that ends this use, to be pasted into a shell; null where that is for its owner to say. */
+  release: string | null;
+}
+
+export interface Signature {
+  /** As blkid names it ('ext4', 'gpt', 'linux_raid_member'), or 'blockmirror image', 'blockmirror log'. */
+  type: string;
+  kind: 'filesystem' | 'partition-table' | 'raid' | 'blockmirror' | 'other';
+  label: string | null;
+  /** Bytes from the start that it is known to reach; null when not known. */
+  reaches: number | null;
+}
+
+export interface Signatures {
+  signatures: Signature[];
+  /** False: blkid is not installed or failed, so that only blockmirror's own marks were looked for. */
+  probed: boolean;
+  problem: string | null;
+}
+
+export type { ErrorCode };

@@ -1,0 +1,272 @@
+/**
+ * Finding the images of a mirror: by what the caller says, by what the log remembers, and by their labels.
+ *
+ * Whether an image may be attached is judged by the engine (I8), never here: a label read here only says where to look.
+ * A path that was remembered and exists is taken, so that a copy of an image lying beside it is never preferred.
+ * What root may not take a log's word for (lib/look/trust.ts) is not opened, wherever it is found.
+ */
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { NativeImageRecord, NativeSuperblock } from '../base/binding';
+import { BlockmirrorError } from '../base/errors';
+import { LABEL_MAGIC, labelPosition } from '../look/layout';
+import type { MirrorFacts } from '../base/remedies';
+import { shown } from '../base/shown';
+import { imageNames } from '../look/status';
+import type { FoundElsewhere } from '../base/types';
+import { readBlockDevices } from '../system/block_devices';
+import { openToRead } from '../system/files';
+import { type Place, type StoredPath, findPlace, leadsOutside, pathToStore, storedPathToPath } from '../system/places';
+import { type LogTrust, distrust, isBelieved } from '../look/trust';
+
+export interface FoundImage {
+  name: string;
+  /** Empty: left out, a slave that failed earlier. */
+  path: string;
+  place: Place | null;
+  /** Set when it was not there, and was found elsewhere by its label. */
+  expectedAt?: string;
+  /** By the caller, this time. */
+  named: boolean;
+  /** What the log shall remember from now on; an empty path: what it has. */
+  store: StoredPath;
+}
+
+/** A file, at the path that the log remembers. */
+export function isRemembered(image: FoundImage | undefined): boolean {
+  return image?.place?.kind === 'file' && !image.named;
+}
+
+/** Of images, those that were found by their label alone; for whoever has to know it. */
+export function elsewhereOf(
+  images: readonly { name: string; path: string; expectedAt?: string | null }[],
+): FoundElsewhere[] {
+  return images.flatMap(({ name, path, expectedAt }) => (expectedAt ? [{ name, expectedAt, path }] : []));
+}
+
+/** For remedies. An image that was not found is where the log says. */
+export function mirrorFacts(
+  log: string,
+  superblock: NativeSuperblock,
+  paths: readonly { path: string }[],
+  { folder, trust }: LogWord,
+): MirrorFacts {
+  const believed = isBelieved(trust);
+  const images = superblock.images.map((image, index) => ({
+    name: image.name,
+    path: paths[index]?.path || storedPathToPath(image, folder),
+    // Whether it is still itself is not asked: opening a device that failed may hang. And where nothing was found, a log
+    // that is not believed could have a command make a file of its choice.
+    doubtful: image.state === 'failed' || (!believed && (paths[index]?.path ?? '') === ''),
+  }));
+  return { log, size: superblock.size, images };
+}
+
+/** Where the log says that it is, and root does not take its word. */
+export class DistrustedImage {
+  constructor(
+    readonly name: string,
+    readonly path: string,
+    readonly uid: number,
+    readonly why: string,
+  ) {}
+}
+
+/** Limit of a search in the log's folder. */
+const FOLDER_LIMIT = 4096;
+const KEEP: StoredPath = { path: '', pathKind: 'absolute' };
+
+/**
+ * All of them, in the order of the superblock; whoever is to use them asks for their names where one is not trusted.
+ * @throws INVALID_OPTION for names the mirror has not, IMAGE_MISSING
+ */
+export async function findImages(
+  superblock: NativeSuperblock,
+  log: LogWord,
+  overrides: Readonly<Record<string, string>>,
+): Promise<(FoundImage | DistrustedImage)[]> {
+  refuseUnknownNames(superblock, overrides);
+  const found: (FoundImage | DistrustedImage)[] = [];
+  for (const image of superblock.images) {
+    const result = await findImage(superblock, image, log, overrides[image.name]);
+    if (result instanceof BlockmirrorError) throw result;
+    found.push(result);
+  }
+  return found;
+}
+
+/** Whose word a stored path is, and where one that is relative starts from. */
+export interface LogWord {
+  folder: string;
+  trust: LogTrust;
+}
+
+/** Where a slave that failed is now: only where its own label is, since its old path may be another image's by now. */
+export async function findFailedImage(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  log: LogWord,
+): Promise<FoundImage | DistrustedImage | BlockmirrorError> {
+  const found = await findImage(superblock, { ...image, state: 'in-sync' }, log, undefined);
+  if (!('place' in found) || found.place === null) return found;
+  const itself = await carriesAnywhere(superblock, image, found.place.realPath, image.deviceSize);
+  if (itself) return { ...found, store: KEEP };
+  return missing(image.name, found.path, 'its label is not there any more');
+}
+
+/** @throws INVALID_OPTION */
+export function refuseUnknownNames(superblock: NativeSuperblock, overrides: Readonly<Record<string, string>>): void {
+  const unknown = Object.keys(overrides).find((name) => !superblock.images.some((image) => image.name === name));
+  if (unknown === undefined) return;
+  throw new BlockmirrorError('INVALID_OPTION', {
+    detail: `images names '${unknown}'`,
+    remedy: `The images of this mirror are ${imageNames(superblock.images)}`,
+  });
+}
+
+/** The image, or the error that says why it was not found. */
+export async function findImage(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  log: LogWord,
+  override: string | undefined,
+): Promise<FoundImage | DistrustedImage | BlockmirrorError> {
+  const { name } = image;
+  const logFolder = log.folder;
+  if (override !== undefined) {
+    const place = await findPlace(override, name);
+    if (place === null) return missing(name, override, 'the path that was given does not exist');
+    return { name, path: override, place, named: true, store: await pathToStore(place, logFolder) };
+  }
+  const stored = storedPathToPath(image, logFolder);
+  // A slave that failed is no longer written to, and opening its device may hang or fail.
+  if (image.state === 'failed') return { name, path: '', place: null, named: false, store: KEEP };
+  const place = await findPlace(stored, name);
+  const why =
+    place === null
+      ? null
+      : distrust(log.trust, { uid: place.uid, outside: leadsOutside(image, place.realPath, logFolder) });
+  if (place !== null && why !== null) return new DistrustedImage(name, stored, place.uid, why);
+  const carriesLabel = place !== null && (await carries(superblock, image, place.realPath, image.labelPosition));
+  // The kernel may have given this device's name to another one since.
+  if (place !== null && (carriesLabel || place.kind === 'file'))
+    return { name, path: stored, place, named: false, store: KEEP };
+  const candidates = await search(superblock, image, log);
+  const [only] = candidates;
+  if (candidates.length === 1 && only !== undefined) {
+    const moved = await findPlace(only, name);
+    if (moved !== null) {
+      return {
+        name,
+        path: only,
+        place: moved,
+        named: false,
+        expectedAt: stored,
+        store: await pathToStore(moved, logFolder),
+      };
+    }
+  }
+  if (candidates.length > 1) {
+    return missing(name, stored, `several carry its label: ${candidates.join(', ')}`, 'Say which one it is');
+  }
+  if (place !== null) return { name, path: stored, place, named: false, store: KEEP };
+  return missing(name, stored, 'the path does not exist, and no device and no file beside the log carries its label');
+}
+
+function missing(image: string, path: string, detail: string, advice?: string): BlockmirrorError {
+  const option = `by the option images (--image ${shown(image)}=PATH)`;
+  const remedy = advice === undefined ? `Attach the device, or say where it is now ${option}` : `${advice} ${option}`;
+  return new BlockmirrorError('IMAGE_MISSING', { image, path, detail, remedy });
+}
+
+/** Paths of block devices and of files in the folders of the log and the image that carry the image's label. */
+async function search(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  { folder: logFolder, trust }: LogWord,
+): Promise<string[]> {
+  const candidates: string[] = [];
+  for (const device of await readBlockDevices()) {
+    if (device.size < image.deviceSize) continue;
+    const node = await stat(device.path).catch(() => null);
+    if (node === null || distrust(trust, node) !== null) continue;
+    const here = await carriesAnywhere(superblock, image, device.path, device.size);
+    if (here) candidates.push(device.path);
+  }
+  const folders = new Set([logFolder, dirname(storedPathToPath(image, logFolder))]);
+  for (const folder of folders) {
+    const names = folder.startsWith('/dev') ? [] : await readdir(folder).catch(() => [] as string[]);
+    for (const name of names.slice(0, FOLDER_LIMIT)) {
+      const path = join(folder, name);
+      const status = await stat(path).catch(() => null);
+      if (status === null || !status.isFile() || status.size < image.deviceSize) continue;
+      if (distrust(trust, status) !== null) continue;
+      if (await carriesAnywhere(superblock, image, path, status.size)) candidates.push(path);
+    }
+  }
+  return candidates;
+}
+
+async function carriesAnywhere(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  path: string,
+  size: number,
+): Promise<boolean> {
+  return (
+    (await carries(superblock, image, path, image.labelPosition)) ||
+    (labelPosition(size) !== image.labelPosition && (await carries(superblock, image, path, labelPosition(size))))
+  );
+}
+
+// Of the label's first block, the same in every version of the format (docs/FORMAT.md).
+const HEAD_LENGTH = 88;
+const MIRROR_UUID = 40;
+const IMAGE_UUID = 72;
+const UUID_LENGTH = 16;
+const COPY_DISTANCE = 512 * 1024;
+
+async function carries(
+  superblock: NativeSuperblock,
+  image: NativeImageRecord,
+  path: string,
+  position: number,
+): Promise<boolean> {
+  const heads = await readLabelHeads(path, position);
+  return heads.some((head) => head.mirrorUuid === superblock.mirrorUuid && head.imageUuid === image.uuid);
+}
+
+export interface LabelHead {
+  mirrorUuid: string;
+  imageUuid: string;
+}
+
+/** What the two copies of a label say whose they are; as many as can be read. Never throws. */
+async function readLabelHeads(path: string, position: number): Promise<LabelHead[]> {
+  const file = await openToRead(path).catch(() => null);
+  if (file === null) return [];
+  const heads: LabelHead[] = [];
+  try {
+    for (const at of [position, position + COPY_DISTANCE]) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_LENGTH), 0, HEAD_LENGTH, at);
+      const head = bytesRead === HEAD_LENGTH ? parseLabelHead(buffer) : null;
+      if (head !== null) heads.push(head);
+    }
+  } catch {
+    // An unreadable block tells nothing; the engine will say so when the image is judged.
+  } finally {
+    await file.close();
+  }
+  return heads;
+}
+
+/** Pure. */
+export function parseLabelHead(head: Buffer): LabelHead | null {
+  if (head.toString('latin1', 0, LABEL_MAGIC.length) !== LABEL_MAGIC) return null;
+  return { mirrorUuid: uuidAt(head, MIRROR_UUID), imageUuid: uuidAt(head, IMAGE_UUID) };
+}
+
+function uuidAt(block: Buffer, offset: number): string {
+  const hex = block.toString('hex', offset, offset + UUID_LENGTH);
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

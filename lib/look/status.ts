@@ -1,0 +1,260 @@
+/**
+ * Status as it is shown. One builder fills it, for a mirror that is open here and for a look from outside, so that the
+ * same field means the same: the two only gather facts. Pure.
+ *
+ * I10: `synchronized` is never assumed. A slave is shown as synchronized only when nothing is in flight and nothing is
+ * uncertain, when its label was looked at, and when no verify found it different.
+ */
+import type {
+  NativeGeneration,
+  NativeImageRecord,
+  NativeImageState,
+  NativeOwner,
+  NativeRecoverySummary,
+  NativeSnapshot,
+  NativeSuperblock,
+  NativeVerifySummary,
+} from '../base/binding';
+import { BlockmirrorError, type ErrorName, failureReason } from '../base/errors';
+import { type MirrorFacts, remedyOf } from '../base/remedies';
+import type {
+  DeviceKind,
+  Holder,
+  ImageState,
+  ImageStatus,
+  Owner,
+  Phase,
+  Problem,
+  RecoverySummary,
+  Status,
+  VerifySummary,
+} from '../base/types';
+
+/** Of one image, in superblock order. */
+export interface ImageFacts {
+  state: NativeImageState;
+  /** errno that failed it; 0 when none is known. */
+  error: number;
+  changedAtMs: number;
+  bytesDiffered: number;
+  /** Where it is this time; empty for one that was left out or not found. */
+  path: string;
+  expectedAt: string | null;
+  /** Why it cannot be used as it is. */
+  problem: Problem | null;
+  /** A slave that failed earlier: its path may be another device's by now. */
+  doubtful: boolean;
+}
+
+export interface StatusFacts {
+  log: string;
+  superblock: NativeSuperblock;
+  generation: NativeGeneration;
+  phase: Phase;
+  stopped: Problem | null;
+  images: readonly ImageFacts[];
+  /** Nothing is in flight and nothing uncertain: what is in sync is identical. */
+  provable: boolean;
+  logUse: { recordsLive: number; sequence: number; tail: number };
+  coverage: Status['coverage'];
+  counters: Record<string, number>;
+  pendingRequests: number;
+  lastRecovery: RecoverySummary | null;
+  lastVerify: VerifySummary | null;
+  device: DeviceKind | null;
+  owner: Owner | null;
+  holder: Holder | null;
+}
+
+export function buildStatus(facts: StatusFacts): Status {
+  const { superblock, logUse } = facts;
+  const { recordCount, recordSize } = superblock.ring;
+  return {
+    uuid: superblock.mirrorUuid,
+    log: facts.log,
+    size: superblock.size,
+    blockSize: superblock.blockSize,
+    generation: facts.generation,
+    phase: facts.phase,
+    stopped: facts.stopped,
+    images: superblock.images.map((image, index) => imageStatus(facts, image, facts.images[index])),
+    logUse: { recordCount, recordsLive: logUse.recordsLive, recordSize, sequence: logUse.sequence, tail: logUse.tail },
+    coverage: { ...facts.coverage },
+    counters: { ...facts.counters },
+    pendingRequests: facts.pendingRequests,
+    lastRecovery: facts.lastRecovery,
+    lastVerify: facts.lastVerify,
+    device: facts.device,
+    owner: facts.owner,
+    holder: facts.holder,
+  };
+}
+
+/** In the way now, and nothing that is wrong with the image itself: its state stands. */
+const IN_THE_WAY: ReadonlySet<string> = new Set<`ERR_BLOCKMIRROR_${ErrorName}`>([
+  'ERR_BLOCKMIRROR_MOUNTED',
+  'ERR_BLOCKMIRROR_IN_USE',
+  'ERR_BLOCKMIRROR_BUSY',
+  'ERR_BLOCKMIRROR_READ_ONLY_DEVICE',
+  'ERR_BLOCKMIRROR_SAME_DEVICE',
+  'ERR_BLOCKMIRROR_OVERLAPPING',
+  'ERR_BLOCKMIRROR_UNSAFE_FOLDER',
+]);
+
+function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFacts | undefined): ImageStatus {
+  const { state, error, path, expectedAt, problem, changedAtMs, bytesDiffered } = seen ?? {
+    ...image,
+    path: '',
+    expectedAt: null,
+    problem: null,
+  };
+  const common = {
+    name: image.name,
+    role: image.role,
+    path: path === '' ? image.path : path,
+    expectedAt,
+    changedAt: dateOrNull(changedAtMs),
+    bytesDiffered,
+  };
+  // The log cannot call the master failed: without a master there is no mirror. The status can.
+  if (image.role === 'master' && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
+    return { ...common, state: 'failed', error: facts.stopped };
+  }
+  if (state === 'failed') {
+    return {
+      ...common,
+      state,
+      error: problem ?? failure(mirrorOf(facts), image.name, common.path, error, changedAtMs),
+    };
+  }
+  const broken = problem !== null && !IN_THE_WAY.has(problem.code);
+  const shown = shownImageState(state, bytesDiffered, facts.provable);
+  const differs = bytesDiffered > 0 ? difference(mirrorOf(facts), common, facts.lastVerify) : null;
+  return { ...common, state: broken ? 'failed' : shown, error: problem ?? differs };
+}
+
+/** A slave that a verify found different goes on receiving every write; it would drift further without. */
+export function shownImageState(state: NativeImageState, bytesDiffered: number, provable: boolean): ImageState {
+  const inSync = state === 'in-sync' || state === 'assumed';
+  return inSync && bytesDiffered > 0 ? 'inconsistent' : shownState(state, provable);
+}
+
+function difference(
+  mirror: MirrorFacts,
+  image: { name: string; path: string; bytesDiffered: number },
+  lastVerify: VerifySummary | null,
+): Problem {
+  const when = lastVerify !== null && lastVerify.bytesDiffered > 0 ? `, as of ${lastVerify.finishedAt}` : '';
+  return new BlockmirrorError('SLAVE_DIFFERS', {
+    image: image.name,
+    path: image.path,
+    detail: `${image.bytesDiffered} ${image.bytesDiffered === 1 ? 'byte' : 'bytes'}${when}`,
+    remedy:
+      remedyOf('SLAVE_DIFFERS', { mirror, image: mirror.images.findIndex(({ name }) => name === image.name) }) ?? '',
+  }).toJSON();
+}
+
+function mirrorOf({ log, superblock, images }: StatusFacts): MirrorFacts {
+  const all = superblock.images.map(({ name, path }, index) => ({
+    name,
+    path: images[index]?.path || path,
+    doubtful: images[index]?.doubtful === true,
+  }));
+  return { log, size: superblock.size, images: all };
+}
+
+/** What a mirror that is open here adds to the superblock. */
+export interface LiveFacts {
+  log: string;
+  superblock: NativeSuperblock;
+  /** Where the images are this time, in superblock order; empty for one that was left out. */
+  paths: readonly string[];
+  expectedAt: readonly (string | null)[];
+  snapshot: NativeSnapshot;
+  stopped: Problem | null;
+  phase: Phase;
+  pendingRequests: number;
+  pendingWrites: number;
+  lastRecovery: RecoverySummary | null;
+  device: DeviceKind;
+  owner: Owner;
+  holder: Holder | null;
+}
+
+export function liveStatus(facts: LiveFacts): Status {
+  const { superblock, snapshot } = facts;
+  return buildStatus({
+    ...facts,
+    generation: snapshot.generation,
+    images: superblock.images.map((image, index) => ({
+      state: snapshot.images[index]?.state ?? image.state,
+      error: snapshot.images[index]?.error || image.error,
+      changedAtMs: snapshot.images[index]?.changedAtMs ?? image.changedAtMs,
+      bytesDiffered: snapshot.images[index]?.bytesDiffered ?? image.bytesDiffered,
+      path: facts.paths[index] ?? '',
+      expectedAt: facts.expectedAt[index] ?? null,
+      problem: null,
+      doubtful: image.state === 'failed',
+    })),
+    provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
+    lastVerify: shownVerify(snapshot.lastVerify),
+    logUse: snapshot.log,
+    coverage: snapshot.coverage,
+    counters: snapshot.counters,
+  });
+}
+
+/** What log or label record of an image, where people read it. JSON has the recorded word itself (RecordedState). */
+export function recordedInWords(state: NativeImageState): string {
+  return state === 'in-sync' ? 'in sync' : state;
+}
+
+export function shownState(state: NativeImageState, provable: boolean): ImageState {
+  if (state !== 'in-sync') return state;
+  return provable ? 'synchronized' : 'consistent';
+}
+
+/** A slave that failed, with the errno and the date that are known. */
+export function failure(mirror: MirrorFacts, name: string, path: string, errno: number, atMs: number): Problem {
+  const when = atMs === 0 ? null : `at ${new Date(atMs).toISOString()}`;
+  const reason =
+    errno === 0 ? `it failed ${when ?? 'earlier'}` : [when, failureReason(errno)].filter(Boolean).join(' ');
+  return new BlockmirrorError('SLAVE_FAILED', {
+    image: name,
+    ...(path === '' ? {} : { path }),
+    detail: reason,
+    remedy: remedyOf('SLAVE_FAILED', { mirror, image: mirror.images.findIndex((image) => image.name === name) }) ?? '',
+  }).toJSON();
+}
+
+export function shownRecovery(summary: NativeRecoverySummary | null): RecoverySummary | null {
+  if (summary === null) return null;
+  const { finishedAtMs, ...rest } = summary;
+  return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };
+}
+
+export function shownVerify(summary: NativeVerifySummary | null): VerifySummary | null {
+  if (summary === null) return null;
+  const { finishedAtMs, ...rest } = summary;
+  return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };
+}
+
+export function shownOwner(owner: NativeOwner, processName: string | null, pidNamespace: Owner['pidNamespace']): Owner {
+  return {
+    host: owner.host,
+    bootId: owner.bootId,
+    process: owner.process,
+    processName,
+    pidNamespace,
+    startedAt: new Date(owner.startedAtMs).toISOString(),
+  };
+}
+
+function dateOrNull(atMs: number): string | null {
+  return atMs === 0 ? null : new Date(atMs).toISOString();
+}
+
+/** The image a user means by that name; for errors about names that are not there. */
+export function imageNames(images: readonly NativeImageRecord[]): string {
+  return images.map((image) => image.name).join(', ');
+}

@@ -1,0 +1,61 @@
+// Label of an image: whose it is, which one, and of which opening. Pure: bytes in, decisions out.
+//
+// Lives in the last whole MiB of the image, outside the size the mirror reports, so that the image itself stays plain:
+// byte 0 of the mirror is byte 0 of every image. Two copies that never share a physical block.
+// I8: UUID, role, generation, incarnation and size are checked at every attach (judge_label).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "../base/identity.h"
+#include "../base/outcome.h"
+#include "superblock.h"
+
+namespace blockmirror {
+
+inline constexpr std::uint64_t kLabelAreaLength = 1024 * 1024;   // bytes at the end of an image
+inline constexpr std::uint64_t kLabelCopyLength = 4096;          // bytes of one copy
+inline constexpr std::uint64_t kLabelCopyDistance = 512 * 1024;  // bytes from copy A to copy B
+
+// Where the label area of a device of that size starts; 0 when it has no room.
+std::uint64_t label_position(std::uint64_t device_size);
+
+struct Label {
+  std::uint64_t compatible_features = 0;
+  std::uint64_t incompatible_features = 0;
+  std::uint64_t update = 0;
+  Uuid mirror_uuid;
+  Uuid log_uuid;
+  Uuid image_uuid;
+  Role role = Role::slave;
+  ImageState state = ImageState::synchronizing;
+  bool sealed = false;  // written by a clean close of this incarnation
+  std::string name;
+  std::uint64_t size = 0;  // bytes of the mirror
+  std::uint64_t device_size = 0;
+  std::uint64_t label_position = 0;  // absolute
+  Generation generation;
+  std::array<GenerationMark, kGenerationHistory> history{};
+  std::uint64_t open_count = 0;
+  Uuid incarnation;
+};
+
+void encode_label(const Label& label, std::span<std::byte> into);  // kLabelCopyLength bytes
+// NO_LABEL (no magic), LABEL_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE.
+Outcome decode_label(std::span<const std::byte> copy, Label& into);
+// An empty span stands for a copy that cannot be read.
+Outcome choose_label(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Label& into);
+
+// May this image be attached as superblock.images[index]? The decision table stands in judge_label.cc. It allows a label
+// to be one opening behind only while the log is `opening`; hence an opener that finds the log so first brings every
+// label to that incarnation, before it starts an opening of its own.
+// ok, or NO_LABEL.., FOREIGN_IMAGE, SWAPPED_IMAGES,
+// TRUNCATED_IMAGE, STALE_IMAGE, STALE_LOG, DIVERGED. `found` is the outcome of choose_label.
+Outcome judge_label(const Superblock& superblock, unsigned index, const Outcome& found, const Label& label,
+                    std::uint64_t device_size);
+
+}  // namespace blockmirror

@@ -1,0 +1,60 @@
+#include "master_repair.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "../base/data_buffer.h"
+#include "../base/mutation.h"
+#include "recovery.h"
+
+namespace blockmirror {
+
+std::uint64_t MasterRepair::block_length() const {
+  return std::max<std::uint64_t>(compare_block_of(superblock_), superblock_.physical_block_size);
+}
+
+Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, unsigned& from) {
+  from = 0;
+  for (unsigned i = 1; i < membership_.images().size(); ++i) {
+    const bool gives = membership_.may_serve(i) || mutated(Mutation::repair_from_unproven_slave);
+    if (!gives || (membership_.receiving() & image_bit(i)) == 0) continue;
+    if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
+    // It may have failed a write meanwhile, and lost its cache before this read.
+    if (!membership_.may_serve(i) && !mutated(Mutation::repair_from_unproven_slave)) continue;
+    from = i;
+    co_return;
+  }
+}
+
+Task<Outcome> MasterRepair::rewrite(Extent block, std::span<const std::byte> bytes, unsigned from) {
+  Device& master = *membership_.images()[0];
+  DataBuffer written(block.length);  // before the write, which must be read back
+  if (written.empty()) co_return Outcome::of(Code::NO_MEMORY, kNoImage, ENOMEM);
+  int error = co_await master.write(block.position, bytes, true);
+  if (error != 0) {
+    ++counters_.repairsFailed;
+    co_return Outcome::of(Code::WRITE_FAILED, 0, error, block.position);
+  }
+  if (!mutated(Mutation::repair_not_read_back)) {
+    error = co_await master.read(block.position, written.span());
+    if (error == 0 && std::memcmp(written.span().data(), bytes.data(), block.length) != 0) {
+      ++counters_.repairsFailed;
+      co_return Outcome::of(Code::MASTER_FAILED, 0, kWrongBytes, block.position);
+    }
+  }
+  if (error != 0) {
+    ++counters_.repairsFailed;
+    co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
+  }
+  note({0, from, block});
+  co_return Outcome::success();
+}
+
+void MasterRepair::note(const Repair& repair) {
+  recent_.repairs[recent_.count % kRecentRepairs] = repair;
+  ++recent_.count;
+  ++counters_.repairs;
+}
+
+}  // namespace blockmirror

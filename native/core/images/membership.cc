@@ -1,0 +1,220 @@
+#include "membership.h"
+
+#include <cerrno>
+
+#include "../base/headroom.h"
+#include "../base/mutation.h"
+
+namespace blockmirror {
+
+Membership::Membership(Runtime& runtime, Superblock& superblock, Counters& counters)
+    : runtime_(runtime), superblock_(superblock), counters_(counters), unlocked_(runtime), recorded_(runtime) {}
+
+ImageSet Membership::receiving() const {
+  ImageSet set = 0;
+  for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
+    const ImageState state = superblock_.images[i].state;
+    const bool receives =
+        state == ImageState::in_sync || state == ImageState::assumed || state == ImageState::synchronizing;
+    if (receives && images_[i] != nullptr) set |= image_bit(i);
+  }
+  return set;
+}
+
+ImageSet Membership::attached() const {
+  ImageSet set = 0;
+  for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
+    if (images_[i] != nullptr) set |= image_bit(i);
+  }
+  return set;
+}
+
+bool Membership::may_serve(unsigned slave) const {
+  const ImageRecord& image = superblock_.images[slave];
+  const bool differs = image.bytes_differed != 0 && !mutated(Mutation::differing_slave_serves);
+  const bool proven = image.state == ImageState::in_sync && !differs;
+  return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
+}
+
+void Membership::fail(unsigned slave, int error) {
+  BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be failed");
+  if (superblock_.images[slave].state == ImageState::failed) return;
+  superblock_.images[slave].state = ImageState::failed;
+  superblock_.images[slave].error = error;
+  superblock_.images[slave].changed_at_ms = runtime_.wall_clock_ms();
+  errors_[slave] = error;
+  ++changes_;
+  ++counters_.fractures;
+}
+
+Task<Outcome> Membership::settle(ParallelOperation::Results results, Code master_code) {
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    if ((results.failed & image_bit(i)) != 0) fail(i, results.errors[i]);
+  }
+  if ((results.failed & 1u) != 0) co_return Outcome::of(master_code, 0, results.errors[0]);
+  if (!durable() && !mutated(Mutation::acknowledge_before_fracture)) co_return co_await make_durable();
+  co_return Outcome::success();
+}
+
+Task<void> Membership::note_master_failure(int error) {
+  superblock_.images[0].error = error;
+  superblock_.images[0].changed_at_ms = runtime_.wall_clock_ms();
+  if (broken_.code != Code::LOG_FAILED) (void)co_await write_superblock();
+}
+
+Task<Outcome> Membership::make_durable() {
+  while (broken_.ok() && !durable()) {
+    if (recording_) {
+      co_await recorded_.wait();
+      continue;
+    }
+    recording_ = true;
+    (void)co_await record_change();  // an error is in broken_
+    recording_ = false;
+    recorded_.wake_all();
+  }
+  co_return broken_;
+}
+
+void Membership::new_generation() {
+  if (!mutated(Mutation::history_not_kept)) {
+    for (std::size_t i = kGenerationHistory - 1; i > 0; --i) superblock_.history[i] = superblock_.history[i - 1];
+    superblock_.history[0] = {superblock_.generation.counter, superblock_.generation.id};
+  }
+  superblock_.generation.parent = superblock_.generation.id;
+  ++superblock_.generation.counter;
+  runtime_.random(superblock_.generation.id.bytes);
+}
+
+// Whoever wrote the superblock while this waited for the lock has recorded the change with it.
+Task<Outcome> Membership::record_change() {
+  co_await lock();
+  Outcome outcome;
+  if (!durable()) outcome = co_await record_change_locked();
+  unlock();
+  co_return outcome;
+}
+
+// A slave that fails in here is of the next change: the labels of this one are written before that begins.
+Task<Outcome> Membership::record_change_locked() {
+  const std::uint64_t changes = changes_;
+  new_generation();
+  Outcome outcome = co_await write_superblock_locked();
+  const ImageSet told = mutated(Mutation::fracture_without_labels) ? ImageSet{0} : receiving();
+  if (outcome.ok()) outcome = co_await write_labels_locked(told, false);
+  if (outcome.ok()) changes_durable_ = changes;
+  co_return outcome;
+}
+
+void Membership::carry_label(unsigned image, const Label& label, unsigned stale) {
+  carried_[image] = {label.compatible_features, label.incompatible_features, stale};
+}
+
+Task<void> Membership::lock() {
+  while (locked_) co_await unlocked_.wait();
+  locked_ = true;
+}
+
+void Membership::unlock() {
+  locked_ = false;
+  unlocked_.wake_one();
+}
+
+Task<Outcome> Membership::write_superblock() {
+  co_await lock();
+  Outcome outcome;
+  if (durable() || mutated(Mutation::fracture_without_generation)) {
+    outcome = co_await write_superblock_locked();
+  } else {
+    outcome = co_await record_change_locked();
+  }
+  unlock();
+  co_return outcome;
+}
+
+Task<Outcome> Membership::write_labels(ImageSet images, bool sealed) {
+  co_await lock();
+  const Outcome outcome = co_await write_labels_locked(images, sealed);
+  unlock();
+  co_return outcome;
+}
+
+// False when nothing may be written any more. Generations need no such check: a life has fewer fractures than images.
+bool Membership::number_update() {
+  if (broken_.ok() && !kUpdates.may_grow(superblock_.update, 1)) {
+    broken_ = Outcome::of(Code::LOG_FAILED, kLogDevice, EOVERFLOW);
+  }
+  if (broken_.ok()) ++superblock_.update;
+  return broken_.ok();
+}
+
+Task<Outcome> Membership::write_superblock_locked() {
+  if (!number_update()) co_return broken_;
+  encode_superblock(superblock_, superblock_bytes_.span());
+  const unsigned first = mutated(Mutation::torn_copy_last) ? 0 : stale_superblock_;
+  for (unsigned copy : {first, 1 - first}) {
+    const std::uint64_t position = copy == 0 ? kSuperblockCopyA : kSuperblockCopyB;
+    const int error = co_await log_->write(position, superblock_bytes_.span(), true);
+    if (error != 0) co_return broken_ = Outcome::of(Code::LOG_FAILED, kLogDevice, error, position);
+    if (mutated(Mutation::one_superblock_copy)) break;
+  }
+  co_return Outcome::success();
+}
+
+namespace {
+
+Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
+  const ImageRecord& image = superblock.images[index];
+  Label label;
+  label.update = superblock.update;
+  label.mirror_uuid = superblock.mirror_uuid;
+  label.log_uuid = superblock.log_uuid;
+  label.image_uuid = image.uuid;
+  label.role = image.role;
+  label.state = image.state;
+  label.sealed = sealed;
+  label.name = image.name;
+  label.size = superblock.size;
+  label.device_size = image.device_size;
+  label.label_position = image.label_position;
+  label.generation = superblock.generation;
+  label.history = superblock.history;
+  label.open_count = superblock.open_count;
+  label.incarnation = superblock.incarnation;
+  return label;
+}
+
+}  // namespace
+
+// One copy of every image, then the other: at any moment one copy of each label is whole. The update number is never used
+// for two contents: a crash between the copies would leave two that nobody can tell apart.
+Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
+  if (!number_update()) co_return broken_;
+  if (mutated(Mutation::labels_share_number)) --superblock_.update;
+  const auto bytes_of = [this](unsigned image) {
+    return label_bytes_.span().subspan(std::size_t{image} * kLabelCopyLength, kLabelCopyLength);
+  };
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    if ((images & image_bit(i)) == 0) continue;
+    Label label = label_of(superblock_, i, sealed);
+    label.compatible_features = carried_[i].compatible_features;
+    label.incompatible_features = carried_[i].incompatible_features;
+    encode_label(label, bytes_of(i));
+  }
+  for (unsigned turn : {0u, 1u}) {
+    for (unsigned i = 0; i < images_.size(); ++i) {
+      if ((images & image_bit(i)) == 0) continue;
+      const unsigned copy = turn ^ carried_[i].stale;
+      const std::uint64_t position = superblock_.images[i].label_position + copy * kLabelCopyDistance;
+      const int error = co_await images_[i]->write(position, bytes_of(i), true);
+      if (error == 0) continue;
+      if (i == 0) co_return broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
+      fail(i, error);
+      images &= static_cast<ImageSet>(~image_bit(i));
+    }
+    if (mutated(Mutation::one_label_copy)) break;
+  }
+  co_return Outcome::success();
+}
+
+}  // namespace blockmirror

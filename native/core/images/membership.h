@@ -1,0 +1,116 @@
+// Membership: which images are in sync, and making every change of that durable before anybody relies on it.
+//
+// Invariants:
+//  - I5, I11: fail() stops sending to an image at once: when its error arrives, not when the other images have answered.
+//    make_durable() returns only when the new generation and the image's state are in both copies of the superblock and in
+//    the labels of all images still in sync. No write that missed an image is acknowledged before.
+//  - I8: a change of the set makes a new generation, whose parent is the one before; the history is bounded. Whoever
+//    writes the superblock while a change waits writes that generation with it, and then the labels.
+//  - I12: what failed to be written to the log, or to the master's label, is not written again, and failure() says so
+//    from then on.
+//  - I10: an image never comes back by itself; only a later resync or create may make it in_sync again.
+//  - I8: of the two copies of a superblock or label the one that is not the newest whole one is written first. A power loss
+//    in a write may have torn it, and one in the next write must not tear the other.
+// The order is log first, then labels: a label may be one generation behind the log after a crash, never ahead of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "../base/aligned_buffer.h"
+#include "../base/counters.h"
+#include "../base/device.h"
+#include "../base/outcome.h"
+#include "../base/runtime.h"
+#include "../base/task.h"
+#include "../format/label.h"
+#include "../format/superblock.h"
+
+namespace blockmirror {
+
+class Membership {
+ public:
+  Membership(Runtime& runtime, Superblock& superblock, Counters& counters);
+
+  // Whether there is memory for superblock and labels. It is taken once: a fracture must not fail for want of it (I5).
+  bool has_memory() const { return superblock_bytes_.size() > 0 && label_bytes_.size() > 0; }
+
+  void set_log(Device& log) { log_ = &log; }
+  void set_images(std::vector<Device*> images) { images_ = std::move(images); }
+
+  Device& log() const { return *log_; }
+  bool has_log() const { return log_ != nullptr; }
+  std::span<Device* const> images() const { return images_; }
+  // Images that get every write: in sync, assumed, or being made (create).
+  ImageSet receiving() const;
+  ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
+  ImageSet attached() const;
+  // Whether that slave may stand in where the master cannot be read: in sync, and not known to differ from it.
+  bool may_serve(unsigned slave) const;
+  int error_of(unsigned image) const { return errors_[image]; }
+  std::uint64_t generation() const { return superblock_.generation.counter; }
+
+  // The image answered with an error: what it holds is unknown from here on (I11). The master is not failed here; its
+  // failure stops the mirror.
+  void fail(unsigned slave, int error);
+  bool durable() const { return changes_durable_ == changes_; }
+  // LOG_FAILED or MASTER_FAILED once a superblock or a label of the master could not be written.
+  const Outcome& failure() const { return broken_; }
+  // LOG_FAILED or MASTER_FAILED: then nothing may be acknowledged any more.
+  Task<Outcome> make_durable();
+
+  // Fails the slaves that have errors in `results` and reports the master's as `code`, then makes the change durable.
+  Task<Outcome> settle(ParallelOperation::Results results, Code master_code);
+
+  // The master failed, and the mirror has stopped. Says so in the log, best effort, for a look from outside: nothing that
+  // is acknowledged depends on it. The next opening takes it back.
+  Task<void> note_master_failure(int error);
+
+  // Changes of state on the disk exclude each other, so that no label is ever ahead of the log.
+  // Both copies, one after the other, durable; with a change that waits, its generation and the labels too.
+  Task<Outcome> write_superblock();
+  // Both copies of the labels of those images, durable. A slave that cannot take its label is failed.
+  Task<Outcome> write_labels(ImageSet images, bool sealed);
+  // Which copy of the superblock an opener found torn, old or equal to the other: the first to be written.
+  void set_stale_superblock(unsigned copy) { stale_superblock_ = copy; }
+  // Of the image's label as it was found: every label that is written carries its feature bits on, and begins with the
+  // stale copy.
+  void carry_label(unsigned image, const Label& label, unsigned stale);
+
+ private:
+  struct Carried {
+    std::uint64_t compatible_features = 0;
+    std::uint64_t incompatible_features = 0;
+    unsigned stale = 0;
+  };
+  Task<Outcome> record_change();
+  Task<Outcome> record_change_locked();
+  bool number_update();
+  Task<Outcome> write_superblock_locked();
+  Task<Outcome> write_labels_locked(ImageSet images, bool sealed);
+  Task<void> lock();
+  void unlock();
+  void new_generation();
+
+  Runtime& runtime_;
+  Superblock& superblock_;
+  Counters& counters_;
+  AlignedBuffer superblock_bytes_ = AlignedBuffer::try_make(kSuperblockLength);  // of whoever has the lock, as the next
+  AlignedBuffer label_bytes_ = AlignedBuffer::try_make(kMaxImages * kLabelCopyLength);
+  Device* log_ = nullptr;
+  std::vector<Device*> images_;
+  std::array<int, kMaxImages> errors_{};
+  std::array<Carried, kMaxImages> carried_{};
+  unsigned stale_superblock_ = 0;
+  std::uint64_t changes_ = 0;
+  std::uint64_t changes_durable_ = 0;
+  bool locked_ = false;
+  bool recording_ = false;
+  Outcome broken_;
+  Condition unlocked_;
+  Condition recorded_;
+};
+
+}  // namespace blockmirror

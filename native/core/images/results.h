@@ -1,0 +1,59 @@
+// What long work on the images found and did: of a copy, of a comparison, of a repair.
+//
+// Every list in here is bounded; the counts beside it are exact.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../base/device.h"
+#include "../base/extent.h"
+#include "../base/outcome.h"
+#include "../format/superblock.h"
+
+namespace blockmirror {
+
+struct Difference {
+  unsigned slave = 0;  // 0 is the first slave
+  Extent extent;
+  ImageSet agreeing = 0;  // other slaves that hold there the same as this one
+  bool expected = false;  // inside what an unfinished recovery is going to copy
+};
+
+// Bytes of an image that could not be read were written anew from another one, and read back.
+struct Repair {
+  unsigned image = 0;
+  unsigned from = 0;
+  Extent extent;
+};
+inline constexpr std::size_t kRecentRepairs = 16;
+inline constexpr std::size_t kReportedRepairs = 1000;  // of one step; all are counted
+struct RecentRepairs {
+  std::uint64_t count = 0;                     // since the session began; the newest is repairs[(count - 1) % size]
+  std::array<Repair, kRecentRepairs> repairs;  // a ring
+};
+
+struct CopyResult {
+  // Per slave; of those that were compared. What a slave could not read counts as different.
+  std::vector<std::uint64_t> bytes_differed;
+  std::vector<std::uint64_t> bytes_copied;
+  std::vector<Repair> repairs;  // bounded
+};
+struct CompareResult {
+  // Per slave, index 0 is the first. A slave whose bytes_compared fall short was not compared there.
+  std::vector<std::uint64_t> bytes_compared;
+  std::vector<std::uint64_t> bytes_differed;
+  std::vector<std::uint64_t> bytes_expected;  // of those that differ: inside what recovery is going to copy
+  std::vector<std::uint64_t> bytes_shared;    // of those that differ: where another slave holds the same
+  std::vector<Outcome> unread;                // READ_FAILED: the first read of that slave that failed
+  std::vector<Difference> differences;        // bounded
+};
+// Of a verify, whole or cut off: per slave, what was compared, and what of it differed outside of live intents.
+struct VerifyResult {
+  std::vector<std::uint64_t> bytes_compared;
+  std::vector<std::uint64_t> bytes_differed;
+};
+
+}  // namespace blockmirror

@@ -1,0 +1,137 @@
+#include "comparison.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "../base/mutation.h"
+#include "../images/recovery.h"
+
+namespace blockmirror {
+
+Comparison::Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const ExtentSet& uncertain,
+                       ImageSet images, CompareResult& into)
+    : membership_(membership),
+      mirror_(mirror),
+      uncertain_(uncertain),
+      block_(compare_block_of(superblock)),
+      images_(images),
+      on_request_(images & static_cast<ImageSet>(~membership.receiving())),
+      into_(into) {
+  const std::size_t slaves = superblock.images.size() - 1;
+  into_ = CompareResult{};
+  for (auto* sums : {&into_.bytes_compared, &into_.bytes_differed, &into_.bytes_expected, &into_.bytes_shared}) {
+    sums->assign(slaves, 0);
+  }
+  into_.unread.assign(slaves, Outcome::success());
+}
+
+Task<Outcome> Comparison::work_on(Extent piece, const PieceMemory& memory) {
+  const ParallelOperation::Results results = co_await read(piece, memory);
+  if ((results.failed & 1u) != 0) co_return Outcome::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
+  // Asked after the reads: a slave that has failed since may have missed a write that the master has.
+  ImageSet slaves = images_ & (on_request_ | membership_.receiving_slaves());
+  if (mutated(Mutation::failed_slave_compared_equal)) slaves = images_ & static_cast<ImageSet>(~1u);
+  for (unsigned i = 1; i < kMaxImages; ++i) {
+    const bool unread = (results.failed & slaves & image_bit(i)) != 0;
+    if (unread && into_.unread[i - 1].ok()) {
+      into_.unread[i - 1] =
+          Outcome::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
+    }
+  }
+  slaves &= static_cast<ImageSet>(~results.failed);
+  for (unsigned i = 1; i < kMaxImages; ++i) {
+    if ((slaves & image_bit(i)) != 0) count(i, piece, slaves, memory);
+  }
+  co_return Outcome::success();
+}
+
+Task<ParallelOperation::Results> Comparison::read(Extent piece, const PieceMemory& memory) {
+  if (mirror_ != nullptr) co_return co_await mirror_->read_images(piece, images_, memory);
+  DeviceRequest model;
+  model.operation = Operation::read;
+  model.position = piece.position;
+  model.length = piece.length;
+  ParallelOperation everywhere(membership_.images(), images_, model);
+  for (unsigned i = 0; i < kMaxImages; ++i) everywhere.set_memory(i, memory[i]);
+  co_return co_await everywhere;
+}
+
+void Comparison::count(unsigned slave, Extent piece, ImageSet slaves, const PieceMemory& memory) {
+  into_.bytes_compared[slave - 1] += piece.length;
+  for (std::uint64_t at = 0; at < piece.length;) {
+    const DifferingRun run = next_differing_run(memory[0], memory[slave], at, piece.length, block_);
+    for (at = run.begin; at < run.end; at += block_) {
+      const std::uint64_t length = std::min(block_, run.end - at);
+      const DifferingRun block = next_differing_run(memory[0], memory[slave], at, at + length, block_);
+      Difference difference{slave - 1, {piece.position + at, length}};
+      difference.expected = uncertain_.contains(difference.extent);
+      for (unsigned i = 1; i < kMaxImages; ++i) {
+        const bool other = i != slave && (slaves & image_bit(i)) != 0;
+        if (other && std::memcmp(memory[slave] + at, memory[i] + at, length) == 0) difference.agreeing |= image_bit(i);
+      }
+      // Slaves that missed the same writes agree too, and that says nothing about the master.
+      const ImageSet witnesses = difference.agreeing | image_bit(slave);
+      if ((witnesses & static_cast<ImageSet>(~on_request_)) == 0) difference.agreeing = 0;
+      add(difference, block.bytes);
+    }
+    at = run.end;
+  }
+}
+
+// Blocks side by side that differ in the same way are one difference.
+void Comparison::add(Difference difference, std::uint64_t bytes) {
+  into_.bytes_differed[difference.slave] += bytes;
+  if (difference.expected) into_.bytes_expected[difference.slave] += bytes;
+  if (difference.agreeing != 0) into_.bytes_shared[difference.slave] += bytes;
+  if (!into_.differences.empty()) {
+    Difference& last = into_.differences.back();
+    const bool alike =
+        last.slave == difference.slave && last.expected == difference.expected && last.agreeing == difference.agreeing;
+    if (alike && last.extent.end() == difference.extent.position) {
+      last.extent.length += difference.extent.length;
+      return;
+    }
+  }
+  if (into_.differences.size() < kReportedDifferences) into_.differences.push_back(difference);
+}
+
+VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool proves, std::uint64_t now_ms,
+                          Superblock& superblock) {
+  VerifyChange change;
+  bool whole = false;
+  VerifySummary summary{now_ms, superblock.size, 0};
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if ((receiving & image_bit(i)) == 0) continue;
+    ImageRecord& image = superblock.images[i];
+    const std::uint64_t differed = found.bytes_differed[i - 1];
+    const bool all = found.bytes_compared[i - 1] == superblock.size;
+    std::uint64_t remembered = std::max(image.bytes_differed, differed);
+    if (all && proves) remembered = differed;
+    change.superblock = change.superblock || remembered != image.bytes_differed;
+    image.bytes_differed = remembered;
+    if (!all) {
+      summary.bytes_compared = 0;
+      continue;
+    }
+    whole = true;
+    summary.bytes_differed += differed;
+    if (proves && differed == 0 && image.state == ImageState::assumed) {
+      image.state = ImageState::in_sync;
+      image.changed_at_ms = now_ms;
+      change.superblock = change.labels = true;
+    }
+  }
+  if (whole && summary.bytes_compared > 0) {
+    superblock.last_verify = summary;
+    change.superblock = true;
+  }
+  return change;
+}
+
+void forget_differences(ImageSet receiving, Superblock& superblock) {
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if ((receiving & image_bit(i)) != 0) superblock.images[i].bytes_differed = 0;
+  }
+}
+
+}  // namespace blockmirror

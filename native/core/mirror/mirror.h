@@ -1,0 +1,149 @@
+// Mirror: the running mirror. Its write path is claim 1 of US 6,671,705, steps 1 to 3:
+// receive a write that names a portion; keep a log of entries naming the portions; only after the entry is stored,
+// start the write to the master and to every slave, in parallel.
+//
+// Invariants:
+//  - I1, I6: a write holds its range, then a lease on a durable intent, then goes to all receiving images at once.
+//  - I4, I5: it is acknowledged when all receiving images have it and every fracture so far is durable.
+//  - I6: the bytes of a partial block that a write does not name are read and written back under its own lock, so that
+//    two writers of one block never undo one another.
+//  - I2: retirement follows a flush of all receiving images. Before it each of them is asked what its file lost: a loss
+//    fails the image as an error would, for what it held there is gone without an error (I11).
+//  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried. Both the
+//    moment the image answers, while others may not have answered yet: it may have lost its cache in the same reset, and a
+//    flush of it that succeeds afterwards says nothing about what was in it. So whoever looks after that, before it relies
+//    on a flush, a dsync or a read, finds the mirror stopped, or a fracture that must be durable first (I2, I4, I5).
+//  - I12: once the log failed, nothing is acknowledged, covered or not.
+//  - A block that the master cannot read is served from a slave in sync, under the range held alone, and rewritten under
+//    a live intent (master_repair.h). kFailedRepairs rewrites that did not help stop the mirror: the master is dying.
+//    One that the device answered with an error stops it at once, like any other write (I11).
+// Bounded: kAdmitted requests hold or wait for a range, the others wait before that; kRepairsAtOnce repairs run.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "../base/counters.h"
+#include "../base/device.h"
+#include "../base/extent.h"
+#include "../base/limits.h"
+#include "../base/outcome.h"
+#include "../base/runtime.h"
+#include "../base/task.h"
+#include "../format/superblock.h"
+#include "../images/master_repair.h"
+#include "../images/membership.h"
+#include "../images/range_lock.h"
+#include "../log/intent_log.h"
+
+namespace blockmirror {
+
+class Mirror final : private FailureListener {
+ public:
+  Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
+         const IntentLogStart& start, Counters& counters);
+  ~Mirror();
+  Mirror(const Mirror&) = delete;
+  Mirror& operator=(const Mirror&) = delete;
+
+  Task<Outcome> write(Extent extent, std::span<const std::byte> bytes, bool durable,
+                      const std::atomic<bool>* cancelled);
+  Task<Outcome> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
+                              const std::atomic<bool>* cancelled);
+  Task<Outcome> discard(Extent extent);
+  Task<Outcome> read(Extent extent, std::span<std::byte> into);
+  Task<Outcome> flush();
+  Task<Outcome> retire_all();
+  // Reads every image of `images` into its buffer under one shared lock of the range; what the master cannot read is
+  // mended first.
+  Task<ParallelOperation::Results> read_images(Extent extent, ImageSet images, std::span<std::byte* const> into);
+
+  // Refuses new requests, waits for those accepted, retires everything, ends the background work.
+  Task<Outcome> close();
+
+  IntentLog& log() { return intents_; }
+  const IntentLog& log() const { return intents_; }
+  const Outcome& stopped() const { return stopped_; }
+  void stop(Outcome outcome);
+  std::uint64_t requests_in_flight() const { return requests_in_flight_; }
+
+ private:
+  class RequestInFlight;  // counts a request in and out
+  Task<Outcome> write_images(const DeviceRequest& model, Extent extent, PartialBlocks partial,
+                             const std::atomic<bool>* cancelled);
+  Task<Outcome> complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial);
+  Task<ParallelOperation::Results> read_images_once(Extent extent, ImageSet images, std::span<std::byte* const> into);
+  // After the master failed to read the extent. Takes the range.
+  Task<Outcome> read_mended(Extent extent, std::span<std::byte> into);
+  // The caller holds the extent, widened to repair_.block_length(), exclusively.
+  Task<Outcome> read_held(Extent extent, std::span<std::byte> into);
+  Task<Outcome> read_block(Extent block, std::span<std::byte> into);
+  Task<void> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
+  void settle_failed_repair(Extent block, const Outcome& outcome);
+  void image_failed(unsigned image, int error) override;
+  Task<void> note_master_failure();
+  bool is_unmended(Extent extent) const;
+  void note_written(Extent extent);
+  Task<void> admit();
+  void leave();
+  Outcome may_write() const;
+  Task<Outcome> flush_images();
+  Task<Outcome> settle(ParallelOperation::Results results);
+  Task<Outcome> retirement_pass(bool everything);
+  Task<Outcome> settle_losses(bool now);
+  Task<void> retirement_loop();
+  void note_activity();
+  void wait_for_quiet();
+  static void quiet_timer_fired(void* mirror);
+
+  static constexpr unsigned kAdmitted = 1024;
+  static constexpr unsigned kRepairsAtOnce = 4;
+  static constexpr unsigned kFailedRepairs = 8;
+  // With no write for this long, everything is retired: a quiet mirror needs no recovery at all.
+  static constexpr std::uint64_t kQuietPeriod_ns = 250'000'000;
+
+  Runtime& runtime_;
+  Membership& membership_;
+  MasterRepair& repair_;
+  Counters& counters_;
+  const std::uint64_t size_;
+  const std::uint32_t block_size_;
+  const std::uint32_t physical_block_size_;
+  IntentLog intents_;
+  RangeLock ranges_;
+
+  Outcome stopped_;
+  bool master_failure_noted_ = false;
+  bool closing_ = false;
+  bool loop_ended_ = false;
+  std::uint64_t requests_in_flight_ = 0;
+  std::uint64_t writes_in_flight_ = 0;
+  unsigned admitted_ = 0;
+  Condition admission_;
+  Condition drained_;
+
+  bool flush_running_ = false;
+  std::uint64_t flushes_begun_ = 0;
+  std::uint64_t flushes_ended_ = 0;
+  Condition flush_ended_;
+
+  unsigned repairs_under_way_ = 0;
+  unsigned failed_repairs_ = 0;
+  std::vector<Extent> unmended_;  // blocks whose rewrite failed; the master is not asked for them
+  Condition repair_ended_;
+  // Under pressure passes follow one another many times a second.
+  static constexpr std::uint64_t kLookForLosses_ns = 10'000'000'000;
+
+  bool retiring_ = false;
+  std::uint64_t losses_looked_for_ns_ = 0;
+  bool quiet_ = false;
+  std::uint64_t writes_seen_ = 0;
+  std::uint64_t writes_at_last_look_ = 0;
+  Timer quiet_timer_;
+  Signal retirement_wanted_;
+  Condition retirement_ended_;
+};
+
+}  // namespace blockmirror

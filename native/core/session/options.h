@@ -1,0 +1,36 @@
+// What a mirror is made with, and what it is opened with.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../base/device.h"
+#include "../base/limits.h"
+#include "../format/superblock.h"
+
+namespace blockmirror {
+
+struct FormatOptions {
+  struct Image {
+    std::string name;
+    std::string path;
+    PathKind path_kind = PathKind::absolute;
+  };
+  std::uint64_t size = 0;  // bytes; 0: the largest that all images allow
+  std::uint32_t ring_records = kDefaultRingRecords;
+  bool assume_identical = false;
+  std::vector<Image> images;  // [0] is the master; one per device given to set_images
+};
+
+struct ActivateOptions {
+  std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+  Owner owner;
+  // Slaves that are failed with this opening: their verdict is that they lost allocation. Their fracture is durable with
+  // the new incarnation.
+  ImageSet lost = 0;
+  // When not empty, one per image: where the images were found this time, to be remembered.
+  std::vector<FormatOptions::Image> found_at;
+};
+
+}  // namespace blockmirror

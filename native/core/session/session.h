@@ -1,0 +1,99 @@
+// Session: a mirror's life, from opening the log to sealing it, as explicit phases.
+//
+// The orchestration (which step when, what to tell the operator) belongs to the caller: lib/ in production, the
+// simulator in tests. The session makes a wrong order impossible: each step names the phases it may be called in
+// and answers WRONG_PHASE otherwise, and recover_retire refuses while any debt was not copied and flushed.
+//
+//   idle --load_superblock--> loaded --activate--> running               (clean)
+//                                     --activate--> recovering --recover_retire--> running
+//   idle --plan_format--> planned --format--> formatting --recover_retire--> running
+//   any  --close--> closed;   running --master or log failed--> stopped
+//
+// Invariants: I3 (recovery), I8 (attach, incarnation), I10 (status is derived), I12.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "../base/device.h"
+#include "../base/extent.h"
+#include "../base/limits.h"
+#include "../base/outcome.h"
+#include "../base/runtime.h"
+#include "../base/task.h"
+#include "../format/superblock.h"
+#include "../images/results.h"
+#include "../log/assessment.h"
+#include "options.h"
+#include "snapshot.h"
+
+namespace blockmirror {
+
+class Session {
+ public:
+  explicit Session(Runtime& runtime);
+  ~Session();  // asserts that nothing is in flight
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  Phase phase() const;
+  // Devices stay the caller's and must outlive the session's last request. A null image is absent (a failed slave).
+  void set_log(Device& log);
+  void set_images(std::vector<Device*> images);
+
+  Task<Outcome> load_superblock();
+  // Decides everything about a new mirror, and writes that plan, `creating`, durably to the log; nothing else yet.
+  Task<Outcome> plan_format(FormatOptions options);
+  // Writes the rest of the log and the labels. A mirror is made with all its slaves: from here to the end of
+  // recover_retire the first that fails ends it, SLAVE_FAILED.
+  Task<Outcome> format();
+  // The first part of assess, about `bytes` of the ring at a time, for whoever wants to tell how far it is or to leave in
+  // between. May be left out: assess does what is left of it. NO_MEMORY.
+  Task<Outcome> scan_ring(std::uint64_t bytes, ScanProgress& into);
+  Task<Outcome> assess(Assessment& into);
+  Task<Outcome> activate(ActivateOptions options);
+  const Superblock& superblock() const;  // loaded or later
+
+  Task<Outcome> recover_flush_master();
+  // compare: the slaves are read too, to count the bytes that differ. only_differing: and only those blocks written.
+  Task<Outcome> recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into);
+  Task<Outcome> recover_flush_slaves();
+  Task<Outcome> recover_verify(std::vector<Extent> extents, CompareResult& into);
+  Task<Outcome> recover_retire(RecoverySummary summary);
+
+  // Running or recovering. `all`: slaves that receive no writes are compared too, where their device is attached.
+  Task<Outcome> compare(std::vector<Extent> extents, bool all, CompareResult& into);
+  // Running or recovering: remembers durably what differed. A slave that was found equal all over is no longer assumed,
+  // and what was remembered of it is forgotten.
+  Task<Outcome> record_verify(VerifyResult found);
+  Task<Outcome> retire_all();
+  // Waits for every request accepted before it, seals when running, and ends the background work.
+  Task<Outcome> close();
+
+  // The write path. extent lies inside one region (no multiple of kRegionLength strictly inside), aligned to
+  // superblock().block_size; bytes are frozen and stay until the task is done (I7), aligned as the devices need.
+  // `cancelled` is read once before the first image is written; true then: ABORTED.
+  Task<Outcome> write(Extent extent, std::span<const std::byte> bytes, bool durable,
+                      const std::atomic<bool>* cancelled);
+  // The same for whole blocks around a write that begins or ends inside of them. `bytes` is as long as the extent; what
+  // stands in it outside of the bytes named is replaced.
+  Task<Outcome> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
+                              const std::atomic<bool>* cancelled);
+  Task<Outcome> discard(Extent extent);
+  Task<Outcome> read(Extent extent, std::span<std::byte> into);
+  Task<Outcome> flush();  // datasync
+
+  Snapshot snapshot() const;
+  std::uint32_t memory_alignment() const;  // largest of the attached devices
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace blockmirror

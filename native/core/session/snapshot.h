@@ -1,0 +1,40 @@
+// Where a session stands: the one thing that status is derived from (I10).
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "../base/counters.h"
+#include "../base/device.h"
+#include "../base/outcome.h"
+#include "../format/superblock.h"
+#include "../images/results.h"
+
+namespace blockmirror {
+
+enum class Phase : std::uint8_t { idle, loaded, planned, formatting, recovering, running, stopped, closed };
+
+// A copy of the state that status is derived from; cheap enough to take every turn of the loop.
+struct Snapshot {
+  Phase phase = Phase::idle;
+  Outcome stopped;
+  unsigned image_count = 0;
+  std::array<ImageState, kMaxImages> states{};
+  std::array<int, kMaxImages> errors{};                    // errno that failed the image, 0 otherwise
+  std::array<std::uint64_t, kMaxImages> bytes_differed{};  // as ImageRecord has them
+  std::array<std::uint64_t, kMaxImages> changed_at_ms{};   // as ImageRecord has them
+  VerifySummary last_verify;
+  Generation generation;
+  std::uint64_t requests_in_flight = 0;  // reads, writes, discards, flushes accepted and not settled
+  std::uint64_t sequence = 0;
+  std::uint64_t tail = 0;
+  std::uint32_t ring_records = 0;
+  std::uint64_t coverage_bytes = 0;
+  std::uint64_t coverage_regions = 0;
+  std::uint64_t recovery_budget = 0;
+  std::uint64_t uncertain_bytes = 0;  // debt of an unfinished recovery
+  RecentRepairs recent_repairs;
+  Counters counters;
+};
+
+}  // namespace blockmirror
