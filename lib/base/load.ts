@@ -11,7 +11,7 @@ import type { NativeBinding } from './binding';
 import { BlockmirrorError } from './errors';
 
 /** The package's folder, from lib/ as from dist/. */
-const root = path.join(__dirname, '..');
+const root = path.join(__dirname, '..', '..');
 
 const candidates = [
   path.join(root, 'build', 'Release', 'blockmirror.node'),

@@ -12,7 +12,7 @@ function loadWhere(present: (file: string) => boolean): Error & { code: string; 
   let thrown: unknown;
   jest.isolateModules(() => {
     jest.doMock('node:fs', () => ({ ...jest.requireActual<object>('node:fs'), existsSync: present }));
-    const { loadBinding } = jest.requireActual<typeof import('../../lib/base/load')>('../../lib/load');
+    const { loadBinding } = jest.requireActual<typeof import('../../lib/base/load')>('../../lib/base/load');
     jest.dontMock('node:fs');
     try {
       loadBinding();

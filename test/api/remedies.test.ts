@@ -186,7 +186,7 @@ test('every remedy of a mirror that is known is free of words that stand for som
       { name: 'slave1', path: '/s' },
     ],
   };
-  const names = Object.keys(jest.requireActual<typeof import('../../lib/base/errors')>('../../lib/errors').ERRORS);
+  const names = Object.keys(jest.requireActual<typeof import('../../lib/base/errors')>('../../lib/base/errors').ERRORS);
   for (const name of names as Parameters<typeof remedyOf>[0][]) {
     for (const image of [-2, -1, 0, 1]) {
       const texts = [remedyOf(name, { mirror, image }) ?? '', remedyOfPath(name, '/p a', 0) ?? ''];
