@@ -10,6 +10,7 @@
       "native/core/format/record.cc",
       "native/core/format/ring_scan.cc",
       "native/core/format/superblock.cc",
+      "native/core/images/debt.cc",
       "native/core/images/master_repair.cc",
       "native/core/images/membership.cc",
       "native/core/images/piece_runner.cc",

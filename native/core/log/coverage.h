@@ -9,6 +9,9 @@
 //    written without a log write (I1). `pending` blocks are asked for, or stated by a record in flight.
 //  - live_blocks() counts covered, pending and retiring blocks: an upper bound of what a scan after a crash yields, and
 //    what the recovery budget limits.
+//  - `settled` and `settled_before` hold every block of a write that settled and that no flush of all images is known to
+//    hold yet (I5): what an image that goes out now may have lost. A flush that succeeded with mark `m` holds all that settled
+//    in an epoch below `m`; two sets keep the epochs apart, so that what is told is at most one flush too much.
 //  - Durable regions stand in the list `oldest()` in the order of `sequence`.
 #pragma once
 
@@ -85,15 +88,35 @@ struct Region {
   std::uint32_t leases = 0;             // writes under way on covered blocks
   std::uint32_t pins = 0;               // coroutines that look at it
   std::uint64_t last_settlement = 0;    // flush epoch when the last write under it settled (I2)
-  std::uint32_t touches = 0;            // writes since it was last carried or retired: its heat
-  bool referenced = false;              // written again without a log write since it was last stated
-  bool listed = false;                  // stands in the list of durable regions
-  bool queued = false;                  // waits to be stated
-  bool barred = false;                  // takes no new lease until it is retired or the bars are lifted
-  WaiterQueue waiters;                  // for its pending blocks, or for the end of its bar
-  Region* older = nullptr;              // list of durable regions
+  BlockSet settled;                     // of writes that settled in the epoch `last_settlement`
+  BlockSet settled_before;              // of those that settled earlier, the last of them in `settled_before_epoch`
+  std::uint64_t settled_before_epoch = 0;
+  std::uint32_t touches = 0;  // writes since it was last carried or retired: its heat
+  bool referenced = false;    // written again without a log write since it was last stated
+  bool listed = false;        // stands in the list of durable regions
+  bool queued = false;        // waits to be stated
+  bool barred = false;        // takes no new lease until it is retired or the bars are lifted
+  WaiterQueue waiters;        // for its pending blocks, or for the end of its bar
+  Region* older = nullptr;    // list of durable regions
   Region* newer = nullptr;
   Region* next = nullptr;  // hash chain, free list
+
+  // A write of those blocks settled in that epoch; flushes below `safe` have succeeded.
+  void note_settled(const BlockSet& blocks, std::uint64_t epoch, std::uint64_t safe) {
+    if (epoch != last_settlement) {
+      if (settled_before_epoch < safe) settled_before = BlockSet{};
+      if (last_settlement >= safe) settled_before = settled_before | settled;
+      settled_before_epoch = last_settlement;
+      settled = BlockSet{};
+    }
+    settled = settled | blocks;
+    last_settlement = epoch;
+  }
+  BlockSet unflushed(std::uint64_t safe) const {
+    BlockSet blocks;
+    if (last_settlement >= safe) blocks = settled;
+    return settled_before_epoch >= safe ? blocks | settled_before : blocks;
+  }
 
   bool idle() const {
     return covered.empty() && pending.empty() && records_in_flight == 0 && leases == 0 && pins == 0 && !queued &&
@@ -118,6 +141,13 @@ class Coverage {
   Region& find_or_add(std::uint64_t index);
   // Gives back a region that nothing refers to any more.
   void release_if_idle(Region& region);
+
+  template <typename Visitor>
+  void for_each(Visitor visit) const {
+    for (const Region* first : buckets_) {
+      for (const Region* region = first; region != nullptr; region = region->next) visit(*region);
+    }
+  }
 
   // The list of durable regions, oldest statement first.
   Region* oldest() const { return oldest_; }

@@ -80,6 +80,7 @@ Task<Outcome> IntentLog::cover(Extent extent, Lease& lease) {
   ++region.touches;
   ++region.leases;
   lease.region = &region;
+  lease.blocks = needed;
   co_return Outcome::success();
 }
 
@@ -89,7 +90,7 @@ void IntentLog::settle(Lease& lease) {
   lease.region = nullptr;
   BLOCKMIRROR_ASSERT(region->leases > 0, "a lease was settled twice");
   --region->leases;
-  region->last_settlement = flush_epoch_;
+  region->note_settled(lease.blocks, flush_epoch_, safe_mark_);
   if (wants_retirement()) want_retirement();
 }
 
@@ -180,7 +181,7 @@ std::uint64_t IntentLog::oldest_in_flight() const {
 std::uint64_t IntentLog::tail_if_composed_now() const {
   std::uint64_t tail = oldest_in_flight();
   if (const Region* oldest = coverage_.oldest()) tail = std::min(tail, oldest->sequence);
-  return std::max(tail, durable_tail_);
+  return std::max(std::min(tail, tail_limit_), durable_tail_);
 }
 
 // I7: of each record in flight a memory of its own.
@@ -233,6 +234,8 @@ IntentLog::RecordInFlight* IntentLog::compose() {
 
   RecordHeader header{record.sequence, opening_, generation_, durable_through_, record.tail};
   encode_record(log_uuid_, header, record.intents, memory_of(record));
+  BLOCKMIRROR_ASSERT(record.tail <= tail_limit_ || record.tail <= newest_tail_,
+                     "a tail passes what no map holds");  // I14
   record.busy = true;
   newest_tail_ = std::max(newest_tail_, record.tail);
   ++in_flight_;
@@ -248,7 +251,7 @@ IntentLog::RecordInFlight* IntentLog::compose() {
 // only that holds), or what must be carried would not fit. What one record stated fits into one record again, so that a
 // pass that is not held up by a record in flight always frees at least the slot that it takes.
 IntentLog::Reach IntentLog::reach(unsigned units_left) const {
-  const std::uint64_t limit = std::min(order_->limit, oldest_in_flight());
+  const std::uint64_t limit = std::min({order_->limit, oldest_in_flight(), tail_limit_});
   const RetirementGoal& goal = order_->goal;
   std::uint64_t live = coverage_.live_blocks();
   for (const RecordInFlight& other : records_) live -= other.busy ? other.retired_blocks : 0;
@@ -274,7 +277,8 @@ bool IntentLog::may_retire(const Region& region) const {
   const bool settled = region.leases == 0 || mutated(Mutation::retire_under_way);
   const std::uint64_t safe = safe_mark_ + (mutated(Mutation::retire_on_earlier_flush) ? 1 : 0);
   const bool flushed = settled && (region.last_settlement < safe || mutated(Mutation::retire_before_flush));  // I2
-  return flushed && !(order_->goal.spare_hot && region.referenced);
+  const bool mapped = region.last_settlement < maps_mark_;                                                    // I14
+  return flushed && mapped && !(order_->goal.spare_hot && region.referenced);
 }
 
 // Retires or carries every region whose statement the new tail passes.
@@ -375,6 +379,19 @@ void IntentLog::advance_durable_through() { durable_through_ = std::max(durable_
 // --- retirement
 
 void IntentLog::flush_succeeded(std::uint64_t mark) { safe_mark_ = std::max(safe_mark_, mark); }
+
+std::uint64_t IntentLog::require_maps() {
+  maps_mark_ = 0;
+  tail_limit_ = std::min(tail_limit_, newest_tail_);
+  return tail_limit_;
+}
+
+void IntentLog::maps_durable(std::uint64_t mark) {
+  maps_mark_ = mark;
+  tail_limit_ = kNoLimit;
+}
+
+void IntentLog::maps_not_needed() { maps_mark_ = tail_limit_ = kNoLimit; }
 
 bool IntentLog::wants_retirement() const {
   const bool budget_low = coverage_.live_blocks() * kIntentBlockLength > pressure_mark();

@@ -6,6 +6,8 @@
 //  - I2: a region is retired only when no lease is held and its last write settled before a flush of every in-sync
 //    image began that has since succeeded (flush_begins, flush_succeeded). Its blocks stop covering the moment the
 //    record that retires them is composed.
+//  - I2, I14: as long as a fractured slave's debt is held by a map, no region is retired whose missed blocks the maps do not
+//    hold, and no tail passes the one at the fracture before its map was begun (require_maps, maps_durable).
 //  - I12: a record that failed fails everybody in its group and the whole log; its sequence is not used again.
 //  - I13: `tail` of a record passes only statements that are retired, or carried by the record itself; a slot is reused
 //    only when a durable tail has passed it. The last slots are kept for records that move the tail, so that a full
@@ -58,6 +60,7 @@ class IntentLog {
 
   struct Lease {
     Region* region = nullptr;
+    BlockSet blocks;  // that the write may change
   };
   // `extent` lies inside one region and is widened to the largest physical block by the caller.
   Task<Outcome> cover(Extent extent, Lease& lease);
@@ -66,6 +69,25 @@ class IntentLog {
   // A flush of every in-sync image is about to be submitted; the number goes to flush_succeeded if it succeeds on all.
   std::uint64_t flush_begins() { return ++flush_epoch_; }
   void flush_succeeded(std::uint64_t mark);
+
+  // A slave was fractured: from here on nothing is retired and no tail moves until maps_durable(). The tail is what its
+  // fracture has to state: a scan that finds no newer one needs no map of it.
+  std::uint64_t require_maps();
+  // The debts are about to be written to the maps as they are now; the number goes to maps_durable() when they are durable
+  // and no slave was fractured meanwhile.
+  std::uint64_t maps_begin() { return ++flush_epoch_; }
+  void maps_durable(std::uint64_t mark);
+  // No slave has a debt that a map holds.
+  void maps_not_needed();
+  // Blocks of settled writes that no flush of all images is known to hold: what an image that goes out now may have lost.
+  // Of writes that have not settled their own settlement tells.
+  template <typename Visitor>
+  void for_each_unflushed(Visitor visit) const {
+    coverage_.for_each([&](const Region& region) {
+      const BlockSet blocks = region.unflushed(safe_mark_);
+      if (!blocks.empty()) visit(region.index, blocks);
+    });
+  }
 
   struct RetirementGoal {
     std::uint64_t live_blocks = 0;  // go on until no more than these are live
@@ -156,6 +178,7 @@ class IntentLog {
   void lift_bars();
   void enqueue(Region& region);
 
+  static constexpr std::uint64_t kNoLimit = UINT64_MAX;
   static constexpr std::uint64_t kReservedSlots = 2;  // for records that move the tail
 
   Runtime& runtime_;
@@ -182,6 +205,9 @@ class IntentLog {
 
   std::uint64_t flush_epoch_ = 0;
   std::uint64_t safe_mark_ = 0;  // newest flush that succeeded on all images
+  // What settled in an epoch below it is in the maps of all slaves that missed it; kNoLimit: no map is needed.
+  std::uint64_t maps_mark_ = kNoLimit;
+  std::uint64_t tail_limit_ = kNoLimit;  // no record states a higher tail
   std::optional<Order> order_;
   bool empty_record_wanted_ = false;
 
