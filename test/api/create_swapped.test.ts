@@ -20,11 +20,10 @@ import { BlockmirrorError, Mirror, inspect } from '../../lib/index';
 import { Engine } from '../../lib/io/engine';
 import { describeUnless, notRoot } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
-import { MIB, failure, useMirrors } from './support';
+import { MIB, NOBODY, failure, useMirrors } from './support';
 
-const NOBODY = 65534;
 const mirrors = useMirrors();
-const at = (...names: string[]): string => join(mirrors.folder(), ...names);
+const { at } = mirrors;
 
 const SECRET_MARK = 'TOP SECRET OF ROOT';
 let secret = '';

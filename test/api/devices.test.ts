@@ -1,13 +1,14 @@
 /** Real block devices: mirrors over loop devices, and what must be refused on them. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type StateEvent, type Status, Mirror, findUses, inspect, recover } from '../../lib/index';
+import { useFailingDevices } from '../support/failing_device';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless, testUnless } from '../support/skip';
+import { run } from '../support/tools';
 import { MIB, bytesOf, describeDeviceKinds, failure, pattern, useMirrors } from './support';
 
 const IMAGE = 16 * MIB;
@@ -16,11 +17,6 @@ const LOG = 32 * MIB;
 function has(tool: string): string | null {
   const found = spawnSync('sh', ['-c', `PATH="$PATH:/usr/sbin:/sbin"; command -v ${tool}`]).status === 0;
   return found ? null : `needs ${tool}`;
-}
-
-function run(tool: string, ...args: string[]): string {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
-  return execFileSync(tool, args, { env, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
 describeUnless(noLoopDevices, 'block devices', () => {
@@ -259,49 +255,35 @@ describeUnless(noLoopDevices, 'block devices', () => {
 describeUnless(noLoopDevices, 'a slave that fails', () => {
   const mirrors = useMirrors();
   const makeLoop = useLoopDevices();
-  let folder = '';
-  let failing = '';
+  const makeFailing = useFailingDevices();
 
-  /** A loop device that returns errors once `breakIt` was called: its file lies in a file system that is full then. */
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
-    run('mount', '-t', 'tmpfs', '-o', 'size=24M', 'tmpfs', folder);
-    run('truncate', '-s', String(IMAGE), join(folder, 'image'));
-    failing = run('losetup', '--find', '--show', join(folder, 'image')).trim();
-  });
-  afterEach(() => {
-    run('losetup', '--detach', failing);
-    run('umount', folder);
-    rmSync(folder, { recursive: true });
-  });
-
-  function breakIt(): void {
-    run('fallocate', '--punch-hole', '--offset', '0', '--length', String(8 * MIB), join(folder, 'image'));
-    spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
-  }
-
-  async function broken(slaves: string[]) {
+  /** @param others slaves that are well, beside one that fails from here on */
+  async function broken(others: string[]) {
+    const failing = makeFailing(IMAGE);
+    const slaves = [failing.path, ...others];
     const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves };
     await Mirror.create({ ...paths, verify: false });
     const mirror = await mirrors.open(paths);
-    breakIt();
+    failing.breakIt();
     return { mirror, paths };
   }
 
   test('ends a create, also beside one that is well; the same create goes on without further consent', async () => {
-    const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves: [makeLoop(IMAGE).path, failing] };
-    breakIt();
+    const failing = makeFailing(IMAGE);
+    const slaves = [makeLoop(IMAGE).path, failing.path];
+    const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves };
+    failing.breakIt();
     const error = await failure(Mirror.create(paths), 'SLAVE_FAILED');
-    expect(error).toMatchObject({ image: 'slave2', path: failing });
+    expect(error).toMatchObject({ image: 'slave2', path: failing.path });
     expect(error.message).toMatch(/create needs all slaves.*there is no mirror yet/);
     expect((await inspect(paths.log)).status.phase).toBe('creating');
-    rmSync(join(folder, 'filler'));
+    failing.mendIt();
     const report = await Mirror.create(paths);
     expect(report.images.map(({ state }) => state)).toEqual(['synchronized', 'synchronized', 'synchronized']);
   });
 
   test('is told by events and status, and the mirror goes on without it', async () => {
-    const { mirror, paths } = await broken([failing, makeLoop(IMAGE).path]);
+    const { mirror, paths } = await broken([makeLoop(IMAGE).path]);
     const states: StateEvent[] = [];
     mirror.on('state', (event) => states.push(event));
     const degraded = new Promise<Status>((resolve) => mirror.once('degraded', resolve));
@@ -325,7 +307,7 @@ describeUnless(noLoopDevices, 'a slave that fails', () => {
   });
 
   test('the last of them: writes are rejected, reads go on', async () => {
-    const { mirror } = await broken([failing]);
+    const { mirror } = await broken([]);
     // On the master, and the fracture is durable: this one is acknowledged, nothing after it.
     await mirror.write(pattern(65536, 1), { position: MIB });
     const error = await failure(mirror.write(pattern(512, 1), { position: 9 * MIB }), 'NO_SLAVE');
@@ -337,45 +319,36 @@ describeUnless(noLoopDevices, 'a slave that fails', () => {
 describeUnless(noLoopDevices, 'a master that fails', () => {
   const mirrors = useMirrors();
   const makeLoop = useLoopDevices();
+  const makeFailing = useFailingDevices();
 
   test('stops the mirror with a clear error, told by an event and not by an exception', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
-    run('mount', '-t', 'tmpfs', '-o', 'size=24M', 'tmpfs', folder);
-    const image = join(folder, 'image');
-    run('truncate', '-s', String(IMAGE), image);
-    const master = run('losetup', '--find', '--show', image).trim();
-    try {
-      const paths = { log: makeLoop(LOG).path, master, slaves: [makeLoop(IMAGE).path] };
-      await Mirror.create({ ...paths, verify: false });
-      const mirror = await mirrors.open(paths);
-      const degraded = new Promise<Status>((resolve) => mirror.once('degraded', resolve));
-      run('fallocate', '--punch-hole', '--offset', '0', '--length', String(8 * MIB), image);
-      spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
-      const error = await failure(mirror.write(pattern(65536, 1), { position: MIB }), 'MASTER_FAILED');
-      expect(error).toMatchObject({ image: 'master', path: master });
-      expect(error.cause).toMatchObject({ syscall: 'write', path: master });
-      expect((await degraded).phase).toBe('stopped');
-      expect(mirror.status()).toMatchObject({
-        stopped: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' },
-        images: [{ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } }, { state: 'consistent' }],
-      });
-      await failure(mirror.write(pattern(512, 1), { position: 0 }), 'MASTER_FAILED');
-      // From outside too: while the mirror that stopped is still open, and after it was let go.
-      const held = (await inspect(paths.log)).status;
-      expect(held).toMatchObject({ phase: 'stopped', stopped: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } });
-      await mirror.close();
-      const { status } = await inspect(paths.log);
-      expect(status).toMatchObject({ phase: 'unclean', images: [{ state: 'failed' }, { state: 'consistent' }] });
-      expect(status.stopped?.message).toMatch(/EIO|ENOSPC/);
-      expect(status.images[0]?.changedAt).not.toBeNull();
-      // The device answers again: the next opening takes it back.
-      rmSync(join(folder, 'filler'));
-      await recover(paths.log);
-      expect((await inspect(paths.log)).status).toMatchObject({ phase: 'closed', stopped: null });
-    } finally {
-      run('losetup', '--detach', master);
-      run('umount', folder);
-      rmSync(folder, { recursive: true });
-    }
+    const failing = makeFailing(IMAGE);
+    const master = failing.path;
+    const paths = { log: makeLoop(LOG).path, master, slaves: [makeLoop(IMAGE).path] };
+    await Mirror.create({ ...paths, verify: false });
+    const mirror = await mirrors.open(paths);
+    const degraded = new Promise<Status>((resolve) => mirror.once('degraded', resolve));
+    failing.breakIt();
+    const error = await failure(mirror.write(pattern(65536, 1), { position: MIB }), 'MASTER_FAILED');
+    expect(error).toMatchObject({ image: 'master', path: master });
+    expect(error.cause).toMatchObject({ syscall: 'write', path: master });
+    expect((await degraded).phase).toBe('stopped');
+    expect(mirror.status()).toMatchObject({
+      stopped: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' },
+      images: [{ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } }, { state: 'consistent' }],
+    });
+    await failure(mirror.write(pattern(512, 1), { position: 0 }), 'MASTER_FAILED');
+    // From outside too: while the mirror that stopped is still open, and after it was let go.
+    const held = (await inspect(paths.log)).status;
+    expect(held).toMatchObject({ phase: 'stopped', stopped: { code: 'ERR_BLOCKMIRROR_MASTER_FAILED' } });
+    await mirror.close();
+    const { status } = await inspect(paths.log);
+    expect(status).toMatchObject({ phase: 'unclean', images: [{ state: 'failed' }, { state: 'consistent' }] });
+    expect(status.stopped?.message).toMatch(/EIO|ENOSPC/);
+    expect(status.images[0]?.changedAt).not.toBeNull();
+    // The device answers again: the next opening takes it back.
+    failing.mendIt();
+    await recover(paths.log);
+    expect((await inspect(paths.log)).status).toMatchObject({ phase: 'closed', stopped: null });
   });
 });

@@ -8,16 +8,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
 import { Mirror, inspect, recover, verify } from '../../lib/index';
 import { type PathPart, UNSAFE, partsOfPath, unsafeBecause } from '../../lib/system/folders';
 import { runCommand } from '../support/command_line';
 import { describeUnless, notRoot } from '../support/skip';
-import { failure, useMirrors } from './support';
+import { NOBODY, failure, useMirrors } from './support';
 
-const NOBODY = 65534;
 const mirrors = useMirrors();
-const at = (...names: string[]): string => join(mirrors.folder(), ...names);
+const { at } = mirrors;
 
 const file = { kind: 'file', owner: 0, names: 1 } as const;
 const step = (change: Partial<PathPart>): PathPart => ({

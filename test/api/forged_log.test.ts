@@ -22,11 +22,10 @@ import { ENTRY, HEADER, forgeLabel, forgeLog, forgePath, forgeUnclean, imageEntr
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless, notRoot } from '../support/skip';
-import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, NOBODY, type Paths, bytesOf, failure, overwrite, useMirrors } from './support';
 
-const NOBODY = 65534;
 const mirrors = useMirrors();
-const at = (...names: string[]): string => join(mirrors.folder(), ...names);
+const { at } = mirrors;
 
 /** A mirror whose log and images belong to another user, with a ring that makes everything be copied; in root's folder. */
 async function foreign(): Promise<Paths> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Progress, inspect, recover } from '../../lib/index';
 import { createMirrorFiles, type MirrorFiles } from '../support/mirror_files';
 import { runCommand } from '../support/command_line';
-import { ForgedLog } from '../support/forged_log';
+import { ForgedLog } from '../support/forge';
 import { useTemporaryFolder } from '../support/temporary_folder';
 import { failure } from './support';
 

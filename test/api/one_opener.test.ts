@@ -3,8 +3,9 @@ import { mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Mirror, findUses, inspect } from '../../lib/index';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
-import { commandIn, noNamespaces, run, runIn } from '../support/namespaces';
+import { commandIn, noNamespaces, runIn } from '../support/namespaces';
 import { describeUnless } from '../support/skip';
+import { run } from '../support/tools';
 import { writeFileInFull } from '../support/temporary_folder';
 import { MIB, type Paths, failure, pattern, useMirrors } from './support';
 

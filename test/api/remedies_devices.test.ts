@@ -2,23 +2,19 @@
  * Remedies of failing devices, each produced by a device that really fails, taken from its message, and run by a shell.
  * Then the mirror must be whole, and hold what it acknowledged.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { Mirror, type Problem, inspect, verify } from '../../lib/index';
-import { useFailingDevices } from '../support/failing_device';
+import { type ErrorName, Mirror, type Problem, inspect, verify } from '../../lib/index';
+import { type FailingDevice, useFailingDevices } from '../support/failing_device';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { describeUnless } from '../support/skip';
+import { run } from '../support/tools';
 import { MIB, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
 
 const IMAGE = 16 * MIB;
 const LOG = 32 * MIB;
 const CONTENT = pattern(64 * 1024, 7);
-
-function run(command: string, ...args: string[]): string {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
-  return execFileSync(command, args, { encoding: 'utf8', env });
-}
 
 describeUnless(
   noLoopDevices,
@@ -38,6 +34,15 @@ describeUnless(
       const mirror = await mirrors.open(whole);
       await mirror.write(CONTENT, { position: 9 * MIB, dsync: true });
       return { mirror, paths: whole };
+    }
+
+    /** What a write is refused with while the device fails; then the mirror is closed, and the device answers again. */
+    async function failed(name: ErrorName, mirror: Mirror, device: FailingDevice) {
+      device.breakIt();
+      const error = await failure(mirror.write(CONTENT, { position: MIB }), name);
+      await mirror.close().catch(() => undefined);
+      device.mendIt();
+      return error;
     }
 
     async function isWhole(log: string, positions: readonly number[]): Promise<void> {
@@ -85,10 +90,7 @@ describeUnless(
     test('MASTER_FAILED, and the device answers again', async () => {
       const master = makeFailing(IMAGE);
       const { mirror, paths } = await made({ master: master.path });
-      master.breakIt();
-      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'MASTER_FAILED');
-      await mirror.close();
-      master.mendIt();
+      const error = await failed('MASTER_FAILED', mirror, master);
       const [recover] = commandsOf(error.remedy);
       runs(recover as string);
       await isWhole(paths.log, [9 * MIB]);
@@ -97,10 +99,7 @@ describeUnless(
     test('MASTER_FAILED for good: the slave takes its place, and a new device the place of the master', async () => {
       const master = makeFailing(IMAGE);
       const { mirror, paths } = await made({ master: master.path });
-      master.breakIt();
-      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'MASTER_FAILED');
-      await mirror.close();
-      master.mendIt();
+      const error = await failed('MASTER_FAILED', mirror, master);
       // A new disk under the old name.
       overwrite(master.path, 0, Buffer.alloc(IMAGE));
       const [, status] = commandsOf(error.remedy);
@@ -113,10 +112,7 @@ describeUnless(
     test('LOG_FAILED, and the device works again', async () => {
       const log = makeFailing(LOG);
       const { mirror, paths } = await made({ log: log.path });
-      log.breakIt();
-      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'LOG_FAILED');
-      await mirror.close().catch(() => undefined);
-      log.mendIt();
+      const error = await failed('LOG_FAILED', mirror, log);
       const [recover] = commandsOf(error.remedy);
       runs(recover as string);
       await isWhole(paths.log, [9 * MIB]);
@@ -125,10 +121,7 @@ describeUnless(
     test('LOG_FAILED for good: another device in its place', async () => {
       const log = makeFailing(LOG);
       const { mirror, paths } = await made({ log: log.path });
-      log.breakIt();
-      const error = await failure(mirror.write(CONTENT, { position: MIB }), 'LOG_FAILED');
-      await mirror.close().catch(() => undefined);
-      log.mendIt();
+      const error = await failed('LOG_FAILED', mirror, log);
       overwrite(log.path, 0, Buffer.alloc(LOG));
       const [, anew, ...others] = commandsOf(error.remedy);
       expect(others).toEqual([]);

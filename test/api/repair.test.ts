@@ -1,22 +1,18 @@
 /** Blocks that cannot be read, of real devices: a loop device whose file ends early, btrfs that finds a wrong checksum. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Repair, Mirror, recover, recoveryReportToText } from '../../lib/index';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless } from '../support/skip';
+import { run } from '../support/tools';
 import { MIB, bytesOf, describeDeviceKinds, failure, pattern, useMirrors } from './support';
 
 const IMAGE = 8 * MIB;
 const SIZE = IMAGE - MIB;
 const LOG = 32 * MIB;
 const BLOCK = 4096;
-
-function run(tool: string, ...args: string[]): void {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
-  execFileSync(tool, args, { env, stdio: 'pipe' });
-}
 
 describeUnless(noLoopDevices, 'a block that the master cannot read', () => {
   const mirrors = useMirrors();

@@ -11,6 +11,9 @@ import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 export { describeDeviceKinds } from '../support/device_kinds';
 export { KIB, MIB } from '../support/temporary_folder';
 
+/** A user who owns nothing: whom root becomes, or whose files root meets. */
+export const NOBODY = 65534;
+
 export const MIRROR_SIZE = 8 * MIB;
 
 export interface Paths {
@@ -21,6 +24,8 @@ export interface Paths {
 
 export interface Mirrors {
   folder(): string;
+  /** A path in that folder. */
+  at: (...names: string[]) => string;
   /** Paths in the folder of the test that runs; nothing is made. */
   paths(slaves?: number): Paths;
   /** A mirror over files, closed cleanly. */
@@ -44,6 +49,7 @@ export function useMirrors(): Mirrors {
   });
   const mirrors: Mirrors = {
     folder,
+    at: (...names) => join(folder(), ...names),
     paths: (slaves = 1) => ({
       log: join(folder(), 'mirror.log'),
       master: join(folder(), 'master.img'),

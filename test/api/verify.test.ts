@@ -1,19 +1,13 @@
 /** What a verify says of images whose bytes were changed behind the mirror's back, and what is remembered of it. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { renameSync } from 'node:fs';
 import { Mirror, type Status, inspect, recover, verify, verifyReportToText } from '../../lib/index';
+import { type FailingDevice, useFailingDevices } from '../support/failing_device';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless } from '../support/skip';
+import { run } from '../support/tools';
 import { MIB, MIRROR_SIZE, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
-
-function run(tool: string, ...args: string[]): string {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
-  return execFileSync(tool, args, { env, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
-}
 
 function flip(path: string, position: number): void {
   const [byte] = bytesOf(path, position, 1);
@@ -146,33 +140,21 @@ describeUnless(noLoopDevices, 'a slave that failed', () => {
   const makeLoop = useLoopDevices();
   const LOG = 32 * MIB;
   const IMAGE = 16 * MIB;
-  let folder = '';
-  let failing = '';
-
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
-    run('mount', '-t', 'tmpfs', '-o', 'size=24M', 'tmpfs', folder);
-    run('truncate', '-s', String(IMAGE), join(folder, 'image'));
-    failing = run('losetup', '--find', '--show', join(folder, 'image')).trim();
-  });
-  afterEach(() => {
-    run('losetup', '--detach', failing);
-    run('umount', folder);
-    rmSync(folder, { recursive: true });
-  });
+  const makeFailing = useFailingDevices();
 
   /** A closed mirror whose slave1 failed at a write, and missed it. */
-  async function degraded(): Promise<{ log: string; slaves: string[] }> {
-    const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves: [failing, makeLoop(IMAGE).path] };
+  async function degraded(): Promise<{ log: string; failing: FailingDevice }> {
+    const failing = makeFailing(IMAGE);
+    const slaves = [failing.path, makeLoop(IMAGE).path];
+    const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves };
     await Mirror.create({ ...paths, verify: false });
     const mirror = await mirrors.open(paths);
-    run('fallocate', '--punch-hole', '--offset', '0', '--length', String(8 * MIB), join(folder, 'image'));
-    spawnSync('dd', ['if=/dev/zero', `of=${join(folder, 'filler')}`, 'bs=64k']);
+    failing.breakIt();
     await mirror.write(pattern(65536, 1), { position: MIB });
     expect((await mirror.verify()).slaves[0]).toMatchObject({ compared: false, bytesDiffered: null });
     await mirror.close();
-    rmSync(join(folder, 'filler'));
-    return paths;
+    failing.mendIt();
+    return { log: paths.log, failing };
   }
 
   test('is named as not compared, and nothing is called identical', async () => {
@@ -208,11 +190,11 @@ describeUnless(noLoopDevices, 'a slave that failed', () => {
   });
 
   test('whose device is gone, or holds another image, is named as that', async () => {
-    const { log } = await degraded();
-    run('losetup', '--detach', failing);
-    renameSync(join(folder, 'image'), join(folder, 'away'));
-    run('truncate', '-s', String(IMAGE), join(folder, 'image'));
-    run('losetup', failing, join(folder, 'image'));
+    const { log, failing } = await degraded();
+    run('losetup', '--detach', failing.path);
+    renameSync(failing.file, `${failing.file}.away`);
+    run('truncate', '-s', String(IMAGE), failing.file);
+    run('losetup', failing.path, failing.file);
     const report = await verify(log, { all: true });
     expect(report).toMatchObject({ result: 'incomplete', slaves: [{ compared: false, bytesDiffered: null }, {}] });
     expect(report.slaves[0]?.error?.message).toMatch(/slave1.*label/);

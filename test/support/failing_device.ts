@@ -1,21 +1,19 @@
 /** Block devices that really fail: loop devices over files of a small tmpfs. They need what useLoopDevices needs. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KIB, MIB } from './temporary_folder';
+import { run } from './tools';
 
 export interface FailingDevice {
   path: string;
+  /** What its bytes lie in. */
+  file: string;
   /** From here on most writes to its first 8 MiB fail. */
   breakIt(): void;
   /** It takes writes again. */
   mendIt(): void;
-}
-
-function run(command: string, ...args: string[]): string {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
-  return execFileSync(command, args, { encoding: 'utf8', env });
 }
 
 /** To be called in a describe block: once the tmpfs is full, blocks that were given back are not to be had again. */
@@ -35,6 +33,7 @@ export function useFailingDevices(): (length: number) => FailingDevice {
     undo.push(() => run('losetup', '--detach', path));
     return {
       path,
+      file,
       breakIt: () => {
         // A log keeps its superblock: that is before its ring.
         run('fallocate', '--punch-hole', '--offset', String(128 * KIB), '--length', String(8 * MIB), file);

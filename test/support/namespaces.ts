@@ -1,5 +1,5 @@
 /** Processes in namespaces of their own: what a container, another host or a hardened service is to us. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { MAIN, type CommandResult } from './command_line';
 import { notRoot } from './skip';
@@ -83,9 +83,4 @@ export function commandIn(surrounding: Surrounding, args: readonly string[]): Pr
     env: { ...process.env, NO_COLOR: '1' },
   });
   return Promise.resolve({ exitCode: status, stdout, stderr, json: <T>() => JSON.parse(stdout) as T });
-}
-
-export function run(tool: string, ...args: string[]): string {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
-  return execFileSync(tool, args, { env, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
 }

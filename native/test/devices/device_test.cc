@@ -232,8 +232,7 @@ TEST_CASE_TEMPLATE("device: writing past the end of a block device is an error",
 
 TEST_CASE_TEMPLATE("device: a write cut short by a limit is resumed, and its error surfaces", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Target target(false);
   AlignedBuffer memory(65536);
   fill(memory.span(), 71);
@@ -255,15 +254,14 @@ TEST_CASE_TEMPLATE("device: a write cut short by a limit is resumed, and its err
 TEST_CASE_TEMPLATE("device: a full file system surfaces, from a file and from a loop device over it", Kind, OnIoUring,
                    OnThreads) {
   if (!is_root()) return skip("mounting a small file system needs root");
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   TemporaryDirectory directory;
   // A mount of the child alone: it goes with the child, however that ends.
   auto write_too_much = [&](bool through_loop_device) {
     return exit_code_of([&] {
       const std::string mount_point = directory / "full";
       ::mkdir(mount_point.c_str(), 0755);
-      if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
+      if (!enter_own_mount_namespace()) return 250;
       if (::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=1m") != 0) return 251;
       const std::string path = mount_point + "/image";
       make_file(path, 4 * 1024 * 1024, Fill::sparse);

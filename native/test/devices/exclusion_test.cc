@@ -27,6 +27,18 @@ Code code_of(const std::string& path, const OpenFileOptions& options = kImpatien
   return OpenFile::open(path, options, file).code;
 }
 
+// A loop device over a new file.
+struct LoopedImage {
+  explicit LoopedImage(std::uint64_t size = kSize, const LoopOptions& options = {})
+      : loop((make_file(file, size), file), options) {}
+  bool available() const { return loop.available(); }
+  const std::string& why_not() const { return loop.why_not(); }
+
+  TemporaryDirectory directory;
+  const std::string file = directory / "image";
+  LoopDevice loop;
+};
+
 // Whoever is first wins, and the other is refused until the first one has gone. Answers the step that went wrong, or 0:
 // a forked child can tell it by its exit code.
 int excluded(const std::string& one, const std::string& other) {
@@ -76,7 +88,7 @@ bool add_partitions(const LoopDevice& disk, int count) {
 // In a mount namespace of its own; the body's answer is the exit code.
 int in_mount_namespace(const std::function<int()>& body) {
   return exit_code_of([&] {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
+    if (!enter_own_mount_namespace()) return 250;
     return body();
   });
 }
@@ -88,22 +100,18 @@ bool make_ext4(const std::string& path) {
 }  // namespace
 
 TEST_CASE("exclusion: a file and a loop device over it are one") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
-  check_exclude(directory / "image", loop.path());
+  LoopedImage image;
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  check_exclude(image.file, image.loop.path());
 }
 
 TEST_CASE("exclusion: of two that open at once by two paths never both succeed") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
+  LoopedImage image;
+  BLOCKMIRROR_SKIP_UNLESS(image);
   for (int round = 0; round < 100; ++round) {
     std::atomic<int> ready = 0;
     OpenFile files[2];
-    const std::string paths[2] = {directory / "image", loop.path()};
+    const std::string paths[2] = {image.file, image.loop.path()};
     std::thread openers[2];
     for (int i = 0; i < 2; ++i) {
       openers[i] = std::thread([&, i] {
@@ -119,84 +127,76 @@ TEST_CASE("exclusion: of two that open at once by two paths never both succeed")
 }
 
 TEST_CASE("exclusion: loop devices over one another, and over the same file, are one") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
-  LoopDevice upper(loop.path());
-  LoopDevice beside(directory / "image");
+  LoopedImage image;
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  LoopDevice upper(image.loop.path());
+  LoopDevice beside(image.file);
   REQUIRE(upper.available());
   REQUIRE(beside.available());
-  check_exclude(loop.path(), upper.path());
-  check_exclude(loop.path(), beside.path());
+  check_exclude(image.loop.path(), upper.path());
+  check_exclude(image.loop.path(), beside.path());
   check_exclude(upper.path(), beside.path());
-  check_exclude(upper.path(), directory / "image");
+  check_exclude(upper.path(), image.file);
 }
 
 TEST_CASE("exclusion: a partition, its disk and the file below are one, two partitions are not") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  LoopDevice disk(directory / "image", {.partitions = true});
-  BLOCKMIRROR_SKIP_UNLESS(disk);
-  if (!add_partitions(disk, 2)) return skip("BLKPG_ADD_PARTITION is refused");
-  const std::string first = disk.path() + "p1", second = disk.path() + "p2";
-  check_exclude(first, disk.path());
-  check_exclude(first, directory / "image");
+  LoopedImage image(kSize, {.partitions = true});
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  if (!add_partitions(image.loop, 2)) return skip("BLKPG_ADD_PARTITION is refused");
+  const std::string first = image.loop.path() + "p1", second = image.loop.path() + "p2";
+  check_exclude(first, image.loop.path());
+  check_exclude(first, image.file);
   check_beside(first, second);
   LoopDevice over(first);
   REQUIRE(over.available());
   check_exclude(over.path(), first);
-  check_exclude(over.path(), disk.path());
-  check_exclude(over.path(), directory / "image");
+  check_exclude(over.path(), image.loop.path());
+  check_exclude(over.path(), image.file);
   check_beside(over.path(), second);
 }
 
 TEST_CASE("exclusion: parts of a file that share no byte are used side by side, overlapping ones are not") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  LoopDevice first(directory / "image", {.offset = 0, .length = 2 * kMiB});
-  BLOCKMIRROR_SKIP_UNLESS(first);
-  LoopDevice second(directory / "image", {.offset = 2 * kMiB});
-  LoopDevice middle(directory / "image", {.offset = kMiB, .length = 2 * kMiB});
+  LoopedImage image(kSize, {.offset = 0, .length = 2 * kMiB});
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  LoopDevice second(image.file, {.offset = 2 * kMiB});
+  LoopDevice middle(image.file, {.offset = kMiB, .length = 2 * kMiB});
   REQUIRE(second.available());
   REQUIRE(middle.available());
-  check_beside(first.path(), second.path());
-  check_exclude(first.path(), middle.path());
+  check_beside(image.loop.path(), second.path());
+  check_exclude(image.loop.path(), middle.path());
   check_exclude(second.path(), middle.path());
-  check_exclude(second.path(), directory / "image");
+  check_exclude(second.path(), image.file);
 }
 
 TEST_CASE("exclusion: a loop device that is mounted in another mount namespace is in use, and so is its file") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", 16 * kMiB);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
-  if (!make_ext4(loop.path())) return skip("needs mkfs.ext4");
-  REQUIRE(::mkdir((directory / "mnt").c_str(), 0755) == 0);
+  LoopedImage image(16 * kMiB);
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  if (!make_ext4(image.loop.path())) return skip("needs mkfs.ext4");
+  REQUIRE(::mkdir((image.directory / "mnt").c_str(), 0755) == 0);
   Child elsewhere([&](const std::function<void()>& say_ready) {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
-    if (::mount(loop.path().c_str(), (directory / "mnt").c_str(), "ext4", 0, nullptr) != 0) return 251;
+    if (!enter_own_mount_namespace()) return 250;
+    if (::mount(image.loop.path().c_str(), (image.directory / "mnt").c_str(), "ext4", 0, nullptr) != 0) return 251;
     say_ready();
     for (;;) ::pause();
   });
   REQUIRE(elsewhere.wait_until_ready());
-  CHECK(code_of(directory / "image") == Code::BUSY);
-  CHECK(code_of(loop.path()) == Code::BUSY);
+  CHECK(code_of(image.file) == Code::BUSY);
+  CHECK(code_of(image.loop.path()) == Code::BUSY);
   elsewhere.kill();
-  CHECK(code_of(directory / "image", {.busy_retry_ms = 60000}) == Code::ok);
+  CHECK(code_of(image.file, {.busy_retry_ms = 60000}) == Code::ok);
 }
 
 TEST_CASE("exclusion: while a file is held nobody mounts a loop device that was over it") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", 16 * kMiB);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
-  if (!make_ext4(loop.path())) return skip("needs mkfs.ext4");
-  REQUIRE(::mkdir((directory / "mnt").c_str(), 0755) == 0);
+  LoopedImage image(16 * kMiB);
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  if (!make_ext4(image.loop.path())) return skip("needs mkfs.ext4");
+  REQUIRE(::mkdir((image.directory / "mnt").c_str(), 0755) == 0);
   OpenFile holder;
-  REQUIRE(OpenFile::open(directory / "image", {}, holder).ok());
+  REQUIRE(OpenFile::open(image.file, {}, holder).ok());
   const auto mount_error = [&] {
-    return ::mount(loop.path().c_str(), (directory / "mnt").c_str(), "ext4", MS_RDONLY, nullptr) == 0 ? 0 : errno;
+    return ::mount(image.loop.path().c_str(), (image.directory / "mnt").c_str(), "ext4", MS_RDONLY, nullptr) == 0
+               ? 0
+               : errno;
   };
   CHECK(in_mount_namespace(mount_error) == EBUSY);
   holder = OpenFile();
@@ -204,26 +204,24 @@ TEST_CASE("exclusion: while a file is held nobody mounts a loop device that was 
 }
 
 TEST_CASE("exclusion: another mount and another device node of the same thing are one") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  make_file(directory / "file", kSize);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
+  LoopedImage image;
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  make_file(image.directory / "file", kSize);
   struct stat status {};
-  REQUIRE(::stat(loop.path().c_str(), &status) == 0);
-  REQUIRE(::mknod((directory / "node").c_str(), S_IFBLK | 0600, status.st_rdev) == 0);
-  check_exclude(directory / "node", loop.path());
-  check_exclude(directory / "node", directory / "image");
-  REQUIRE(::mkdir((directory / "bound").c_str(), 0755) == 0);
+  REQUIRE(::stat(image.loop.path().c_str(), &status) == 0);
+  REQUIRE(::mknod((image.directory / "node").c_str(), S_IFBLK | 0600, status.st_rdev) == 0);
+  check_exclude(image.directory / "node", image.loop.path());
+  check_exclude(image.directory / "node", image.file);
+  REQUIRE(::mkdir((image.directory / "bound").c_str(), 0755) == 0);
   OpenFile holder;
-  REQUIRE(OpenFile::open(directory / "file", {}, holder).ok());
+  REQUIRE(OpenFile::open(image.directory / "file", {}, holder).ok());
   CHECK(in_mount_namespace([&] {
-          const std::string below = directory / "file";
-          if (::mount(below.substr(0, below.rfind('/')).c_str(), (directory / "bound").c_str(), nullptr, MS_BIND,
+          const std::string below = image.directory / "file";
+          if (::mount(below.substr(0, below.rfind('/')).c_str(), (image.directory / "bound").c_str(), nullptr, MS_BIND,
                       nullptr) != 0) {
             return 251;
           }
-          return static_cast<int>(code_of(directory / "bound/file"));
+          return static_cast<int>(code_of(image.directory / "bound/file"));
         }) == static_cast<int>(Code::BUSY));
 }
 
@@ -265,20 +263,18 @@ TEST_CASE("exclusion: a file of an overlay and the real one below it are one") {
 }
 
 TEST_CASE("exclusion: where sysfs is masked a file needs the kernel's proof, and a block device is refused") {
-  TemporaryDirectory directory;
-  make_file(directory / "image", kSize);
-  make_file(directory / "file", kSize);
-  LoopDevice loop(directory / "image");
-  BLOCKMIRROR_SKIP_UNLESS(loop);
+  LoopedImage image;
+  BLOCKMIRROR_SKIP_UNLESS(image);
+  make_file(image.directory / "file", kSize);
   const int status = in_mount_namespace([&] {
     if (::mount("tmpfs", "/sys", "tmpfs", 0, nullptr) != 0) return 251;
     // Nobody has it open, which a lease proves.
-    if (code_of(directory / "file") != Code::ok) return 1;
+    if (code_of(image.directory / "file") != Code::ok) return 1;
     // The loop device has this one open.
-    if (code_of(directory / "image") != Code::USE_UNKNOWN) return 2;
-    if (code_of(loop.path()) != Code::USE_UNKNOWN) return 3;
+    if (code_of(image.file) != Code::USE_UNKNOWN) return 2;
+    if (code_of(image.loop.path()) != Code::USE_UNKNOWN) return 3;
     // Whoever only looks is not refused.
-    if (code_of(loop.path(), {.read_only = true, .exclusive = false}) != Code::ok) return 4;
+    if (code_of(image.loop.path(), {.read_only = true, .exclusive = false}) != Code::ok) return 4;
     return 0;
   });
   CHECK(status == 0);

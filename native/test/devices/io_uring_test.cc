@@ -57,37 +57,38 @@ bool round_trips(Reactor& reactor, const std::string& path, bool durable = false
   return equal(written.span(), read.span());
 }
 
+// Where all or a part of it is forbidden with that errno: 0, or the step in which automatic did not take threads that work.
+int threads_instead(const std::string& path, int error) {
+  if (probe_io_uring() != error) return 2;
+  ReactorOrOutcome made = make_reactor({});
+  if (!made.outcome.ok() || made.reactor->kind() != DeviceKind::threads) return 3;
+  if (!made.reactor->bind_to_this_thread().ok()) return 4;
+  return round_trips(*made.reactor, path) ? 0 : 5;
+}
+
+// And asking for io_uring by its name is answered with the errno.
+bool refused_by_name(int error) {
+  const ReactorOrOutcome made = make_reactor({.kind = DeviceKind::io_uring});
+  return made.reactor == nullptr && made.outcome.code == Code::UNSUPPORTED && made.outcome.system_error == error;
+}
+
 }  // namespace
 
 TEST_CASE("io_uring: where it is forbidden, automatic takes threads and they work") {
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   for (const int error : {EPERM, ENOSYS}) {
-    const int status = exit_code_of([&] {
-      if (!forbid_io_uring(error)) return 1;
-      if (probe_io_uring() != error) return 2;
-      ReactorOrOutcome made = make_reactor({});
-      if (!made.outcome.ok() || made.reactor->kind() != DeviceKind::threads) return 3;
-      if (!made.reactor->bind_to_this_thread().ok()) return 4;
-      return round_trips(*made.reactor, directory / "image") ? 0 : 5;
-    });
-    CHECK(status == 0);
+    const auto forbidden = [&] { return forbid_io_uring(error) ? threads_instead(directory / "image", error) : 1; };
+    CHECK(exit_code_of(forbidden) == 0);
   }
 }
 
 TEST_CASE("io_uring: where it is forbidden, asking for it by name is answered with the errno") {
-  const int status = exit_code_of([] {
-    if (!forbid_io_uring(EPERM)) return 1;
-    const ReactorOrOutcome made = make_reactor({.kind = DeviceKind::io_uring});
-    if (made.reactor != nullptr || made.outcome.code != Code::UNSUPPORTED) return 2;
-    return made.outcome.system_error == EPERM ? 0 : 3;
-  });
-  CHECK(status == 0);
+  CHECK(exit_code_of([] { return forbid_io_uring(EPERM) && refused_by_name(EPERM) ? 0 : 1; }) == 0);
 }
 
 TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, and its name gets the errno") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   const std::vector<std::vector<long>> parts{
@@ -96,13 +97,7 @@ TEST_CASE("io_uring: where a part of it is forbidden, automatic takes threads, a
     for (const int error : {EPERM, ENOSYS, EACCES}) {
       const int status = exit_code_of([&] {
         if (!forbid(part, error)) return 1;
-        if (probe_io_uring() != error) return 2;
-        const ReactorOrOutcome asked = make_reactor({.kind = DeviceKind::io_uring});
-        if (asked.outcome.code != Code::UNSUPPORTED || asked.outcome.system_error != error) return 3;
-        ReactorOrOutcome made = make_reactor({});
-        if (!made.outcome.ok() || made.reactor->kind() != DeviceKind::threads) return 4;
-        if (!made.reactor->bind_to_this_thread().ok()) return 5;
-        return round_trips(*made.reactor, directory / "image") ? 0 : 6;
+        return refused_by_name(error) ? threads_instead(directory / "image", error) : 6;
       });
       CHECK(status == 0);
     }
@@ -124,8 +119,7 @@ TEST_CASE("threads: where pwritev2 is forbidden, a durable write is written and 
 }
 
 TEST_CASE("io_uring: where entering is forbidden later, requests end with the errno and the loop still sleeps") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   const int status = exit_code_of([&] {
@@ -176,16 +170,14 @@ TEST_CASE("reactor: where getrandom is forbidden there are random bytes all the 
 }
 
 TEST_CASE("io_uring: where it is allowed, automatic takes it") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   const ReactorOrOutcome made = make_reactor({});
   REQUIRE(made.outcome.ok());
   CHECK(made.reactor->kind() == DeviceKind::io_uring);
 }
 
 TEST_CASE("io_uring: requests work from registered memory, from its edge, across its edge and from elsewhere") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 1024 * 1024);
   AlignedBuffer pool(1024 * 1024);
@@ -252,8 +244,7 @@ TEST_CASE("io_uring: a durable write from registered memory reaches the disk's c
 }
 
 TEST_CASE("io_uring: memory that memlock forbids to register is used unregistered") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   if (!is_root()) return skip("giving up CAP_IPC_LOCK needs root to begin with");
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
@@ -272,8 +263,7 @@ TEST_CASE("io_uring: memory that memlock forbids to register is used unregistere
 }
 
 TEST_CASE("io_uring: the flavours of ring that older kernels have work as the best one does") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   for (const RingFlavour flavour : {RingFlavour::deferred, RingFlavour::cooperative, RingFlavour::plain}) {
@@ -305,8 +295,7 @@ TEST_CASE("io_uring: the flavours of ring that older kernels have work as the be
 }
 
 TEST_CASE("io_uring: more devices than the file table holds work as well") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 65536);
   Loop loop(DeviceKind::io_uring);
@@ -318,8 +307,7 @@ TEST_CASE("io_uring: more devices than the file table holds work as well") {
 }
 
 TEST_CASE("io_uring: answers to what was never asked, or was answered before, change nothing") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 1024 * 1024);
   IoUringReactor reactor(4);
@@ -353,8 +341,7 @@ TEST_CASE("io_uring: answers to what was never asked, or was answered before, ch
 }
 
 TEST_CASE("io_uring: where the wake-up cannot be read, requests end and other threads are heard all the same") {
-  const KindProbe probe(DeviceKind::io_uring);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
   TemporaryDirectory directory;
   make_file(directory / "image", 1024 * 1024);
   IoUringReactor reactor(4);

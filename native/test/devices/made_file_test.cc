@@ -124,9 +124,7 @@ TEST_CASE("made file: where there are no nameless files it has its name at once,
   const pid_t child = ::fork();
   if (child == 0) {
     // By /proc a nameless file gets its name; without it none is made.
-    const bool masked = ::unshare(CLONE_NEWNS) == 0 &&
-                        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                        ::mount("none", "/proc", "tmpfs", 0, nullptr) == 0;
+    const bool masked = enter_own_mount_namespace() && ::mount("none", "/proc", "tmpfs", 0, nullptr) == 0;
     if (!masked) ::_exit(2);
     bool right = true;
     {

@@ -39,6 +39,16 @@ void check_refused(const std::string& path, Code code, int error, const OpenFile
   CHECK(outcome.system_error == error);
 }
 
+// In a child that `before` has put into the state: the errno of the refusal, 254 for another refusal or none.
+int errno_refused(const std::string& path, const std::function<bool()>& before, Code code = Code::OPEN_FAILED) {
+  return exit_code_of([&] {
+    if (!before()) return 255;
+    OpenFile file;
+    const Outcome outcome = OpenFile::open(path, {}, file);
+    return outcome.code == code ? outcome.system_error : 254;
+  });
+}
+
 void punch(const std::string& path, std::uint64_t position, std::uint64_t length) {
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE(::fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(position),
@@ -180,26 +190,18 @@ TEST_CASE("open file: missing permission is refused with its errno") {
   if (!is_root()) return skip("becoming another user needs root");
   TemporaryDirectory directory;
   make_file(directory / "file", 4096);
-  const int status = exit_code_of([&] {
-    if (::setuid(65534) != 0) return 255;
-    OpenFile file;
-    const Outcome status = OpenFile::open(directory / "file", {}, file);
-    return status.code == Code::OPEN_FAILED ? status.system_error : 254;
-  });
-  CHECK(status == EACCES);
+  CHECK(errno_refused(directory / "file", [] { return ::setuid(65534) == 0; }) == EACCES);
 }
 
 TEST_CASE("open file: running out of descriptors is refused with its errno") {
   TemporaryDirectory directory;
   make_file(directory / "file", 4096);
-  const int status = exit_code_of([&] {
+  const auto take_all = [] {
     while (::dup(0) >= 0) {
     }
-    OpenFile file;
-    const Outcome status = OpenFile::open(directory / "file", {}, file);
-    return status.code == Code::OPEN_FAILED ? status.system_error : 254;
-  });
-  CHECK(status == EMFILE);
+    return errno == EMFILE;
+  };
+  CHECK(errno_refused(directory / "file", take_all) == EMFILE);
 }
 
 TEST_CASE("open file: a hole is refused with its position, preallocated blocks are not a hole") {
@@ -244,7 +246,7 @@ int mount_with_reflinks(const std::string& image, const std::string& mount_point
   make_file(image, size, Fill::sparse);
   if (std::system(("mkfs.xfs -q -m reflink=1 " + image + " >/dev/null 2>&1").c_str()) != 0) return 250;
   ::mkdir(mount_point.c_str(), 0755);
-  if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
+  if (!enter_own_mount_namespace()) return 250;
   static LoopDevice device(image);
   if (!device.available()) return 250;
   return ::mount(device.path().c_str(), mount_point.c_str(), "xfs", 0, nullptr) == 0 ? 0 : 250;
@@ -267,8 +269,7 @@ TEST_CASE("open file: a hole is found where the file system has no map of extent
   enum : int { found, missed, not_mounted, no_direct_io };
   const int status = exit_code_of([&]() -> int {
     const std::string mount_point = directory / "tmpfs";
-    const bool mounted = ::mkdir(mount_point.c_str(), 0755) == 0 && ::unshare(CLONE_NEWNS) == 0 &&
-                         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+    const bool mounted = ::mkdir(mount_point.c_str(), 0755) == 0 && enter_own_mount_namespace() &&
                          ::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=8m") == 0;
     if (!mounted) return not_mounted;
     make_file(mount_point + "/whole", 1024 * 1024);
@@ -407,8 +408,7 @@ TEST_CASE("open file: an opener waits for a holder that is about to go") {
 
 TEST_CASE_TEMPLATE("open file: after a SIGKILL with requests in flight the next opener succeeds", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   TemporaryDirectory directory;
   make_file(directory / "image", kSize);
   LoopDevice block(directory / "image");
@@ -456,18 +456,15 @@ TEST_CASE("open file: a read-only device or file system is refused for writing a
   OpenFile file;
   REQUIRE(OpenFile::open(block.path(), {.read_only = true}, file).ok());
   CHECK(file.traits().read_only);
-  const int status = exit_code_of([&] {
-    const std::string mount_point = directory / "read-only";
+  const std::string mount_point = directory / "read-only";
+  const auto mount_read_only = [&] {
     ::mkdir(mount_point.c_str(), 0755);
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 250;
-    if (::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=1m") != 0) return 251;
+    if (!enter_own_mount_namespace()) return false;
+    if (::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=1m") != 0) return false;
     make_file(mount_point + "/image", 65536);
-    if (::mount("none", mount_point.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) != 0) return 252;
-    OpenFile other;
-    const Outcome status = OpenFile::open(mount_point + "/image", {}, other);
-    return status.code == Code::READ_ONLY_DEVICE ? status.system_error : 253;
-  });
-  CHECK(status == EROFS);
+    return ::mount("none", mount_point.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+  };
+  CHECK(errno_refused(mount_point + "/image", mount_read_only, Code::READ_ONLY_DEVICE) == EROFS);
 }
 
 TEST_CASE("open file: a block device that was set read-only by ioctl is refused for writing") {

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,6 +186,11 @@ class Child {
   pid_t process_ = 0;
   int ready_ = -1;
 };
+
+// Of a forked child: its mounts are its own from here on.
+inline bool enter_own_mount_namespace() {
+  return ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
 
 inline int exit_code_of(const std::function<int()>& body) {
   Child child([&](const std::function<void()>&) { return body(); });

@@ -1,18 +1,13 @@
 // libFuzzer: two copies of a label, as a disk may return them, judged against a superblock.
-#include "../../core/format/block_seal.h"
 #include "fuzz.h"
 
 using namespace blockmirror;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const fuzz::Input input(data, size);
-  std::vector<std::byte> a = input.block(0, kLabelCopyLength), b = input.block(1, kLabelCopyLength);
-  if (input.flag(0)) seal_block(a);
-  if (input.flag(1)) seal_block(b);
-  const std::span<const std::byte> unreadable;
+  const auto [a, b] = input.copies(kLabelCopyLength);
   Label found;
-  const Outcome outcome = choose_label(input.flag(2) ? unreadable : std::span<const std::byte>(a),
-                                       input.flag(3) ? unreadable : std::span<const std::byte>(b), found);
+  const Outcome outcome = choose_label(a, b, found);
   Superblock superblock;
   superblock.mirror_uuid = found.mirror_uuid;
   superblock.log_uuid = found.log_uuid;

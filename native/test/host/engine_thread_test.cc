@@ -55,6 +55,8 @@ class Client {
     REQUIRE(started.outcome.ok());
     engine_ = std::move(started.engine);
   }
+  // With a mirror that runs over those files.
+  Client(DeviceKind kind, const Files& files) : Client(kind) { format(files); }
   ~Client() { stop(); }
 
   EngineThread& engine() { return *engine_; }
@@ -141,8 +143,7 @@ bool comes(Client& client, Completion& completion) {
 
 TEST_CASE_TEMPLATE("engine thread: starts, sleeps and stops without a mirror, again and again", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   for (unsigned i = 0; i < 5; ++i) {
     Client client(Kind::kKind);
     CHECK(client.engine().kind() == Kind::kKind);
@@ -154,11 +155,9 @@ TEST_CASE_TEMPLATE("engine thread: starts, sleeps and stops without a mirror, ag
 
 TEST_CASE_TEMPLATE("engine thread: writes of many requests at once are on both images after close", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Files files;
-  Client client(Kind::kKind);
-  client.format(files);
+  Client client(Kind::kKind, files);
   constexpr std::uint32_t kWrites = 2048;
   std::vector<std::byte> expected(kSize);
   for (std::uint32_t i = 0; i < kWrites; ++i) {
@@ -178,11 +177,9 @@ TEST_CASE_TEMPLATE("engine thread: writes of many requests at once are on both i
 
 TEST_CASE_TEMPLATE("engine thread: whoever does not collect is woken once, however much is done meanwhile", Kind,
                    OnIoUring, OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Files files;
-  Client client(Kind::kKind);
-  client.format(files);
+  Client client(Kind::kKind, files);
   const unsigned before = client.notifications();
   std::vector<std::byte> block(512, std::byte{7});
   constexpr std::uint32_t kWrites = 256;
@@ -199,11 +196,9 @@ TEST_CASE_TEMPLATE("engine thread: whoever does not collect is woken once, howev
 
 TEST_CASE_TEMPLATE("engine thread: whoever has seen a completion never sees an older snapshot", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Files files;
-  Client client(Kind::kKind);
-  client.format(files);
+  Client client(Kind::kKind, files);
   std::vector<std::byte> block(512, std::byte{9});
   for (unsigned i = 0; i < 3000; ++i) {
     client.write(1, block, std::uint64_t{i % 1000} * 512);
@@ -218,8 +213,7 @@ TEST_CASE_TEMPLATE("engine thread: whoever has seen a completion never sees an o
 // The first request wakes the engine, the second comes at any moment until it sleeps again, and nobody comes after it.
 TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment, and nothing more, never waits for ever", Kind,
                    OnIoUring, OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Client client(Kind::kKind);
   for (unsigned round = 0; round < 60000; ++round) {
     for (const std::uint32_t ticket : {0u, 1u}) {
@@ -239,11 +233,9 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment, and nothing mo
 
 TEST_CASE_TEMPLATE("engine thread: whoever submits one request at a time never waits for ever", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Files files;
-  Client client(Kind::kKind);
-  client.format(files);
+  Client client(Kind::kKind, files);
   std::vector<std::byte> block(512, std::byte{9});
   for (unsigned i = 0; i < 300; ++i) {
     client.write(1, block, std::uint64_t{i} * 512);
@@ -254,11 +246,9 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits one request at a time never w
 
 TEST_CASE_TEMPLATE("engine thread: more than run at once wait in the queue, and all complete", Kind, OnIoUring,
                    OnThreads) {
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Files files;
-  Client client(Kind::kKind);
-  client.format(files);
+  Client client(Kind::kKind, files);
   std::vector<std::byte> block(512, std::byte{3});
   constexpr std::uint32_t kWrites = 3 * kActiveParts;
   for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, block, std::uint64_t{i} * 512);
@@ -274,11 +264,9 @@ TEST_CASE_TEMPLATE("engine thread: stopped under load it ends soon, and what it 
 #if defined(__SANITIZE_ADDRESS__)
   return skip("a mirror that is left without a close leaks what waits in it, on purpose");
 #endif
-  const KindProbe probe(Kind::kKind);
-  BLOCKMIRROR_SKIP_UNLESS(probe);
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(Kind::kKind));
   Files files;
-  Client client(Kind::kKind);
-  client.format(files);
+  Client client(Kind::kKind, files);
   std::vector<std::byte> bytes(kMiB, std::byte{5});
   constexpr std::uint32_t kWrites = 64;
   for (std::uint32_t i = 0; i < kWrites; ++i) client.write(i, bytes, i % 8 * kMiB);

@@ -53,6 +53,16 @@ void begin_recovery(RunningMirror& mirror) {
   REQUIRE(mirror.run(mirror.session->activate({})).ok());
   REQUIRE(mirror.session->phase() == Phase::recovering);
 }
+// Claim 1: after a crash that left the new bytes on `updated`, both images of the mirror hold `value`.
+void check_case_of_claim_1(ImageSet updated, std::byte value) {
+  CutOff mirror(1, updated);
+  CHECK(mirror.acknowledged == (updated == 0b11));
+  REQUIRE(mirror.open().ok());
+  const bool differed = updated == 0b01 || updated == 0b10;
+  CHECK(mirror.bytes_differed == (differed ? kPortion.length : 0));
+  CHECK(holds(*mirror.images[0], value));
+  CHECK(holds(*mirror.images[1], value));
+}
 Outcome copy_debt(RunningMirror& mirror, bool only_differing = false) {
   RecoverySteps steps;
   steps.only_differing = only_differing;
@@ -63,39 +73,15 @@ Outcome copy_debt(RunningMirror& mirror, bool only_differing = false) {
 }  // namespace
 
 TEST_CASE("claim 1, the slave was updated and the master not: the slave is rolled back") {
-  CutOff mirror(1, 0b10);
-  CHECK_FALSE(mirror.acknowledged);
-  REQUIRE(mirror.open().ok());
-  CHECK(mirror.bytes_differed == kPortion.length);
-  CHECK(holds(*mirror.images[0], kOld));
-  CHECK(holds(*mirror.images[1], kOld));
+  check_case_of_claim_1(0b10, kOld);
 }
 
-TEST_CASE("claim 1, neither was updated: both hold the old bytes") {
-  CutOff mirror(1, 0b00);
-  CHECK_FALSE(mirror.acknowledged);
-  REQUIRE(mirror.open().ok());
-  CHECK(mirror.bytes_differed == 0);
-  CHECK(holds(*mirror.images[0], kOld));
-  CHECK(holds(*mirror.images[1], kOld));
-}
+TEST_CASE("claim 1, neither was updated: both hold the old bytes") { check_case_of_claim_1(0b00, kOld); }
 
-TEST_CASE("claim 1, both were updated: both hold the new bytes") {
-  CutOff mirror(1, 0b11);
-  CHECK(mirror.acknowledged);
-  REQUIRE(mirror.open().ok());
-  CHECK(mirror.bytes_differed == 0);
-  CHECK(holds(*mirror.images[0], kNew));
-  CHECK(holds(*mirror.images[1], kNew));
-}
+TEST_CASE("claim 1, both were updated: both hold the new bytes") { check_case_of_claim_1(0b11, kNew); }
 
 TEST_CASE("claim 1, the master was updated and the slave not: the slave is rolled forward") {
-  CutOff mirror(1, 0b01);
-  CHECK_FALSE(mirror.acknowledged);
-  REQUIRE(mirror.open().ok());
-  CHECK(mirror.bytes_differed == kPortion.length);
-  CHECK(holds(*mirror.images[0], kNew));
-  CHECK(holds(*mirror.images[1], kNew));
+  check_case_of_claim_1(0b01, kNew);
 }
 
 TEST_CASE("claim 1, slaves in different cases at once: each becomes what the master is") {
