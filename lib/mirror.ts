@@ -141,7 +141,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const mirror = await Mirror.fromAttached(await attach(log, checked), checked.recoveryBudget);
     try {
       // Nobody would see how much differed: open() resolves with the mirror, not with a report.
-      const how = { compare: false, verify: true };
+      const how = { compare: false, readBack: true };
       if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, how);
       return mirror;
     } catch (error) {
@@ -376,10 +376,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   /** Of a mirror opened with recovery 'manual'; of one that needs none, a report that says so. */
   async recover(
-    options: { compare?: boolean; verify?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
+    options: { compare?: boolean; readBack?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
   ): Promise<RecoveryReport> {
-    const { compare, verify, ...work } = checkMirrorRecover(options);
-    return this.startRecovery(work, { compare, verify });
+    const { compare, readBack, ...work } = checkMirrorRecover(options);
+    return this.startRecovery(work, { compare, readBack });
   }
 
   /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */
@@ -415,7 +415,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   private startRecovery(
     options: LongWorkOptions,
-    how: Pick<RecoveryContext, 'compare' | 'verify'>,
+    how: Pick<RecoveryContext, 'compare' | 'readBack'>,
   ): Promise<RecoveryReport> {
     if (this.closing !== null) return Promise.reject(new BlockmirrorError('CLOSED'));
     if (!this.recovering) {
@@ -440,13 +440,13 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private async recoverOnce(context: RecoveryContext): Promise<RecoveryReport> {
     const report = await runRecovery(context);
     this.recovering = false;
-    const { liveIntents, bytesCovered, bytesCopied, durationMs, verified, fullCompare } = report;
+    const { liveIntents, bytesCovered, bytesCopied, durationMs, readBack, fullCompare } = report;
     const finishedAt = new Date().toISOString();
-    this.lastRecovery = { finishedAt, liveIntents, bytesCovered, bytesCopied, durationMs, verified, fullCompare };
+    this.lastRecovery = { finishedAt, liveIntents, bytesCovered, bytesCopied, durationMs, readBack, fullCompare };
     return report;
   }
 
-  private longWork(options: LongWorkOptions): Omit<RecoveryContext, 'compare' | 'verify'> {
+  private longWork(options: LongWorkOptions): Omit<RecoveryContext, 'compare' | 'readBack'> {
     const { signal } = options;
     return {
       engine: this.engine,

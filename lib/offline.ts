@@ -23,9 +23,9 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
     return cleanReport({ log, superblock, assessment, foundElsewhere, paths: images.map((image) => image.path) });
   }
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
-  const { compare, verify, onProgress, signal } = checked;
+  const { compare, readBack, onProgress, signal } = checked;
   try {
-    return await mirror.recover({ compare, verify, onProgress, signal });
+    return await mirror.recover({ compare, readBack, onProgress, signal });
   } finally {
     await mirror.close();
   }

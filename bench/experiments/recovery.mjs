@@ -91,7 +91,7 @@ export function summarize(rounds, { recoveryBudget }) {
     },
     { what: 'copy rate without comparing', unit: 'bytes/s', value: each((r) => stepRate(r.copying, 'copy')) },
     { what: 'copy rate with comparing', unit: 'bytes/s', value: each((r) => stepRate(r.comparing, 'copy')) },
-    { what: 'rate of reading back and comparing', unit: 'bytes/s', value: over((r) => stepRate(r, 'verify')) },
+    { what: 'rate of reading back and comparing', unit: 'bytes/s', value: over((r) => stepRate(r, 'readBack')) },
     { what: 'until copying began', unit: 'ms', value: over((r) => r.opened.copyBeginsMs) },
     { what: 'until the first byte was served', unit: 'ms', value: over((r) => r.opened.firstByteMs) },
     { what: 'live intents', unit: 'count', value: over((r) => r.liveIntents) },

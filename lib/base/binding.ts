@@ -79,7 +79,7 @@ export interface NativeRecoverySummary {
   bytesCovered: number;
   bytesCopied: number;
   durationMs: number;
-  verified: boolean;
+  readBack: boolean;
   fullCompare: boolean;
 }
 
@@ -300,7 +300,7 @@ export interface NativeCommands {
   recoverCopy: { arguments: NativeExtents & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
   recoverFlushSlaves: { arguments: Record<string, never>; result: null };
   /** Reads master and slaves back and compares. */
-  recoverVerify: { arguments: NativeExtents; result: NativeCompareResult };
+  recoverReadBack: { arguments: NativeExtents; result: NativeCompareResult };
   /** Drops the debt; refused (WRONG_PHASE) while any of it was not copied and flushed -> running. */
   recoverRetire: {
     arguments: {
@@ -308,7 +308,7 @@ export interface NativeCommands {
       bytesCovered: number;
       bytesCopied: number;
       durationMs: number;
-      verified: boolean;
+      readBack: boolean;
       fullCompare: boolean;
     };
     result: null;
@@ -412,7 +412,7 @@ export interface NativeBinding {
     pendingBytes: number;
     /** Largest single read or write, bytes. */
     requestLength: number;
-    /** Of recoverCopy, recoverVerify, compare: the largest extent, and how many of them one command takes. */
+    /** Of recoverCopy, recoverReadBack, compare: the largest extent, and how many of them one command takes. */
     copyLength: number;
     copyExtents: number;
     /** Of the same: pieces at once, and bytes of them (of each image), over all commands under way. */

@@ -279,7 +279,7 @@ export const ERRORS = {
     remedy: 'See docs/API.md for the options',
   },
   // Recovery.
-  VERIFY_DIFFERS: {
+  READ_BACK_DIFFERS: {
     summary: 'After the copy a slave still differs from the master',
     remedy:
       'Its device does not return what was written to it: replace it. Nothing was retired, so that recovery can run again',

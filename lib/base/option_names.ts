@@ -52,6 +52,7 @@ const MEANT: Readonly<Record<string, readonly string[]>> = {
   identical: ['assumeIdentical'],
   slave: ['slaves'],
   progress: ['onProgress'],
+  verify: ['readBack'],
   engine: ['device'],
 };
 

@@ -34,7 +34,7 @@ export interface CheckedCreate extends CheckedLongWork {
   overwriteSignature: boolean;
   /** Name, in the mirror it comes from, of the image that may be master although it is not the newest. */
   acceptStale: string | null;
-  verify: boolean;
+  readBack: boolean;
   takeOver: boolean;
   trustFolders: boolean;
   ringRecords: number | null;
@@ -53,7 +53,7 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages {
   trustFolders: boolean;
   dryRun: boolean;
   compare: boolean;
-  verify: boolean;
+  readBack: boolean;
 }
 
 export interface CheckedVerify extends CheckedLongWork, CheckedImages {
@@ -66,7 +66,7 @@ const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
-    ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'verify'],
+    ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'readBack'],
     ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
@@ -103,7 +103,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     keepData: reader.flag('keepData', false),
     overwriteSignature: reader.flag('overwriteSignature', false),
     acceptStale: reader.text('acceptStale'),
-    verify: reader.flag('verify', true),
+    readBack: reader.flag('readBack', true),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ringRecords,
@@ -149,7 +149,7 @@ export function checkRecover(options: RecoverOptions): CheckedRecover {
   const reader = new OptionReader(options, [
     'dryRun',
     'compare',
-    'verify',
+    'readBack',
     'images',
     'takeOver',
     'trustFolders',
@@ -158,7 +158,7 @@ export function checkRecover(options: RecoverOptions): CheckedRecover {
   return {
     dryRun: reader.flag('dryRun', false),
     compare: reader.flag('compare', true),
-    verify: reader.flag('verify', true),
+    readBack: reader.flag('readBack', true),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),

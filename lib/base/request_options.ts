@@ -193,10 +193,10 @@ export function checkMirrorVerify(options: unknown): MirrorWork & { all: boolean
   return { all: reader.flag('all', false), ...longWorkOf(reader) };
 }
 
-export function checkMirrorRecover(options: unknown): MirrorWork & { compare: boolean; verify: boolean } {
-  const names = ['compare', 'verify', 'onProgress', 'signal'];
+export function checkMirrorRecover(options: unknown): MirrorWork & { compare: boolean; readBack: boolean } {
+  const names = ['compare', 'readBack', 'onProgress', 'signal'];
   const reader = new OptionReader(options, names, 'options', 'mirror.recover()');
-  return { compare: reader.flag('compare', true), verify: reader.flag('verify', true), ...longWorkOf(reader) };
+  return { compare: reader.flag('compare', true), readBack: reader.flag('readBack', true), ...longWorkOf(reader) };
 }
 
 function longWorkOf(reader: OptionReader): MirrorWork {

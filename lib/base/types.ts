@@ -25,7 +25,7 @@ export type ImageRole = 'master' | 'slave';
 /**
  * - `synchronized`: identical to the master, and provably so: nothing in flight, nothing uncertain.
  * - `consistent`: in sync; writes are in flight, or were when the mirror was last stopped without being closed.
- * - `assumed`: declared identical by the operator, not verified yet.
+ * - `assumed`: declared identical by the operator, not compared yet.
  * - `behind`: fractured, but a crash-consistent point in time.
  * - `synchronizing`: being copied from the master; not usable yet.
  * - `inconsistent`: known to differ from the master: a verify found it so, or a copy began and did not end; not usable.
@@ -57,7 +57,7 @@ export type Size = number | string;
 
 /** Steps of long work, in the order in which they are reached. */
 export type ProgressStep =
-  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'verify' | 'compare' | 'retire';
+  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'readBack' | 'compare' | 'retire';
 
 export interface Progress {
   step: ProgressStep;
@@ -96,7 +96,7 @@ export interface CreateOptions extends DeviceOption {
    */
   acceptStale?: string;
   /** Read the copy back and compare; default true. */
-  verify?: boolean;
+  readBack?: boolean;
   /** What the log holds now is a mirror that was left open on another host, and that host is dead for good. */
   takeOver?: boolean;
   /**
@@ -151,7 +151,7 @@ export interface RecoverOptions extends DeviceOption {
    */
   compare?: boolean;
   /** Read the copy back and compare; default true. */
-  verify?: boolean;
+  readBack?: boolean;
   /** As in OpenOptions. */
   takeOver?: boolean;
   /** As in CreateOptions. */
@@ -310,7 +310,7 @@ export interface RecoverySummary {
   bytesCovered: number;
   bytesCopied: number;
   durationMs: number;
-  verified: boolean;
+  readBack: boolean;
   fullCompare: boolean;
 }
 
@@ -531,7 +531,7 @@ export interface RecoveryReport {
   repairs: Repair[];
   durationMs: number;
   /** The copy was read back and compared. */
-  verified: boolean;
+  readBack: boolean;
   dryRun: boolean;
   /** Of a dry run: somebody has the mirror open, so that nothing has to be recovered; `extents` is what a crash now would leave. */
   held: boolean;
@@ -591,7 +591,7 @@ export interface CreateReport {
   blockSize: number;
   images: ImageStatus[];
   bytesCopied: number;
-  verified: boolean;
+  readBack: boolean;
   durationMs: number;
 }
 

@@ -13,7 +13,7 @@ const STEP_WORDS: Record<ProgressStep, string> = {
   flushMaster: 'Flushing master',
   copy: 'Copying',
   flushSlaves: 'Flushing slaves',
-  verify: 'Reading back',
+  readBack: 'Reading back',
   compare: 'Comparing',
   retire: 'Retiring intents',
 };

@@ -35,7 +35,7 @@ import {
   progressOf,
   retire,
   sum,
-  verifyCopy,
+  readBackCopy,
 } from './recovery';
 import { shellPath } from '../base/shell';
 import { throwIfAborted } from '../base/signals';
@@ -173,14 +173,14 @@ function wholeOf({ size }: NativeDeviceFacts): Extent[] {
 
 async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperblock, held: Held): Promise<Copied> {
   const extents = checked.assumeIdentical ? [] : [{ position: 0, length: superblock.size }];
-  const verify = checked.verify && !checked.assumeIdentical;
+  const readBack = checked.readBack && !checked.assumeIdentical;
   const started = performance.now();
   let copied: Copied = { bytesCopied: [], bytesDiffered: [], repairs: [] };
   if (!checked.assumeIdentical) {
     await flushMaster(work);
     copied = await copyExtents(work, extents, { compare: false, onlyDiffering: false });
     await flushSlaves(work);
-    if (verify) await verifyCopy(work, extents);
+    if (readBack) await readBackCopy(work, extents);
   }
   await refuseMoved(checked, held);
   await retire(work, {
@@ -188,7 +188,7 @@ async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperb
     bytesCovered: 0,
     bytesCopied: sum(copied.bytesCopied),
     durationMs: Math.round(performance.now() - started),
-    verified: verify,
+    readBack,
     fullCompare: false,
   });
   return copied;
@@ -217,7 +217,7 @@ function reportOf(
       bytesDiffered: 0,
     })),
     bytesCopied: sum(copied.bytesCopied),
-    verified: checked.verify && !checked.assumeIdentical,
+    readBack: checked.readBack && !checked.assumeIdentical,
   };
 }
 

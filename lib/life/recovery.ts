@@ -1,5 +1,5 @@
 /**
- * Recovery in named steps: assess (before, by attach), plan, flush the master, copy, flush the slaves, verify, retire.
+ * Recovery in named steps: assess (before, by attach), plan, flush the master, copy, flush the slaves, read back, retire.
  *
  * Invariants:
  *  - I3: the master wins. Every extent of the plan is copied to every slave, whatever the two hold.
@@ -48,7 +48,7 @@ export interface RecoveryContext extends LongWork {
   /** Count what differed. */
   compare: boolean;
   /** Read back what was copied. */
-  verify: boolean;
+  readBack: boolean;
 }
 
 /** What every report is of, also of work that was not done. */
@@ -73,7 +73,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
   await flushMaster(context);
   const copied = await copy(context, planned);
   await flushSlaves(context);
-  if (context.verify) await verifyCopy(context, planned.extents);
+  if (context.readBack) await readBackCopy(context, planned.extents);
   const durationMs = Math.round(performance.now() - started);
   const bytesCopied = sum(copied.bytesCopied);
   await retire(context, {
@@ -81,7 +81,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
     bytesCovered: planned.bytes,
     bytesCopied,
     durationMs,
-    verified: context.verify,
+    readBack: context.readBack,
     fullCompare: planned.fullCompare,
   });
   const { images } = engine.snapshot();
@@ -100,7 +100,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
     })),
     repairs: copied.repairs.map((repair) => shownRepair(repair, superblock)),
     durationMs,
-    verified: context.verify,
+    readBack: context.readBack,
   };
 }
 
@@ -146,7 +146,7 @@ function emptyReport(context: ReportContext): RecoveryReport {
     slaves: slavesOf(context),
     repairs: [],
     durationMs: 0,
-    verified: false,
+    readBack: false,
     dryRun: false,
     held: false,
   };
@@ -221,17 +221,17 @@ export async function flushSlaves(work: LongWork): Promise<void> {
   await work.engine.command('recoverFlushSlaves', {});
 }
 
-/** Reads back what was copied. @throws VERIFY_DIFFERS; then nothing may be retired */
-export async function verifyCopy(work: LongWork, extents: readonly Extent[]): Promise<void> {
+/** Reads back what was copied. @throws READ_BACK_DIFFERS; then nothing may be retired */
+export async function readBackCopy(work: LongWork, extents: readonly Extent[]): Promise<void> {
   const { engine } = work;
-  const advance = progressOf(work, 'verify', extents);
+  const advance = progressOf(work, 'readBack', extents);
   await forEachBatch(work, extents, async ({ extents, first, bytes }) => {
-    const result = await engine.command('recoverVerify', { extents });
+    const result = await engine.command('recoverReadBack', { extents });
     const slave = result.bytesDiffered.findIndex((bytes) => bytes > 0);
     if (slave >= 0) {
       const image = engine.names.images[slave + 1];
       const at = result.differences.find((difference) => difference.slave === slave);
-      throw new BlockmirrorError('VERIFY_DIFFERS', {
+      throw new BlockmirrorError('READ_BACK_DIFFERS', {
         image: image?.name ?? `slave${slave + 1}`,
         ...(image === undefined || image.path === '' ? {} : { path: image.path }),
         position: at?.position ?? first.position,
@@ -248,7 +248,7 @@ export async function retire(
     bytesCovered: number;
     bytesCopied: number;
     durationMs: number;
-    verified: boolean;
+    readBack: boolean;
     fullCompare: boolean;
   },
 ): Promise<void> {

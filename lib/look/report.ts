@@ -38,7 +38,7 @@ export function recoveryReportToText(report: RecoveryReport): string {
     lines.push(`${nameAndPath(slave)}: ${slave.state}; ${copied}`);
   }
   lines.push(...repairsToText(report.repairs));
-  const proof = report.verified ? 'read back and found equal' : 'not read back';
+  const proof = report.readBack ? 'read back and found equal' : 'not read back';
   lines.push(`copied: ${formatSize(report.bytesCopied)} in ${duration(report.durationMs)}, ${proof}`);
   return lines.join('\n');
 }

@@ -234,7 +234,7 @@ Command::Body recover_retire(Napi::Env, Fields& fields) {
   command.summary.bytes_covered = fields.number("bytesCovered");
   command.summary.bytes_copied = fields.number("bytesCopied");
   command.summary.duration_ms = fields.number("durationMs");
-  command.summary.verified = fields.flag("verified");
+  command.summary.read_back = fields.flag("readBack");
   command.summary.full_compare = fields.flag("fullCompare");
   return command;
 }
@@ -285,7 +285,7 @@ constexpr Parser kParsers[] = {
     {"recoverFlushMaster", plain<RecoverFlushMaster>},
     {"recoverCopy", recover_copy},
     {"recoverFlushSlaves", plain<RecoverFlushSlaves>},
-    {"recoverVerify", with_extents<RecoverVerify>},
+    {"recoverReadBack", with_extents<RecoverReadBack>},
     {"recoverRetire", recover_retire},
     {"compare", compare},
     {"recordVerify", record_verify},

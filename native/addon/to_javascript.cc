@@ -133,7 +133,7 @@ Napi::Value recovery_object(Napi::Env env, const RecoverySummary& summary) {
   object.set("bytesCovered", number(summary.bytes_covered));
   object.set("bytesCopied", number(summary.bytes_copied));
   object.set("durationMs", number(summary.duration_ms));
-  object.set("verified", summary.verified);
+  object.set("readBack", summary.read_back);
   object.set("fullCompare", summary.full_compare);
   return object;
 }
@@ -287,7 +287,7 @@ struct Results {
   Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
   Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
-  Napi::Value operator()(const RecoverVerify& command) const { return compare_object(env, command.result); }
+  Napi::Value operator()(const RecoverReadBack& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
   template <typename Other>
   Napi::Value operator()(const Other&) const {

@@ -103,7 +103,7 @@ struct RecoverCopy {
 
 struct RecoverFlushSlaves {};
 
-struct RecoverVerify {
+struct RecoverReadBack {
   std::vector<Extent> extents;
   CompareResult result;
 };
@@ -133,7 +133,7 @@ struct Shape {
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
                             FormatLog, ScanRing, Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves,
-                            RecoverVerify, RecoverRetire, Compare, RecordVerify, Close>;
+                            RecoverReadBack, RecoverRetire, Compare, RecordVerify, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

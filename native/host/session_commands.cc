@@ -246,8 +246,8 @@ Task<Outcome> SessionHost::execute(RecoverCopy& command) {
 
 Task<Outcome> SessionHost::execute(RecoverFlushSlaves&) { return session_->recover_flush_slaves(); }
 
-Task<Outcome> SessionHost::execute(RecoverVerify& command) {
-  return session_->recover_verify(std::move(command.extents), command.result);
+Task<Outcome> SessionHost::execute(RecoverReadBack& command) {
+  return session_->recover_read_back(std::move(command.extents), command.result);
 }
 
 Task<Outcome> SessionHost::execute(RecoverRetire& command) {

@@ -63,7 +63,7 @@ class SessionHost {
   Task<Outcome> execute(RecoverFlushMaster& command);
   Task<Outcome> execute(RecoverCopy& command);
   Task<Outcome> execute(RecoverFlushSlaves& command);
-  Task<Outcome> execute(RecoverVerify& command);
+  Task<Outcome> execute(RecoverReadBack& command);
   Task<Outcome> execute(RecoverRetire& command);
   Task<Outcome> execute(Compare& command);
   Task<Outcome> execute(RecordVerify& command);

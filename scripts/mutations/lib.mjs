@@ -27,8 +27,8 @@ export const lib = [
   {
     name: 'create reads nothing back',
     file: 'lib/life/create.ts',
-    find: '    if (verify) await verifyCopy(work, extents);\n',
-    put: '    if (verify) await verifyCopy(work, []);\n',
+    find: '    if (readBack) await readBackCopy(work, extents);\n',
+    put: '    if (readBack) await readBackCopy(work, []);\n',
     test: 'test/api/read_back.test.ts',
   },
   {

@@ -185,7 +185,7 @@ export async function format(engine: RawEngine, files: Files): Promise<NativeSup
     bytesCovered: 0,
     bytesCopied: 0,
     durationMs: 0,
-    verified: false,
+    readBack: false,
     fullCompare: false,
   });
   return superblock;

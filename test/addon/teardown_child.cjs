@@ -81,7 +81,7 @@ async function reach(step, { engine, command }) {
     bytesCovered: 0,
     bytesCopied: 0,
     durationMs: 0,
-    verified: false,
+    readBack: false,
     fullCompare: false,
   });
   if (reached('load')) return;

@@ -108,7 +108,7 @@ test.each([1, 2, 3])('open stops at a signal that comes %d turns after its start
   await mirrors.open(paths);
 });
 
-test.each(['prepare', 'format', 'copy', 'verify'])(
+test.each(['prepare', 'format', 'copy', 'readBack'])(
   'create stops at a signal that comes in its step %s, holds nothing, and can be run again',
   async (step) => {
     const controller = new AbortController();
@@ -117,7 +117,7 @@ test.each(['prepare', 'format', 'copy', 'verify'])(
       seen.push(progress.step);
       if (progress.step === step) controller.abort(new Error('enough'));
     };
-    const creating = mirrors.create({ verify: true, onProgress, signal: controller.signal });
+    const creating = mirrors.create({ readBack: true, onProgress, signal: controller.signal });
     await expect(creating).rejects.toThrow('enough');
     expect(seen).not.toContain('retire');
     await mirrors.open(await mirrors.create());

@@ -50,7 +50,7 @@ describeDeviceKinds('create on', (device) => {
       size: MIRROR_SIZE,
       blockSize: 512,
       bytesCopied: 2 * MIRROR_SIZE,
-      verified: true,
+      readBack: true,
     });
     expect(report.images.map(({ name, role, state }) => [name, role, state])).toEqual([
       ['master', 'master', 'synchronized'],
@@ -67,7 +67,7 @@ describeDeviceKinds('create on', (device) => {
     const slave = paths.slaves[0] as string;
     const before = bytesOf(slave, 0, MIRROR_SIZE);
     const report = await Mirror.create({ ...paths, ringRecords: 64, device, assumeIdentical: true });
-    expect(report).toMatchObject({ bytesCopied: 0, verified: false });
+    expect(report).toMatchObject({ bytesCopied: 0, readBack: false });
     expect(report.images[1]?.state).toBe('assumed');
     expect(bytesOf(slave, 0, MIRROR_SIZE).equals(before)).toBe(true);
     const mirror = await mirrors.open(paths, { device });
@@ -113,8 +113,8 @@ test('sizes as text, names, and progress through the steps in their order', asyn
   });
   expect(report.images.map((image) => image.name)).toEqual(['left', 'right']);
   const steps = [...new Set(seen.map((progress) => progress.step))];
-  expect(steps).toEqual(['prepare', 'format', 'flushMaster', 'copy', 'flushSlaves', 'verify', 'retire']);
-  for (const step of ['prepare', 'copy', 'verify']) {
+  expect(steps).toEqual(['prepare', 'format', 'flushMaster', 'copy', 'flushSlaves', 'readBack', 'retire']);
+  for (const step of ['prepare', 'copy', 'readBack']) {
     const last = seen.filter((progress) => progress.step === step).at(-1);
     expect(last?.bytesDone).toBe(last?.bytesTotal);
   }

@@ -86,7 +86,7 @@ describeUnless(noLoopDevices, 'on a small file system of its own', () => {
     const free = Math.floor((bfree * bsize) / MIB) * MIB;
     writeFileInFull(join(small, 'odd'), bfree * bsize - free);
     const paths = mirrors.paths();
-    const options = { ...paths, master: join(small, 'a.img'), size: free - MIB, verify: false };
+    const options = { ...paths, master: join(small, 'a.img'), size: free - MIB, readBack: false };
     const error = await failure(Mirror.create(options), 'NO_SPACE');
     expect(error.message).toMatch(/master .*it needs/);
     expect(readdirSync(small).sort()).toEqual(['lost+found', 'odd']);

@@ -105,7 +105,7 @@ describeUnless(notRoot, 'what another user swaps', () => {
       'after planFormat',
     ],
     ...['after linkLog', 'before fillImage', 'after fillImage', 'after linkImages', 'before format', 'after format'],
-    ...['before recoverCopy', 'after recoverCopy', 'before recoverVerify', 'before recoverRetire', 'before close'],
+    ...['before recoverCopy', 'after recoverCopy', 'before recoverReadBack', 'before recoverRetire', 'before close'],
   ];
 
   test('the moments are those of a create', async () => {

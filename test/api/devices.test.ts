@@ -41,12 +41,12 @@ describeUnless(noLoopDevices, 'block devices', () => {
     test('is written, crashes, and is recovered', async () => {
       const paths = devices(2);
       const report = await Mirror.create({ ...paths, device });
-      expect(report).toMatchObject({ size: IMAGE - MIB, verified: true });
+      expect(report).toMatchObject({ size: IMAGE - MIB, readBack: true });
       const mirror = await mirrors.open(paths, { device });
       const bytes = pattern(64 * 1024, 1);
       await mirror.write(bytes, { position: MIB, dsync: true });
       mirrors.crash(mirror);
-      expect(await recover(paths.log, { device })).toMatchObject({ clean: false, verified: true });
+      expect(await recover(paths.log, { device })).toMatchObject({ clean: false, readBack: true });
       for (const path of [paths.master, ...paths.slaves]) {
         expect(bytesOf(path, MIB, bytes.length).equals(bytes)).toBe(true);
       }
@@ -55,7 +55,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
     test('writers of bytes share sectors of 4 KiB', async () => {
       const sector = (): string => makeLoop(IMAGE, { sectorSize: 4096 }).path;
       const paths = { log: makeLoop(LOG).path, master: sector(), slaves: [sector()] };
-      await Mirror.create({ ...paths, device, verify: false });
+      await Mirror.create({ ...paths, device, readBack: false });
       const mirror = await mirrors.open(paths, { device });
       const parts = Array.from({ length: 64 }, (_, index) => pattern(100, index));
       await Promise.all(
@@ -74,7 +74,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
 
     test('a second opener is refused by name', async () => {
       const paths = devices();
-      await Mirror.create({ ...paths, device, verify: false });
+      await Mirror.create({ ...paths, device, readBack: false });
       await mirrors.open(paths, { device });
       const error = await failure(mirrors.open(paths, { device }), 'BUSY');
       expect(error.message).toContain(String(process.pid));
@@ -84,7 +84,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
 
   test('the largest block size of all images rules', async () => {
     const paths = { ...devices(), master: makeLoop(IMAGE, { sectorSize: 4096 }).path };
-    const { blockSize } = await Mirror.create({ ...paths, verify: false });
+    const { blockSize } = await Mirror.create({ ...paths, readBack: false });
     expect(blockSize).toBe(4096);
     const mirror = await mirrors.open(paths);
     const error = await failure(mirror.write(Buffer.alloc(512), { position: 0 }), 'MISALIGNED');
@@ -94,7 +94,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
 
   test('a small device holds a log with fewer records, and too small a one is refused', async () => {
     const paths = { ...devices(), log: makeLoop(17 * MIB).path };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     expect((await inspect(paths.log)).status.logUse.recordCount).toBeLessThan(4096);
     const tiny = makeLoop(MIB).path;
     const again = { ...paths, log: tiny, keepData: true, overwriteSignature: true };
@@ -104,7 +104,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
 
   test.each(['master', 'slave1', 'log'])('sectors of the %s that grew since create', async (which) => {
     const paths = devices();
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const device = { master: paths.master, slave1: paths.slaves[0] as string, log: paths.log }[which] as string;
     run('losetup', '--sector-size', '4096', device);
     if (which === 'log') {
@@ -163,7 +163,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
   test('an image that was mounted since is refused at open', async () => {
     const paths = devices();
     run('mkfs.ext4', '-q', '-F', paths.master, '8M');
-    await Mirror.create({ ...paths, keepData: true, verify: false });
+    await Mirror.create({ ...paths, keepData: true, readBack: false });
     const mountPoint = join(mirrors.folder(), 'mnt');
     mkdirSync(mountPoint);
     run('mount', '-o', 'ro', paths.slaves[0] as string, mountPoint);
@@ -220,7 +220,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
     await failure(Mirror.create({ log, master: disk, slaves: [first], keepData: true }), 'OVERLAPPING');
     const error = await failure(Mirror.create({ log, master: disk, slaves }), 'SIGNATURE_FOUND');
     expect(error.message).toMatch(/dos partition table/);
-    await Mirror.create({ log, master: first, slaves: [second], verify: false });
+    await Mirror.create({ log, master: first, slaves: [second], readBack: false });
     const mirror = await mirrors.open({ log, master: first, slaves: [second] });
     await mirror.write(pattern(4096, 1), { position: 0 });
     await mirror.close();
@@ -235,7 +235,7 @@ describeUnless(noLoopDevices, 'block devices', () => {
 
   test('devices that changed their names are found by their labels', async () => {
     const paths = devices();
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     // What the kernel does at a reboot: the path that was remembered is another device now.
     const other = makeLoop(IMAGE).path;
     const fileBelow = (path: string): string => run('losetup', '-n', '-O', 'BACK-FILE', path).trim();
@@ -262,7 +262,7 @@ describeUnless(noLoopDevices, 'a slave that fails', () => {
     const failing = makeFailing(IMAGE);
     const slaves = [failing.path, ...others];
     const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const mirror = await mirrors.open(paths);
     failing.breakIt();
     return { mirror, paths };
@@ -325,7 +325,7 @@ describeUnless(noLoopDevices, 'a master that fails', () => {
     const failing = makeFailing(IMAGE);
     const master = failing.path;
     const paths = { log: makeLoop(LOG).path, master, slaves: [makeLoop(IMAGE).path] };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const mirror = await mirrors.open(paths);
     const degraded = new Promise<Status>((resolve) => mirror.once('degraded', resolve));
     failing.breakIt();

@@ -14,7 +14,7 @@ describeUnless(noLoopDevices, 'a discard', () => {
   test('of which the master refuses a part is rejected by its name', async () => {
     const master = makeFailing(16 * MIB);
     const paths = { log: makeLoop(32 * MIB).path, master: master.path, slaves: [makeLoop(16 * MIB).path] };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const mirror = await mirrors.open(paths);
     master.breakIt();
     const error = await failure(mirror.discard(0, 8 * MIB), 'MASTER_FAILED');

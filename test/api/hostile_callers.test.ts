@@ -359,7 +359,7 @@ describe('names of images', () => {
     async (name) => {
       const paths = mirrors.paths();
       const slaves = paths.slaves.map((path) => ({ path, name }));
-      await Mirror.create({ ...paths, slaves, size: '8MiB', verify: false });
+      await Mirror.create({ ...paths, slaves, size: '8MiB', readBack: false });
       const mirror = await mirrors.open(paths);
       expect(mirror.status().images[1]).toMatchObject({ name, state: 'synchronized' });
       await mirror.close();

@@ -38,7 +38,7 @@ describeUnless(noLoopDevices ?? noNamespaces, 'one opener', () => {
     expect((await inspect(log)).status.phase).toBe('held');
     const slave = loopOver(paths.slaves[0] as string);
     const other = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves: [slave] };
-    const refused = await failure(Mirror.create({ ...other, overwriteSignature: true, verify: false }), 'BUSY');
+    const refused = await failure(Mirror.create({ ...other, overwriteSignature: true, readBack: false }), 'BUSY');
     expect(refused).toMatchObject({ image: 'slave1', path: slave });
     await mirror.write(pattern(4096, 1), { position: 0, dsync: true });
     await mirror.close();
@@ -47,7 +47,7 @@ describeUnless(noLoopDevices ?? noNamespaces, 'one opener', () => {
   test('a mirror over loop devices, and the files below them', async () => {
     const devices = [makeLoop(LOG), makeLoop(IMAGE), makeLoop(IMAGE)] as const;
     const [log, master, slave] = devices;
-    await Mirror.create({ log: log.path, master: master.path, slaves: [slave.path], verify: false });
+    await Mirror.create({ log: log.path, master: master.path, slaves: [slave.path], readBack: false });
     const mirror = await mirrors.open({ log: log.path, master: master.path, slaves: [slave.path] });
     const images = { master: master.backingFile, slave1: slave.backingFile };
     const error = await failure(Mirror.open(log.backingFile, { images }), 'BUSY');
@@ -68,7 +68,7 @@ describeUnless(noLoopDevices ?? noNamespaces, 'one opener', () => {
     try {
       for (const master of [loop.backingFile, loop.path]) {
         const paths = { log: makeLoop(LOG).path, master, slaves: [makeLoop(IMAGE).path], keepData: true };
-        const error = await failure(Mirror.create({ ...paths, size: IMAGE - MIB, verify: false }), 'MOUNTED');
+        const error = await failure(Mirror.create({ ...paths, size: IMAGE - MIB, readBack: false }), 'MOUNTED');
         expect(error.image).toBe('master');
         expect(error.message).toContain(`is mounted on ${mountPoint} in the mount namespace of process`);
       }
@@ -93,7 +93,7 @@ describeUnless(noLoopDevices ?? noNamespaces, 'one opener', () => {
     });
     const above = paths(merged as string);
     const below = paths(upper as string);
-    await Mirror.create({ ...above, size: 8 * MIB, ringRecords: 64, verify: false });
+    await Mirror.create({ ...above, size: 8 * MIB, ringRecords: 64, readBack: false });
     for (const [first, second] of [
       [above, below],
       [below, above],
@@ -109,7 +109,7 @@ describeUnless(noLoopDevices ?? noNamespaces, 'one opener', () => {
   test('where /sys is masked, block devices are refused with the reason and files are not', async () => {
     const masked = { flags: '-m', first: 'mount --make-rprivate / && mount -t tmpfs tmpfs /sys' };
     const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves: [makeLoop(IMAGE).path] };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const refused = await commandIn(masked, ['verify', paths.log]);
     expect(refused.exitCode).not.toBe(0);
     expect(refused.stderr).toMatch(/\/sys does not say what it lies on/);
@@ -123,7 +123,7 @@ describeUnless(noLoopDevices ?? noNamespaces, 'one opener', () => {
     mkdirSync(folder);
     const log = writeFileInFull(join(folder, 'log.img'), LOG);
     const paths = { log: loopOver(log), master: makeLoop(IMAGE).path, slaves: [makeLoop(IMAGE).path] };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const hidden = { flags: '-m', first: `mount --make-rprivate / && mount -t tmpfs tmpfs '${folder}'` };
     const refused = await commandIn(hidden, ['verify', paths.log]);
     expect(refused.exitCode).not.toBe(0);

@@ -76,7 +76,8 @@ test('dsync of a stream is flush, flush of a write is dsync, and a slip of the k
     [7, { autoClose: false }, 'never closes its mirror'],
     [6, { fd: 3 }, 'reads its mirror and nothing else'],
     [7, { end: 5 }, 'ends where its data does'],
-    [8, { dryRun: true }, 'The options are compare, verify'],
+    [8, { dryRun: true }, 'The options are compare, readBack'],
+    [8, { verify: false }, "Use 'readBack'"],
   ];
   for (const [call, options, words] of hints) {
     const [, make] = requests[call] as [string, Call];
@@ -88,6 +89,8 @@ test('dsync of a stream is flush, flush of a write is dsync, and a slip of the k
     [1, { budget: 5 }, "Use 'recoveryBudget'"],
     [2, { image: {} }, "Use 'images'"],
     [3, { dry_run: true }, "Use 'dryRun'"],
+    [0, { verify: false }, "Use 'readBack'"],
+    [3, { verify: false }, "Use 'readBack'"],
   ];
   for (const [call, options, words] of outsiders) {
     const [, make] = outside[call] as (typeof outside)[number];

@@ -23,7 +23,7 @@ const wrongTypes: [string, object][] = [
   ['assumeIdentical', { assumeIdentical: 'yes' }],
   ['keepData', { keepData: 1 }],
   ['overwriteSignature', { overwriteSignature: null }],
-  ['verify', { verify: 0 }],
+  ['readBack', { readBack: 0 }],
   ['ringRecords', { ringRecords: '64' }],
   ['device', { device: 1 }],
   ['onProgress', { onProgress: {} }],
@@ -121,14 +121,14 @@ test('defaults', () => {
     polling: true,
   });
   expect(checkOpen({ polling: 'never' }, limits).polling).toBe(false);
-  expect(checkRecover({})).toMatchObject({ dryRun: false, compare: true, verify: true });
+  expect(checkRecover({})).toMatchObject({ dryRun: false, compare: true, readBack: true });
   expect(() => checkRecover({ compare: 1 as never })).toThrow(/options\.compare/);
   expect(checkCreate({ ...right, slaves: ['/a', '/b'] }, limits)).toMatchObject({
     size: null,
     keepData: false,
     overwriteSignature: false,
     assumeIdentical: false,
-    verify: true,
+    readBack: true,
     images: [{ name: 'master' }, { name: 'slave1' }, { name: 'slave2' }],
   });
 });

@@ -129,7 +129,7 @@ describeUnless(noNamespaces, 'a log that was left open', () => {
 
   test('on another host is not formatted over either, whatever may be overwritten', async () => {
     const paths = await leftOpenBy(machine({ bootId: ANOTHER_BOOT, host: 'other-host' }));
-    const again = { ...paths, size: MIRROR_SIZE, keepData: true, overwriteSignature: true, verify: false };
+    const again = { ...paths, size: MIRROR_SIZE, keepData: true, overwriteSignature: true, readBack: false };
     const error = await failure(Mirror.create(again), 'BUSY');
     expect(error.message).toContain('other-host');
     await failure(mirrors.open(paths), 'BUSY');

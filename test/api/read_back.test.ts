@@ -7,7 +7,7 @@ const mirrors = useMirrors();
 /** Spoils the image when everything was copied and flushed, and nothing was read back. */
 function spoilBeforeReadBack(path: string, position: number): (progress: Progress) => void {
   return ({ step, bytesDone }) => {
-    if (step === 'verify' && bytesDone === 0) overwrite(path, position, Buffer.alloc(512, 0xee));
+    if (step === 'readBack' && bytesDone === 0) overwrite(path, position, Buffer.alloc(512, 0xee));
   };
 }
 
@@ -19,7 +19,7 @@ describe('of a recovery', () => {
     [0, 'last', 5 * MIB],
     [2, 'last', 5 * MIB],
   ])(
-    'slave %d that differs in the %s extent is VERIFY_DIFFERS with its name and place, and the mirror stays unclean',
+    'slave %d that differs in the %s extent is READ_BACK_DIFFERS with its name and place, and the mirror stays unclean',
     async (slave, _, position) => {
       const paths = await mirrors.create({ slaveCount: 3 });
       const mirror = await mirrors.open(paths);
@@ -29,7 +29,7 @@ describe('of a recovery', () => {
       expect((await inspect(paths.log)).extents.length).toBeGreaterThan(1);
       const path = paths.slaves[slave] as string;
       const onProgress = spoilBeforeReadBack(path, position);
-      const error = await failure(recover(paths.log, { onProgress }), 'VERIFY_DIFFERS');
+      const error = await failure(recover(paths.log, { onProgress }), 'READ_BACK_DIFFERS');
       expect(error).toMatchObject({ image: `slave${slave + 1}`, path, position });
       expect((await inspect(paths.log)).status.phase).toBe('unclean');
       await recover(paths.log);
@@ -42,8 +42,8 @@ describe('of a recovery', () => {
     await mirror.write(pattern(8192, 1), { position: 64 * 1024 });
     mirrors.crash(mirror);
     const steps: string[] = [];
-    await recover(paths.log, { verify: false, onProgress: ({ step }) => steps.push(step) });
-    expect(steps).not.toContain('verify');
+    await recover(paths.log, { readBack: false, onProgress: ({ step }) => steps.push(step) });
+    expect(steps).not.toContain('readBack');
   });
 });
 
@@ -52,12 +52,12 @@ describe('of a create', () => {
     [0, 0],
     [1, 7 * MIB],
     [1, MIRROR_SIZE - 512],
-  ])('slave %d that differs at byte %d is VERIFY_DIFFERS, and there is no mirror', async (slave, position) => {
+  ])('slave %d that differs at byte %d is READ_BACK_DIFFERS, and there is no mirror', async (slave, position) => {
     const paths = mirrors.paths(2);
     const path = paths.slaves[slave] as string;
     const onProgress = spoilBeforeReadBack(path, position);
     const creating = Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, onProgress });
-    expect(await failure(creating, 'VERIFY_DIFFERS')).toMatchObject({ image: `slave${slave + 1}`, path });
+    expect(await failure(creating, 'READ_BACK_DIFFERS')).toMatchObject({ image: `slave${slave + 1}`, path });
     expect((await inspect(paths.log)).status.phase).toBe('creating');
   });
 });

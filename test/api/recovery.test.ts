@@ -46,7 +46,7 @@ describeDeviceKinds('recovery on', (device) => {
       damaged: false,
       damage: [],
       fullCompare: false,
-      verified: true,
+      readBack: true,
       dryRun: false,
     });
     expect(report.liveIntents).toBeGreaterThan(0);
@@ -64,7 +64,7 @@ describeDeviceKinds('recovery on', (device) => {
       'flushMaster',
       'copy',
       'flushSlaves',
-      'verify',
+      'readBack',
       'retire',
     ]);
     const { status } = await inspect(paths.log);
@@ -73,7 +73,7 @@ describeDeviceKinds('recovery on', (device) => {
       liveIntents: report.liveIntents,
       bytesCovered: report.bytesCovered,
       bytesCopied: report.bytesCopied,
-      verified: true,
+      readBack: true,
       fullCompare: false,
     });
   });
@@ -87,7 +87,7 @@ describeDeviceKinds('recovery on', (device) => {
     expect(planned).toMatchObject({ damaged: true, fullCompare: true, bytesCovered: MIRROR_SIZE, bytesCopied: 0 });
     expect(planned.damage.join()).toMatch(/slot 3/);
     const report = await recover(paths.log, { device });
-    expect(report).toMatchObject({ damaged: true, fullCompare: true, verified: true });
+    expect(report).toMatchObject({ damaged: true, fullCompare: true, readBack: true });
     expect(report.extents).toEqual([{ position: 0, length: MIRROR_SIZE }]);
     expect(report.bytesCopied).toBeLessThan(MIB);
     expect(imagesEqual(paths)).toBe(true);
@@ -98,7 +98,7 @@ describeDeviceKinds('recovery on', (device) => {
   test('open recovers by itself, and then takes requests', async () => {
     const paths = await crashed();
     const mirror = await mirrors.open(paths, { device });
-    expect(mirror.status()).toMatchObject({ phase: 'running', lastRecovery: { verified: true } });
+    expect(mirror.status()).toMatchObject({ phase: 'running', lastRecovery: { readBack: true } });
     expect(imagesEqual(paths)).toBe(true);
     await mirror.write(pattern(512, 3), { position: 0 });
   });
@@ -200,7 +200,7 @@ test('a dry run writes nothing and says what would be copied', async () => {
   const paths = await crashed();
   const before = [paths.log, paths.master, ...paths.slaves].map((path) => bytesOf(path, 0, 16 * MIB));
   const report = await recover(paths.log, { dryRun: true });
-  expect(report).toMatchObject({ dryRun: true, clean: false, bytesCopied: 0, verified: false });
+  expect(report).toMatchObject({ dryRun: true, clean: false, bytesCopied: 0, readBack: false });
   expect(report.bytesCovered).toBeGreaterThan(0);
   expect(recoveryReportToText(report)).toMatch(/dry run: nothing was written/);
   const after = [paths.log, paths.master, ...paths.slaves].map((path) => bytesOf(path, 0, 16 * MIB));
@@ -216,10 +216,10 @@ test('recovery twice, and after an interrupted one, is harmless', async () => {
   expect(imagesEqual(paths)).toBe(true);
 });
 
-test('without reading back the report does not claim to have verified', async () => {
+test('without reading back the report does not claim to have read anything back', async () => {
   const paths = await crashed();
-  const report = await recover(paths.log, { verify: false });
-  expect(report.verified).toBe(false);
+  const report = await recover(paths.log, { readBack: false });
+  expect(report.readBack).toBe(false);
   expect(recoveryReportToText(report)).toMatch(/not read back/);
 });
 
@@ -227,7 +227,7 @@ describe('compare: false', () => {
   test('copies the same, and does not say how much differed', async () => {
     const paths = await crashed(2);
     const report = await recover(paths.log, { compare: false });
-    expect(report).toMatchObject({ fullCompare: false, verified: true, bytesCopied: 2 * report.bytesCovered });
+    expect(report).toMatchObject({ fullCompare: false, readBack: true, bytesCopied: 2 * report.bytesCovered });
     expect(report.slaves.map(({ bytesDiffered }) => bytesDiffered)).toEqual([null, null]);
     expect(recoveryReportToText(report)).toMatch(/copied, not compared before/);
     expect(imagesEqual(paths)).toBe(true);
@@ -243,7 +243,7 @@ describe('compare: false', () => {
   test('is refused, for a mirror that is recovered by hand too, when it is no boolean', async () => {
     const mirror = await mirrors.open(await crashed(), { recovery: 'manual' });
     await expect(mirror.recover({ compare: 'no' as never })).rejects.toThrow(/options\.compare/);
-    await expect(mirror.recover({ verify: 0 as never })).rejects.toThrow(/options\.verify/);
+    await expect(mirror.recover({ readBack: 0 as never })).rejects.toThrow(/options\.readBack/);
   });
 
   test('a full compare compares all the same, and says what differed', async () => {
@@ -320,7 +320,7 @@ test('several mirrors in one process do not know of each other', async () => {
     [1, 2, 3].map(async (number) => {
       const at = (name: string): string => join(mirrors.folder(), `${name}${number}`);
       const paths = { log: at('log'), master: at('master'), slaves: [at('slave')] };
-      await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, verify: false });
+      await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, readBack: false });
       return { paths, mirror: await mirrors.open(paths), number };
     }),
   );

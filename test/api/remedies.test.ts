@@ -24,7 +24,7 @@ async function madeMirror(slaveCount = 2): Promise<Paths> {
   mkdirSync(folder);
   const slaves = Array.from({ length: slaveCount }, (_, index) => join(folder, `slave ${index + 1}.img`));
   const paths = { log: join(folder, 'the log'), master: join(folder, 'the master.img'), slaves };
-  await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, verify: false });
+  await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, readBack: false });
   const mirror = await Mirror.open(paths.log);
   await mirror.write(CONTENT, { position: MIB });
   await mirror.close();
@@ -152,7 +152,7 @@ test('a file with holes that is to become an image is written in full by its rem
   truncateSync(path, 9 * MIB);
   const log = join(mirrors.folder(), 'a log');
   const create = (): Promise<unknown> =>
-    Mirror.create({ log, master: path, slaves: [join(mirrors.folder(), 'b.img')], size: MIRROR_SIZE, verify: false });
+    Mirror.create({ log, master: path, slaves: [join(mirrors.folder(), 'b.img')], size: MIRROR_SIZE, readBack: false });
   const error = await failure(create(), 'HOLE');
   expect(commandsOf(error.remedy)).toHaveLength(1);
   runs(commandsOf(error.remedy)[0] as string);

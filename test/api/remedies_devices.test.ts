@@ -30,7 +30,7 @@ describeUnless(
       whole.log ||= makeLoop(LOG).path;
       whole.master ||= makeLoop(IMAGE).path;
       if (whole.slaves.length === 0) whole.slaves = [makeLoop(IMAGE).path];
-      await Mirror.create({ ...whole, verify: false });
+      await Mirror.create({ ...whole, readBack: false });
       const mirror = await mirrors.open(whole);
       await mirror.write(CONTENT, { position: 9 * MIB, dsync: true });
       return { mirror, paths: whole };
@@ -164,7 +164,7 @@ describeUnless(
       const disk = makeLoop(IMAGE).path;
       run('mkfs.ext4', '-q', '-F', disk, '12M');
       const paths = { log: makeLoop(LOG).path, master: disk, slaves: [makeLoop(IMAGE).path] };
-      await Mirror.create({ ...paths, keepData: true, size: 12 * MIB, verify: false });
+      await Mirror.create({ ...paths, keepData: true, size: 12 * MIB, readBack: false });
       const mountPoint = join(mirrors.folder(), 'mounted');
       run('mkdir', mountPoint);
       run('mount', '-o', 'ro', disk, mountPoint);

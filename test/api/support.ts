@@ -57,7 +57,7 @@ export function useMirrors(): Mirrors {
     }),
     create: async ({ slaveCount = 1, ...options } = {}) => {
       const paths = mirrors.paths(slaveCount);
-      await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, verify: false, ...options });
+      await Mirror.create({ ...paths, size: MIRROR_SIZE, ringRecords: 64, readBack: false, ...options });
       return paths;
     },
     open: async (paths, options = {}) => {

@@ -147,7 +147,7 @@ describeUnless(noLoopDevices, 'a slave that failed', () => {
     const failing = makeFailing(IMAGE);
     const slaves = [failing.path, makeLoop(IMAGE).path];
     const paths = { log: makeLoop(LOG).path, master: makeLoop(IMAGE).path, slaves };
-    await Mirror.create({ ...paths, verify: false });
+    await Mirror.create({ ...paths, readBack: false });
     const mirror = await mirrors.open(paths);
     failing.breakIt();
     await mirror.write(pattern(65536, 1), { position: MIB });

@@ -20,7 +20,7 @@ test('files that do not exist are made, and the report says what was done', asyn
     log: mirrorFiles(folder()).log,
     size: 16 * MIB,
     bytesCopied: expect.any(Number),
-    verified: true,
+    readBack: true,
     images: [
       {
         name: 'master',

@@ -17,7 +17,7 @@ describeUnless(noLoopDevices, 'of a mirror that lost one of two slaves', () => {
     const log = makeLoop(32 * MIB).path;
     const failing = makeFailing(IMAGE);
     const slaves = [failing.path, makeLoop(IMAGE).path];
-    await Mirror.create({ log, master: makeLoop(IMAGE).path, slaves, verify: false });
+    await Mirror.create({ log, master: makeLoop(IMAGE).path, slaves, readBack: false });
     const mirror = await Mirror.open(log);
     failing.breakIt();
     await mirror.write(Buffer.alloc(65536, 1), { position: MIB });

@@ -28,7 +28,7 @@ test('in JSON: images equal, nothing lost, all differences inside what the log n
       broken: { bytesCompared: 47 * MIB, bytesDifferedOutside: 0 },
       repaired: { bytesCompared: 47 * MIB, bytesDiffered: 0 },
       acknowledged: { unitsLost: 0 },
-      report: { clean: false, verified: true },
+      report: { clean: false, readBack: true },
     });
     expect(kill.report.slaves[0].bytesDiffered).toBe(kill.broken.bytesDiffered);
   }

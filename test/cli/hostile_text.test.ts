@@ -118,7 +118,7 @@ describe('the text of an answer', () => {
   test('of create, recover, verify and inspect', async () => {
     const { log, master } = await createMirrorFiles(folder(), '4MiB');
     const status = (await inspect(log)).status;
-    const created = { ...status, bytesCopied: 0, durationMs: 0, verified: true } as never;
+    const created = { ...status, bytesCopied: 0, durationMs: 0, readBack: true } as never;
     const recovered = await recover(log);
     const verified = await verify(log);
     const difference = { slave: 's', position: 0, length: 1, expected: false, agreesWith: ['t'] };
@@ -129,14 +129,14 @@ describe('the text of an answer', () => {
     for (const output of screens.map(outputOf)) {
       const device = 'auto' as const;
       expectHarmlessOnScreen(
-        createdToText(hostile(created), { log: WITH_COMMAND, master: '', slave: [], verify: true, device }, output),
+        createdToText(hostile(created), { log: WITH_COMMAND, master: '', slave: [], readBack: true, device }, output),
       );
       for (const report of [
         { ...recovered, foundElsewhere: elsewhere },
         { ...recovered, clean: false, damaged: true, damage: ['a'], repairs, foundElsewhere: elsewhere },
         { ...recovered, clean: false, dryRun: true },
       ]) {
-        const options = { compare: true, verify: true, device };
+        const options = { compare: true, readBack: true, device };
         expectHarmlessOnScreen(recoveredToText(hostile(report), WITH_COMMAND, options, output));
       }
       for (const report of [

@@ -27,7 +27,7 @@ test('after a kill the images are equal and hold every acknowledged write', asyn
   expect(report).toMatchObject({
     clean: false,
     dryRun: false,
-    verified: true,
+    readBack: true,
     slaves: [{ name: 'slave1', state: 'synchronized' }],
   });
   expect(report.liveIntents).toBeGreaterThan(0);
@@ -42,7 +42,7 @@ test('--no-compare copies the same, and says that it does not know what differed
   const files = await createMirrorFiles(folder());
   await breakMirror(files);
   const report = (await runCommand(['recover', files.log, '--no-compare', '--json'])).json();
-  expect(report).toMatchObject({ verified: true, slaves: [{ state: 'synchronized', bytesDiffered: null }] });
+  expect(report).toMatchObject({ readBack: true, slaves: [{ state: 'synchronized', bytesDiffered: null }] });
   expect(report.bytesCopied).toBe(report.bytesCovered);
   expect(imagesEqual(files, SIZE)).toBe(true);
 });

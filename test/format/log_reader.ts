@@ -148,7 +148,7 @@ export function readSuperblock(bytes: Buffer) {
     bytesCovered: f.u64(),
     bytesCopied: f.u64(),
     durationMs: f.u64(),
-    verified: f.flag(),
+    readBack: f.flag(),
     fullCompare: f.flag(),
   };
   Object.assign(owner, { processStarted: f.from(784).u64(), pidNamespace: f.u64() });

@@ -11,7 +11,7 @@ const EXIT_CODES = [0, 1, 2, 3];
 const COMMANDS = ['create', 'status', 'inspect', 'recover', 'verify', 'log', 'doctor', 'help', 'destroy', ''];
 const SIZES = ['1MiB', '0', '-1', 'NaN', '1e30', '8EiB', '1.5MiB', '4GB', '', '9007199254740993', '1'];
 const FLAGS = [
-  ...['--json', '--dry-run', '--no-compare', '--no-verify', '--check', '--take-over', '--keep-data'],
+  ...['--json', '--dry-run', '--no-compare', '--no-read-back', '--check', '--take-over', '--keep-data'],
   ...['--assume-identical', '--overwrite-signature', '--version', '--help', '--nonsense', '--', '-', '-x'],
 ];
 

@@ -33,7 +33,7 @@ async function prepare(start: Start, parent: string): Promise<Prepared> {
   ];
   const options = { log, master, slaves: [slave], size: KILLED_SIZE, ringRecords: 64 };
   if (start === 'nothing there') return { options, data: null };
-  if (start === 'a mirror to be replaced') await Mirror.create({ ...options, verify: false });
+  if (start === 'a mirror to be replaced') await Mirror.create({ ...options, readBack: false });
   const data = randomBytes(KILLED_SIZE);
   const label = existsSync(master) ? readFileSync(master).subarray(KILLED_SIZE) : Buffer.alloc(MIB);
   writeFileSync(master, Buffer.concat([data, label]));

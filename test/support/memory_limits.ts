@@ -95,14 +95,14 @@ interface MirrorOptions {
   slaves: string[];
   size: number;
   ringRecords: number;
-  verify: boolean;
+  readBack: boolean;
   device: DeviceKind;
 }
 
 function mirrorIn(folder: string, device: DeviceKind): MirrorOptions {
   mkdirSync(folder);
   const [log, master, slave] = ['log', 'master', 'slave'].map((name) => join(folder, name)) as [string, string, string];
-  return { log, master, slaves: [slave], size: SIZE, ringRecords: 64, verify: false, device };
+  return { log, master, slaves: [slave], size: SIZE, ringRecords: 64, readBack: false, device };
 }
 
 async function expectIdentical({ log, master, slaves }: MirrorOptions, acknowledged: Iterable<number>): Promise<void> {

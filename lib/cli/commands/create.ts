@@ -18,7 +18,7 @@ export interface CreateArguments extends DeviceChoice, TrustFolders {
   overwriteSignature?: boolean;
   takeOver?: boolean;
   acceptStale?: string;
-  verify: boolean;
+  readBack: boolean;
 }
 
 const STOPPED = 'There is no mirror yet; run the same create again.';
@@ -36,7 +36,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       takeOver: options.takeOver === true,
       trustFolders: options.trustFolders === true,
       ...(options.acceptStale === undefined ? {} : { acceptStale: options.acceptStale }),
-      verify: options.verify,
+      readBack: options.readBack,
       device: options.device,
       onProgress: output.progress.listener,
       signal,
@@ -65,6 +65,6 @@ export function createdToText(report: CreateReport, options: CreateArguments, ou
 
 function copiedInWords(report: CreateReport, options: CreateArguments): string {
   if (options.assumeIdentical === true) return 'nothing: the images were said to be identical';
-  const proof = report.verified ? 'read back and found equal' : 'not read back';
+  const proof = report.readBack ? 'read back and found equal' : 'not read back';
   return `${formatSize(report.bytesCopied)} to the slaves in ${duration(report.durationMs)}, ${proof}`;
 }

@@ -19,7 +19,7 @@ import {
 export interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
   dryRun?: boolean;
   compare: boolean;
-  verify: boolean;
+  readBack: boolean;
 }
 
 const STOPPED =
@@ -31,7 +31,7 @@ export async function recoverCommand(output: Output, log: string, options: Recov
     recover(log, {
       dryRun,
       compare: options.compare,
-      verify: options.verify,
+      readBack: options.readBack,
       takeOver: options.takeOver === true,
       trustFolders: options.trustFolders === true,
       device: options.device,

@@ -167,7 +167,7 @@ function lastRecoveryInWords(status: Status): string {
   const scope = last.fullCompare
     ? 'everything compared'
     : `${formatSize(last.bytesCovered)} from ${count(last.liveIntents, 'live intent')}`;
-  const proof = last.verified ? 'verified' : 'not verified';
+  const proof = last.readBack ? 'read back' : 'not read back';
   return `last at ${last.finishedAt}: ${scope}, ${formatSize(last.bytesCopied)} copied in ${duration(last.durationMs)}, ${proof}`;
 }
 

@@ -11,7 +11,7 @@ namespace blockmirror {
 
 inline constexpr std::uint64_t kMiB = 1024 * 1024;
 inline constexpr std::uint64_t kRegionLength = kMiB;  // bytes; requests are split at its multiples
-// Of copying, verifying and comparing: a step's extents, and what is under way at once over all steps.
+// Of copying, reading back and comparing: a step's extents, and what is under way at once over all steps.
 inline constexpr std::uint64_t kCopyLength = kMiB;     // bytes of an extent
 inline constexpr std::size_t kCopyExtents = 64;        // of a step
 inline constexpr unsigned kCopyLanes = 64;             // pieces at once

@@ -103,7 +103,7 @@ void encode_recovery(const RecoverySummary& summary, ByteWriter& writer) {
   writer.u64(summary.bytes_covered);
   writer.u64(summary.bytes_copied);
   writer.u64(summary.duration_ms);
-  writer.u8(summary.verified ? 1 : 0);
+  writer.u8(summary.read_back ? 1 : 0);
   writer.u8(summary.full_compare ? 1 : 0);
 }
 
@@ -113,7 +113,7 @@ void decode_recovery(ByteReader& reader, RecoverySummary& into) {
   into.bytes_covered = reader.u64();
   into.bytes_copied = reader.u64();
   into.duration_ms = reader.u64();
-  into.verified = reader.flag();
+  into.read_back = reader.flag();
   into.full_compare = reader.flag();
 }
 

@@ -82,7 +82,7 @@ struct RecoverySummary {
   std::uint64_t bytes_covered = 0;
   std::uint64_t bytes_copied = 0;
   std::uint64_t duration_ms = 0;
-  bool verified = false;
+  bool read_back = false;
   bool full_compare = false;
 };
 

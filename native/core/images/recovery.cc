@@ -138,9 +138,9 @@ Task<Outcome> Recovery::mend_master(Extent piece, std::byte* bytes, std::vector<
 }
 
 // Reading back what was copied.
-class Recovery::Verifying final : public PieceWork {
+class Recovery::ReadingBack final : public PieceWork {
  public:
-  Verifying(Recovery& recovery, ImageSet images, CompareResult& into)
+  ReadingBack(Recovery& recovery, ImageSet images, CompareResult& into)
       : recovery_(recovery), images_(images), into_(into) {}
 
   Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override {
@@ -166,13 +166,13 @@ class Recovery::Verifying final : public PieceWork {
   CompareResult& into_;
 };
 
-Task<Outcome> Recovery::verify(std::span<const Extent> extents, CompareResult& into) {
+Task<Outcome> Recovery::read_back(std::span<const Extent> extents, CompareResult& into) {
   into = CompareResult{};
   into.bytes_differed.assign(membership_.images().size() - 1, 0);
   if (const Outcome refused = may_read_master(); !refused.ok()) co_return refused;
   const ImageSet images = membership_.receiving();
-  Verifying verifying(*this, images, into);
-  const Outcome outcome = co_await pieces_.run(extents, images, verifying);
+  ReadingBack reading(*this, images, into);
+  const Outcome outcome = co_await pieces_.run(extents, images, reading);
   forget_slaves(images & static_cast<ImageSet>(~membership_.receiving()), into);
   co_return outcome;
 }

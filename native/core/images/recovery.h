@@ -42,7 +42,7 @@ class Recovery final : private FailureListener {
   Task<Outcome> copy(std::span<const Extent> extents, bool compare, bool only_differing, CopyResult& into);
   Task<Outcome> flush_slaves();
   // Reads back what was copied.
-  Task<Outcome> verify(std::span<const Extent> extents, CompareResult& into);
+  Task<Outcome> read_back(std::span<const Extent> extents, CompareResult& into);
   bool may_retire() const {
     return uncopied_.empty() && copies_begun_ == copies_ended_ && copies_flushed_ == copies_ended_ &&
            master_error_ == 0;
@@ -50,7 +50,7 @@ class Recovery final : private FailureListener {
 
  private:
   class Copying;
-  class Verifying;
+  class ReadingBack;
   Task<Outcome> mend_master(Extent piece, std::byte* bytes, std::vector<Repair>* repairs);
   Outcome may_read_master() const;
   void image_failed(unsigned image, int error) override;
@@ -84,7 +84,7 @@ struct DifferingRun {
 DifferingRun next_differing_run(const std::byte* a, const std::byte* b, std::uint64_t from, std::uint64_t length,
                                 std::uint64_t block);
 
-// Adds what differs in a piece that was read of master and slaves. Shared by verify (recovery) and compare (running).
+// Adds what differs in a piece that was read of master and slaves. Shared by reading back (recovery) and comparing (running).
 void count_differences(Extent piece, std::uint64_t block, ImageSet slaves, const PieceMemory& memory,
                        CompareResult& into);
 // Takes out what was counted for slaves that take no part any more.

@@ -472,12 +472,12 @@ Task<Outcome> Session::recover_flush_slaves() {
   co_return s.with_all_slaves(co_await s.recovery->flush_slaves());
 }
 
-Task<Outcome> Session::recover_verify(std::vector<Extent> extents, CompareResult& into) {
+Task<Outcome> Session::recover_read_back(std::vector<Extent> extents, CompareResult& into) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
   if (const Outcome wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  co_return s.with_all_slaves(co_await s.recovery->verify(extents, into));
+  co_return s.with_all_slaves(co_await s.recovery->read_back(extents, into));
 }
 
 Task<Outcome> Session::recover_retire(RecoverySummary summary) {

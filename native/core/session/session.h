@@ -63,7 +63,7 @@ class Session {
   // compare: the slaves are read too, to count the bytes that differ. only_differing: and only those blocks written.
   Task<Outcome> recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into);
   Task<Outcome> recover_flush_slaves();
-  Task<Outcome> recover_verify(std::vector<Extent> extents, CompareResult& into);
+  Task<Outcome> recover_read_back(std::vector<Extent> extents, CompareResult& into);
   Task<Outcome> recover_retire(RecoverySummary summary);
 
   // Running or recovering. `all`: slaves that receive no writes are compared too, where their device is attached.

@@ -99,7 +99,7 @@ void Explorer::recover(const Life& before, Disks disks, const Expectation& expec
                        unsigned depth) {
   OldestFirst oldest_first;
   LifePlan plan;
-  plan.verify = state % 16 == 0;
+  plan.read_back = state % 16 == 0;
   plan.impatient = state % 16 == 1;
   if (effort_.faults && state % 8 == 3) plan.faults.push_back(fault_of_recovery(state / 8));
   const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;

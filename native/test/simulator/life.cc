@@ -249,7 +249,7 @@ Task<Outcome> Life::recover() {
   Outcome outcome = co_await session_->recover_flush_master();
   if (plan_.impatient && !assessment_.debt.empty()) co_await ask_too_early();
   const bool only_differing = assessment_.damaged;
-  const bool compare = !plan_.verify;  // both ways of copying are lived through
+  const bool compare = !plan_.read_back;  // both ways of copying are lived through
   std::vector<std::vector<Extent>> copies = test::copy_steps(assessment_.debt);
   for (std::vector<Extent>& extents : copies) {
     if (!outcome.ok()) break;
@@ -270,12 +270,12 @@ Task<Outcome> Life::recover() {
   if (outcome.ok()) outcome = co_await session_->recover_flush_slaves();
   std::vector<std::vector<Extent>> readings = test::copy_steps(assessment_.debt);
   for (std::vector<Extent>& extents : readings) {
-    if (!plan_.verify || !outcome.ok()) break;
+    if (!plan_.read_back || !outcome.ok()) break;
     CompareResult compared;
-    outcome = co_await session_->recover_verify(std::move(extents), compared);
+    outcome = co_await session_->recover_read_back(std::move(extents), compared);
     for (std::uint64_t bytes : compared.bytes_differed) {
       if (bytes > 0 && outcome.ok() && !ended_)
-        verdict_.fail("verify", "what recovery copied differs when it is read back");
+        verdict_.fail("read back", "what recovery copied differs when it is read back");
     }
   }
   RecoverySummary summary;

@@ -496,7 +496,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   for (std::uint64_t i = 0; i < lives; ++i) {
     LifePlan life;
     life.concurrency = 1 + static_cast<unsigned>(random.below(6));
-    life.verify = random.one_in(4);
+    life.read_back = random.one_in(4);
     const std::uint64_t actions = 2 + random.below(10);
     for (std::uint64_t j = 0; j < actions; ++j) {
       const Action action = draw_action(random, plan.world, 1000 * (i + 1) + j);

@@ -63,7 +63,7 @@ struct LifePlan {
   bool close = true;
   bool eager = false;      // asks for the next thing as soon as `concurrency` allows
   bool hasty = false;      // may close as soon as it has asked for everything, whatever is still under way
-  bool verify = false;     // recovery reads back what it copied
+  bool read_back = false;  // recovery reads back what it copied
   bool impatient = false;  // asks of recovery what has to wait until its debt is paid
   static constexpr unsigned kNoDisk = ~0u;
   unsigned slow_disk = kNoDisk;  // mostly answers after the others

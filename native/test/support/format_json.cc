@@ -122,7 +122,7 @@ Json to_json(const Superblock& superblock) {
       .set("bytesCovered", Json::number(last.bytes_covered))
       .set("bytesCopied", Json::number(last.bytes_copied))
       .set("durationMs", Json::number(last.duration_ms))
-      .set("verified", Json::boolean(last.verified))
+      .set("readBack", Json::boolean(last.read_back))
       .set("fullCompare", Json::boolean(last.full_compare));
   Json verify = Json::object();
   verify.set("finishedAtMs", Json::number(superblock.last_verify.finished_at_ms))

@@ -82,7 +82,7 @@ TEST_CASE("a superblock is read back as it was written, byte for byte when writt
   CHECK(found.last_recovery.bytes_covered == 1048576);
   CHECK(found.last_recovery.bytes_copied == 524288);
   CHECK(found.last_recovery.duration_ms == 1500);
-  CHECK(found.last_recovery.verified);
+  CHECK(found.last_recovery.read_back);
   CHECK_FALSE(found.last_recovery.full_compare);
   CHECK(found.last_verify.finished_at_ms == 1700000002000);
   CHECK(found.last_verify.bytes_compared == 134217728);

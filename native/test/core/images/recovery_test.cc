@@ -451,17 +451,17 @@ TEST_CASE("a recovered mirror that loses power at once again has no debt") {
   CHECK(mirror.assessment.debt.empty());
 }
 
-TEST_CASE("verification counts the bytes that differ and names where, per slave") {
+TEST_CASE("reading back counts the bytes that differ and names where, per slave") {
   CutOff mirror(2, 0b011);
   begin_recovery(mirror);
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->recover_verify({{0, kMiB}}, result)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_read_back({{0, kMiB}}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, kPortion.length});
   REQUIRE(result.differences.size() == 1);
   CHECK(result.differences[0].slave == 1);
   CHECK(result.differences[0].extent == kPortion);
   REQUIRE(copy_debt(mirror).ok());
-  REQUIRE(mirror.run(mirror.session->recover_verify({{0, kMiB}}, result)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_read_back({{0, kMiB}}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0});
   CHECK(result.differences.empty());
 }
@@ -612,13 +612,13 @@ TEST_CASE("a slave whose block cannot be read back after it was overwritten is f
   CHECK(holds(*mirror.images[2], kNew));
 }
 
-TEST_CASE("a slave that cannot be read when the copy is verified is failed, and makes no difference") {
+TEST_CASE("a slave that cannot be read when the copy is read back is failed, and makes no difference") {
   CutOff mirror(2, 0b001);
   begin_recovery(mirror);
   REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   BadBlock bad(*mirror.images[1], kBad);
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->recover_verify({kPortion}, result)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_read_back({kPortion}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, kPortion.length});
   for (const Difference& difference : result.differences) CHECK(difference.slave == 1);
   CHECK(mirror.durable_state(1) == ImageState::failed);

@@ -51,7 +51,7 @@ void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allo
   check("recover", [&] { return session.recover_flush_master(); });
   check("recover", [&] { return session.recover_copy({{0, 4096}}, false, false, copied); });
   check("recover", [&] { return session.recover_flush_slaves(); });
-  check("recover", [&] { return session.recover_verify({{0, 4096}}, compared); });
+  check("recover", [&] { return session.recover_read_back({{0, 4096}}, compared); });
   check("recover", [&] { return session.recover_retire({}); });
   check("compare", [&] { return session.compare({{0, 4096}}, false, compared); });
   check("run", [&] { return session.record_verify({}); });
