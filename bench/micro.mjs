@@ -39,7 +39,7 @@ const deferred = (run) => ({
 /** An engine without a mirror: it answers every command with a refusal, from its own thread. */
 class IdleEngine {
   #resolve = null;
-  #native = new (loadBinding().Engine)({ device: 'auto' }, () => this.#resolve());
+  #native = new (loadBinding().Engine)({ device: 'auto', polling: false }, () => this.#resolve());
 
   constructor() {
     this.#native.ref();

@@ -189,6 +189,20 @@ export const native = [
     cases: 'io_uring:*',
   },
   {
+    name: 'what the kernel has no memory for waits for ever',
+    file: 'native/devices/io_uring/io_uring_reactor.cc',
+    find: 'if (scarcity_.is_over_limit(now_ns(), requests_wait)) end_not_taken',
+    put: 'if (scarcity_.is_over_limit(now_ns(), requests_wait) && error == 0) end_not_taken',
+    cases: 'io_uring:*',
+  },
+  {
+    name: 'while the kernel has no memory for more, what it had is not answered',
+    file: 'native/devices/io_uring/io_uring_reactor.cc',
+    find: '  (void)ring_.show_answers();\n',
+    put: '',
+    cases: 'io_uring:*',
+  },
+  {
     name: 'a durable write by a thread is an ordinary one',
     file: 'native/devices/threads/worker_pool.cc',
     find: '&vector, 1, position, RWF_DSYNC)',

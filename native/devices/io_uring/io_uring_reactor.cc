@@ -14,8 +14,6 @@ namespace blockmirror {
 
 namespace {
 
-// How long to leave the kernel alone after it had no memory for a request.
-constexpr timespec kScarcityPause{.tv_sec = 0, .tv_nsec = 1000000};
 // How often the completion queue is looked at when the kernel may not be entered any more.
 constexpr std::uint64_t kRefusedLook_ns = 20'000'000;
 constexpr unsigned kAnswersAtOnce = 64;
@@ -41,8 +39,8 @@ class IoUringDevice final : public FileDevice {
   const int registered_;
 };
 
-IoUringReactor::IoUringReactor(unsigned queue_depth, bool polling, RingFlavour best)
-    : LoopReactor(queue_depth, polling), best_flavour_(best) {}
+IoUringReactor::IoUringReactor(unsigned queue_depth, bool polling, RingFlavour best, std::uint64_t scarcity_limit_ns)
+    : LoopReactor(queue_depth, polling), best_flavour_(best), scarcity_(scarcity_limit_ns) {}
 
 IoUringReactor::~IoUringReactor() = default;
 
@@ -56,7 +54,7 @@ int IoUringReactor::set_up() {
   if (ring_.get()->cq.ring_entries <= queue_depth() || ring_.get()->sq.ring_entries <= queue_depth()) return ENOSYS;
   seats_.resize(queue_depth());
   free_seats_.reserve(queue_depth());
-  refused_seats_.reserve(queue_depth());
+  not_taken_.reserve(queue_depth());
   for (unsigned i = queue_depth(); i > 0; --i) free_seats_.push_back(i - 1);
   files_registered_ = io_uring_register_files_sparse(ring_.get(), kRegisteredFiles) == 0;
   buffers_registered_ = io_uring_register_buffers_sparse(ring_.get(), kRegisteredBuffers) == 0;
@@ -125,7 +123,7 @@ void IoUringReactor::start(DeviceRequest& request, const Attempt& attempt) {
 }
 
 void IoUringReactor::queue_attempt(std::uint32_t seat) {
-  if (refused_ != 0) return refused_seats_.push_back(seat);
+  if (refused_ != 0) return not_taken_.push_back({seat, refused_});
   const Attempt& attempt = seats_[seat].attempt;
   const std::uint32_t turn = ++seats_[seat].turn;
   const auto& device = static_cast<const IoUringDevice&>(device_of(*seats_[seat].request));
@@ -175,16 +173,15 @@ void IoUringReactor::arm_wake_up() {
 }
 
 bool IoUringReactor::has_answers() const {
-  if (refused_ != 0) return ring_.has_answers() || !refused_seats_.empty();
-  return ring_.has_answers() || ring_.must_enter();
+  return ring_.has_answers() || !not_taken_.empty() || (refused_ == 0 && ring_.must_enter());
 }
 
 unsigned IoUringReactor::collect() {
   unsigned total = 0;
-  for (; !refused_seats_.empty(); ++total) {
-    const std::uint32_t seat = refused_seats_.back();
-    refused_seats_.pop_back();
-    end_attempt(seat, -refused_);
+  for (; !not_taken_.empty(); ++total) {
+    const auto [seat, error] = not_taken_.back();
+    not_taken_.pop_back();
+    end_request(seat, error);
   }
   std::array<Answer, kAnswersAtOnce> answers;
   for (unsigned left = io_uring_cq_ready(ring_.get()); left > 0;) {
@@ -220,13 +217,26 @@ void IoUringReactor::end_attempt(std::uint32_t index, std::int64_t result) {
   Seat& seat = seats_[index];
   seat.attempt = next_attempt(*seat.request, seat.attempt, result, device_of(*seat.request).policy());
   if (seat.attempt.kind != Attempt::Kind::finished) return queue_attempt(index);
-  DeviceRequest& request = *std::exchange(seat.request, nullptr);
+  end_request(index, seat.attempt.error);
+}
+
+void IoUringReactor::end_request(std::uint32_t index, int error) {
+  DeviceRequest& request = *std::exchange(seats_[index].request, nullptr);
   free_seats_.push_back(index);
-  finish(request, seat.attempt.error);
+  finish(request, error);
 }
 
 void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
   if (refused_ != 0) return exchange_without_kernel(sleep, deadline_ns);
+  const int error = enter(sleep, deadline_ns);
+  if (error == EINTR) return;
+  if (error == 0 || error == ETIME) return scarcity_.end();
+  if (error == EAGAIN || error == EBUSY || error == ENOMEM) return bear_scarcity(error, sleep, deadline_ns);
+  refused_ = error;
+  end_not_taken(error);
+}
+
+int IoUringReactor::enter(bool sleep, std::uint64_t deadline_ns) {
   int status = 0;
   if (sleep) {
     arm_wake_up();
@@ -244,30 +254,47 @@ void IoUringReactor::exchange(bool sleep, std::uint64_t deadline_ns) {
   } else if (io_uring_sq_ready(ring_.get()) > 0 || ring_.must_enter()) {
     status = io_uring_submit_and_get_events(ring_.get());
   }
-  if (status >= 0 || status == -EINTR || status == -ETIME) return;
-  // Nothing is lost: what was not taken stays in the submission queue for the next turn.
-  const bool scarce = status == -EAGAIN || status == -EBUSY || status == -ENOMEM;
-  if (!scarce) return refuse(-status);
-  ::nanosleep(&kScarcityPause, nullptr);
+  return status < 0 ? -status : 0;
 }
 
-// What lies in the submission queue still was never seen by the kernel, and never will be.
-void IoUringReactor::refuse(int error) {
-  refused_ = error;
-  const auto& queue = ring_.get()->sq;
-  for (unsigned at = __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE); at != queue.sqe_tail; ++at) {
-    const std::uint64_t name = queue.sqes[at & queue.ring_mask].user_data;
-    if (name != kWakeUp) refused_seats_.push_back(static_cast<std::uint32_t>(name));
-  }
+// What was not taken stays in the submission queue for the next turn, until it has stayed there too long.
+void IoUringReactor::bear_scarcity(int error, bool sleep, std::uint64_t deadline_ns) {
+  // To offer requests that are not taken shows no answers, and an answer is what may give the memory back.
+  (void)ring_.show_answers();
+  bool requests_wait = false, wake_up_waits = false;
+  ring_.for_each_not_taken([&](std::uint64_t name) { (name == kWakeUp ? wake_up_waits : requests_wait) = true; });
+  if (scarcity_.is_over_limit(now_ns(), requests_wait)) end_not_taken(error);
+  if (!sleep || has_answers()) return;
+  const bool read_by_kernel = wake_up_armed_ && !wake_up_waits;
+  sleep_outside(scarcity_.next_pause_ns(), deadline_ns, read_by_kernel);
+}
+
+void IoUringReactor::end_not_taken(int error) {
+  ring_.for_each_not_taken([&](std::uint64_t name) {
+    if (name == kWakeUp) {
+      wake_up_armed_ = false;
+    } else {
+      not_taken_.push_back({static_cast<std::uint32_t>(name), error});
+    }
+  });
+  ring_.forget_not_taken();
 }
 
 void IoUringReactor::exchange_without_kernel(bool sleep, std::uint64_t deadline_ns) {
   if (!sleep || has_answers()) return;
+  // A ring that defers completes its read only when it is entered.
+  const bool read_by_kernel = wake_up_armed_ && flavour() != RingFlavour::deferred;
+  sleep_outside(kRefusedLook_ns, deadline_ns, read_by_kernel);
+}
+
+// Until the wake signal comes. Where the kernel still has the read of it, a read of ours could wait for ever.
+void IoUringReactor::sleep_outside(std::uint64_t longest_ns, std::uint64_t deadline_ns, bool read_by_kernel) {
   const std::uint64_t now = now_ns();
-  const std::uint64_t left = std::min(deadline_ns > now ? deadline_ns - now : 0, kRefusedLook_ns);
+  const std::uint64_t left = std::min(deadline_ns > now ? deadline_ns - now : 0, longest_ns);
   const timespec timeout{.tv_sec = 0, .tv_nsec = static_cast<long>(left)};
   pollfd event{.fd = wake_signal().descriptor(), .events = POLLIN, .revents = 0};
   if (::ppoll(&event, 1, &timeout, nullptr) <= 0 || (event.revents & POLLIN) == 0) return;
+  if (read_by_kernel) return;
   std::uint64_t count = 0;
   (void)!::read(event.fd, &count, sizeof count);
 }

@@ -10,6 +10,8 @@
 //    never asked, is passed over and changes nothing.
 //  - Once the kernel refused to be entered (a seccomp profile that came later), what it had not taken and all that is
 //    started later ends with its errno. What it had taken keeps its memory until it answers (I7).
+//  - While the kernel has no memory for requests, what it had taken is answered all the same. What it does not take within
+//    a limit ends with its errno (scarcity.h), and what comes later is offered to it anew.
 // A flush is asked of the kernel even where traits().volatile_cache is false: there it costs next to nothing, sysfs
 // may be out of date (a cache can be switched on under us), and of a file it also commits the metadata.
 #pragma once
@@ -22,6 +24,7 @@
 
 #include "../loop_reactor.h"
 #include "ring.h"
+#include "scarcity.h"
 
 namespace blockmirror {
 
@@ -29,7 +32,8 @@ class IoUringDevice;
 
 class IoUringReactor final : public LoopReactor {
  public:
-  explicit IoUringReactor(unsigned queue_depth, bool polling = false, RingFlavour best = RingFlavour::deferred);
+  explicit IoUringReactor(unsigned queue_depth, bool polling = false, RingFlavour best = RingFlavour::deferred,
+                          std::uint64_t scarcity_limit_ns = Scarcity::kLimit_ns);
   ~IoUringReactor() override;
 
   // 0, or the errno that says why this process cannot have such a reactor.
@@ -78,8 +82,12 @@ class IoUringReactor final : public LoopReactor {
   void arm_wake_up();
   void handle(const Answer& answer);
   void end_attempt(std::uint32_t seat, std::int64_t result);
-  void refuse(int error);
+  void end_request(std::uint32_t seat, int error);
+  int enter(bool sleep, std::uint64_t deadline_ns);
+  void bear_scarcity(int error, bool sleep, std::uint64_t deadline_ns);
+  void end_not_taken(int error);
   void exchange_without_kernel(bool sleep, std::uint64_t deadline_ns);
+  void sleep_outside(std::uint64_t longest_ns, std::uint64_t deadline_ns, bool read_by_kernel);
 
   const RingFlavour best_flavour_;
   Ring ring_;
@@ -92,8 +100,13 @@ class IoUringReactor final : public LoopReactor {
   unsigned buffer_count_ = 0;
   bool wake_up_armed_ = false;
   bool wake_up_broken_ = false;
-  int refused_ = 0;                           // errno of the kernel's refusal to be entered
-  std::vector<std::uint32_t> refused_seats_;  // to be ended with it by collect()
+  Scarcity scarcity_;
+  int refused_ = 0;  // errno of the kernel's refusal to be entered
+  struct NotTaken {
+    std::uint32_t seat = 0;
+    int error = 0;
+  };
+  std::vector<NotTaken> not_taken_;  // to be ended by collect()
 };
 
 }  // namespace blockmirror

@@ -89,6 +89,18 @@ int Ring::do_one_operation() {
   return result < 0 ? -result : 0;
 }
 
+int Ring::show_answers() {
+  const int status = io_uring_get_events(&ring_);
+  return status < 0 ? -status : 0;
+}
+
+// Without a polling thread of its own (SQPOLL) the kernel reads the queue only while it is entered, by this thread.
+void Ring::forget_not_taken() {
+  io_uring_sq& queue = ring_.sq;
+  queue.sqe_head = queue.sqe_tail = __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE);
+  __atomic_store_n(queue.ktail, queue.sqe_tail, __ATOMIC_RELEASE);
+}
+
 bool Ring::must_enter() const {
   const unsigned flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);
   return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;

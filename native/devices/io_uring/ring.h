@@ -34,6 +34,19 @@ class Ring {
   bool has_answers() const { return io_uring_cq_ready(&ring_) > 0; }
   // Whether the kernel holds completions that it shows only after being entered.
   bool must_enter() const;
+  // Shows those, and takes no request. 0 or an errno.
+  int show_answers();
+
+  // The names of the requests that the kernel has not taken, which it may take each time it is entered.
+  template <typename Visit>
+  void for_each_not_taken(const Visit& visit) const {
+    const io_uring_sq& queue = ring_.sq;
+    for (unsigned at = __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE); at != queue.sqe_tail; ++at) {
+      visit(std::uint64_t{queue.sqes[at & queue.ring_mask].user_data});
+    }
+  }
+  // From here on it never will.
+  void forget_not_taken();
 
  private:
   int ask_for_operations();

@@ -21,6 +21,12 @@ using namespace blockmirror::test;
 
 namespace {
 
+bool install(std::vector<sock_filter>& program) {
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
 // From here on this process gets `error` from those system calls, as under a container's profile.
 bool forbid(const std::vector<long>& calls, int error) {
   std::vector<sock_filter> program{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
@@ -28,9 +34,19 @@ bool forbid(const std::vector<long>& calls, int error) {
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1));
     program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)));
   }
-  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-  const sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+  return install(program);
+}
+
+// From here on io_uring_enter answers `error` where it is to take requests, as where the kernel has no memory for them.
+bool forbid_taking(int error) {
+  std::vector<sock_filter> program{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA)),
+  };
+  return install(program);
 }
 
 bool forbid_io_uring(int error) { return forbid({SYS_io_uring_setup}, error); }
@@ -56,6 +72,30 @@ bool round_trips(Reactor& reactor, const std::string& path, bool durable = false
   }
   return equal(written.span(), read.span());
 }
+
+// Writes of 4 KiB, and what became of them.
+struct Writes {
+  explicit Writes(std::size_t count) : requests(count) {
+    for (DeviceRequest& request : requests) {
+      request.operation = Operation::write;
+      request.length = 4096;
+      request.memory = memory.span().data();
+      request.context = this;
+      request.on_complete = [](DeviceRequest& completed) { ++static_cast<Writes*>(completed.context)->done; };
+    }
+  }
+  bool ended(Reactor& reactor, unsigned most_turns = 1000) {
+    for (unsigned turns = 0; done < requests.size() && turns < most_turns; ++turns) reactor.turn(true);
+    return done == requests.size();
+  }
+  bool all(int error) const {
+    return std::all_of(requests.begin(), requests.end(), [&](const DeviceRequest& one) { return one.error == error; });
+  }
+
+  AlignedBuffer memory{4096};
+  std::vector<DeviceRequest> requests;
+  unsigned done = 0;
+};
 
 // Where all or a part of it is forbidden with that errno: 0, or the step in which automatic did not take threads that work.
 int threads_instead(const std::string& path, int error) {
@@ -129,29 +169,91 @@ TEST_CASE("io_uring: where entering is forbidden later, requests end with the er
     if (!OpenFile::open(directory / "image", {}, file).ok()) return 2;
     auto device = reactor.make_device(std::move(file));
     if (!forbid({SYS_io_uring_enter}, EPERM)) return 3;
-    AlignedBuffer memory(4096);
-    unsigned done = 0;
-    std::array<DeviceRequest, 40> requests;  // more than are started at once
-    for (DeviceRequest& request : requests) {
-      request.operation = Operation::write;
+    Writes writes(40);  // more than are started at once
+    for (DeviceRequest& request : writes.requests) {
       request.durable = true;
-      request.length = 4096;
-      request.memory = memory.span().data();
-      request.context = &done;
-      request.on_complete = [](DeviceRequest& completed) { ++*static_cast<unsigned*>(completed.context); };
       device->submit(request);
     }
-    for (unsigned turns = 0; done < requests.size() && turns < 1000; ++turns) reactor.turn(true);
-    if (done != requests.size()) return 4;
-    for (const DeviceRequest& request : requests) {
-      if (request.error != EPERM) return 5;
-    }
+    if (!writes.ended(reactor) || !writes.all(EPERM)) return 4;
     std::thread waker([&] { reactor.wake(); });
     for (unsigned i = 0; i < 5; ++i) reactor.turn(true);
     waker.join();
     return reactor.requests_in_flight() == 0 ? 0 : 6;
   });
   CHECK(status == 0);
+}
+
+TEST_CASE(
+    "io_uring: what the kernel has no memory for ends with the errno after a while, and what it had is answered") {
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
+  TemporaryDirectory directory;
+  make_file(directory / "image", 65536);
+  constexpr std::uint64_t kLimit_ns = 300'000'000;
+  for (const RingFlavour flavour : {RingFlavour::deferred, RingFlavour::plain}) {
+    for (const int error : {EAGAIN, EBUSY, ENOMEM}) {
+      const int status = exit_code_of([&] {
+        IoUringReactor reactor(16, false, flavour, kLimit_ns);
+        OpenFile file;
+        if (!reactor.bind_to_this_thread().ok() || !OpenFile::open(directory / "image", {}, file).ok()) return 1;
+        auto device = reactor.make_device(std::move(file));
+        Writes taken(8), late(40);  // more than are started at once
+        for (DeviceRequest& request : taken.requests) device->submit(request);
+        reactor.turn(false);
+        if (!forbid_taking(error)) return 2;
+        for (DeviceRequest& request : late.requests) device->submit(request);
+        const std::uint64_t began_ns = reactor.now_ns();
+        if (!taken.ended(reactor) || !taken.all(0)) return 3;
+        if (late.done != 0) return 4;
+        unsigned turns = 0;
+        for (; late.done == 0 && turns < 500; ++turns) reactor.turn(true);
+        if (reactor.now_ns() - began_ns < kLimit_ns) return 5;
+        if (turns > 200) return 6;  // it sleeps in between
+        // Each group of those that are started has a limit of its own.
+        if (!late.ended(reactor) || !late.all(error)) return 7;
+        if (reactor.now_ns() - began_ns > 20 * kLimit_ns) return 8;
+        return reactor.requests_in_flight() == 0 ? 0 : 9;
+      });
+      CAPTURE(error);
+      CHECK(status == 0);
+    }
+  }
+}
+
+TEST_CASE("io_uring: while the kernel has no memory for its wake-up an idle loop hears others and timers, and sleeps") {
+  BLOCKMIRROR_SKIP_UNLESS(KindProbe(DeviceKind::io_uring));
+  for (const bool entered_before : {false, true}) {
+    const int status = exit_code_of([&] {
+      IoUringReactor reactor(4);
+      if (!reactor.bind_to_this_thread().ok()) return 1;
+      bool fired = false;
+      Timer timer{.fire = [](void* context) { *static_cast<bool*>(context) = true; }, .context = &fired};
+      if (entered_before) {  // so that the kernel has the read of the wake-up
+        reactor.arm(timer, reactor.now_ns() + 1000000);
+        while (!fired) reactor.turn(true);
+      }
+      if (!forbid_taking(EAGAIN)) return 2;
+      std::atomic<unsigned> sent = 0, received = 0;
+      std::thread sender([&] {
+        for (unsigned i = 1; i <= 100; ++i) {
+          while (received != i - 1) std::this_thread::yield();
+          sent = i;
+          reactor.wake();
+        }
+      });
+      while (received < 100) {
+        received = sent.load();
+        if (received < 100) reactor.turn(true);
+      }
+      sender.join();
+      fired = false;
+      reactor.arm(timer, reactor.now_ns() + 300'000'000);
+      unsigned turns = 0;
+      for (; !fired && turns < 500; ++turns) reactor.turn(true);
+      if (!fired) return 3;
+      return turns < 200 ? 0 : 4;
+    });
+    CHECK(status == 0);
+  }
 }
 
 TEST_CASE("reactor: where getrandom is forbidden there are random bytes all the same") {
