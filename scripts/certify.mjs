@@ -1,6 +1,7 @@
 // `npm run certify [-- --seconds N --seed S --out DIR]`: builds the simulator twice, as the core ships and with its
 // mutations, and writes the certificate. `-- --share` is a fixed piece of it, the same on a slow machine as on a fast one.
-// `-- --replay CASE [--mutation NAME]` does one case again, with its history.
+// `-- --replay CASE [--mutation NAME]` does one case again, with its history; `-- --hunt NAME` says which
+// seed catches a mutation.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +11,8 @@ import { buildFolder } from './cmake.mjs';
 import { root, run as runOrExit } from './support.mjs';
 
 const usage = `usage: npm run certify [-- --seconds N] [--seed S] [--out DIR] [--share] [--no-mutations]
-       npm run certify -- --replay CASE [--mutation NAME]`;
+       npm run certify -- --replay CASE [--mutation NAME]
+       npm run certify -- --hunt MUTATION [--seed S]`;
 
 function parse() {
   const options = {
@@ -21,6 +23,7 @@ function parse() {
     'no-mutations': { type: 'boolean', default: false },
     replay: { type: 'string' },
     mutation: { type: 'string' },
+    hunt: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   };
   try {
@@ -53,6 +56,7 @@ if (values.replay !== undefined) {
   if (values.mutation === undefined) run('certify', ['--replay', values.replay]);
   run('certify_mutated', ['--replay', values.replay, '--mutation', values.mutation]);
 }
+if (values.hunt !== undefined) run('certify_mutated', ['--hunt', values.hunt, '--seed', values.seed]);
 const out = path.resolve(values.out);
 mkdirSync(out, { recursive: true });
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));

@@ -277,13 +277,15 @@ export interface NativeCommands {
    * 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. The
    * first slave that fails in any of these steps ends it: SLAVE_FAILED. */
   format: { arguments: Record<string, never>; result: NativeSuperblock };
+  /** formatting: before anything is copied from the master. Where there was a mirror already, activate has done it. */
+  formatFlushMaster: { arguments: Record<string, never>; result: null };
   /** loaded. The first part of assess, about so many bytes of the ring at a time; bytesTotal may grow. May be left out. */
   scanRing: { arguments: { bytes: number }; result: { done: boolean; bytesDone: number; bytesTotal: number } };
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
-   * Writes the new incarnation to log and labels (I8). lost: slaves found LOST_ALLOCATION or TRUNCATED_IMAGE that are
-   * failed, durably, with it. */
+   * Writes the new incarnation to log and labels (I8), and flushes the master (I4). lost: slaves found
+   * LOST_ALLOCATION or TRUNCATED_IMAGE that are failed, durably, with it. */
   activate: {
     arguments: {
       recoveryBudget: number;
@@ -294,9 +296,8 @@ export interface NativeCommands {
     };
     result: NativeSuperblock;
   };
-  /** recovering, formatting: the steps of recovery after assess and plan. */
-  recoverFlushMaster: { arguments: Record<string, never>; result: null };
-  /** compare: read the slaves too and count the differing bytes. onlyDiffering: and write only blocks that differ. */
+  /** recovering, formatting: the steps of recovery after assess and plan.
+   * compare: read the slaves too and count the differing bytes. onlyDiffering: and write only blocks that differ. */
   recoverCopy: { arguments: NativeExtents & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
   recoverFlushSlaves: { arguments: Record<string, never>; result: null };
   /** Reads master and slaves back and compares. */

@@ -29,7 +29,6 @@ import {
   type Copied,
   type LongWork,
   copyExtents,
-  flushMaster,
   flushSlaves,
   forEachBatch,
   progressOf,
@@ -169,6 +168,13 @@ async function fill(work: Work, images: readonly NativeDeviceFacts[]): Promise<v
 
 function wholeOf({ size }: NativeDeviceFacts): Extent[] {
   return [{ position: 0, length: size }];
+}
+
+/** I4: what the master holds may be in its cache alone. */
+async function flushMaster(work: Work): Promise<void> {
+  work.checkpoint();
+  work.onProgress?.({ step: 'flushMaster', bytesDone: 0, bytesTotal: 0 });
+  await work.engine.command('formatFlushMaster', {});
 }
 
 async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperblock, held: Held): Promise<Copied> {

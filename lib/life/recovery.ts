@@ -1,9 +1,9 @@
 /**
- * Recovery in named steps: assess (before, by attach), plan, flush the master, copy, flush the slaves, read back, retire.
+ * Recovery in named steps: assess (before, by attach), plan, copy, flush the slaves, read back, retire.
  *
  * Invariants:
  *  - I3: the master wins. Every extent of the plan is copied to every slave, whatever the two hold.
- *  - I4: the master is flushed before anything is copied from it.
+ *  - I4: the master was flushed before anything is copied from it: activation does so, create does it itself.
  *  - Nothing is retired unless everything was copied, flushed and, where asked, found equal. A crash, an abort or an
  *    error between any two steps costs only time: the log still says what has to be copied.
  *  - Coverage that is not known (a damaged log) is the whole mirror.
@@ -70,7 +70,6 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
   const started = performance.now();
   const { engine, assessment, superblock } = context;
   const planned = plan(assessment, superblock.size);
-  await flushMaster(context);
   const copied = await copy(context, planned);
   await flushSlaves(context);
   if (context.readBack) await readBackCopy(context, planned.extents);
@@ -167,12 +166,6 @@ export interface Copied {
   bytesDiffered: number[];
   bytesCopied: number[];
   repairs: NativeRepair[];
-}
-
-export async function flushMaster(work: LongWork): Promise<void> {
-  work.checkpoint();
-  work.onProgress?.({ step: 'flushMaster', bytesDone: 0, bytesTotal: 0 });
-  await work.engine.command('recoverFlushMaster', {});
 }
 
 async function copy(context: RecoveryContext, planned: Plan): Promise<Copied> {

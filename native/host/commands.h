@@ -78,6 +78,9 @@ struct FormatLog {
   Superblock superblock;
 };
 
+// Before what the master of a new mirror holds is copied.
+struct FormatFlushMaster {};
+
 struct ScanRing {
   std::uint64_t bytes = 0;
   ScanProgress progress;
@@ -91,8 +94,6 @@ struct Activate {
   ActivateOptions options;  // the owner's process and time are filled in by the host
   Superblock superblock;
 };
-
-struct RecoverFlushMaster {};
 
 struct RecoverCopy {
   std::vector<Extent> extents;
@@ -132,7 +133,7 @@ struct Shape {
 
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
-                            FormatLog, ScanRing, Assess, Activate, RecoverFlushMaster, RecoverCopy, RecoverFlushSlaves,
+                            FormatLog, FormatFlushMaster, ScanRing, Assess, Activate, RecoverCopy, RecoverFlushSlaves,
                             RecoverReadBack, RecoverRetire, Compare, RecordVerify, Close>;
   Body body;
   Shape shape;  // out: after the command

@@ -227,6 +227,8 @@ Task<Outcome> SessionHost::execute(FormatLog& command) {
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
+Task<Outcome> SessionHost::execute(FormatFlushMaster&) { return session_->format_flush_master(); }
+
 Task<Outcome> SessionHost::execute(ScanRing& command) { return session_->scan_ring(command.bytes, command.progress); }
 
 Task<Outcome> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
@@ -237,8 +239,6 @@ Task<Outcome> SessionHost::execute(Activate& command) {
   Task<Outcome> step = session_->activate(std::move(command.options));
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
-
-Task<Outcome> SessionHost::execute(RecoverFlushMaster&) { return session_->recover_flush_master(); }
 
 Task<Outcome> SessionHost::execute(RecoverCopy& command) {
   return session_->recover_copy(std::move(command.extents), command.compare, command.only_differing, command.result);

@@ -57,10 +57,10 @@ class SessionHost {
   Task<Outcome> execute(Unmake& command);
   Task<Outcome> execute(FillImage& command);
   Task<Outcome> execute(FormatLog& command);
+  Task<Outcome> execute(FormatFlushMaster& command);
   Task<Outcome> execute(ScanRing& command);
   Task<Outcome> execute(Assess& command);
   Task<Outcome> execute(Activate& command);
-  Task<Outcome> execute(RecoverFlushMaster& command);
   Task<Outcome> execute(RecoverCopy& command);
   Task<Outcome> execute(RecoverFlushSlaves& command);
   Task<Outcome> execute(RecoverReadBack& command);

@@ -178,7 +178,7 @@ export async function format(engine: RawEngine, files: Files): Promise<NativeSup
     images: files.images.map((file, index) => ({ name: `i${index}`, path: file, pathKind: 'absolute' })),
   });
   const superblock = await engine.command('format', {});
-  await engine.command('recoverFlushMaster', {});
+  await engine.command('formatFlushMaster', {});
   await engine.command('recoverFlushSlaves', {});
   await engine.command('recoverRetire', {
     liveIntents: 0,

@@ -120,7 +120,7 @@ async function main() {
   const made = makeEngine();
   await reach(step, made);
   if (end === 'callback') {
-    const message = await made.throwingCommand('recoverFlushMaster');
+    const message = await made.throwingCommand('formatFlushMaster');
     if (message !== 'thrown by the callback') throw new Error(`uncaught: ${message}`);
     await made.command('recoverFlushSlaves');
     await made.command('close');

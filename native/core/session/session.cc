@@ -437,6 +437,13 @@ Task<Outcome> Session::format() {
   co_return Outcome::success();
 }
 
+Task<Outcome> Session::format_flush_master() {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::formatting}); !refused.ok()) co_return refused;
+  co_return s.with_all_slaves(co_await s.recovery->flush_master());
+}
+
 // The labels learn the final states first: until the superblock leaves `creating` there is no mirror to disagree with.
 Task<Outcome> Session::State::finish_format() {
   for (ImageRecord& image : superblock.images) {
@@ -449,13 +456,6 @@ Task<Outcome> Session::State::finish_format() {
 }
 
 // --- recovery
-
-Task<Outcome> Session::recover_flush_master() {
-  State& s = *state_;
-  StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  co_return s.with_all_slaves(co_await s.recovery->flush_master());
-}
 
 Task<Outcome> Session::recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into) {
   State& s = *state_;

@@ -52,6 +52,9 @@ class Session {
   // Writes the rest of the log and the labels. A mirror is made with all its slaves: from here to the end of
   // recover_retire the first that fails ends it, SLAVE_FAILED.
   Task<Outcome> format();
+  // Formatting: what the master holds may be in its cache alone, and is about to be copied (I4). Where there was a mirror
+  // already, activate does this.
+  Task<Outcome> format_flush_master();
   // The first part of assess, about `bytes` of the ring at a time, for whoever wants to tell how far it is or to leave in
   // between. May be left out: assess does what is left of it. NO_MEMORY.
   Task<Outcome> scan_ring(std::uint64_t bytes, ScanProgress& into);
@@ -59,7 +62,6 @@ class Session {
   Task<Outcome> activate(ActivateOptions options);
   const Superblock& superblock() const;  // loaded or later
 
-  Task<Outcome> recover_flush_master();
   // compare: the slaves are read too, to count the bytes that differ. only_differing: and only those blocks written.
   Task<Outcome> recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into);
   Task<Outcome> recover_flush_slaves();

@@ -111,7 +111,8 @@ class Opening {
   }
   Outcome recover() {
     if (session.phase() != Phase::recovering && session.phase() != Phase::formatting) return Outcome::success();
-    Outcome outcome = run(session.recover_flush_master());
+    Outcome outcome = Outcome::success();
+    if (session.phase() == Phase::formatting) outcome = run(session.format_flush_master());
     for (std::vector<Extent>& extents : test::copy_steps(assessment.debt)) {
       CopyResult copied;
       if (outcome.ok()) outcome = run(session.recover_copy(std::move(extents), true, false, copied));

@@ -218,7 +218,7 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment, and nothing mo
   for (unsigned round = 0; round < 60000; ++round) {
     for (const std::uint32_t ticket : {0u, 1u}) {
       // Answered without a device: there is no mirror.
-      auto command = std::make_unique<Command>(Command{RecoverFlushMaster{}, Shape{}});
+      auto command = std::make_unique<Command>(Command{FormatFlushMaster{}, Shape{}});
       REQUIRE(client.requests().submit_command(ticket, std::move(command)) == Code::ok);
       client.engine().submitted();
       const unsigned delay = ticket == 0 ? round % 601 * 300 + round % 299 : 0;  // up to some tens of microseconds

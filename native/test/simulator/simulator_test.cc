@@ -56,9 +56,9 @@ TEST_CASE(
   check_seed(2);
 }
 TEST_CASE(
-    "seed 55, log_not_flushed_at_opening: records in the log's cache at a kill, built upon by an opening, outlive a "
+    "seed 70, log_not_flushed_at_opening: records in the log's cache at a kill, built upon by an opening, outlive a "
     "power loss") {
-  check_seed(55);
+  check_seed(70);
 }
 TEST_CASE(
     "seeds 85 and 91141, repair_failure_forgiven: a repair whose write fails may have cost the master its cache") {

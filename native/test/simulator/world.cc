@@ -14,7 +14,7 @@ Task<void> format(Session& session, FormatOptions options, std::optional<Outcome
   if (!options.assume_identical) copied.add({0, options.size});
   Outcome outcome = co_await session.plan_format(std::move(options));
   if (outcome.ok()) outcome = co_await session.format();
-  if (outcome.ok()) outcome = co_await session.recover_flush_master();
+  if (outcome.ok()) outcome = co_await session.format_flush_master();
   std::vector<std::vector<Extent>> steps = test::copy_steps(copied);
   for (std::size_t i = 0; outcome.ok() && i < steps.size(); ++i) {
     CopyResult result_of_step;

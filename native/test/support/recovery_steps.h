@@ -27,8 +27,7 @@ struct RecoverySteps {
     co_return outcome;
   }
   Task<Outcome> recover(Session& session) {
-    Outcome outcome = co_await session.recover_flush_master();
-    if (outcome.ok()) outcome = co_await copy(session);
+    Outcome outcome = co_await copy(session);
     if (outcome.ok()) outcome = co_await session.recover_flush_slaves();
     RecoverySummary summary;
     if (outcome.ok()) outcome = co_await session.recover_retire(summary);

@@ -56,8 +56,7 @@ class SimulatedMirror {
     session->set_images(devices);
   }
 
-  Outcome create(bool assume_identical = false) {
-    new_session();
+  FormatOptions format_options(bool assume_identical = false) const {
     FormatOptions format;
     format.size = options_.size;
     format.ring_records = options_.ring_records;
@@ -68,7 +67,11 @@ class SimulatedMirror {
       image.path = "/" + image.name;
       format.images.push_back(image);
     }
-    Outcome outcome = run(session->plan_format(format));
+    return format;
+  }
+  Outcome create(bool assume_identical = false) {
+    new_session();
+    Outcome outcome = run(session->plan_format(format_options(assume_identical)));
     if (outcome.ok()) outcome = run(session->format());
     if (outcome.ok()) outcome = recover();
     if (outcome.ok()) outcome = run(session->close());
@@ -87,10 +90,11 @@ class SimulatedMirror {
     return outcome;
   }
 
-  // The steps of lib/life/recovery.ts, in their order.
+  // The steps of lib/life/recovery.ts, in their order; in formatting those of lib/life/create.ts.
   Outcome recover() {
-    Outcome outcome = run(session->recover_flush_master());
-    const ExtentSet plan = session->phase() == Phase::formatting ? whole() : assessment.debt;
+    const bool formatting = session->phase() == Phase::formatting;
+    Outcome outcome = formatting ? run(session->format_flush_master()) : Outcome::success();
+    const ExtentSet plan = formatting ? whole() : assessment.debt;
     for (const Extent& extent : plan.extents()) {
       for (std::uint64_t at = extent.position; outcome.ok() && at < extent.end(); at += kCopyLength) {
         CopyResult copied;

@@ -158,7 +158,6 @@ TEST_CASE("only what differs is rewritten when asked so, whatever the block size
     mirror.crash(0);
     mirror.heal();
     begin_recovery(mirror);
-    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
     std::uint64_t written = 0;
     mirror.images[2]->on_submit = [&](const DeviceRequest& request) {
       written += request.operation == Operation::write && mirror.is_data(request) ? request.length : 0;
@@ -176,7 +175,6 @@ TEST_CASE("without comparing the slaves are not read, and each becomes what the 
     CAPTURE(updated);
     CutOff mirror(2, updated);
     begin_recovery(mirror);
-    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
     unsigned read = 0;
     for (unsigned i : {1u, 2u}) {
       mirror.images[i]->on_submit = [&](const DeviceRequest& request) {
@@ -234,7 +232,6 @@ TEST_CASE("the debt is not retired before all of it was copied, and all copies w
   auto retire = [&] { return mirror.run(mirror.session->recover_retire({})).code; };
   CHECK(retire() == Code::WRONG_PHASE);
   CopyResult copied;
-  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   REQUIRE(mirror.run(mirror.session->recover_copy({{kPortion.position, 4096}}, false, false, copied)).ok());
   REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
   CHECK(mirror.session->snapshot().uncertain_bytes == kPortion.length - 4096);
@@ -250,7 +247,6 @@ TEST_CASE("the debt is not retired before all of it was copied, and all copies w
 TEST_CASE("a copy that ends while the flush runs is not of that flush") {
   CutOff mirror(1, 0b01);
   begin_recovery(mirror);
-  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   mirror.images[1]->decide = [](const DeviceRequest& request) {
     return request.operation == Operation::flush ? hold_fate() : SimulatedDevice::Fate{};
   };
@@ -266,7 +262,6 @@ TEST_CASE("a copy that ends while the flush runs is not of that flush") {
 TEST_CASE("the debt is not retired while a copy runs, nor twice, and nothing else runs meanwhile") {
   CutOff mirror(1, 0b01);
   begin_recovery(mirror);
-  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   REQUIRE(copy_debt(mirror).ok());
   REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
   mirror.images[1]->decide = [](const DeviceRequest&) { return hold_fate(); };
@@ -334,20 +329,6 @@ TEST_CASE(
   CHECK(mirror.images_equal());
 }
 
-TEST_CASE("I11: a flush of the master that failed in recovery is not tried again") {
-  CutOff mirror(1, 0b01);
-  begin_recovery(mirror);
-  mirror.images[0]->decide = [](const DeviceRequest& request) {
-    return request.operation == Operation::flush ? error_fate() : SimulatedDevice::Fate{};
-  };
-  CHECK(mirror.run(mirror.session->recover_flush_master()).code == Code::MASTER_FAILED);
-  mirror.heal();
-  CHECK(mirror.run(mirror.session->recover_flush_master()).code == Code::MASTER_FAILED);
-  REQUIRE(copy_debt(mirror).ok());
-  REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
-  CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
-}
-
 TEST_CASE("a slave that fails in recovery, in whatever step, is failed durably and the others are recovered") {
   for (Operation operation : {Operation::read, Operation::write, Operation::flush}) {
     CAPTURE(static_cast<int>(operation));
@@ -370,7 +351,6 @@ TEST_CASE("a slave that fails in recovery, in whatever step, is failed durably a
 TEST_CASE("when a slave's failed flush cannot be recorded, the debt stays") {
   CutOff mirror(2, 0b001);
   begin_recovery(mirror);
-  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   REQUIRE(copy_debt(mirror).ok());
   mirror.images[1]->decide = [](const DeviceRequest& request) {
     return request.operation == Operation::flush ? error_fate() : SimulatedDevice::Fate{};
@@ -405,7 +385,6 @@ TEST_CASE("a mirror whose slaves all failed opens after a crash, can be read, an
 TEST_CASE("a log that fails when the debt is retired fails the step, and the next open pays the debt again") {
   CutOff mirror(1, 0b01);
   begin_recovery(mirror);
-  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   REQUIRE(copy_debt(mirror).ok());
   REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
   mirror.log->decide = [](const DeviceRequest&) { return error_fate(); };
@@ -488,7 +467,6 @@ TEST_CASE("a block of the debt that the master cannot read becomes on all images
       mirror.images[0]->content()[kBad.position] = std::byte{66};
       BadBlock bad(*mirror.images[0], kBad);
       begin_recovery(mirror);
-      REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
       CopyResult copied;
       REQUIRE(mirror.run(mirror.session->recover_copy({kPortion}, compare, false, copied)).ok());
       REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
@@ -514,7 +492,6 @@ TEST_CASE("a block of the debt that nobody can read, or that stays unreadable, e
       std::optional<BadBlock> too;
       if (kind == 2) too.emplace(*mirror.images[1], kBad);
       begin_recovery(mirror);
-      REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
       const Outcome outcome = copy_debt(mirror);
       CHECK(outcome.code == Code::READ_FAILED);
       CHECK(outcome.image == 0);
@@ -534,7 +511,6 @@ TEST_CASE("I4: a master that returns what nobody wrote ends recovery for good, a
   {
     BadBlock bad(*mirror.images[0], kBad, BadBlock::Kind::lying);
     begin_recovery(mirror);
-    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
     CHECK(copy_debt(mirror).code == Code::MASTER_FAILED);
   }
   CHECK(copy_debt(mirror).code == Code::MASTER_FAILED);
@@ -584,7 +560,6 @@ TEST_CASE("a block that a slave cannot read before it is overwritten fails nobod
     CutOff mirror(2, 0b111);
     BadBlock bad(*mirror.images[1], kBad);
     begin_recovery(mirror);
-    REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
     CopyResult copied;
     REQUIRE(mirror.run(mirror.session->recover_copy({kPortion}, true, only_differing, copied)).ok());
     REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
@@ -615,7 +590,6 @@ TEST_CASE("a slave whose block cannot be read back after it was overwritten is f
 TEST_CASE("a slave that cannot be read when the copy is read back is failed, and makes no difference") {
   CutOff mirror(2, 0b001);
   begin_recovery(mirror);
-  REQUIRE(mirror.run(mirror.session->recover_flush_master()).ok());
   BadBlock bad(*mirror.images[1], kBad);
   CompareResult result;
   REQUIRE(mirror.run(mirror.session->recover_read_back({kPortion}, result)).ok());

@@ -46,9 +46,9 @@ void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allo
   check("load", [&] { return session.load_superblock(); });
   check("plan_format", [&] { return session.plan_format({}); });
   check("format", [&] { return session.format(); });
+  check("format", [&] { return session.format_flush_master(); });
   check("assess", [&] { return session.assess(assessment); });
   check("activate", [&] { return session.activate({}); });
-  check("recover", [&] { return session.recover_flush_master(); });
   check("recover", [&] { return session.recover_copy({{0, 4096}}, false, false, copied); });
   check("recover", [&] { return session.recover_flush_slaves(); });
   check("recover", [&] { return session.recover_read_back({{0, 4096}}, compared); });
@@ -549,6 +549,24 @@ TEST_CASE("a slave that cannot take its label at opening is failed, and the mirr
   CHECK(mirror.durable_state(1) == ImageState::failed);
   CHECK(mirror.label_of(2).generation == durable_superblock(*mirror.log).generation);
   CHECK(mirror.write({0, 4096}, 1).ok());
+}
+
+TEST_CASE("I11: a flush of the master that failed in a create is not tried again, and makes no mirror") {
+  SimulatedMirror mirror({});
+  mirror.new_session();
+  REQUIRE(mirror.run(mirror.session->plan_format(mirror.format_options())).ok());
+  REQUIRE(mirror.run(mirror.session->format()).ok());
+  mirror.images[0]->decide = [](const DeviceRequest& request) {
+    return request.operation == Operation::flush ? error_fate() : SimulatedDevice::Fate{};
+  };
+  CHECK(mirror.run(mirror.session->format_flush_master()).code == Code::MASTER_FAILED);
+  mirror.images[0]->decide = nullptr;
+  CHECK(mirror.run(mirror.session->format_flush_master()).code == Code::MASTER_FAILED);
+  RecoverySteps steps;
+  steps.assessment.debt.add({0, mirror.session->superblock().size});
+  REQUIRE(mirror.run(steps.copy(*mirror.session)).ok());
+  REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
+  CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
 }
 
 TEST_CASE("a master whose flush fails at opening is not attached, by a second try neither") {
