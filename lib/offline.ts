@@ -8,6 +8,7 @@ import { loadBinding } from './base/load';
 import { Mirror } from './mirror';
 import { type CheckedRecover, checkPath, checkRecover, checkVerify } from './base/options';
 import { cleanReport, dryRunReport } from './life/recovery';
+import { refuseLivingOwner } from './look/owner';
 import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './base/types';
 
 /** A mirror that was closed cleanly is not touched, unless a slave's file lost allocation: that is made known to its log. */
@@ -32,7 +33,8 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
 }
 
 async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryReport> {
-  const seen = await look(log, checked.images, checked);
+  // `held` is then what is seen to be open. A log that may be open on another host is refused, as recover() refuses it.
+  const seen = await look(log, checked.images, { ...checked, takeOver: true });
   if (seen.superblock.lifecycle === 'creating') throw createUnfinished(log, seen.superblock, seen.word);
   const { superblock, assessment, images, held, word } = seen;
   if (images.some(({ distrusted }) => distrusted !== undefined)) {
@@ -41,6 +43,7 @@ async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryRep
     throw await foreignLog(superblock, { log, word, images: all, trustFolders: checked.trustFolders, work });
   }
   // A plan that recover() would not begin is none: what it refuses is refused here, by the same checks. They write nothing.
+  if (!held) await refuseLivingOwner(superblock, log, checked);
   if (!held && seen.obstacles.length > 0) await letGo((await attach(log, checked)).engine);
   const paths = images.map((image) => image.path);
   return dryRunReport({ log, superblock, assessment, held, paths, foundElsewhere: elsewhereOf(images) });

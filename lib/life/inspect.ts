@@ -57,6 +57,8 @@ interface Look {
 
 interface HowToLook {
   trustFolders: boolean;
+  /** The operator's word that an owner of whom nothing can be seen from here is dead. */
+  takeOver?: boolean;
   signal: AbortSignal | undefined;
   onProgress?: ProgressListener | undefined;
 }
@@ -76,7 +78,7 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
   try {
     const superblock = await loadSuperblock(engine, log);
     const holder = await withOwner(seen, superblock.owner);
-    const living = locked ? null : await livingOwner(superblock, log, overrides);
+    const living = locked ? null : await livingOwner(superblock, log, overrides, how.takeOver === true);
     const held = locked || living?.code === 'ERR_BLOCKMIRROR_BUSY';
     refuseUnknownNames(superblock, overrides);
     const word = { folder: await folderOfLog(log), trust: await trustIn(facts) };
@@ -114,8 +116,9 @@ function livingOwner(
   superblock: NativeSuperblock,
   log: string,
   images: Readonly<Record<string, string>>,
+  takeOver: boolean,
 ): Promise<Problem | null> {
-  return refuseLivingOwner(superblock, log, { images, takeOver: false }).then(
+  return refuseLivingOwner(superblock, log, { images, takeOver }).then(
     () => null,
     (error: unknown) => {
       if (isBlockmirrorError(error)) return error.toJSON();

@@ -1,7 +1,7 @@
 /** I9 beyond the lock: the owner record of a log that was not sealed, told apart by boot, pid namespace and start. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Mirror, inspect, recover, verify } from '../../lib/index';
+import { Mirror, inspect, recover, recoveryReportToText, verify } from '../../lib/index';
 import { type OwnerFacts, type OwnerVerdict, judgeOwner } from '../../lib/look/owner';
 import { innermostProcess, sameProcess, thisHost } from '../../lib/system/processes';
 import { type Surrounding, commandIn, holdIn, noNamespaces, runIn } from '../support/namespaces';
@@ -86,6 +86,7 @@ describe('a log that its owner did not close', () => {
     }
     await failure(recover(copy), 'BUSY');
     await failure(verify(copy), 'BUSY');
+    expect(await recover(copy, { dryRun: true, takeOver: true })).toMatchObject({ held: true });
     expect((await inspect(copy)).status).toMatchObject({ phase: 'held', owner: { process: process.pid } });
   });
 });
@@ -125,6 +126,19 @@ describeUnless(noNamespaces, 'a log that was left open', () => {
     expect((await recover(paths.log, { takeOver: true })).slaves).toHaveLength(1);
     await (await mirrors.open(paths)).close();
     expect(imagesEqual(paths)).toBe(true);
+  });
+
+  test('on another host is called neither held nor free by a dry run, which plans once it is said to be dead', async () => {
+    const paths = await leftOpenBy(machine({ bootId: ANOTHER_BOOT, host: 'other-host' }));
+    // Waits until the kernel has taken the lock back of the process that was killed; a dry run does not.
+    const refused = await failure(recover(paths.log), 'BUSY');
+    const error = await failure(recover(paths.log, { dryRun: true }), 'BUSY');
+    expect(error.message).toBe(refused.message);
+    expect(error.message).toContain('other-host');
+    const planned = await recover(paths.log, { dryRun: true, takeOver: true });
+    expect(planned).toMatchObject({ dryRun: true, held: false, clean: false });
+    expect(recoveryReportToText(planned)).not.toContain('open');
+    await failure(mirrors.open(paths), 'BUSY');
   });
 
   test('on another host is not formatted over either, whatever may be overwritten', async () => {

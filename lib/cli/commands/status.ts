@@ -211,7 +211,7 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
     return `there is no mirror yet; run the same create again, or, to keep what the master holds: \`${again}\``;
   }
   if (status.holder?.state === 'frozen') {
-    return `its process is frozen, and every request waits for it. Let it go on, as by \`kill -CONT ${status.holder.process}\`, or thaw its control group.`;
+    return `its process is frozen, and every request waits for it. Wake it (\`kill -CONT ${status.holder.process}\`, or thaw its control group).`;
   }
   const { holder } = status;
   if (holder !== null && holder.process !== null && isStranger(holder)) {
