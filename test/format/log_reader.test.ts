@@ -3,6 +3,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { ENTRY, HEADER, LABEL_FIELDS, WIDTHS, imageEntry, putText, seal } from '../support/forge';
 import { crc32c, decodeSlot, readImageLabel, readLabel, readLog, readSuperblock } from './log_reader';
 
 const vectors = path.join(__dirname, 'vectors');
@@ -70,6 +71,65 @@ describe('the second reader of the format', () => {
       bytes.writeUInt8(bytes.readUInt8(at) ^ 0x20, at);
       expect(() => readSuperblock(bytes)).toThrow();
     }
+  });
+
+  const MASTER = imageEntry(0);
+  const SLAVE = imageEntry(1);
+  const FAILED = imageEntry(2);
+  const withPath =
+    (entry: number, text: string) =>
+    (bytes: Buffer): void =>
+      putText(bytes, entry + ENTRY.path, WIDTHS.path, text);
+  const withNumber =
+    (at: number, value: number) =>
+    (bytes: Buffer): void =>
+      void bytes.writeBigUInt64LE(BigInt(value), at);
+  const MIB = 1024 * 1024;
+
+  /** Each breaks one rule of the page, under a checksum that holds. */
+  test.each<[string, (bytes: Buffer) => void, RegExp]>([
+    ['a path of no bytes', withPath(SLAVE, ''), /empty path/],
+    ['an absolute path without a slash in front', withPath(SLAVE, 'dev/slave'), /other kind/],
+    ['a relative path with a slash in front', withPath(FAILED, '/images/slave'), /other kind/],
+    ['a path with an empty component', withPath(SLAVE, '/dev//slave'), /not normal/],
+    ['a path that ends with a slash', withPath(SLAVE, '/dev/slave/'), /not normal/],
+    ['a path that is the root alone', withPath(SLAVE, '/'), /not normal/],
+    ['a path that stays', withPath(FAILED, './slave'), /not normal/],
+    ['a path that goes back', withPath(FAILED, 'images/../../slave'), /not normal/],
+    ['a path that fills its field', withPath(SLAVE, `/${'x'.repeat(WIDTHS.path - 1)}`), /does not end/],
+    ['the path of the master for a slave', withPath(SLAVE, '/dev/disk/by-id/master'), /one path/],
+    ['a label before the last MiB of its device', withNumber(SLAVE + ENTRY.labelPosition, 65 * MIB), /last whole MiB/],
+    ['a label at no multiple of a MiB', withNumber(MASTER + ENTRY.labelPosition, 65 * MIB + 512), /last whole MiB/],
+    ['a device too small for its label', withNumber(SLAVE + ENTRY.deviceSize, 66 * MIB), /last whole MiB/],
+    ['a mirror that reaches into a label', withNumber(HEADER.size, 66 * MIB), /inside of the mirror/],
+  ])('refuses a superblock with %s', (_, change, reason) => {
+    const bytes = bytesOf('superblock');
+    change(bytes);
+    seal(bytes);
+    expect(() => readSuperblock(bytes)).toThrow(reason);
+  });
+
+  test('takes a failed slave whose path another image has since', () => {
+    const bytes = bytesOf('superblock');
+    withPath(FAILED, '/dev/disk/by-id/slave-1')(bytes);
+    bytes.writeUInt8(0, FAILED + ENTRY.pathKind);
+    seal(bytes);
+    expect(readSuperblock(bytes).images.map((image) => image.path)).toEqual([
+      '/dev/disk/by-id/master',
+      '/dev/disk/by-id/slave-1',
+      '/dev/disk/by-id/slave-1',
+    ]);
+  });
+
+  test.each<[string, (bytes: Buffer) => void, RegExp]>([
+    ['before the last MiB of its device', withNumber(LABEL_FIELDS.labelPosition, 64 * MIB), /last whole MiB/],
+    ['on a device too small for it', withNumber(LABEL_FIELDS.deviceSize, 2 * MIB), /last whole MiB/],
+    ['inside of its mirror', withNumber(LABEL_FIELDS.size, 68 * MIB), /inside of the mirror/],
+  ])('refuses a label that lies %s', (_, change, reason) => {
+    const bytes = bytesOf('label');
+    change(bytes);
+    seal(bytes);
+    expect(() => readLabel(bytes)).toThrow(reason);
   });
 
   test('takes no byte of a record on trust', () => {

@@ -158,6 +158,12 @@ export function readSuperblock(bytes: Buffer) {
     readImage(bytes.subarray(4096 + index * 1024).subarray(0, 1024)),
   );
   must(isZero(bytes.subarray(4096 + imageCount * 1024)), 'an unused image entry is not zero');
+  for (const [index, image] of images.entries()) {
+    judgePlace(image, sizes.size);
+    judgePath(image);
+    const others = images.slice(0, index).filter((other) => isAlive(other) && isAlive(image));
+    must(!others.some((other) => isSamePath(other, image)), 'two images have one path');
+  }
   return {
     ...preamble,
     createdAtMs,
@@ -172,6 +178,34 @@ export function readSuperblock(bytes: Buffer) {
     images,
   };
 }
+
+interface Place {
+  deviceSize: number;
+  labelPosition: number;
+}
+interface NamedPath {
+  path: string;
+  pathKind: string;
+}
+
+/** The label lies in the last whole MiB of the device as it was when the mirror was made, and behind the mirror. */
+function judgePlace({ deviceSize, labelPosition }: Place, size: number): void {
+  must(labelPosition === lastWholeMiB(deviceSize), 'a label that is not in the last whole MiB of its device');
+  must(labelPosition >= size, 'a label inside of the mirror');
+}
+
+/** A path says where it leads: nothing in it is empty, stays or goes back. */
+function judgePath({ path, pathKind }: NamedPath): void {
+  must(path !== '', 'an empty path');
+  must(path.startsWith('/') === (pathKind === 'absolute'), 'a path of the other kind');
+  const components = path.slice(pathKind === 'absolute' ? 1 : 0).split('/');
+  must(!components.some((component) => ['', '.', '..'].includes(component)), 'a path that is not normal');
+}
+
+const isAlive = ({ state }: { state: string }): boolean => state !== 'failed';
+const isSamePath = (one: NamedPath, other: NamedPath): boolean =>
+  one.path === other.path && one.pathKind === other.pathKind;
+const lastWholeMiB = (deviceSize: number): number => (Math.floor(deviceSize / MIB) - 1) * MIB;
 
 function readImage(bytes: Buffer) {
   const f = new Fields(bytes);
@@ -191,6 +225,7 @@ export function readLabel(bytes: Buffer) {
   const uuids = { mirrorUuid: f.uuid(), logUuid: f.uuid(), imageUuid: f.uuid() };
   const what = { role: f.role(), state: f.state(), sealed: f.flag() };
   const sizes = { size: f.from(96).u64(), deviceSize: f.u64(), labelPosition: f.u64() };
+  judgePlace(sizes, sizes.size);
   const opening = { generation: f.generation(), openCount: f.u64(), incarnation: f.uuid() };
   const history = f.from(192).history();
   const name = f.text(32);
@@ -384,7 +419,7 @@ export function readImageLabel(path: string, position = labelPosition(path)): La
 function labelPosition(path: string): number {
   const file = openSync(path, 'r');
   try {
-    return (Math.floor(fstatSync(file).size / MIB) - 1) * MIB;
+    return lastWholeMiB(fstatSync(file).size);
   } finally {
     closeSync(file);
   }

@@ -26,6 +26,8 @@ export const HEADER = {
   lifecycle: 224,
   hostName: 672,
 };
+/** Offsets in a label. */
+export const LABEL_FIELDS = { size: 96, deviceSize: 104, labelPosition: 112 };
 export const imageEntry = (index: number): number => 4096 + index * 1024;
 export const ENTRY = {
   state: 17,
@@ -36,9 +38,10 @@ export const ENTRY = {
   name: 64,
   path: 128,
 };
-const WIDTHS = { hostName: 64, name: 32, path: 768 };
+export const WIDTHS = { hostName: 64, name: 32, path: 768 };
 
-function seal(block: Buffer): void {
+/** Its checksum holds again, whatever was changed. */
+export function seal(block: Buffer): void {
   block.writeUInt32LE(0, CHECKSUM);
   block.writeUInt32LE(crc32c(block), CHECKSUM);
 }
