@@ -14,10 +14,11 @@
 #include <vector>
 
 #include "../../native/core/base/assert.h"
-#include "../../native/core/log/coverage.h"
 #include "../../native/core/base/crc32c.h"
-#include "../../native/core/images/range_lock.h"
 #include "../../native/core/format/record.h"
+#include "../../native/core/images/range_lock.h"
+#include "../../native/core/log/coverage.h"
+#include "../../native/test/support/scanned_ring.h"
 
 namespace bench {
 namespace {
@@ -125,11 +126,11 @@ void time_records(Steps& steps) {
                   std::span(ring).subspan(std::size_t{slot} * kRecordSize, kRecordSize));
   }
   const std::vector<bool> unreadable(kRecords, false);
-  const RingScan found = scan_ring(identity, ring, unreadable);
+  const test::ScannedRing found = test::scan_ring(identity, ring, unreadable);
   BLOCKMIRROR_ASSERT(!found.damaged && found.live.size() == kRecords * many.size(), "the ring that is timed is whole");
   steps.time(
-      "scan a ring of 4096 full records, each", [&](std::uint64_t) { keep(scan_ring(identity, ring, unreadable)); },
-      kRecords);
+      "scan a ring of 4096 full records, each",
+      [&](std::uint64_t) { keep(test::scan_ring(identity, ring, unreadable)); }, kRecords);
 }
 
 // A million extents: every other block of enough regions.
