@@ -12,6 +12,7 @@
 import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { NativeOutcome } from './binding';
+import { ownOf } from './intrinsics';
 import { type MirrorFacts, remedyOf, remedyOfPath, remedyOfWrongBytes } from './remedies';
 import { shown, shownLine } from './shown';
 import type { Problem } from './types';
@@ -329,7 +330,7 @@ export class BlockmirrorError extends Error {
 
   constructor(name: ErrorName, given: ErrorContext = {}) {
     // Its own properties alone: what somebody put on Object.prototype tells nothing of this error.
-    const context = Object.assign(Object.create(null) as ErrorContext, given);
+    const context = ownOf(given);
     super(message(name, context), causeOf(name, context));
     this.name = 'BlockmirrorError';
     this.#context = context;
@@ -455,7 +456,7 @@ export function errorOfStatus(
 ): BlockmirrorError {
   const name = codes[status.code];
   const known = name !== undefined && name in ERRORS ? (name as ErrorName) : 'INTERNAL';
-  const context = Object.assign(Object.create(null) as ErrorContext, extra);
+  const context = ownOf(extra);
   if (known === 'INTERNAL' && name !== 'INTERNAL')
     context.detail = `unknown code ${status.code} (${name ?? 'no name'})`;
   if (status.systemError !== 0) context.systemError = status.systemError;

@@ -153,3 +153,8 @@ export function put<T>(list: T[], index: number, value: T): void {
     configurable: true,
   } as object);
 }
+
+/** The object without its prototype: a property that it leaves out is not there, whatever is on Object.prototype. */
+export function ownOf<T extends object>(object: T): T {
+  return Object.assign(Object.create(null) as T, object);
+}

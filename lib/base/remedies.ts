@@ -10,6 +10,7 @@
  * Pure.
  */
 import type { ErrorName } from './errors';
+import { ownOf } from './intrinsics';
 import { shellPath, shellQuote } from './shell';
 import { shown } from './shown';
 
@@ -53,10 +54,8 @@ export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ??
  * The same as part of a sentence: the command, or words where a device has to be chosen first.
  * @param aside the path of what is put aside before
  */
-export function remake(
-  mirror: MirrorFacts,
-  { master, aside }: { master?: string; aside?: string | null } = {},
-): string {
+export function remake(mirror: MirrorFacts, given: { master?: string; aside?: string | null } = {}): string {
+  const { master, aside } = ownOf(given);
   const doubtful = mirror.images.filter((image) => image.doubtful === true).map(({ name }) => shown(name));
   if (doubtful.length === 0) {
     const anew = recreate(mirror, master);

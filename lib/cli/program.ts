@@ -82,7 +82,13 @@ function buildProgram(perform: Perform): Command {
   addLog(program, perform);
   addDoctor(program, perform);
   addDemo(program, perform);
+  for (const command of [program, ...program.commands]) forgetPrototype(command);
   return program;
+}
+
+/** What some package put on Object.prototype is no option: commander reads the values of options by plain access. */
+function forgetPrototype(command: Command): void {
+  Object.setPrototypeOf(command.opts(), null);
 }
 
 function addCreate(program: Command, perform: Perform): void {

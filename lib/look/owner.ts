@@ -10,6 +10,7 @@
 import { readlink, stat } from 'node:fs/promises';
 import type { NativeSuperblock } from '../base/binding';
 import { BlockmirrorError } from '../base/errors';
+import { ownOf } from '../base/intrinsics';
 import { describeOwner, frozenHolder, ownerToText } from './holders';
 import { SUPERBLOCK_LENGTH, SUPERBLOCK_POSITIONS } from './layout';
 import { loadBinding } from '../base/load';
@@ -119,11 +120,8 @@ interface TakeOver {
 }
 
 /** @throws BUSY, USE_UNKNOWN */
-export async function refuseLivingOwner(
-  superblock: NativeSuperblock,
-  logPath: string,
-  { images = {}, takeOver, again }: TakeOver,
-): Promise<void> {
+export async function refuseLivingOwner(superblock: NativeSuperblock, logPath: string, asked: TakeOver): Promise<void> {
+  const { images = {}, takeOver, again } = ownOf(asked);
   const facts = await ownerFacts(superblock, logPath);
   const { verdict, why } = judgeOwner(facts, takeOver);
   if (verdict === 'free') return;

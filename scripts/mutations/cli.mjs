@@ -17,6 +17,13 @@ export const cli = [
     test: 'test/cli/degraded.test.ts',
   },
   {
+    name: 'what a package put on Object.prototype is an option of the command line',
+    file: 'lib/cli/program.ts',
+    find: '  Object.setPrototypeOf(command.opts(), null);\n',
+    put: '  command.opts();\n',
+    test: 'test/cli/polluted.test.ts',
+  },
+  {
     name: '--overwrite-signature goes for the data of the master too',
     file: 'lib/look/signatures.ts',
     find: "  if (role !== 'master') {\n    if (consent.overwriteSignature) return;\n",

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { transferableAbortController } from 'node:util';
-import { Mirror, inspect, recover } from '../../lib/index';
+import { Mirror, inspect, recover, verify } from '../../lib/index';
 import type { Bytes, WriteOptions } from '../../lib/index';
 import { type Paths, bytesOf, failure, imagesEqual, pattern, useMirrors } from './support';
 
@@ -227,6 +227,35 @@ describe('options', () => {
     expect(report).toMatchObject({ dryRun: false });
     const seen = await polluted('images', { value: { slave1: '/nowhere' } }, () => inspect(paths.log, {}));
     expect(seen.attachable).toBe(true);
+  });
+
+  test('of no call are taken from Object.prototype, whatever they are called', async () => {
+    const paths = await mirrors.create();
+    const names = [
+      ...[
+        'images',
+        'trustFolders',
+        'takeOver',
+        'device',
+        'all',
+        'dryRun',
+        'compare',
+        'readBack',
+        'recovery',
+        'polling',
+      ],
+      ...['recoveryBudget', 'onProgress', 'signal', 'force'],
+    ];
+    for (const name of names) {
+      const nonsense = { value: { nonsense: true }, writable: true };
+      expect((await polluted(name, nonsense, () => inspect(paths.log, {}))).attachable).toBe(true);
+      expect((await polluted(name, nonsense, () => verify(paths.log, {}))).identical).toBe(true);
+      expect(await polluted(name, nonsense, () => recover(paths.log, {}))).toMatchObject({
+        clean: true,
+        dryRun: false,
+      });
+      await (await polluted(name, nonsense, () => Mirror.open(paths.log, {}))).close();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** What several commands print: images, states in plain words, and the command line to run next. */
 import type { Holder, ImageState, ImageStatus, Owner, Status } from '../../index';
+import { ownOf } from '../../base/intrinsics';
 import { shown, shownLine } from '../../base/shown';
 import { type Colour, columnsOf } from '../colours';
 import type { Output } from '../output';
@@ -116,6 +117,7 @@ export function commandLine(
   options: ImagePaths & TrustFolders,
   ...rest: string[]
 ): string {
-  const trust = options.trustFolders === true ? ['--trust-folders'] : [];
-  return commandOf(command, log, options.image ?? {}, ...rest, ...trust);
+  const { trustFolders, image } = ownOf(options);
+  const trust = trustFolders === true ? ['--trust-folders'] : [];
+  return commandOf(command, log, image ?? {}, ...rest, ...trust);
 }
