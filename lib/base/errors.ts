@@ -103,7 +103,7 @@ export const ERRORS = {
   NO_MEMORY: {
     summary: 'Memory or file descriptors ran out',
     remedy:
-      'Look at the free memory, and at the limits: `ulimit -n` (open files), `ulimit -u` (threads), `ulimit -l` (locked memory)',
+      'Look at the free memory, and at the limits: `ulimit -n` (open files), `ulimit -u` (threads), `ulimit -l` (locked memory), `ulimit -v` (address space)',
     syscall: 'mmap',
   },
   WRONG_PHASE: {

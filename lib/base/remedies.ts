@@ -211,7 +211,7 @@ export function remedyOfPath(name: ErrorName, path: string | undefined, systemEr
 /** Limits of the system by the errno of what runs into them. */
 const LIMITS: Readonly<Record<number, string>> = {
   // ENOMEM
-  12: 'Free some memory, or raise the limit of locked memory (RLIMIT_MEMLOCK); `ulimit -l` shows it',
+  12: 'Free some memory, or raise the limit of locked memory or of addresses (RLIMIT_MEMLOCK, RLIMIT_AS); `ulimit -l` and `ulimit -v` show them',
   // EAGAIN
   11: 'Raise the limit of processes and threads (RLIMIT_NPROC, or pids.max of the control group); `ulimit -u` shows it',
   // ENFILE
