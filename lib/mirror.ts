@@ -4,7 +4,7 @@
  * Invariants:
  *  - Whatever is wrong with a request is said before anything is logged or written.
  *  - Never emits 'error': a slave that fails must not kill the application it serves.
- *  - close() waits for requests in flight, stops long work between two pieces, and happens once.
+ *  - close() waits for requests in flight, stops long work between two batches, and happens once.
  *  - status() is derived (I10).
  */
 import { EventEmitter } from 'node:events';
@@ -87,7 +87,7 @@ export interface MirrorEvents {
 /** What long work on an open mirror takes. */
 export interface LongWorkOptions {
   onProgress?: ProgressListener | undefined;
-  /** Looked at between pieces: what was begun is ended, and nothing is undone. */
+  /** Looked at between batches: what was begun is ended, and nothing is undone. */
   signal?: AbortSignal | undefined;
 }
 
@@ -284,8 +284,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       const lengths = views.map(byteLengthOf);
       const work = inSlices(this.engine, start, length, signal, (slice) => {
         const parts = sliceOf(views, lengths, slice);
-        const pieces = fitsVector(parts) ? parts : [gather(parts, slice.length)];
-        return this.engine.writev(pieces, slice.length, start + slice.offset, dsync, signal);
+        const joined = fitsVector(parts) ? parts : [gather(parts, slice.length)];
+        return this.engine.writev(joined, slice.length, start + slice.offset, dsync, signal);
       });
       await this.track(work);
     }

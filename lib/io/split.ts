@@ -1,8 +1,8 @@
 /**
- * Requests larger than the engine takes at once, cut into pieces of which a few run at a time.
+ * Requests larger than the engine takes at once, cut into slices of which a few run at a time.
  *
- * Such a request is not atomic: after an error or an abort some of its pieces may have been written. The engine's
- * "queue full" is waited out here, since pieces before it may be under way already.
+ * Such a request is not atomic: after an error or an abort some of its slices may have been written. The engine's
+ * "queue full" is waited out here, since slices before it may be under way already.
  */
 import type { Engine } from './engine';
 import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
@@ -11,8 +11,8 @@ import { forEachPiece } from '../base/pieces';
 import { throwIfAborted } from '../base/signals';
 import type { Bytes } from '../base/types';
 
-/** Of one piece, bytes; a multiple of every block size. */
-const PIECE_LENGTH = 8 * 1024 * 1024;
+/** Of one slice, bytes; a multiple of every block size. */
+const SLICE_LENGTH = 8 * 1024 * 1024;
 const LANES = 4;
 /** Buffers of one vectored request of the engine, as IOV_MAX. */
 const VECTOR_LENGTH = 1024;
@@ -24,10 +24,10 @@ interface Slice {
   length: number;
 }
 
-/** Cut at multiples of the piece's length in the mirror, so that no two slices share a block. */
+/** Cut at multiples of a slice's length in the mirror, so that no two slices share a block. */
 function* slices(position: number, length: number): Generator<Slice> {
   for (let offset = 0; offset < length;) {
-    const room = PIECE_LENGTH - ((position + offset) % PIECE_LENGTH);
+    const room = SLICE_LENGTH - ((position + offset) % SLICE_LENGTH);
     const slice = { offset, length: Math.min(room, length - offset) };
     yield slice;
     offset += slice.length;
@@ -38,7 +38,7 @@ export function isOversized(engine: Engine, length: number): boolean {
   return length > engine.binding.limits.requestLength;
 }
 
-/** @param work one piece; called again for it after "queue full" */
+/** @param work one slice; called again for it after "queue full" */
 export function inSlices(
   engine: Engine,
   position: number,

@@ -116,7 +116,7 @@ function collect(tool: Tool, limits: ToolLimits, begin: () => ChildProcess): Pro
     const texts = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     const end = (exitCode: number | null, problem: string | null): void => {
       clearTimeout(timer);
-      const text = (pieces: readonly Buffer[]): string => Buffer.concat(pieces).toString('utf8');
+      const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString('utf8');
       resolve({ exitCode, stdout: text(texts.stdout), stderr: text(texts.stderr), problem });
     };
     // Not waited for: it does not end before its device answers.
@@ -130,10 +130,10 @@ function collect(tool: Tool, limits: ToolLimits, begin: () => ChildProcess): Pro
     const timer = setTimeout(() => giveUp(`${tool} did not end within ${limits.timeoutMs / 1000} s`), limits.timeoutMs);
     for (const name of ['stdout', 'stderr'] as const) {
       let length = 0;
-      child[name]?.on('data', (piece: Buffer) => {
-        length += piece.length;
+      child[name]?.on('data', (chunk: Buffer) => {
+        length += chunk.length;
         if (length > limits.outputLimit) giveUp(`${tool} wrote more than ${limits.outputLimit} bytes`);
-        else texts[name].push(piece);
+        else texts[name].push(chunk);
       });
     }
     child.once('error', (error) => end(null, `${tool} cannot be run: ${error.message}`));

@@ -39,7 +39,7 @@ struct EngineThreadOptions {
 class EngineThread : public std::enable_shared_from_this<EngineThread> {
  public:
   struct Started {
-    std::shared_ptr<EngineThread> engine;  // null: see status
+    std::shared_ptr<EngineThread> engine;  // null: see outcome
     Outcome outcome;
   };
   static Started start(const EngineThreadOptions& options);

@@ -1,7 +1,7 @@
 // RequestPart: the part of a request that lies in one region; the unit that crosses between the two threads.
 //
 // Life: taken from the free list and filled in by the JavaScript thread, pushed; run by one coroutine on the engine
-// thread, which writes `status` and nothing else here; pushed back; read and freed by the JavaScript thread. At any
+// thread, which writes `outcome` and nothing else here; pushed back; read and freed by the JavaScript thread. At any
 // moment exactly one side owns it; the rings hand over ownership.
 #pragma once
 

@@ -29,7 +29,7 @@ namespace blockmirror {
 
 class SessionHost {
  public:
-  // `done(context, part)` is called when a part has its status.
+  // `done(context, part)` is called when a part has its outcome.
   SessionHost(Reactor& reactor, void (*done)(void* context, RequestPart& part), void* context);
   ~SessionHost();
   SessionHost(const SessionHost&) = delete;

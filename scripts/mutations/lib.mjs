@@ -166,7 +166,7 @@ export const lib = [
     test: 'test/api/requests.test.ts',
   },
   {
-    name: 'an oversized request is refused where there is no room for a piece of it',
+    name: 'an oversized request is refused where there is no room for a slice of it',
     file: 'lib/io/split.ts',
     find: "if (!isBlockmirrorError(error, 'QUEUE_FULL') || engine.pending === 0) throw error;",
     put: "if (!isBlockmirrorError(error, 'QUEUE_FULL') || engine.pending > 0) throw error;",

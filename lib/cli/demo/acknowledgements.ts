@@ -44,9 +44,9 @@ export class Ledger {
   bytes = 0;
   private rest = Buffer.alloc(0);
 
-  /** Takes what the pipe yields, in pieces of any length; a last entry that was cut off by the kill does not count. */
-  feed(piece: Buffer): void {
-    const all = this.rest.length === 0 ? piece : Buffer.concat([this.rest, piece]);
+  /** Takes what the pipe yields, in chunks of any length; a last entry that was cut off by the kill does not count. */
+  feed(chunk: Buffer): void {
+    const all = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
     const whole = all.length - (all.length % ENTRY_LENGTH);
     for (let offset = 0; offset < whole; offset += ENTRY_LENGTH) this.enter(decodeAcknowledgement(all, offset));
     this.rest = Buffer.from(all.subarray(whole));

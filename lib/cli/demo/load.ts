@@ -49,9 +49,9 @@ async function observe(child: ChildProcess, ledger: Ledger, durationMs: number, 
   const before = ledger.writes;
   const pipe = child.stdio[3] as Readable;
   const pipeEnded = once(pipe, 'close');
-  pipe.on('data', (piece: Buffer) => ledger.feed(piece));
+  pipe.on('data', (chunk: Buffer) => ledger.feed(chunk));
   let complaint = '';
-  child.stderr?.on('data', (piece: Buffer) => (complaint = (complaint + piece.toString()).slice(-4000)));
+  child.stderr?.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-4000)));
   const exited = new Promise<string>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));

@@ -37,14 +37,14 @@ struct PieceRunner::Run {
 Task<Outcome> PieceRunner::run(std::span<const Extent> extents, ImageSet images, PieceWork& work) {
   Run run(runtime_, images, work);
   ++runs_;
-  for (const std::uint64_t ticket = next_ticket_++; ticket != serving_;) co_await turn_.wait();
+  for (const std::uint64_t turn = next_turn_++; turn != serving_;) co_await turn_over_.wait();
   if (!make_buffers(images)) run.outcome = Outcome::of(Code::NO_MEMORY, kNoImage, ENOMEM);
   for (const Extent& extent : extents) {
     if (!run.outcome.ok()) break;
     co_await start_pieces(run, extent);
   }
   ++serving_;
-  turn_.wake_all();
+  turn_over_.wake_all();
   while (run.pieces > 0) co_await run.piece_ended.wait();
   if (--runs_ == 0) buffers_ = {};
   co_return run.outcome;

@@ -56,7 +56,7 @@ class PieceWork {
 
 class PieceRunner {
  public:
-  explicit PieceRunner(Runtime& runtime) : runtime_(runtime), room_(runtime), turn_(runtime) {}
+  explicit PieceRunner(Runtime& runtime) : runtime_(runtime), room_(runtime), turn_over_(runtime) {}
   ~PieceRunner() { BLOCKMIRROR_ASSERT(blocks_.empty(), "pieces were left under way"); }
   PieceRunner(const PieceRunner&) = delete;
   PieceRunner& operator=(const PieceRunner&) = delete;
@@ -76,9 +76,9 @@ class PieceRunner {
   unsigned pieces_ = 0;  // under way
   unsigned runs_ = 0;
   Condition room_;  // a piece ended
-  std::uint64_t next_ticket_ = 0;
-  std::uint64_t serving_ = 0;  // the ticket of the run that starts pieces
-  Condition turn_;
+  std::uint64_t next_turn_ = 0;
+  std::uint64_t serving_ = 0;  // the turn of the run that starts pieces
+  Condition turn_over_;
 };
 
 }  // namespace blockmirror

@@ -1,11 +1,11 @@
 // How much an intent covers beyond what its write needs. Pure: counts in, blocks out.
 //
 // Exact when cold, coarse where hot: a first touch of a region covers only the blocks it writes, so that scattered
-// writes leave a recovery as small as themselves; a region that is written again is covered in wide pieces, so that its
+// writes leave a recovery as small as themselves; a region that is written again is covered in wide units, so that its
 // next writes need no log write. While less than half of the budget is used that happens at the second write (room is
 // there to be used: a log write costs a flush of the log's disk), otherwise only for regions that are plainly hot. The
-// budget also sets how wide: a piece is at most 1/64 of it, so that a small budget (a small recovery) never goes to a
-// handful of coarse pieces.
+// budget also sets how wide: a unit is at most 1/64 of it, so that a small budget (a small recovery) never goes to a
+// handful of coarse units.
 #pragma once
 
 #include <algorithm>
@@ -29,11 +29,11 @@ class Granularity {
   // was last retired, with `live_blocks` covered in all.
   BlockSet widen(const BlockSet& needed, const BlockSet& have, std::uint32_t touches, std::uint64_t live_blocks) const {
     const bool roomy = live_blocks + coarse_blocks_ <= budget_blocks_ / 2;
-    const unsigned piece = touches >= (roomy ? kAgain : kHot) ? coarse_blocks_ : 1;
-    if (piece == 1) return needed - have;
+    const unsigned unit = touches >= (roomy ? kAgain : kHot) ? coarse_blocks_ : 1;
+    if (unit == 1) return needed - have;
     BlockSet wide;
-    for (unsigned block = 0; block < kIntentBitmapBlocks; block += piece) {
-      BlockSet candidate = BlockSet::of(block, piece);
+    for (unsigned block = 0; block < kIntentBitmapBlocks; block += unit) {
+      BlockSet candidate = BlockSet::of(block, unit);
       if (!(candidate - needed == candidate)) wide = wide | candidate;
     }
     return wide - have;

@@ -109,7 +109,7 @@ class IntentLog {
   // After a pass that left somebody starving. Raises the wish for another pass when it barred anything new.
   void bar_oldest();
 
-  // Fails everybody who waits and whoever comes later with `status`.
+  // Fails everybody who waits and whoever comes later with `outcome`.
   void fail(Outcome outcome);
   const Outcome& failure() const { return failure_; }
   // Until no record is in flight, or the log failed. What is queued may follow.

@@ -88,12 +88,12 @@ unsigned IoUringReactor::registered_files() const {
 
 void IoUringReactor::offer_memory(std::span<std::byte> memory) {
   while (buffers_registered_ && !memory.empty() && buffer_count_ < kRegisteredBuffers) {
-    const std::span<std::byte> piece = memory.first(std::min<std::size_t>(memory.size(), kBufferPiece));
-    const iovec vector{.iov_base = piece.data(), .iov_len = piece.size()};
+    const std::span<std::byte> buffer = memory.first(std::min<std::size_t>(memory.size(), kBufferLength));
+    const iovec vector{.iov_base = buffer.data(), .iov_len = buffer.size()};
     // ENOMEM or EPERM where memlock forbids: the kernel then pins the memory for each request by itself.
     if (io_uring_register_buffers_update_tag(ring_.get(), buffer_count_, &vector, nullptr, 1) != 1) return;
-    buffers_[buffer_count_++] = piece;
-    memory = memory.subspan(piece.size());
+    buffers_[buffer_count_++] = buffer;
+    memory = memory.subspan(buffer.size());
   }
 }
 

@@ -52,10 +52,10 @@ class IoUringReactor final : public LoopReactor {
  private:
   friend class IoUringDevice;
 
-  static constexpr unsigned kRegisteredFiles = 64;                   // more devices than that work without registration
-  static constexpr unsigned kRegisteredBuffers = 64;                 // pieces
-  static constexpr std::uint64_t kBufferPiece = 1024 * 1024 * 1024;  // bytes; the kernel's limit for one buffer
-  static constexpr std::uint64_t kWakeUp = UINT64_MAX - 1;           // not a seat
+  static constexpr unsigned kRegisteredFiles = 64;    // more devices than that work without registration
+  static constexpr unsigned kRegisteredBuffers = 64;  // of kBufferLength at most
+  static constexpr std::uint64_t kBufferLength = 1024 * 1024 * 1024;  // bytes; the kernel's limit for one buffer
+  static constexpr std::uint64_t kWakeUp = UINT64_MAX - 1;            // not a seat
 
   struct Seat {
     DeviceRequest* request = nullptr;

@@ -274,8 +274,8 @@ TEST_CASE("open file: a hole is found where the file system has no map of extent
     if (!mounted) return not_mounted;
     make_file(mount_point + "/whole", 1024 * 1024);
     OpenFile whole, sparse;
-    if (const Outcome status = OpenFile::open(mount_point + "/whole", {}, whole); !status.ok())
-      return status.code == Code::NO_DIRECT_IO ? no_direct_io : missed;
+    if (const Outcome opened = OpenFile::open(mount_point + "/whole", {}, whole); !opened.ok())
+      return opened.code == Code::NO_DIRECT_IO ? no_direct_io : missed;
     make_file(mount_point + "/sparse", 1024 * 1024, Fill::sparse);
     return OpenFile::open(mount_point + "/sparse", {}, sparse).code == Code::HOLE ? found : missed;
   });

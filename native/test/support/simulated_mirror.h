@@ -45,7 +45,7 @@ class SimulatedMirror {
     BLOCKMIRROR_ASSERT(ended && result, "a simulated task did not end");
     return *result;
   }
-  // Starts a task; its status appears in `result` when it ends.
+  // Starts a task; its outcome appears in `result` when it ends.
   void start(Task<Outcome> task, std::optional<Outcome>& result) { spawn(finish(std::move(task), result)); }
 
   void new_session() {
