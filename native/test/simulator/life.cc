@@ -341,7 +341,10 @@ Task<void> Life::act(const Action& action) {
       break;
     case Action::Kind::flush: {
       const Outcome outcome = co_await session_->flush();
-      if (outcome.ok() && !ended_) model_.flush_acknowledged(asked);
+      if (outcome.ok() && !ended_) {
+        checker_.flush_acknowledged();
+        model_.flush_acknowledged(asked);
+      }
       note(words_of(action) + (outcome.ok() ? " is acknowledged" : " fails"));
       break;
     }

@@ -32,8 +32,10 @@ struct Hint {
   std::uint64_t seed;
 };
 constexpr Hint kHints[] = {
-    {"failure_counts_late", 111006},  {"repair_failure_forgiven", 85}, {"ahead_left_by_close", 127},
-    {"accept_older_generation", 147}, {"accept_older_opening", 137},
+    {"repair_failure_forgiven", 85},
+    {"ahead_left_by_close", 127},
+    {"accept_older_generation", 147},
+    {"accept_older_opening", 137},
 };
 
 // Seeds first, since most are caught by the first few; then the small configurations, which are thorough.

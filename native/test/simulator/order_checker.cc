@@ -137,7 +137,8 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
   if (request.operation == Operation::flush) {
     auto found = std::find_if(image.flushes.begin(), image.flushes.end(),
                               [&](const auto& flush) { return flush.first == &request; });
-    if (error == 0) image.flushed = std::max(image.flushed, found->second);
+    // With an error a cache may be gone: no later flush tells of what was written before it.
+    if (error == 0 && !image.out) image.flushed = std::max(image.flushed, found->second);
     image.flushes.erase(found);
   }
   const Extent whole{request.position, request.length};
@@ -170,6 +171,7 @@ void OrderChecker::superblock_submitted(const DeviceRequest& request) {
   if (!is_copy) return;
   const std::uint64_t generation = stored_generation(request.memory);
   judge_history(request, generation);
+  if (stored_as_sealed(request.memory)) judge_seal();
   for (unsigned i = 0; stored_as_sealed(request.memory) && i < images_.size(); ++i) {
     const StoredState state = stored_state(request.memory, i);
     const bool receives = state == StoredState::in_sync || state == StoredState::assumed;
@@ -186,6 +188,16 @@ void OrderChecker::superblock_submitted(const DeviceRequest& request) {
     violation_("I8", "image " + std::to_string(i) + " is recorded as failed, and the generation stays " +
                          std::to_string(generation));
   }
+}
+
+// I2: whoever opens a sealed log copies nothing. No record may follow, and none may state what no tail has passed.
+void OrderChecker::judge_seal() {
+  if (!records_under_way_.empty()) violation_("I2", "the log is sealed while a record is on its way to it");
+  const std::vector<bool> live = may_be_live();
+  const auto found = std::find(live.begin(), live.end(), true);
+  if (found != live.end())
+    violation_("I2", "the log is sealed, and " + words_of(static_cast<std::uint64_t>(found - live.begin())) +
+                         " is still live in it");
 }
 
 // I8: the generation before stands as the parent and at the head of the history.
@@ -306,7 +318,7 @@ void OrderChecker::judge_passed(std::uint64_t block, std::uint64_t tail) {
     if (missed && images_[0].written[block] != 0 && !is_durably_failed(i))
       violation_("I11",
                  words_of(block) + " is retired, and that image " + std::to_string(i) + " failed is not durable yet");
-    if (image.out) continue;
+    if (i > 0 && image.out) continue;
     const bool under_way = std::any_of(image.under_way.begin(), image.under_way.end(), [&](const Extent& extent) {
       return block >= extent.position && block < extent.end();
     });
@@ -356,6 +368,7 @@ StoredState OrderChecker::claimed_state(unsigned image) const {
 void OrderChecker::acknowledged(Extent written, std::uint64_t position, const std::vector<SectorRef>& contents,
                                 bool durable) {
   if (log_failed_) violation_("I12", "a write is acknowledged although the log failed");
+  if (images_[0].out) return violation_("I4", "a write is acknowledged although the master failed");
   for (unsigned i = 0; i < images_.size(); ++i) {
     const VolatileDisk& disk = (*disks_)[i + 1];
     for (std::size_t sector = 0; sector < contents.size(); ++sector) {
@@ -385,11 +398,17 @@ bool OrderChecker::reached(unsigned image, Extent extent) const {
   return on_image->second.succeeded && on_image->second.submitted + images_.size() > on_master->second.submitted;
 }
 
-void OrderChecker::judge_fracture(unsigned image) {
-  if (image == 0) {
-    violation_("I4", "a write is acknowledged although the master failed");
-    return;
+// I4, I5: an image that failed a flush, or a write before it, holds nothing for certain.
+void OrderChecker::flush_acknowledged() {
+  if (images_[0].out) return violation_("I4", "a datasync is acknowledged although the master failed");
+  for (unsigned i = 1; i < images_.size(); ++i) {
+    if (images_[i].out && !is_durably_failed(i))
+      violation_("I5",
+                 "a datasync is acknowledged before the superblock says that image " + std::to_string(i) + " failed");
   }
+}
+
+void OrderChecker::judge_fracture(unsigned image) {
   if (!is_durably_failed(image))
     violation_("I5",
                "a write is acknowledged before the superblock says that image " + std::to_string(image) + " failed");

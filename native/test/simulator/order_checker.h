@@ -2,8 +2,10 @@
 // the log's records with its own decoder, and knows nothing of the engine's state.
 //
 //   I1   no data write is submitted before a durable record covers its blocks, and none that a submitted tail has passed
-//   I2   no tail passes a block with a write under way, or written since the last flush of any image that succeeded;
-//        I13 nor one whose newer statement is not durable yet
+//   I2   no tail passes a block with a write under way, or written since the last flush of any image that succeeded, and
+//        none of an image that has answered with an error counts from then on, the master's least of all;
+//        I13 nor one whose newer statement is not durable yet; a log is sealed with nothing live in it or on its way
+//   I4   nothing is acknowledged, a datasync neither, after a write or a flush of the master failed
 //   I5   what is acknowledged is on every image that claims to be in sync, and a missed slave stands as failed in both
 //        copies of the superblock, with the new generation in the labels of the others
 //   I3   the debt of a recovery is let go only when each slave was flushed after the last copy to it
@@ -70,6 +72,9 @@ class OrderChecker : public Watcher {
   // A write of that extent was acknowledged: `contents` at `position` must be on every image that claims to be in sync.
   void acknowledged(Extent written, std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
 
+  // A datasync was.
+  void flush_acknowledged();
+
   // Blocks that a scan after a crash now may call live: stated since the last durable tail passed them. This is how much
   // a recovery may copy at most.
   std::vector<bool> may_be_live() const;
@@ -104,6 +109,7 @@ class OrderChecker : public Watcher {
   void find_ahead(const std::vector<bool>& stated);
   void judge_passed(std::uint64_t block, std::uint64_t tail);
   void judge_debt_let_go();
+  void judge_seal();
   void judge_history(const DeviceRequest& request, std::uint64_t generation);
   void judge_labels(unsigned image);
   bool is_durably_failed(unsigned image) const;
