@@ -28,6 +28,9 @@ interface Certificate {
   regionsCoveredAhead: number;
   writesCoveredAhead: number;
   verifiesReported: number;
+  creates: number;
+  createCrashStates: number;
+  createsAgain: number;
   differencesReported: number;
   cases: Record<string, number>;
   faults: Record<string, number>;
@@ -79,7 +82,7 @@ describe('the crash certificate', () => {
   test('catches every mutation of the engine, and says by which oracle and how to replay it', () => {
     const missed = certificate.mutations.each.filter((mutation) => !mutation.caught).map((mutation) => mutation.name);
     expect(missed).toEqual([]);
-    expect(certificate.mutations.tried).toBeGreaterThanOrEqual(65);
+    expect(certificate.mutations.tried).toBeGreaterThanOrEqual(73);
     expect(certificate.mutations.caught).toBe(certificate.mutations.tried);
     for (const mutation of certificate.mutations.each) {
       expect(mutation.oracle).not.toBe('');
@@ -103,6 +106,12 @@ describe('the crash certificate', () => {
     expect(certificate.writesCoveredAhead).toBeGreaterThan(25);
     expect(certificate.verifiesReported).toBeGreaterThan(certificate.differencesReported);
     expect(certificate.differencesReported).toBeGreaterThan(3);
+  });
+
+  test('cuts creates off at every event, gives each of their requests a fault, and runs them again', () => {
+    expect(certificate.creates).toBeGreaterThan(200);
+    expect(certificate.createCrashStates).toBeGreaterThan(2_000);
+    expect(certificate.createsAgain).toBeGreaterThan(200);
   });
 
   test('exhausts the smallest configurations, in every order and with every subset of sectors', () => {

@@ -74,7 +74,15 @@ namespace blockmirror {
   X(verify_difference_forgotten, "what a verify found different is not written to the log")                   \
   X(failed_slave_compared_equal, "a slave that failed meanwhile counts as compared")                          \
   X(differing_slave_serves, "a slave that is known to differ stands in for the master")                       \
-  X(allocation_loss_ignored, "a running mirror does not look for what the files of its images lost")
+  X(allocation_loss_ignored, "a running mirror does not look for what the files of its images lost")          \
+  X(create_without_plan, "a create writes images before its plan is in the log")                              \
+  X(create_keeps_ring, "a create leaves what the ring held before")                                           \
+  X(log_not_flushed_by_create, "a create calls a log ready that is only in its cache")                        \
+  X(create_over_data, "a create zeroes bytes before the label area")                                          \
+  X(create_without_slave, "a slave that fails while the mirror is made is left out")                          \
+  X(ready_before_flush, "a create calls the mirror ready before the slaves are flushed")                      \
+  X(assumed_not_flushed, "images that are said to be identical are not flushed before the log relies on it")  \
+  X(assumed_called_in_sync, "slaves that are only said to be identical count as in sync")
 
 enum class Mutation : std::uint8_t {
   none,

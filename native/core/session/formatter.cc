@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "../base/aligned_buffer.h"
+#include "../base/mutation.h"
 #include "../format/label.h"
 #include "../format/record.h"
 
@@ -43,7 +44,8 @@ Task<Outcome> blank_label_areas(Membership& membership, const Superblock& superb
   const ImageSet receiving = membership.receiving();
   for (unsigned i = 0; i < membership.images().size(); ++i) {
     if ((receiving & image_bit(i)) == 0) continue;
-    const std::uint64_t copy_a = superblock.images[i].label_position;
+    const std::uint64_t before = mutated(Mutation::create_over_data) ? 2 * kLabelCopyLength : 0;
+    const std::uint64_t copy_a = superblock.images[i].label_position - before;
     const std::uint64_t copy_b = copy_a + kLabelCopyDistance;
     for (const std::uint64_t copy : {copy_a, copy_b}) {
       const Extent rest{copy + kLabelCopyLength, kLabelCopyDistance - kLabelCopyLength};
@@ -156,9 +158,9 @@ Task<Outcome> write_formatted(Membership& membership, Superblock& superblock) {
   // Reserved areas and maps too, so that no block of the log is ever a hole.
   Outcome outcome = co_await write_zeroes(log, kLogDevice, between_superblocks);
   if (outcome.ok()) outcome = co_await write_zeroes(log, kLogDevice, before_ring);
-  if (outcome.ok()) outcome = co_await write_blank_ring(log, superblock);
+  if (outcome.ok() && !mutated(Mutation::create_keeps_ring)) outcome = co_await write_blank_ring(log, superblock);
   if (outcome.ok()) outcome = co_await write_zeroes(log, kLogDevice, after_ring);
-  if (outcome.ok()) outcome = co_await flush_log(log);
+  if (outcome.ok() && !mutated(Mutation::log_not_flushed_by_create)) outcome = co_await flush_log(log);
   if (outcome.ok()) outcome = co_await blank_label_areas(membership, superblock);
   if (outcome.ok()) outcome = co_await membership.write_labels(membership.receiving(), false);
   co_return outcome;

@@ -133,6 +133,7 @@ struct Session::State {
   Outcome with_all_slaves(Outcome outcome) const {
     const bool being_made = phase == Phase::planned || phase == Phase::formatting;
     if (!being_made || (!outcome.ok() && outcome.code != Code::NO_SLAVE)) return outcome;
+    if (mutated(Mutation::create_without_slave)) return outcome;
     for (unsigned i = 1; i < superblock.images.size(); ++i) {
       if (superblock.images[i].state != ImageState::failed) continue;
       return Outcome::of(Code::SLAVE_FAILED, static_cast<ImageIndex>(i), membership.error_of(i));
@@ -147,6 +148,7 @@ struct Session::State {
   Task<Outcome> shut_down();
   void start_mirror(std::uint64_t tail);
   Task<Outcome> begin_incarnation(const ActivateOptions& options);
+  Task<Outcome> flush_assumed();
   Task<Outcome> finish_format();
   void note_stop() {
     if (phase == Phase::running && mirror && (!mirror->stopped().ok() || !mirror->log().failure().ok())) {
@@ -412,7 +414,7 @@ Task<Outcome> Session::plan_format(FormatOptions options) {
   Outcome outcome = plan_superblock(s.runtime, options, s.membership.log(), s.membership.images(), s.superblock);
   if (!outcome.ok()) co_return outcome;
   s.assume_identical = options.assume_identical;
-  outcome = co_await s.membership.write_superblock();
+  if (!mutated(Mutation::create_without_plan)) outcome = co_await s.membership.write_superblock();
   if (!outcome.ok()) co_return outcome;
   s.phase = Phase::planned;
   co_return outcome;
@@ -427,8 +429,9 @@ Task<Outcome> Session::format() {
   s.next_sequence = s.superblock.first_sequence;
   s.scanned_tail = s.superblock.ring.record_count;
   ExtentSet debt;
+  const ImageState assumed = mutated(Mutation::assumed_called_in_sync) ? ImageState::in_sync : ImageState::assumed;
   if (s.assume_identical) {
-    for (std::size_t i = 1; i < s.superblock.images.size(); ++i) s.superblock.images[i].state = ImageState::assumed;
+    for (std::size_t i = 1; i < s.superblock.images.size(); ++i) s.superblock.images[i].state = assumed;
   } else {
     debt.add(s.whole());
   }
@@ -444,8 +447,20 @@ Task<Outcome> Session::format_flush_master() {
   co_return s.with_all_slaves(co_await s.recovery->flush_master());
 }
 
+// What is said to be identical nobody copied: it may stand in caches alone, and a power loss would then tell the images
+// apart while no intent covers the difference.
+Task<Outcome> Session::State::flush_assumed() {
+  Outcome outcome = co_await recovery->flush_master();
+  if (outcome.ok()) outcome = co_await recovery->flush_slaves();
+  co_return with_all_slaves(outcome);
+}
+
 // The labels learn the final states first: until the superblock leaves `creating` there is no mirror to disagree with.
 Task<Outcome> Session::State::finish_format() {
+  if (assume_identical && !mutated(Mutation::assumed_not_flushed)) {
+    const Outcome flushed = co_await flush_assumed();
+    if (!flushed.ok()) co_return flushed;
+  }
   for (ImageRecord& image : superblock.images) {
     if (image.state == ImageState::synchronizing) image.state = ImageState::in_sync;
   }
@@ -469,6 +484,7 @@ Task<Outcome> Session::recover_flush_slaves() {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
+  if (s.phase == Phase::formatting && mutated(Mutation::ready_before_flush)) (void)co_await s.finish_format();
   co_return s.with_all_slaves(co_await s.recovery->flush_slaves());
 }
 

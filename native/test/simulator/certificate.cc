@@ -152,6 +152,9 @@ std::string to_json(const Certificate& certificate) {
   list.add("verifiesBegun", counts.verifies_begun);
   list.add("verifiesReported", counts.verifies);
   list.add("differencesReported", counts.differences);
+  list.add("creates", counts.creates);
+  list.add("createCrashStates", counts.create_crash_states);
+  list.add("createsAgain", counts.creates_again);
   list.add("firstSeed", certificate.first_seed);
   list.add("seeds", certificate.seeds);
   list.add("seconds", number(certificate.seconds));

@@ -63,6 +63,9 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("verifies begun beside requests", counts.verifies_begun);
   text += counted("of them reported", counts.verifies);
   text += counted("slaves that they found different", counts.differences);
+  text += counted("creates, cut off at every event or with a fault of every request", counts.creates);
+  text += counted("distinct crash states of them", counts.create_crash_states);
+  text += counted("creates over what one that was cut off has left", counts.creates_again);
   text += counted("short timers that fired beside requests under way", counts.timers);
   text += row({"seeds", grouped(certificate.seeds) + ", from " + std::to_string(certificate.first_seed)});
   return text;

@@ -63,6 +63,7 @@ struct Findings {
 
 constexpr unsigned kFixedWorkSeconds = 4 * 3600;  // where a number was asked for: only what hangs takes longer
 constexpr double kSecondsBetweenLines = 60;
+constexpr std::uint64_t kSeedsPerCreate = 25;  // seeds that run for each number of creates
 
 // Small configurations first, up to half of the time; seeds for the rest. What was asked for by number is done whatever
 // the machine is busy with; so is the first small configuration: a certificate without it says little.
@@ -92,6 +93,11 @@ void explore(const Options& options, double until, Findings& findings, Progress&
     const SeedCase seed_case{seed, {}};
     progress.begin(text_of(seed_case), verdict);
     run_seed(seed_case, states, verdict);
+    if (!verdict.failed && seed % kSeedsPerCreate == 1) {
+      const std::uint64_t number = seed / kSeedsPerCreate;
+      progress.begin("create:" + std::to_string(number), verdict);
+      run_create(number, states, verdict);
+    }
     ++findings.seeds;
     findings.counts = verdict.counts;
     findings.crash_states_now = verdict.counts.crash_states;
@@ -199,7 +205,9 @@ int replay_and_print(const std::string& test_case) {
     std::printf("---\n");
   }
   static Verdict verdict;
-  run_case(test_case, verdict);
+  HashSet states;
+  verdict.tracing = true;
+  run_case(test_case, states, verdict);
   for (const std::string& line : verdict.failure.history) std::printf("%s\n", line.c_str());
   if (!verdict.failed)
     std::printf("nothing was found: %llu crash states, %llu recoveries\n",

@@ -2,6 +2,7 @@
 // oracles must not believe the code they judge. It reads what was just written, so it checks no checksum but where it says so.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -79,6 +80,13 @@ inline constexpr std::uint64_t kLabelDistance = 512 * 1024;  // from one copy of
 // Bytes in which a verify found that image to differ.
 inline std::uint64_t stored_difference(const std::byte* superblock, unsigned image) {
   return number_at<std::uint64_t>(superblock, 4096 + 1024 * image + 104);
+}
+inline bool stored_as_creating(const std::byte* superblock) { return superblock[224] == std::byte{0}; }
+// Which formatting of the log it is of.
+inline std::array<std::byte, 16> stored_log(const std::byte* superblock) {
+  std::array<std::byte, 16> uuid;
+  std::memcpy(uuid.data(), superblock + 64, uuid.size());
+  return uuid;
 }
 inline bool stored_as_sealed(const std::byte* superblock) { return superblock[224] == std::byte{3}; }
 // A number that no mirror reaches makes a copy the older one: it counts for nothing.

@@ -7,6 +7,7 @@
 #include "../../core/base/mutation.h"
 #include "isolated.h"
 #include "runs.h"
+#include "shrink.h"
 
 namespace blockmirror::simulator {
 namespace {
@@ -23,39 +24,41 @@ constexpr Known kKnown[] = {
 
 // A fixed amount of work, so that what is caught does not depend on the speed of the machine.
 constexpr std::uint64_t kHuntSeeds = 600;
+constexpr unsigned kHuntCreates = 40;
+constexpr unsigned kHuntConfigurations = 3;
 constexpr unsigned kHuntSeconds = 300;  // where a mutation makes the engine run in circles
 
-// The seed to begin with where the first hundred tell nothing: it spares minutes. One that no longer tells anything is only
-// one more seed.
+// The case to begin with where the first fifty seeds tell nothing: it spares minutes. One that no longer tells anything
+// is only one more case.
 struct Hint {
   std::string_view name;
-  std::uint64_t seed;
+  const char* test_case;
 };
 constexpr Hint kHints[] = {
-    {"repair_failure_forgiven", 85},
-    {"ahead_left_by_close", 127},
-    {"accept_older_generation", 147},
-    {"accept_older_opening", 137},
+    {"failed_slave_compared_equal", "53"}, {"lying_master_copied", "58"},
+    {"log_not_flushed_at_opening", "70"},  {"repair_failure_forgiven", "85"},
+    {"ahead_left_by_close", "127"},        {"accept_older_generation", "147"},
+    {"accept_older_opening", "137"},       {"create_without_plan", "create:3"},
+    {"create_over_data", "create:0"},      {"ready_before_flush", "create:3"},
+    {"create_without_slave", "create:1"},  {"log_not_flushed_by_create", "create:3"},
+    {"assumed_not_flushed", "create:5"},   {"assumed_called_in_sync", "create:2"},
 };
 
-// Seeds first, since most are caught by the first few; then the small configurations, which are thorough.
+// Seeds first, since most are caught by the first few; then creates, and the small configurations, which are thorough.
 void hunt(std::string_view name, std::uint64_t first_seed, Progress& progress) {
   static Verdict verdict;
   HashSet states;
-  const auto try_seed = [&](std::uint64_t seed) {
+  const auto attempt = [&](const std::string& test_case) {
     if (verdict.failed) return;
-    progress.begin(text_of({seed, {}}), verdict);
-    run_seed({seed, {}}, states, verdict);
+    progress.begin(test_case, verdict);
+    run_case(test_case, states, verdict);
   };
   for (const Hint& hint : kHints) {
-    if (hint.name == name) try_seed(hint.seed);
+    if (hint.name == name) attempt(hint.test_case);
   }
-  for (std::uint64_t seed = first_seed; seed < first_seed + kHuntSeeds && !verdict.failed; ++seed) try_seed(seed);
-  const std::vector<Configuration> configurations = small_configurations();
-  for (std::size_t i = 0; i < 3 && !verdict.failed; ++i) {
-    progress.begin("small:" + std::to_string(i), verdict);
-    run_small(configurations[i], states, verdict, [] { return true; });
-  }
+  for (std::uint64_t seed = first_seed; seed < first_seed + kHuntSeeds; ++seed) attempt(text_of({seed, {}}));
+  for (unsigned i = 0; i < kHuntCreates; ++i) attempt("create:" + std::to_string(i));
+  for (unsigned i = 0; i < kHuntConfigurations; ++i) attempt("small:" + std::to_string(i));
 }
 
 double seconds_now() {

@@ -2,6 +2,7 @@
 // is all that is needed to do it again.
 //
 //   small:N            the N-th small configuration
+//   create:N           creates, drawn from a number
 //   SEED               drawn from a seed
 //   SEED-1.4.5         the same without the items 1, 4 and 5 of its plan (what shrinking leaves)
 //   SEED-1.4.5@0=2     and with the first fault of what is left striking the second request after the first of its kind
@@ -34,6 +35,8 @@ struct SmallRun {
 };
 // `go_on` is asked before every state; once it says no the run ends, unfinished.
 SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, const Explorer::GoOn& go_on);
+
+void run_create(std::uint64_t number, HashSet& states, Verdict& verdict);
 
 // Items of the plan that a seed draws, in order: what may be taken out when a failure is shrunk.
 struct SeedPlan {

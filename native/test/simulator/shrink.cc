@@ -10,11 +10,12 @@ constexpr unsigned kShrinkSeconds = 20;  // for one attempt
 
 }  // namespace
 
-void run_case(const std::string& test_case, Verdict& verdict) {
-  HashSet states;
-  verdict.tracing = true;
+void run_case(const std::string& test_case, HashSet& states, Verdict& verdict) {
   SeedCase seed_case;
   if (parse_case(test_case, seed_case)) return run_seed(seed_case, states, verdict);
+  const std::string created = "create:";
+  if (test_case.starts_with(created))
+    return run_create(std::strtoull(test_case.c_str() + created.size(), nullptr, 10), states, verdict);
   const std::vector<Configuration> configurations = small_configurations();
   const std::string prefix = "small:";
   if (!test_case.starts_with(prefix)) return verdict.fail("usage", "no such case: " + test_case);
@@ -27,8 +28,10 @@ IsolatedRun replay(const std::string& test_case) {
   return run_isolated(
       [&](Progress& progress) {
         static Verdict verdict;
+        HashSet states;
+        verdict.tracing = true;
         progress.begin(test_case, verdict);
-        run_case(test_case, verdict);
+        run_case(test_case, states, verdict);
       },
       kReplaySeconds);
 }

@@ -8,8 +8,8 @@
 
 namespace blockmirror::simulator {
 
-// In this process, tracing; for a debugger.
-void run_case(const std::string& test_case, Verdict& verdict);
+// In this process, so that a debugger sees it. What is no case fails as `usage`.
+void run_case(const std::string& test_case, HashSet& states, Verdict& verdict);
 // In a child, tracing.
 IsolatedRun replay(const std::string& test_case);
 // Takes out one item of the plan after the other, as long as the same oracle is broken.

@@ -78,6 +78,20 @@ TEST_CASE(
   check_seed(2990);
 }
 
+TEST_CASE("a create that is cut off or meets a fault leaves no mirror, or one that opens, and may be run again") {
+  HashSet states;
+  Verdict verdict;
+  for (std::uint64_t number = 0; number < 12; ++number) {
+    CAPTURE(number);
+    run_create(number, states, verdict);
+    CAPTURE(verdict.failure.words);
+    REQUIRE(verdict.failure.oracle == "");
+  }
+  CHECK(verdict.counts.creates > 100);
+  CHECK(verdict.counts.create_crash_states > verdict.counts.creates);
+  CHECK(verdict.counts.creates_again > 100);
+}
+
 TEST_CASE("drawn streams are covered ahead, and find themselves covered") {
   HashSet states;
   Verdict verdict;

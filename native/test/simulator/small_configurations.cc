@@ -18,6 +18,8 @@ struct Scenario {
   unsigned concurrency;
   std::uint64_t mirror_size = World{}.mirror_size;
   std::uint64_t recovery_budget = World{}.recovery_budget;
+  bool proven = false;  // the slaves are in sync, not only assumed to be
+  Shape shape = World{}.shape();
 };
 
 // A stream through three regions, the last of them short so that its recovery is, and the least budget that covers one
@@ -35,6 +37,9 @@ Configuration configuration_of(const Scenario& scenario, unsigned records_before
   configuration.world.mirror_size = scenario.mirror_size;
   configuration.world.recovery_budget = scenario.recovery_budget;
   configuration.world.ring_records = kRingRecords;
+  configuration.world.proven = scenario.proven;
+  configuration.world.block_size = scenario.shape.image_block;
+  configuration.world.record_size = scenario.shape.log_block;
   configuration.name = (scenario.slaves == 1 ? "1 slave, " : std::to_string(scenario.slaves) + " slaves, ") +
                        scenario.words + ", ring at record " + std::to_string(kRingRecords + records_before);
   configuration.records_before = records_before;
@@ -93,20 +98,30 @@ std::vector<Configuration> small_configurations() {
     scenario.slaves = 2;
     return scenario;
   };
+  const auto proven = [](Scenario scenario, Shape shape) {
+    scenario.proven = true;
+    scenario.shape = shape;
+    scenario.words += ", slaves in sync, blocks of " + std::to_string(shape.image_block) + ", records of " +
+                      std::to_string(shape.log_block);
+    return scenario;
+  };
+  const Shape small_blocks{512, 4096}, large_blocks{4096, 4096}, large_records{4096, 8192};
   std::vector<Configuration> all;
   const auto add = [&](const Scenario& scenario, unsigned records_before, Cut cut) {
     all.push_back(configuration_of(scenario, records_before, cut));
   };
   // Cheap ones first, of every kind; each takes seconds at most.
   add(two_in_turn, 6, Cut::one_in_64);
-  add(with_two_slaves(two_in_turn), 6, Cut::one_in_64);
+  add(proven(with_two_slaves(two_in_turn), large_blocks), 6, Cut::one_in_64);
   add(three_in_turn, 5, Cut::one_in_64);
-  add(with_two_slaves(three_in_turn), 5, Cut::none);
+  add(proven(with_two_slaves(three_in_turn), small_blocks), 5, Cut::none);
   add(stream_in_turn, 5, Cut::none);
   add(overlapping, 5, Cut::one_in_64);
   add(partial, 5, Cut::one_in_64);
   add(with_flush, 7, Cut::one_in_64);
   add(with_discard, 7, Cut::one_in_64);
+  add(with_two_slaves(two_in_turn), 6, Cut::one_in_64);
+  add(proven(with_dsync, large_blocks), 7, Cut::none);
   all.push_back(each_cache(configuration_of(two_in_turn, 6, Cut::none)));
   all.push_back(each_cache(configuration_of(with_two_slaves(two_in_turn), 6, Cut::none)));
   for (unsigned records = 0; records < kRingRecords; ++records) add(two_in_turn, records, Cut::none);
@@ -129,6 +144,9 @@ std::vector<Configuration> small_configurations() {
   add(stream_and_retire, 5, Cut::none);
   add(stream_at_once, 5, Cut::none);
   add(with_two_slaves(three_at_once), 5, Cut::none);
+  add(proven(partial, large_blocks), 5, Cut::none);
+  // Sixteen sectors of one record that may be torn.
+  add(proven(one, large_records), 7, Cut::none);
   add(overlapping, 5, Cut::every);
   add(two_at_once, 7, Cut::one_in_64);
   for (unsigned records = 0; records < kRingRecords; ++records) add(two_at_once, records, Cut::none);

@@ -40,8 +40,11 @@ struct Counts {
   std::uint64_t writes_ahead = 0;   // the first writes of such regions
   std::uint64_t aborted = 0;        // writes that were called off
   std::uint64_t verifies_begun = 0;
-  std::uint64_t verifies = 0;     // that reported
-  std::uint64_t differences = 0;  // slaves that they found different
+  std::uint64_t verifies = 0;             // that reported
+  std::uint64_t creates = 0;              // of creates that were tried, with a fault or cut off
+  std::uint64_t create_crash_states = 0;  // distinct, not among crash_states
+  std::uint64_t creates_again = 0;        // over what one that was cut off has left
+  std::uint64_t differences = 0;          // slaves that they found different
   Cases cases;
   std::array<std::uint64_t, kFaults> faults{};
 };

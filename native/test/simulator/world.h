@@ -77,5 +77,7 @@ struct Created {
   Geometry geometry;
 };
 Created create(const World& world);
+// The disks that it is made on: zeroes, as large as they have to be.
+Disks blank_disks(const World& world);
 
 }  // namespace blockmirror::simulator
