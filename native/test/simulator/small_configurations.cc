@@ -121,7 +121,6 @@ std::vector<Configuration> small_configurations() {
   add(with_flush, 7, Cut::one_in_64);
   add(with_discard, 7, Cut::one_in_64);
   add(with_two_slaves(two_in_turn), 6, Cut::one_in_64);
-  add(proven(with_dsync, large_blocks), 7, Cut::none);
   all.push_back(each_cache(configuration_of(two_in_turn, 6, Cut::none)));
   all.push_back(each_cache(configuration_of(with_two_slaves(two_in_turn), 6, Cut::none)));
   for (unsigned records = 0; records < kRingRecords; ++records) add(two_in_turn, records, Cut::none);
@@ -133,6 +132,7 @@ std::vector<Configuration> small_configurations() {
   all.back().plan.hasty = true;
   add(with_retire, 3, Cut::none);
   add(with_dsync, 7, Cut::none);
+  add(proven(with_dsync, large_blocks), 7, Cut::none);
   add(wide_at_once, 7, Cut::none);
   add(three_kinds, 5, Cut::none);
   add(with_two_slaves(three_in_turn), 5, Cut::one_in_64);
