@@ -66,7 +66,7 @@ async function calls() {
   const block = Buffer.alloc(4096, 1);
   const batch = Array.from({ length: 32 }, (_, i) => i * 4096);
   const suite = new Benchmark.Suite();
-  suite.add('a call into the addon: logLength()', () => loadBinding().logLength(4096));
+  suite.add('a call into the addon: logLength()', () => loadBinding().logLength(4096, 1024 ** 3, 4));
   suite.add('status()', () => mirror.status());
   suite.add(
     'write refused at the edge (misaligned)',

@@ -83,7 +83,7 @@ export async function placeOnDevices({ master, slaves, log, size, device }) {
     log,
     images: [master, ...slaves],
     size: report.size,
-    rawLog: rawLogBehind(log, await logUse(log)),
+    rawLog: rawLogBehind(log, await logUse(log), report.size),
     close: () => undefined,
   };
 }
@@ -97,9 +97,12 @@ async function logUse(log) {
   }
 }
 
+/** Images that a log has room for where nobody says. */
+const MAP_SLOTS = 4;
+
 /** Behind the mirror's own log, on the same device: what logs by hand must not write over it. */
-function rawLogBehind(log, { recordCount, recordSize }) {
-  const used = loadBinding().logLength(recordCount * Math.ceil(recordSize / 4096));
+function rawLogBehind(log, { recordCount, recordSize }, size) {
+  const used = loadBinding().logLength(recordCount * Math.ceil(recordSize / 4096), size, MAP_SLOTS);
   const position = Math.ceil(used / MiB) * MiB;
   const descriptor = openSync(log, 'r');
   try {
@@ -113,7 +116,7 @@ function rawLogBehind(log, { recordCount, recordSize }) {
 
 /** Master, slave and log in RAM: what is left is the cost of the engine. */
 export async function placeOnZram({ size, device }) {
-  const logLength = loadBinding().logLength(loadBinding().limits.defaultRingRecords);
+  const logLength = loadBinding().logLength(loadBinding().limits.defaultRingRecords, size, MAP_SLOTS);
   const logSize = Math.ceil(logLength / MiB) * MiB + RAW_LOG_LENGTH;
   const devices = [size + LABEL, size + LABEL, logSize].map(addZram);
   const [master, slave, log] = devices.map((one) => one.path);

@@ -5,6 +5,9 @@
       "native/core/base/extent_gatherer.cc",
       "native/core/base/identity.cc",
       "native/core/format/block_seal.cc",
+      "native/core/format/fracture_map.cc",
+      "native/core/format/history.cc",
+      "native/core/format/judge_image.cc",
       "native/core/format/judge_label.cc",
       "native/core/format/label.cc",
       "native/core/format/record.cc",
@@ -21,6 +24,7 @@
       "native/core/mirror/comparison.cc",
       "native/core/mirror/mirror.cc",
       "native/core/mirror/mirror_repair.cc",
+      "native/core/session/carried_out.cc",
       "native/core/session/formatter.cc",
       "native/core/session/session.cc"
     ],

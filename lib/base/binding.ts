@@ -71,6 +71,10 @@ export interface NativeImageRecord {
   changedAtMs: number;
   /** Bytes that a verify found different, and that were neither mended nor verified equal since. */
   bytesDiffered: number;
+  /** What it may miss, beyond what the ring of the log says. */
+  debt: 'none' | 'map' | 'everything';
+  /** Why it stopped receiving writes: 'none', 'write-error', 'flush-error', … (docs/FORMAT.md). */
+  cause: string;
 }
 
 export interface NativeRecoverySummary {
@@ -109,6 +113,10 @@ export interface NativeSuperblock {
   size: number;
   blockSize: number;
   physicalBlockSize: number;
+  /** Bytes of the log. */
+  logSize: number;
+  /** Images that the log has room for. */
+  maxImages: number;
   generation: NativeGeneration;
   openCount: number;
   lifecycle: 'creating' | 'opening' | 'open' | 'sealed';
@@ -260,6 +268,7 @@ export interface NativeCommands {
     arguments: {
       size: number;
       ringRecords: number;
+      maxImages: number;
       assumeIdentical: boolean;
       images: { name: string; path: string; pathKind: NativePathKind }[];
     };
@@ -409,6 +418,9 @@ export interface NativeBinding {
   readonly version: string;
   readonly limits: {
     slaves: number;
+    /** Images that a log has room for, the master counted: the fewest, and where nobody says. */
+    minimumMapSlots: number;
+    defaultMapSlots: number;
     pendingRequests: number;
     pendingBytes: number;
     /** Largest single read or write, bytes. */
@@ -436,12 +448,12 @@ export interface NativeBinding {
   probeIoUring(): number;
   /** Opens read-only, not exclusive, asks, closes. requireAllocated (default false): HOLE for a file with a hole. */
   deviceFacts(path: string, requireAllocated?: boolean): NativeDeviceFacts | NativeOutcome;
-  /** Pure: what the two copies of a superblock (20480 bytes each) say; null for one that cannot be read. */
+  /** Pure: what the two copies of a superblock (40960 bytes each) say; null for one that cannot be read. */
   readonly superblockOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeSuperblock | NativeOutcome;
   /** Pure: the same of a label (4096 bytes each). */
   readonly labelOf: (copyA: Uint8Array | null, copyB: Uint8Array | null) => NativeLabel | NativeOutcome;
-  /** Size in bytes a log of that many ring records needs. */
-  logLength(ringRecords: number): number;
+  /** Size in bytes that a log needs: of so many ring records, for a mirror of that size and at most so many images. */
+  logLength(ringRecords: number, size: number, maxImages: number): number;
   /** The view's address modulo the alignment. */
   addressRemainder(view: ArrayBufferView, alignment: number): number;
   /** Zeroed memory at the start of a page, under an ArrayBuffer that can be taken over. Null where there is none to be had,

@@ -439,6 +439,12 @@ export function isBlockmirrorError(error: unknown, name?: ErrorName): error is B
   return error instanceof BlockmirrorError && (name === undefined || error.code === `ERR_BLOCKMIRROR_${name}`);
 }
 
+/** Of the log and labels that this program writes. */
+const FORMAT_VERSION = 2;
+const REMEDY_OF_FORMER_VERSION =
+  'Make the mirror anew over the same master, which keeps its data: `blockmirror create --keep-data ' +
+  '--overwrite-signature` with the same --log, --master and --slave; docs/UPGRADING.md says how to find them';
+
 /** Names of the image and path that a native status speaks of. */
 export interface StatusNames {
   log: string;
@@ -470,6 +476,10 @@ export function errorOfStatus(
   }
   if (status.reason !== undefined && status.reason !== '') {
     context.detail ??= `copy ${status.position === 0 ? 'A' : 'B'}: ${status.reason}`;
+  }
+  if (known === 'UNKNOWN_VERSION' && status.position > 0) {
+    context.detail ??= `version ${status.position} of the format`;
+    if (status.position < FORMAT_VERSION) context.remedy ??= REMEDY_OF_FORMER_VERSION;
   }
   if (POSITIONED.has(known)) context.position ??= status.position;
   if (known === 'BLOCK_TOO_LARGE' && status.position > 0) context.detail ??= `${status.position} bytes`;

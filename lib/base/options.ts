@@ -19,6 +19,7 @@ export interface Limits {
   defaultRecoveryBudget: number;
   minimumRingRecords: number;
   maximumRingRecords: number;
+  defaultMapSlots: number;
   imagePathLength: number;
   labelAreaLength: number;
 }
@@ -38,6 +39,7 @@ export interface CheckedCreate extends CheckedLongWork {
   takeOver: boolean;
   trustFolders: boolean;
   ringRecords: number | null;
+  maxImages: number;
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
@@ -67,7 +69,7 @@ const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'readBack'],
-    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', ...LONG_WORK],
+    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', 'maxImages', ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
@@ -89,6 +91,11 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
   if (ringRecords !== null && (ringRecords < minimumRingRecords || ringRecords > maximumRingRecords)) {
     throw invalidOption(`ringRecords is ${ringRecords}`, `Give ${minimumRingRecords} to ${maximumRingRecords}`);
   }
+  const maxImages = reader.wholeNumber('maxImages') ?? Math.max(limits.defaultMapSlots, images.length);
+  const most = limits.slaves + 1;
+  if (maxImages < images.length || maxImages > most) {
+    throw invalidOption(`maxImages is ${maxImages}`, `Give ${images.length}, the images there are, to ${most}`);
+  }
   const size = reader.get('size') === undefined ? null : reader.size('size');
   if (size === 0)
     throw invalidOption('size is 0', 'Give a size, or leave it out for the largest that the images allow');
@@ -107,6 +114,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ringRecords,
+    maxImages,
     ...reader.longWork(),
   };
 }

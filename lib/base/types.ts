@@ -106,6 +106,8 @@ export interface CreateOptions extends DeviceOption {
   trustFolders?: boolean;
   /** Records of the log's ring; default by the size of the log's device, or the most usual for a file. */
   ringRecords?: number;
+  /** Images that the log has room for, the master counted; default 4, or as many as there are. */
+  maxImages?: number;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
 }

@@ -17,6 +17,11 @@ export function parsePositiveSize(text: string): number {
   return size;
 }
 
+export function parseCount(text: string): number {
+  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number.');
+  return Number(text);
+}
+
 /** '[name=]path'. A path with '=' in its first part is written './a=b'. */
 export function parseImageChoice(text: string): ImageChoice {
   const split = splitName(text);

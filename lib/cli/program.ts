@@ -11,7 +11,7 @@ import { formatSize } from '../index';
 import { shownLine } from '../base/shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
-import { collectImage, collectSlave, parseAge, parsePositiveSize } from './options';
+import { collectImage, collectSlave, parseAge, parseCount, parsePositiveSize } from './options';
 import { Output, type Outcome } from './output';
 import { createCommand } from './commands/create';
 import { demoCommand, DEMO_DEFAULT_SIZE } from './commands/demo';
@@ -103,6 +103,7 @@ function addCreate(program: Command, perform: Perform): void {
       'size of the mirror, such as 4GiB; default: the largest that all images allow',
       parsePositiveSize,
     )
+    .option('--max-images <count>', 'images that the log has room for, the master counted; default: 4', parseCount)
     .option('--assume-identical', 'all images hold the same bytes already: copy nothing')
     .option('--keep-data', "the master's content is the truth and stays")
     .option('--overwrite-signature', 'what the slaves and the log hold now may go')

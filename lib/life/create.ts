@@ -22,6 +22,7 @@ import type { Engine } from '../io/engine';
 import { BlockmirrorError, type SystemError, isBlockmirrorError } from '../base/errors';
 import { type WantedFile, explainFull } from '../system/free_space';
 import { readIdentityAt } from '../look/identify';
+import { labelPosition } from '../look/layout';
 import { loadBinding } from '../base/load';
 import { type CheckedCreate, checkCreate } from '../base/options';
 import { totalLength } from '../base/pieces';
@@ -95,7 +96,7 @@ async function makeMirror(
   work.checkpoint();
   const stored = await judge(checked, held, engine.binding.limits);
   work.checkpoint();
-  await plan(engine, checked, stored, chooseRing(engine.binding, held.log, checked.ringRecords));
+  await plan(engine, checked, stored, chooseRing(engine.binding, held.log, wantedLog(checked, held)));
   await link(engine, 'linkLog');
   await fill(work, held.images);
   await link(engine, 'linkImages');
@@ -134,14 +135,14 @@ async function plan(
   stored: Awaited<ReturnType<typeof judge>>,
   ringRecords: number,
 ): Promise<void> {
-  const { size, assumeIdentical } = checked;
+  const { size, assumeIdentical, maxImages } = checked;
   const images = checked.images.map(({ name }, index) => ({
     name,
     path: stored[index]?.path ?? '',
     pathKind: stored[index]?.pathKind ?? ('absolute' as const),
   }));
   try {
-    await engine.command('planFormat', { size: size ?? 0, ringRecords, assumeIdentical, images });
+    await engine.command('planFormat', { size: size ?? 0, ringRecords, maxImages, assumeIdentical, images });
   } catch (error) {
     if (!isBlockmirrorError(error, 'MISALIGNED')) throw error;
     throw new BlockmirrorError('INVALID_OPTION', {
@@ -279,17 +280,33 @@ async function isImageOf(log: string, path: string): Promise<boolean> {
 
 const RECORD_SIZE = 4096;
 
+/** What the length of a log depends on. */
+export interface WantedLog {
+  /** Records of the ring that were asked for. */
+  asked: number | null;
+  /** Bytes of the mirror, at most. */
+  size: number;
+  maxImages: number;
+}
+
+function wantedLog({ ringRecords, size, maxImages }: CheckedCreate, { images }: Held): WantedLog {
+  const largest = Math.min(...images.map((image) => labelPosition(image.size)));
+  return { asked: ringRecords, size: size ?? largest, maxImages };
+}
+
 /** As many records as were asked for; else as many as the log has room for, up to the usual number. Pure. */
-export function chooseRing(binding: NativeBinding, log: NativeDeviceFacts, asked: number | null): number {
+export function chooseRing(binding: NativeBinding, log: NativeDeviceFacts, wanted: WantedLog): number {
+  const { asked, size, maxImages } = wanted;
   const { limits } = binding;
   const scale = Math.max(RECORD_SIZE, log.physicalBlockSize) / RECORD_SIZE;
-  const fits = (records: number): boolean => binding.logLength(records * scale) <= log.size;
+  const lengthOf = (records: number): number => binding.logLength(records * scale, size, maxImages);
+  const fits = (records: number): boolean => lengthOf(records) <= log.size;
   const least = asked ?? limits.minimumRingRecords;
   if (!fits(least)) {
     throw new BlockmirrorError('TOO_SMALL', {
       image: 'log',
       path: log.path,
-      detail: `it has ${log.size} bytes; a log of ${least} records needs ${binding.logLength(least * scale)}`,
+      detail: `it has ${log.size} bytes; a log of ${least} records needs ${lengthOf(least)}`,
       remedy: 'Use a larger device or file for the log (the API also takes fewer ringRecords)',
     });
   }

@@ -131,6 +131,11 @@ function refuseSize(name: string, path: string, place: Place | null, size: numbe
   });
 }
 
+/** Of a mirror whose images are all there. */
+function largestSize(named: readonly Named[]): number {
+  return Math.min(...named.slice(1).map(({ place }) => labelPosition(place?.size ?? 0)));
+}
+
 async function wantedFiles(
   named: readonly Named[],
   checked: CheckedCreate,
@@ -147,7 +152,8 @@ async function wantedFiles(
     const facts = await factsOf(path, place, binding);
     const scale = Math.max(RECORD_SIZE, facts?.physicalBlockSize ?? 0) / RECORD_SIZE;
     const records = checked.ringRecords ?? binding.limits.defaultRingRecords;
-    wanted.push({ name, path, length: binding.logLength(records * scale) });
+    const size = checked.size ?? largestSize(named);
+    wanted.push({ name, path, length: binding.logLength(records * scale, size, checked.maxImages) });
   }
   return wanted;
 }

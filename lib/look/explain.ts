@@ -6,7 +6,6 @@ import { dirname } from 'node:path';
 import type { NativeSuperblock } from '../base/binding';
 import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
 import { type Identity, findLogOf, findParts, identityToText, readIdentityAt } from './identify';
-import { loadBinding } from '../base/load';
 import { type MirrorFacts, command, logCutShort, remake } from '../base/remedies';
 import { shown } from '../base/shown';
 
@@ -33,12 +32,8 @@ export async function explainLog(error: unknown, path: string): Promise<unknown>
 
 /** Bytes that the log at the path needs, as its superblock says; 0: not known. */
 async function logLengthOf(path: string): Promise<number> {
-  const ring = (await readIdentityAt(path).catch(() => null))?.superblock?.ring;
-  return ring === undefined ? 0 : loadBinding().logLength((ring.recordCount * ring.recordSize) / LEAST_RECORD);
+  return (await readIdentityAt(path).catch(() => null))?.superblock?.logSize ?? 0;
 }
-
-/** Bytes. */
-const LEAST_RECORD = 4096;
 
 const ABOUT_IDENTITY = ['NO_LABEL', 'FOREIGN_IMAGE', 'SWAPPED_IMAGES'] as const;
 

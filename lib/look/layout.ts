@@ -8,7 +8,7 @@ const MIB = 1024 * 1024;
 export const LOG_MAGIC = 'BLKMIRLG';
 export const LABEL_MAGIC = 'BLKMIRIM';
 
-export const SUPERBLOCK_LENGTH = 20_480;
+export const SUPERBLOCK_LENGTH = 40_960;
 export const SUPERBLOCK_POSITIONS = [0, 64 * 1024] as const;
 
 export const LABEL_LENGTH = 4096;

@@ -6,6 +6,7 @@
 #include "../core/format/label.h"
 #include "../core/format/record.h"
 #include "../core/format/superblock.h"
+#include "../core/session/carried_out.h"
 #include "../devices/open_file.h"
 #include "../devices/reactor.h"
 #include "../host/limits.h"
@@ -35,6 +36,8 @@ Napi::Value limits(Napi::Env env) {
   auto number = [](std::uint64_t value) { return static_cast<double>(value); };
   PlainObject object(env);
   object.set("slaves", number(kMaxImages - 1));
+  object.set("minimumMapSlots", number(kMinimumMapSlots));
+  object.set("defaultMapSlots", number(kDefaultMapSlots));
   object.set("pendingRequests", number(kPendingRequests));
   object.set("pendingBytes", number(kPendingBytes));
   object.set("requestLength", number(kRequestLength));
@@ -86,8 +89,14 @@ Napi::Value choose(const Napi::CallbackInfo& info, const char* usage, std::size_
   return outcome.ok() ? to_javascript(info.Env(), block) : to_javascript(info.Env(), outcome);
 }
 
+// What an opening would refuse is refused to a look too: nobody above knows what to make of it.
+Outcome choose_known_superblock(ConstBytes copy_a, ConstBytes copy_b, Superblock& into) {
+  const Outcome outcome = choose_superblock(copy_a, copy_b, into);
+  return outcome.ok() ? judge_carried_out(into) : outcome;
+}
+
 Napi::Value superblock_of(const Napi::CallbackInfo& info) {
-  return choose<Superblock>(info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_superblock);
+  return choose<Superblock>(info, "superblockOf(copyA, copyB)", kSuperblockLength, choose_known_superblock);
 }
 
 Napi::Value label_of(const Napi::CallbackInfo& info) {
@@ -95,13 +104,16 @@ Napi::Value label_of(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value length_of_log(const Napi::CallbackInfo& info) {
-  std::uint64_t records;
+  std::uint64_t records, size, images;
   // Of the smallest size; a log of large blocks counts each of its records as many of them.
   constexpr std::uint64_t kMost = std::uint64_t{kMaximumRecordCount} * (kMaximumRecordSize / kMinimumRecordSize);
-  if (!whole_number(info.Env(), info[0], records) || records > kMost)
-    return throw_type_error(info.Env(), "logLength(ringRecords)");
-  return Napi::Number::New(info.Env(),
-                           static_cast<double>(log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize)));
+  const bool numbers = whole_number(info.Env(), info[0], records) && whole_number(info.Env(), info[1], size) &&
+                       whole_number(info.Env(), info[2], images);
+  if (!numbers || records > kMost || images < kMinimumMapSlots || images > kMaxImages)
+    return throw_type_error(info.Env(), "logLength(ringRecords, size, maxImages)");
+  const std::uint64_t length =
+      log_length(static_cast<std::uint32_t>(records), kMinimumRecordSize, size, static_cast<unsigned>(images));
+  return Napi::Number::New(info.Env(), static_cast<double>(length));
 }
 
 Napi::Value address_remainder(const Napi::CallbackInfo& info) {

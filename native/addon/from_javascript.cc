@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "../core/format/judge_image.h"
 #include "values.h"
 
 namespace blockmirror::addon {
@@ -184,6 +185,9 @@ Command::Body plan_format(Napi::Env env, Fields& fields) {
   command.options.ring_records = fields.small_number("ringRecords");
   if (command.options.ring_records < kMinimumRingRecords || command.options.ring_records > kMaximumRecordCount)
     fields.reject("ringRecords");
+  command.options.max_images = fields.small_number("maxImages");
+  if (command.options.max_images < kMinimumMapSlots || command.options.max_images > kMaxImages)
+    fields.reject("maxImages");
   command.options.assume_identical = fields.flag("assumeIdentical");
   fields.list("images",
               [&](Napi::Value image) { command.options.images.push_back(image_from(env, fields, image, true)); });

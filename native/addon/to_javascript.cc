@@ -49,6 +49,28 @@ const char* name_of(ImageState state) {
   return "inconsistent";
 }
 
+const char* name_of(DebtKind debt) {
+  switch (debt) {
+    case DebtKind::none:
+      return "none";
+    case DebtKind::map:
+      return "map";
+    case DebtKind::everything:
+      break;
+  }
+  return "everything";
+}
+
+const char* name_of(FractureCause cause) {
+  static constexpr const char* kNames[] = {"none",        "write-error",     "flush-error",     "read-error",
+                                           "label-error", "deadline",        "absent",          "blank",
+                                           "foreign",     "stale",           "too-small",       "grown",
+                                           "unreadable",  "lost-allocation", "block-too-large", "operator-request",
+                                           "promoted",    "added",           "flapping"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(FractureCause::flapping) + 1);
+  return kNames[static_cast<std::size_t>(cause)];
+}
+
 const char* name_of(Phase phase) {
   switch (phase) {
     case Phase::idle:
@@ -100,11 +122,12 @@ Napi::Value generation_object(Napi::Env env, const Generation& generation) {
   return object;
 }
 
-Napi::Value image_object(Napi::Env env, const ImageRecord& image) {
+Napi::Value image_object(Napi::Env env, const Superblock& superblock, const ImageRecord& image) {
+  const auto index = static_cast<unsigned>(&image - superblock.images.data());
   PlainObject object(env);
   object.set("name", image.name);
   object.set("uuid", to_string(image.uuid));
-  object.set("role", image.role == Role::master ? "master" : "slave");
+  object.set("role", superblock.role_of(index) == Role::master ? "master" : "slave");
   object.set("state", name_of(image.state));
   object.set("path", image.path);
   object.set("pathKind", image.path_kind == PathKind::absolute ? "absolute" : "relative");
@@ -113,6 +136,8 @@ Napi::Value image_object(Napi::Env env, const ImageRecord& image) {
   object.set("error", number(static_cast<std::uint64_t>(image.error)));
   object.set("changedAtMs", number(image.changed_at_ms));
   object.set("bytesDiffered", number(image.bytes_differed));
+  object.set("debt", name_of(image.debt));
+  object.set("cause", name_of(image.fracture.cause));
   return object;
 }
 
@@ -158,12 +183,15 @@ Napi::Value superblock_object(Napi::Env env, const Superblock& superblock) {
   object.set("size", number(superblock.size));
   object.set("blockSize", number(superblock.block_size));
   object.set("physicalBlockSize", number(superblock.physical_block_size));
+  object.set("logSize", number(superblock.log_size));
+  object.set("maxImages", number(superblock.max_images));
   object.set("generation", generation_object(env, superblock.generation));
   object.set("openCount", number(superblock.open_count));
   object.set("lifecycle", name_of(superblock.lifecycle));
   object.set("owner", owner);
   object.set("ring", ring);
-  object.set("images", array_of(env, superblock.images, [env](const auto& image) { return image_object(env, image); }));
+  object.set("images",
+             array_of(env, superblock.images, [&](const auto& image) { return image_object(env, superblock, image); }));
   object.set("lastRecovery", recovery_object(env, superblock.last_recovery));
   object.set("lastVerify", verify_object(env, superblock.last_verify));
   return object;
@@ -175,7 +203,7 @@ Napi::Value label_object(Napi::Env env, const Label& label) {
   object.set("logUuid", to_string(label.log_uuid));
   object.set("imageUuid", to_string(label.image_uuid));
   object.set("name", label.name);
-  object.set("role", label.role == Role::master ? "master" : "slave");
+  object.set("role", label.role() == Role::master ? "master" : "slave");
   object.set("state", name_of(label.state));
   object.set("sealed", label.sealed);
   object.set("size", number(label.size));

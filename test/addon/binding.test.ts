@@ -27,7 +27,10 @@ test('the limits hold together', () => {
   expect(limits.requestLength).toBeLessThanOrEqual(limits.pendingBytes);
   expect(limits.pendingRequests * 4 * KIB).toBeLessThanOrEqual(limits.pendingBytes);
   expect(limits.minimumRecoveryBudget).toBeLessThanOrEqual(limits.defaultRecoveryBudget);
-  expect(binding.logLength(limits.minimumRingRecords)).toBeLessThan(binding.logLength(limits.defaultRingRecords));
+  const lengthOf = (records: number, size = 64 * 1024 ** 2, images = 4) => binding.logLength(records, size, images);
+  expect(lengthOf(limits.minimumRingRecords)).toBeLessThan(lengthOf(limits.defaultRingRecords));
+  expect(lengthOf(8, 1024 ** 4)).toBeGreaterThan(lengthOf(8));
+  expect(lengthOf(8, 1024 ** 4, 16)).toBeGreaterThan(lengthOf(8, 1024 ** 4));
   const { imageNamePattern, ...numbers } = limits;
   for (const limit of Object.values(numbers)) expect(limit).toBeGreaterThan(0);
   expect(new RegExp(imageNamePattern).test('slave1')).toBe(true);
@@ -44,7 +47,7 @@ test('facts of a file, and the status of a path that is not there', () => {
 test('copies of superblock and label are judged by the core, whatever they hold', () => {
   const { superblockOf, labelOf, codes } = binding;
   const codeOf = (found: object) => codes[(found as NativeOutcome).code];
-  expect(codeOf(superblockOf(Buffer.alloc(20_480), Buffer.alloc(20_480)))).toBe('NOT_A_LOG');
+  expect(codeOf(superblockOf(Buffer.alloc(40_960), Buffer.alloc(40_960)))).toBe('NOT_A_LOG');
   expect(codeOf(superblockOf(null, null))).toBe('READ_FAILED');
   expect(codeOf(labelOf(Buffer.alloc(4096), Buffer.alloc(4096)))).toBe('NO_LABEL');
   for (const wrong of [undefined, Buffer.alloc(4095), Buffer.alloc(0), 'text', 5]) {

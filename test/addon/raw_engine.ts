@@ -158,7 +158,7 @@ export interface Files {
 
 /** A log and images of `size` usable bytes, written in full. */
 export function makeFiles(folder: string, size = 16 * MIB, slaves = 1, folderOfImages = folder): Files {
-  const log = writeFileInFull(path.join(folder, 'log'), binding.logLength(ringRecords));
+  const log = writeFileInFull(path.join(folder, 'log'), binding.logLength(ringRecords, size, slaves + 1));
   const images = Array.from({ length: slaves + 1 }, (_, index) =>
     writeFileInFull(path.join(folderOfImages, `image${index}`), size + binding.limits.labelAreaLength),
   );
@@ -174,6 +174,7 @@ export async function format(engine: RawEngine, files: Files): Promise<NativeSup
   await engine.command('planFormat', {
     size: 0,
     ringRecords,
+    maxImages: files.images.length,
     assumeIdentical: true,
     images: files.images.map((file, index) => ({ name: `i${index}`, path: file, pathKind: 'absolute' })),
   });

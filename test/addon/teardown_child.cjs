@@ -70,6 +70,7 @@ async function reach(step, { engine, command }) {
   if (reached('formatted')) return;
   await command('planFormat', {
     size: 0,
+    maxImages: 4,
     ringRecords: options.ringRecords,
     assumeIdentical: true,
     images: options.files.images.map((path, index) => ({ name: `i${index}`, path, pathKind: 'absolute' })),

@@ -76,7 +76,7 @@ test('a log whose superblocks are both damaged says so; with one whole copy it o
 
 /** As a later version would write it: whole, and of another layout. */
 const makeLaterVersion = (block: Buffer): void => {
-  block.writeUInt32LE(2, 8);
+  block.writeUInt32LE(3, 8);
 };
 
 test('a log of a later version of the format is refused by name', async () => {

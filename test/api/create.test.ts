@@ -30,7 +30,7 @@ import {
 
 const mirrors = useMirrors();
 const IMAGE_SIZE = MIRROR_SIZE + MIB;
-const RING_POSITION = 512 * KIB;
+const RING_POSITION = 1024 * KIB;
 
 /** Existing images: a master with data, slaves with other data. */
 function existing(slaves = 1) {
@@ -91,7 +91,7 @@ test('files that do not exist are made, written in full, with room for the label
     expect(status.blocks * 512).toBeGreaterThanOrEqual(status.size);
   }
   expect((await inspect(paths.log)).status.size).toBe(MIRROR_SIZE + 512);
-  expect(statSync(paths.log).size).toBe(loadBinding().logLength(64));
+  expect(statSync(paths.log).size).toBe(loadBinding().logLength(64, MIRROR_SIZE, 4));
 });
 
 test('an image that does not exist needs a size', async () => {
@@ -278,7 +278,7 @@ describe('data that is there', () => {
 
   test('the second copy of a superblock or of a label is a mark too', async () => {
     const paths = await mirrors.create();
-    overwrite(paths.log, 0, Buffer.alloc(20480));
+    overwrite(paths.log, 0, Buffer.alloc(SUPERBLOCK_LENGTH));
     overwrite(paths.master, MIRROR_SIZE, Buffer.alloc(4096));
     expect((await findSignatures(paths.log)).signatures).toMatchObject([{ type: 'blockmirror log' }]);
     expect((await findSignatures(paths.master)).signatures).toMatchObject([{ type: 'blockmirror image' }]);
@@ -300,7 +300,7 @@ describe('data that is there', () => {
 
   test('of old images and an old log nothing is left in the label’s MiB and in what the log does not use', async () => {
     const paths = existing();
-    writeFileInFull(paths.log, loadBinding().logLength(64), 'random');
+    writeFileInFull(paths.log, loadBinding().logLength(64, MIRROR_SIZE, 4), 'random');
     await Mirror.create({ ...paths, ringRecords: 64, keepData: true, overwriteSignature: true });
     for (const path of [paths.master, ...paths.slaves]) {
       const area = bytesOf(path, MIRROR_SIZE, MIB);
@@ -316,7 +316,10 @@ describe('data that is there', () => {
     expect(log.subarray(copyB + SUPERBLOCK_LENGTH).every((byte) => byte === 0)).toBe(true);
     const whole = readFileSync(paths.log);
     const ringEnd = RING_POSITION + 64 * 4 * KIB;
-    expect(whole.subarray(ringEnd).every((byte) => byte === 0)).toBe(true);
+    // Nothing but whole sectors of no map, of which each has its number and its seal in the last 16 bytes.
+    for (let at = ringEnd; at < whole.length; at += 512) {
+      expect(whole.subarray(at, at + 496).every((byte) => byte === 0)).toBe(true);
+    }
   });
 
   test('an empty or zeroed file becomes the log', async () => {
@@ -325,7 +328,7 @@ describe('data that is there', () => {
     for (const slave of paths.slaves) writeFileInFull(slave, IMAGE_SIZE);
     await Mirror.create({ ...paths, ringRecords: 64 });
     for (const slave of existing().slaves) writeFileInFull(slave, IMAGE_SIZE);
-    const next = { ...paths, log: writeFileInFull(join(mirrors.folder(), 'zeroed'), 20 * MIB) };
+    const next = { ...paths, log: writeFileInFull(join(mirrors.folder(), 'zeroed'), 16 * MIB) };
     await Mirror.create(next);
     expect((await inspect(next.log)).status.logUse.recordCount).toBeLessThan(4096);
   });

@@ -18,7 +18,16 @@ import {
 import { join } from 'node:path';
 import { Mirror, identify, inspect, recover, verify } from '../../lib/index';
 import { runCommand } from '../support/command_line';
-import { ENTRY, HEADER, forgeLabel, forgeLog, forgePath, forgeUnclean, imageEntry } from '../support/forge';
+import {
+  ENTRY,
+  HEADER,
+  forgeFailed,
+  forgeLabel,
+  forgeLog,
+  forgePath,
+  forgeUnclean,
+  imageEntry,
+} from '../support/forge';
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless, notRoot } from '../support/skip';
@@ -31,7 +40,7 @@ const { at } = mirrors;
 async function foreign(): Promise<Paths> {
   const paths = await mirrors.create();
   forgeUnclean(paths.log);
-  overwrite(paths.log, 512 * 1024, Buffer.alloc(4096, 'no record'));
+  overwrite(paths.log, MIB, Buffer.alloc(4096, 'no record'));
   for (const path of [paths.log, paths.master, ...paths.slaves]) chownSync(path, NOBODY, NOBODY);
   return paths;
 }
@@ -127,7 +136,7 @@ describeUnless(notRoot, 'as root, of a log of another user', () => {
 
   test('no command that status prints names an image of root as one to be made anew', async () => {
     const paths = await aimedAtRoot();
-    forgeLog(paths.log, (superblock) => superblock.writeUInt8(5, imageEntry(1) + ENTRY.state));
+    forgeFailed(paths.log, 1);
     const { status } = await inspect(paths.log);
     expect(status.images[1]?.error?.message ?? '').not.toContain('--slave');
   });

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { inspect, Mirror, recover, verify } from '../../lib/index';
 import { runCommand } from '../support/command_line';
-import { HEADER, forgeLabel, forgeLog, forgeName, imageEntry } from '../support/forge';
+import { ENTRY, HEADER, forgeLabel, forgeLog, forgeName, imageEntry } from '../support/forge';
 import { MIRROR_SIZE, type Paths, failure, useMirrors } from './support';
 
 const mirrors = useMirrors();
@@ -19,15 +19,23 @@ const FORGED: readonly (readonly [string, (superblock: Buffer) => void, string])
   ['an open count at its end', put64(HEADER.openCount, 2n ** 32n - 1n), 'the open count is used up'],
   ['a generation at its end', put64(128, 2n ** 63n - 1n), 'the generation is beyond what a mirror can reach'],
   ['a sequence at its end', put64(208, 2n ** 63n - 1n), 'the first sequence is beyond what a mirror can reach'],
-  ['an opening in the year 36 million', put64(664, 2n ** 60n), 'the date of the opening is not valid'],
-  ['a recovery in the year 36 million', put64(736, 2n ** 60n), 'the date of the last recovery is not valid'],
-  ['a verify in the year 36 million', put64(800, 2n ** 60n), 'the date of the last verify is not valid'],
+  ['an opening in the year 36 million', put64(HEADER.ownerOpenedAt, 2n ** 60n), 'the date of the opening is not valid'],
+  [
+    'a recovery in the year 36 million',
+    put64(HEADER.recoveredAt, 2n ** 60n),
+    'the date of the last recovery is not valid',
+  ],
+  ['a verify in the year 36 million', put64(HEADER.verifiedAt, 2n ** 60n), 'the date of the last verify is not valid'],
   [
     'a create that JavaScript has no date for',
     put64(40, 8_640_000_000_000_001n),
     'the date of the create is not valid',
   ],
-  ['an error that Linux does not have', (log) => log.writeUInt32LE(99999, imageEntry(1) + 56), 'the error of an image'],
+  [
+    'an error that Linux does not have',
+    (log) => log.writeUInt32LE(99999, imageEntry(1) + ENTRY.error),
+    'the error of an image',
+  ],
 ];
 
 function sums(paths: Paths): string[] {
@@ -87,8 +95,8 @@ test('the last numbers that are allowed open', async () => {
   const paths = await mirrors.create();
   forgeLog(paths.log, (log) => {
     put64(HEADER.update, 2n ** 40n)(log);
-    put64(664, 8_640_000_000_000_000n)(log);
-    put64(736, 8_640_000_000_000_000n)(log);
+    put64(HEADER.ownerOpenedAt, 8_640_000_000_000_000n)(log);
+    put64(HEADER.recoveredAt, 8_640_000_000_000_000n)(log);
   });
   const { status } = await inspect(paths.log);
   expect(status.lastRecovery?.finishedAt).toBe('+275760-09-13T00:00:00.000Z');
@@ -97,5 +105,5 @@ test('the last numbers that are allowed open', async () => {
 });
 
 function labelPosition(paths: Paths): number {
-  return Number(readFileSync(paths.log).readBigUInt64LE(imageEntry(1) + 32));
+  return Number(readFileSync(paths.log).readBigUInt64LE(imageEntry(1) + ENTRY.labelPosition));
 }

@@ -155,7 +155,7 @@ test('a path that somebody named is no member on its word alone: too short a fil
 test('a log that lost blocks is refused, and the remedy has recovery copy everything', async () => {
   const paths = await madeAndWritten(1);
   const before = statSync(paths.log).size;
-  punch(paths.log, 512 * 1024, 64 * 1024);
+  punch(paths.log, 1024 * 1024, 64 * 1024);
   const error = await failure(mirrors.open(paths), 'HOLE');
   expect(error.image).toBe('log');
   paste(error);

@@ -308,12 +308,13 @@ test('the label stands in the last whole MiB', () => {
 test('the ring is what fits the log, and never less than was asked for', () => {
   const binding = {
     limits: { defaultRingRecords: 4096, minimumRingRecords: 8 },
-    logLength: (records: number) => 1000 + records,
+    logLength: (records: number, size: number, maxImages: number) => 1000 + records + size + maxImages,
   } as never;
   const log = (size: number, physicalBlockSize = 4096) => ({ path: '/log', size, physicalBlockSize }) as never;
-  expect(chooseRing(binding, log(1_000_000), null)).toBe(4096);
-  expect(chooseRing(binding, log(3100), null)).toBe(2048);
-  expect(chooseRing(binding, log(1_000_000, 16384), 100)).toBe(100);
-  expect(() => chooseRing(binding, log(1300, 16384), 100)).toThrow(/too small/);
-  expect(() => chooseRing(binding, log(1007), null)).toThrow(/too small/);
+  const wanted = (asked: number | null) => ({ asked, size: 0, maxImages: 0 });
+  expect(chooseRing(binding, log(1_000_000), wanted(null))).toBe(4096);
+  expect(chooseRing(binding, log(3100), wanted(null))).toBe(2048);
+  expect(chooseRing(binding, log(1_000_000, 16384), wanted(100))).toBe(100);
+  expect(() => chooseRing(binding, log(1300, 16384), wanted(100))).toThrow(/too small/);
+  expect(() => chooseRing(binding, log(1007), wanted(null))).toThrow(/too small/);
 });

@@ -76,7 +76,7 @@ describeDeviceKinds('recovery on', (device) => {
     const paths = await crashed();
     const slave = paths.slaves[0] as string;
     overwrite(slave, 5 * MIB, pattern(4096, 9));
-    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    overwrite(paths.log, 1024 * 1024 + 3 * 4096 + 100, pattern(300, 5));
     const planned = await recover(paths.log, { dryRun: true });
     expect(planned).toMatchObject({ damaged: true, fullCompare: true, bytesCovered: MIRROR_SIZE, bytesCopied: 0 });
     expect(planned.damage.join()).toMatch(/slot 3/);
@@ -121,7 +121,7 @@ describeDeviceKinds('recovery on', (device) => {
 
   test('an abort between two pieces leaves it unclean, and the next one does all of it', async () => {
     const paths = await crashed();
-    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    overwrite(paths.log, 1024 * 1024 + 3 * 4096 + 100, pattern(300, 5));
     const controller = new AbortController();
     const onProgress = ({ step, bytesDone }: Progress): void => {
       if (step === 'copy' && bytesDone >= 2 * MIB) controller.abort(new Error('not now'));
@@ -138,7 +138,7 @@ describeDeviceKinds('recovery on', (device) => {
     const mirror = await mirrors.open(paths);
     await mirror.write(pattern(4096, 1), { position: 0 });
     mirrors.crash(mirror);
-    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    overwrite(paths.log, 1024 * 1024 + 3 * 4096 + 100, pattern(300, 5));
     const controller = new AbortController();
     let copied = 0;
     const onProgress = ({ step, bytesDone }: Progress): void => {
@@ -152,7 +152,7 @@ describeDeviceKinds('recovery on', (device) => {
 
   test('closing in the middle of it leaves it unclean', async () => {
     const paths = await crashed();
-    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    overwrite(paths.log, 1024 * 1024 + 3 * 4096 + 100, pattern(300, 5));
     const mirror = await mirrors.open(paths, { device, recovery: 'manual' });
     let closing: Promise<void> | undefined;
     const onProgress = (): void => {
@@ -242,7 +242,7 @@ describe('compare: false', () => {
 
   test('a full compare compares all the same, and says what differed', async () => {
     const paths = await crashed();
-    overwrite(paths.log, 512 * 1024 + 3 * 4096 + 100, pattern(300, 5));
+    overwrite(paths.log, 1024 * 1024 + 3 * 4096 + 100, pattern(300, 5));
     const report = await recover(paths.log, { compare: false });
     expect(report.fullCompare).toBe(true);
     expect(report.slaves[0]?.bytesDiffered).toBeGreaterThan(400);

@@ -38,12 +38,20 @@ describe('the second reader of the format', () => {
     expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
   });
 
-  test('finds in the superblock what the native writer put there', () => {
-    expect(readSuperblock(bytesOf('superblock'))).toEqual(expected('superblock'));
+  test.each(namesOf(/^superblock/))('finds in the %s what the native writer put there', (name) => {
+    expect(readSuperblock(bytesOf(name))).toEqual(expected(name));
   });
 
-  test('finds in the label what the native writer put there', () => {
-    expect(readLabel(bytesOf('label'))).toEqual(expected('label'));
+  test.each(namesOf(/^label/))('finds in the %s what the native writer put there', (name) => {
+    expect(readLabel(bytesOf(name))).toEqual(expected(name));
+  });
+
+  test('refuses by name what format 1 wrote, as whole as it is', () => {
+    const superblock = Buffer.concat([bytesOf('version-1-superblock'), Buffer.alloc(20480, 7)]);
+    expect(() => readSuperblock(superblock)).toThrow('unknown version 1');
+    expect(() => readLabel(bytesOf('version-1-label'))).toThrow('unknown version 1');
+    superblock.writeUInt8(superblock.readUInt8(20479) ^ 1, 20479);
+    expect(() => readSuperblock(superblock)).toThrow('the CRC does not hold');
   });
 
   test('finds the label at the end of an image, whichever copy is whole', () => {
@@ -114,7 +122,7 @@ describe('the second reader of the format', () => {
     withPath(FAILED, '/dev/disk/by-id/slave-1')(bytes);
     bytes.writeUInt8(0, FAILED + ENTRY.pathKind);
     seal(bytes);
-    expect(readSuperblock(bytes).images.map((image) => image.path)).toEqual([
+    expect(readSuperblock(bytes).images.map((image) => ('path' in image ? image.path : null))).toEqual([
       '/dev/disk/by-id/master',
       '/dev/disk/by-id/slave-1',
       '/dev/disk/by-id/slave-1',

@@ -6,9 +6,9 @@ import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs
 import { crc32c } from '../format/log_reader';
 
 const MIB = 1024 * 1024;
-const SUPERBLOCK = { length: 20480, copies: [0, 64 * 1024] };
+const SUPERBLOCK = { length: 40960, copies: [0, 64 * 1024] };
 const LABEL = { length: 4096, distance: 512 * 1024 };
-const RING = { position: 512 * 1024, maps: 15 * MIB };
+const RING = { position: MIB, maps: MIB };
 const CHECKSUM = 12;
 
 /** Offsets in a superblock, and of its entry of an image. */
@@ -20,23 +20,33 @@ export const HEADER = {
   recordSize: 112,
   recordCount: 116,
   images: 124,
+  generation: 128,
   openCount: 168,
   firstSequence: 208,
   sealedSequence: 216,
   lifecycle: 224,
-  hostName: 672,
+  mapPosition: 240,
+  mapUnit: 256,
+  ownerOpenedAt: 344,
+  hostName: 368,
+  recoveredAt: 432,
+  verifiedAt: 480,
 };
 /** Offsets in a label. */
 export const LABEL_FIELDS = { size: 96, deviceSize: 104, labelPosition: 112 };
-export const imageEntry = (index: number): number => 4096 + index * 1024;
+export const imageEntry = (index: number): number => 8192 + index * 2048;
 export const ENTRY = {
-  state: 17,
-  pathKind: 18,
+  state: 16,
+  pathKind: 17,
   deviceSize: 24,
   labelPosition: 32,
-  mapPosition: 40,
-  name: 64,
-  path: 128,
+  name: 40,
+  path: 512,
+  error: 88,
+  debt: 19,
+  cause: 96,
+  fracturedAt: 104,
+  generation: 112,
 };
 export const WIDTHS = { hostName: 64, name: 32, path: 768 };
 
@@ -88,6 +98,18 @@ export function forgeName(log: string, index: number, name: string): void {
   forgeLog(log, (superblock) => putText(superblock, imageEntry(index) + ENTRY.name, WIDTHS.name, name));
 }
 
+/** As after a write that this slave did not take. */
+export function forgeFailed(log: string, index: number): void {
+  forgeLog(log, (superblock) => {
+    const entry = imageEntry(index);
+    superblock[entry + ENTRY.state] = 5;
+    superblock[entry + ENTRY.debt] = 2; // everything
+    superblock[entry + ENTRY.cause] = 1; // a write
+    superblock.writeBigUInt64LE(1n, entry + ENTRY.fracturedAt);
+    superblock.copy(superblock, entry + ENTRY.generation, HEADER.generation, HEADER.generation + 24);
+  });
+}
+
 const OPEN = 2;
 
 /** As after a crash in the middle of use: recovery has to look at it. */
@@ -131,15 +153,14 @@ export class ForgedLog {
     this.superblock.writeBigUInt64LE(BigInt(records), HEADER.firstSequence);
     this.superblock.writeBigUInt64LE(0n, HEADER.sealedSequence);
     this.superblock.writeUInt8(OPEN, HEADER.lifecycle);
-    for (let image = 1; image < this.images; image++) {
-      this.superblock.writeBigUInt64LE(BigInt(maps + (image - 1) * MIB), imageEntry(image) + ENTRY.mapPosition);
-    }
+    this.superblock.writeBigUInt64LE(BigInt(maps), HEADER.mapPosition);
     ftruncateSync(this.file, length);
   }
 
   /** The images are then too small, and none may be attached. */
   claimMirrorSize(size: number): void {
     this.superblock.writeBigUInt64LE(BigInt(size), HEADER.size);
+    this.superblock.writeUInt32LE(1024 * MIB, HEADER.mapUnit);
     for (let image = 0; image < this.images; image++) {
       this.superblock.writeBigUInt64LE(BigInt(size + MIB), imageEntry(image) + ENTRY.deviceSize);
       this.superblock.writeBigUInt64LE(BigInt(size), imageEntry(image) + ENTRY.labelPosition);
@@ -162,7 +183,7 @@ export class ForgedLog {
     const unitAt = (unit: number): number => 512 * Math.floor(unit / 31) + 16 * (unit % 31);
     const header = Buffer.alloc(64);
     header.write('BMRC', 0, 'latin1');
-    header.writeUInt16LE(1, 4);
+    header.writeUInt16LE(2, 4);
     header.writeUInt16LE(64, 6);
     header.writeBigUInt64LE(BigInt(sequence), 8);
     header.writeUInt32LE(opening, 16);

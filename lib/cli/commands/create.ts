@@ -13,6 +13,7 @@ export interface CreateArguments extends DeviceChoice, TrustFolders {
   master: string;
   slave: string[];
   size?: number;
+  maxImages?: number;
   assumeIdentical?: boolean;
   keepData?: boolean;
   overwriteSignature?: boolean;
@@ -30,6 +31,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       master: parseImageChoice(options.master),
       slaves: options.slave.map(parseImageChoice),
       ...(options.size === undefined ? {} : { size: options.size }),
+      ...(options.maxImages === undefined ? {} : { maxImages: options.maxImages }),
       assumeIdentical: options.assumeIdentical === true,
       keepData: options.keepData === true,
       overwriteSignature: options.overwriteSignature === true,

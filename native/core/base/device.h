@@ -147,7 +147,7 @@ inline ImageSet image_bit(unsigned index) { return static_cast<ImageSet>(1u << i
 // Called on the engine thread from the loop; must not resume anything, only make it ready.
 class FailureListener {
  public:
-  virtual void image_failed(unsigned image, int error) = 0;
+  virtual void image_failed(unsigned image, Operation operation, int error) = 0;
 
  protected:
   ~FailureListener() = default;
@@ -176,7 +176,8 @@ class [[nodiscard]] ParallelOperation {
       requests_[i].on_complete = [](DeviceRequest& request) {
         auto* self = static_cast<ParallelOperation*>(request.context);
         if (request.error != 0 && self->listener_ != nullptr) {
-          self->listener_->image_failed(static_cast<unsigned>(&request - self->requests_.data()), request.error);
+          self->listener_->image_failed(static_cast<unsigned>(&request - self->requests_.data()), request.operation,
+                                        request.error);
         }
         if (--self->pending_ == 0) self->waiting_.resume();
       };
@@ -184,11 +185,13 @@ class [[nodiscard]] ParallelOperation {
     }
   }
   struct Results {
+    Operation operation = Operation::write;
     ImageSet failed = 0;
     std::array<int, kMaxImages> errors{};
   };
   Results await_resume() const {
     Results results;
+    results.operation = model_.operation;
     for (unsigned i = 0; i < devices_.size(); ++i) {
       if (((images_ >> i) & 1u) == 0 || requests_[i].error == 0) continue;
       results.failed |= image_bit(i);

@@ -44,8 +44,14 @@ inline constexpr Headroom kOpenings{0xfffffffe, 0xffffffff};
 // Dates, in ms since 1970: what a JavaScript Date takes, in the year 275760. 0 is "none". No earliest date: a machine
 // without a battery begins in 1970.
 inline constexpr std::uint64_t kLatestDate = 8'640'000'000'000'000;
+// Of what happened: a clock that stands at 1970, or beyond the last date, must not make it as if it had not.
+constexpr std::uint64_t storable_date(std::uint64_t now_ms) {
+  return now_ms == 0 ? 1 : now_ms < kLatestDate ? now_ms : kLatestDate;
+}
 // What was only counted, to be shown: bytes, intents, milliseconds, ticks, inodes.
 inline constexpr std::uint64_t kLargestCount = (std::uint64_t{1} << 63) - 1;
+// What is set, and then calculated with: rates in bytes a second, windows in bytes, durations in ms. Exact in JavaScript.
+inline constexpr std::uint64_t kLargestSetting = (std::uint64_t{1} << 53) - 1;
 inline constexpr std::uint32_t kLargestProcess = 0x7fffffff;  // pid_t
 
 }  // namespace blockmirror

@@ -24,8 +24,10 @@ std::string storable_host(std::string_view host) {
   return stored;
 }
 
-bool is_host(std::string_view host) {
-  return host.size() <= kHostNameLength && std::none_of(host.begin(), host.end(), is_control);
+bool is_host(std::string_view host) { return is_printable(host, kHostNameLength); }
+
+bool is_printable(std::string_view text, std::size_t most) {
+  return text.size() <= most && std::none_of(text.begin(), text.end(), is_control);
 }
 
 std::string to_string(const Uuid& uuid) {

@@ -33,7 +33,7 @@ struct GenerationMark {  // one entry of the bounded history
   Uuid id;
   friend bool operator==(const GenerationMark&, const GenerationMark&) = default;
 };
-inline constexpr unsigned kGenerationHistory = 16;
+inline constexpr unsigned kGenerationHistory = 64;
 
 // What an image may be called: it is a word of the command line (--image NAME=PATH), a key in JavaScript, and shown to
 // operators. One rule, for what a create is asked and for what a disk says; lib/ gets it as a pattern.
@@ -45,6 +45,8 @@ bool is_image_name(std::string_view name);
 inline constexpr std::size_t kHostNameLength = 63;  // bytes
 std::string storable_host(std::string_view host);
 bool is_host(std::string_view host);
+// At most that many bytes, none of them a control character.
+bool is_printable(std::string_view text, std::size_t most);
 
 enum class Role : std::uint8_t { master = 0, slave = 1 };
 

@@ -1,5 +1,6 @@
 #include "block_seal.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "../base/mutation.h"
@@ -16,6 +17,12 @@ std::uint32_t checksum_of(std::span<const std::byte> block) {
   std::uint32_t crc = crc32c(block.first(kChecksumOffset));
   crc = crc32c(kZero, crc);
   return crc32c(block.subspan(kChecksumOffset + kZero.size()), crc);
+}
+
+std::size_t covered_length(const BlockSeal& seal, std::uint32_t version, std::size_t whole) {
+  const auto other = std::find_if(seal.other_lengths.begin(), seal.other_lengths.end(),
+                                  [version](const CoveredLength& one) { return one.version == version; });
+  return other == seal.other_lengths.end() ? whole : std::min(other->length, whole);
 }
 
 bool is_unknown(Code code) { return code == Code::UNKNOWN_VERSION || code == Code::UNKNOWN_FEATURE; }
@@ -44,54 +51,31 @@ void decode_preamble(ByteReader& reader, std::uint64_t& compatible, std::uint64_
 
 void seal_block(std::span<std::byte> block) { store_little_endian(block.data() + kChecksumOffset, checksum_of(block)); }
 
+bool seal_holds(std::span<const std::byte> block) {
+  return load_little_endian<std::uint32_t>(block.data() + kChecksumOffset) == checksum_of(block);
+}
+
 Outcome check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockPreamble* preamble) {
   const auto* magic = reinterpret_cast<const std::byte*>(seal.magic.data());
   if (!std::equal(magic, magic + kMagicLength, block.begin())) return Outcome::of(seal.missing, seal.device);
   ByteReader reader(block.subspan(kMagicLength));
   BlockPreamble found;
   found.version = reader.u32();
-  const std::uint32_t stored = reader.u32();
+  found.length = covered_length(seal, found.version, block.size());
+  reader.u32();
   reader.u64();
   found.incompatible_features = reader.u64();
   found.update = reader.u64();
-  if (stored != checksum_of(block)) return Outcome::damaged(seal.damaged, seal.device, kBadChecksum);
+  if (!seal_holds(block.first(found.length))) return Outcome::damaged(seal.damaged, seal.device, kBadChecksum);
   if (preamble != nullptr) *preamble = found;
   if (!kUpdates.allows(found.update, Bound::read) && !mutated(Mutation::used_up_number_accepted)) {
     return Outcome::damaged(seal.damaged, seal.device, "the update number is beyond what a mirror can reach");
   }
-  if (found.version != kFormatVersion) return Outcome::of(Code::UNKNOWN_VERSION, seal.device);
+  if (found.version != kFormatVersion) return Outcome::of(Code::UNKNOWN_VERSION, seal.device, 0, found.version);
   if ((found.incompatible_features & ~kKnownIncompatibleFeatures) != 0) {
     return Outcome::of(Code::UNKNOWN_FEATURE, seal.device);
   }
   return Outcome::success();
-}
-
-void encode_generation(const Generation& generation, ByteWriter& writer) {
-  writer.u64(generation.counter);
-  writer.uuid(generation.id);
-  writer.uuid(generation.parent);
-}
-
-Generation decode_generation(ByteReader& reader) {
-  Generation generation;
-  generation.counter = reader.u64();
-  generation.id = reader.uuid();
-  generation.parent = reader.uuid();
-  return generation;
-}
-
-void encode_generation_history(const std::array<GenerationMark, kGenerationHistory>& history, ByteWriter& writer) {
-  for (const GenerationMark& mark : history) {
-    writer.u64(mark.counter);
-    writer.uuid(mark.id);
-  }
-}
-
-void decode_generation_history(ByteReader& reader, std::array<GenerationMark, kGenerationHistory>& into) {
-  for (GenerationMark& mark : into) {
-    mark.counter = reader.u64();
-    mark.id = reader.uuid();
-  }
 }
 
 const char* judge_generation(const Generation& generation,
@@ -139,7 +123,7 @@ CopyChoice choose_copy(const BlockSeal& seal, std::span<const std::byte> copy_a,
   if (a_whole) (void)check_block(seal, copy_a, &a);
   if (b_whole) (void)check_block(seal, copy_b, &b);
   if (a_whole && b_whole) {
-    const bool equal = copy_a.size() == copy_b.size() && std::memcmp(copy_a.data(), copy_b.data(), copy_a.size()) == 0;
+    const bool equal = a.length == b.length && std::memcmp(copy_a.data(), copy_b.data(), a.length) == 0;
     if (a.update == b.update && !equal) {
       why = Outcome::damaged(seal.damaged, seal.device, "the copies have one update number and two contents");
       return CopyChoice::neither;

@@ -1,8 +1,9 @@
 // What superblock and label have in common: the preamble, the checksum, two copies, and generations. Pure.
 //
 // Invariants:
-//  - The preamble (magic, version, CRC, feature words, update number: the first 40 bytes) and the length of a copy are
-//    the same in every version of the format, so that a copy of a later version can be recognised as whole and named.
+//  - The preamble (magic, version, CRC, feature words, update number: the first 40 bytes) is the same in every version of
+//    the format, and the length that the CRC covers in every version from 2 on; that of version 1 is known. So a copy of
+//    another version can be recognised as whole and named.
 //  - Checked in this order: magic, CRC, update number, version, incompatible features, content. The CRC comes before
 //    the version, so that a flipped bit in the version is damage and only a whole copy is believed to be of another
 //    version.
@@ -29,16 +30,24 @@ namespace blockmirror {
 
 inline constexpr std::uint64_t kKnownIncompatibleFeatures = 0;
 
+// How much of a copy the CRC covers, where that is not all of it.
+struct CoveredLength {
+  std::uint32_t version;
+  std::size_t length;
+};
+
 struct BlockSeal {
   std::string_view magic;
   Code missing;  // no magic
   Code damaged;  // anything that contradicts itself
   ImageIndex device;
   std::uint64_t copy_distance;  // bytes from copy A to copy B
+  std::span<const CoveredLength> other_lengths;
 };
 
 struct BlockPreamble {
   std::uint32_t version = 0;
+  std::size_t length = 0;  // that the CRC covers
   std::uint64_t incompatible_features = 0;
   std::uint64_t update = 0;
 };
@@ -49,14 +58,24 @@ void encode_preamble(const BlockSeal& seal, std::uint64_t compatible, std::uint6
 void decode_preamble(ByteReader& reader, std::uint64_t& compatible, std::uint64_t& incompatible, std::uint64_t& update);
 // Puts the CRC of the whole block, its own field taken as zero, into its place.
 void seal_block(std::span<std::byte> block);
-// Magic, CRC, update number, version and features. `preamble` is filled when the CRC holds. The update number comes
+bool seal_holds(std::span<const std::byte> block);
+// Magic, CRC, update number, version (UNKNOWN_VERSION; position: which) and features. `preamble` is filled when the CRC holds. The update number comes
 // before the version: a copy of any version that is beyond what updates can reach must not count as the newer one.
 Outcome check_block(const BlockSeal& seal, std::span<const std::byte> block, BlockPreamble* preamble = nullptr);
 
-void encode_generation(const Generation& generation, ByteWriter& writer);
-Generation decode_generation(ByteReader& reader);
-void encode_generation_history(const std::array<GenerationMark, kGenerationHistory>& history, ByteWriter& writer);
-void decode_generation_history(ByteReader& reader, std::array<GenerationMark, kGenerationHistory>& into);
+template <typename Fields, typename Current>
+void generation_fields(Fields& fields, Current& generation) {
+  fields.number(generation.counter);
+  fields.uuid(generation.id);
+  fields.uuid(generation.parent);
+}
+template <typename Fields, typename Marks>
+void generation_history_fields(Fields& fields, Marks& history) {
+  for (auto& mark : history) {
+    fields.number(mark.counter);
+    fields.uuid(mark.id);
+  }
+}
 // Newest first, counters falling, nothing newer than the generation, unused entries zero and at the end. What
 // contradicts that, in plain words; null when nothing does.
 const char* judge_generation(const Generation& generation,

@@ -4,7 +4,7 @@
 //
 //   Identity: a label that can be read says who it is, whatever the size of the device.
 //   1   label found, of another mirror or another formatting of the log                   FOREIGN_IMAGE
-//   2   label found, with the UUID of another image of this mirror, or the other role     SWAPPED_IMAGES
+//   2   label found, with the UUID, the index or the role of another image of this mirror SWAPPED_IMAGES
 //   3   label found, with a UUID that the log does not know                               FOREIGN_IMAGE
 //   4   the image is left out (behind, inconsistent, failed), whatever it says else       ok
 //   4a  its sectors are larger than a label                                               BLOCK_TOO_LARGE
@@ -67,7 +67,8 @@ bool precedes_full_history(const History& history, const Generation& asked) {
 Code judge_identity(const Superblock& superblock, unsigned index, const Label& label) {
   if (label.mirror_uuid != superblock.mirror_uuid || label.log_uuid != superblock.log_uuid) return Code::FOREIGN_IMAGE;
   const ImageRecord& image = superblock.images[index];
-  if (label.image_uuid == image.uuid) return label.role == image.role ? Code::ok : Code::SWAPPED_IMAGES;
+  const bool same_place = label.index == index && label.role() == superblock.role_of(index);
+  if (label.image_uuid == image.uuid) return same_place ? Code::ok : Code::SWAPPED_IMAGES;
   const bool of_ours = std::any_of(superblock.images.begin(), superblock.images.end(),
                                    [&](const ImageRecord& other) { return other.uuid == label.image_uuid; });
   return of_ours ? Code::SWAPPED_IMAGES : Code::FOREIGN_IMAGE;

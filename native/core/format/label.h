@@ -1,4 +1,5 @@
-// Label of an image: whose it is, which one, and of which opening. Pure: bytes in, decisions out.
+// Label of an image: whose it is, which one, of which opening, and what it last knew of the others. Pure: bytes in,
+// decisions out.
 //
 // Lives in the last whole MiB of the image, outside the size the mirror reports, so that the image itself stays plain:
 // byte 0 of the mirror is byte 0 of every image. Two copies that never share a physical block.
@@ -24,6 +25,14 @@ inline constexpr std::uint64_t kLabelCopyDistance = 512 * 1024;  // bytes from c
 // Where the label area of a device of that size starts; 0 when it has no room.
 std::uint64_t label_position(std::uint64_t device_size);
 
+// What a label knows of an image of the mirror, its own included.
+struct Peer {
+  Uuid uuid;  // zero: the entry is not in use
+  ImageState state = ImageState::in_sync;
+  std::uint64_t changed_at_ms = 0;
+  friend bool operator==(const Peer&, const Peer&) = default;
+};
+
 struct Label {
   std::uint64_t compatible_features = 0;
   std::uint64_t incompatible_features = 0;
@@ -31,7 +40,8 @@ struct Label {
   Uuid mirror_uuid;
   Uuid log_uuid;
   Uuid image_uuid;
-  Role role = Role::slave;
+  std::uint8_t index = 0;   // of the image
+  std::uint8_t master = 0;  // index of the one that was the master
   ImageState state = ImageState::synchronizing;
   bool sealed = false;  // written by a clean close of this incarnation
   std::string name;
@@ -42,10 +52,24 @@ struct Label {
   std::array<GenerationMark, kGenerationHistory> history{};
   std::uint64_t open_count = 0;
   Uuid incarnation;
+  std::uint64_t written_at_ms = 0;
+  Uuid resync_id;  // of a resync that began and has not ended; zero: none
+  ResyncKind resync_kind = ResyncKind::none;
+  std::uint64_t fractured_at_ms = 0;  // 0: it is not fractured
+  Uuid barrier;                       // of an operator's fracture of several slaves at one point in time
+  Uuid paired_log_uuid;               // the other of a set of two; zero: none
+  std::array<Peer, kMaxImages> peers{};
+  PathKind log_path_kind = PathKind::absolute;
+  std::string log_path;  // empty: not known
+
+  Role role() const { return index == master ? Role::master : Role::slave; }
 };
 
+// What is written onto image `index` of that superblock, but for its features and the seal.
+Label label_of(const Superblock& superblock, unsigned index);
+
 void encode_label(const Label& label, std::span<std::byte> into);  // kLabelCopyLength bytes
-// NO_LABEL (no magic), LABEL_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE.
+// NO_LABEL (no magic), LABEL_DAMAGED, UNKNOWN_VERSION (position: which), UNKNOWN_FEATURE.
 Outcome decode_label(std::span<const std::byte> copy, Label& into);
 // An empty span stands for a copy that cannot be read.
 Outcome choose_label(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Label& into);

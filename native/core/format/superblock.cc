@@ -1,169 +1,215 @@
-// Offsets and the reason for each rule: docs/FORMAT.md. The order of the calls below is the order on the disk.
+// Offsets and the reason for each rule: docs/FORMAT.md. The order of the fields below is the order on the disk.
 #include "superblock.h"
 
 #include <algorithm>
 #include <bit>
 #include <initializer_list>
-#include <string_view>
 
 #include "../base/bytes.h"
 #include "../base/extent.h"
 #include "../base/headroom.h"
 #include "../base/mutation.h"
 #include "block_seal.h"
-#include "label.h"
+#include "fields.h"
+#include "judge_image.h"
 #include "record.h"
 
 namespace blockmirror {
 namespace {
 
-constexpr BlockSeal kSeal{"BLKMIRLG", Code::NOT_A_LOG, Code::LOG_DAMAGED, kLogDevice,
-                          kSuperblockCopyB - kSuperblockCopyA};
+constexpr CoveredLength kOtherLengths[] = {{1, 20480}};
+constexpr BlockSeal kSeal{
+    "BLKMIRLG", Code::NOT_A_LOG, Code::LOG_DAMAGED, kLogDevice, kSuperblockCopyB - kSuperblockCopyA, kOtherLengths};
 
-constexpr std::size_t kHistoryOffset = 256;
-constexpr std::size_t kOwnerOffset = 640;
-constexpr std::size_t kRecoveryOffset = 736;
-constexpr std::size_t kVerifyOffset = 784;
-constexpr std::size_t kHeaderLength = 4096;
-constexpr std::size_t kImageEntryLength = 1024;
-constexpr std::size_t kImageNameOffset = 64;
-constexpr std::size_t kImagePathOffset = 128;
-constexpr std::uint64_t kMapAlignment = 4096;
-constexpr std::int32_t kLargestErrno = 4095;  // of Linux (MAX_ERRNO)
+constexpr std::size_t kMapsOffset = 232;
+constexpr std::size_t kPoliciesOffset = 264;
+constexpr std::size_t kOwnerOffset = 320;
+constexpr std::size_t kRecoveryOffset = 432;
+constexpr std::size_t kHistoryOffset = 512;
+constexpr std::size_t kLogsOffset = 2048;
+constexpr std::size_t kLogReferenceLength = 800;
+constexpr std::size_t kImageNameOffset = 40;
+constexpr std::size_t kFractureOffset = 96;
+constexpr std::size_t kImagePathOffset = 512;
+constexpr std::uint64_t kMapSlotStep = 4096;
+constexpr Uuid kNoUuid;
 
-static_assert(kHeaderLength + kMaxImages * kImageEntryLength == kSuperblockLength);
-static_assert(kHistoryOffset + kGenerationHistory * 24 == kOwnerOffset);
-static_assert(kImagePathOffset + kImagePathLength + 1 <= kImageEntryLength);
-static_assert(kSuperblockCopyB + kSuperblockLength <= kHistoryPosition);
-static_assert(kHistoryPosition + kHistoryLength <= kHeldLabelsPosition);
-static_assert(kHeldLabelsPosition + kHeldLabelsLength <= kRingPosition);
+static_assert(kHistoryOffset + kGenerationHistory * 24 == kLogsOffset);
+static_assert(kLogsOffset + 3 * kLogReferenceLength + 1024 <= kSuperblockHeaderLength);
+static_assert(kImagePathOffset + kImagePathLength + 1 + 256 <= kImageEntryLength);
 
-void encode_image(const ImageRecord& image, std::span<std::byte> entry) {
-  ByteWriter writer(entry);
-  writer.uuid(image.uuid);
-  writer.u8(static_cast<std::uint8_t>(image.role));
-  writer.u8(static_cast<std::uint8_t>(image.state));
-  writer.u8(static_cast<std::uint8_t>(image.path_kind));
-  writer.zeroes_until(24);
-  writer.u64(image.device_size);
-  writer.u64(image.label_position);
-  writer.u64(image.map_position);
-  writer.u64(image.map_length);
-  writer.u32(static_cast<std::uint32_t>(image.error));
-  writer.zeroes_until(kImageNameOffset);
-  writer.text(image.name, kImageNameLength + 1);
-  writer.u64(image.changed_at_ms);
-  writer.u64(image.bytes_differed);
-  writer.zeroes_until(kImagePathOffset);
-  writer.text(image.path, kImagePathLength + 1);
-  writer.zeroes_until(entry.size());
+// --- the fields, in the order of the disk
+
+template <typename Fields, typename Record>
+void fracture_fields(Fields& fields, Record& fracture) {
+  fields.choice(fracture.cause, FractureCause::flapping);
+  fields.zeroes_until(kFractureOffset + 8);
+  fields.number(fracture.at_ms);
+  fields.number(fracture.generation.counter);
+  fields.uuid(fracture.generation.id);
+  fields.number(fracture.open_count);
+  fields.uuid(fracture.incarnation);
+  fields.number(fracture.tail);
 }
 
-const char* decode_image(std::span<const std::byte> entry, ImageRecord& into) {
-  ByteReader reader(entry);
-  into.uuid = reader.uuid();
-  into.role = reader.choice(Role::slave);
-  into.state = reader.choice(ImageState::failed);
-  into.path_kind = reader.choice(PathKind::relative);
-  reader.zeroes_until(24);
-  into.device_size = reader.u64();
-  into.label_position = reader.u64();
-  into.map_position = reader.u64();
-  into.map_length = reader.u64();
-  into.error = static_cast<std::int32_t>(reader.u32());
-  reader.zeroes_until(kImageNameOffset);
-  into.name = reader.text(kImageNameLength + 1);
-  into.changed_at_ms = reader.u64();
-  into.bytes_differed = reader.u64();
-  reader.zeroes_until(kImagePathOffset);
-  into.path = reader.text(kImagePathLength + 1);
-  reader.zeroes_until(entry.size());
-  return reader.reason();
+template <typename Fields, typename Image>
+void image_flags(Fields& fields, Image& image) {
+  std::uint8_t flags = static_cast<std::uint8_t>((image.held_label ? 1 : 0) | (image.volatile_allowed ? 2 : 0));
+  fields.number(flags);
+  if constexpr (!std::is_const_v<Image>) {
+    if (flags > 3) fields.bytes().fail("a field holds a value that is not known");
+    image.held_label = (flags & 1) != 0;
+    image.volatile_allowed = (flags & 2) != 0;
+  }
 }
 
-void encode_owner(const Owner& owner, ByteWriter& writer) {
-  writer.uuid(owner.boot_id);
-  writer.u32(owner.process);
-  writer.u32(0);
-  writer.u64(owner.started_at_ms);
-  writer.text(owner.host, kHostNameLength + 1);
+template <typename Fields, typename Image>
+void image_fields(Fields& fields, Image& image) {
+  fields.uuid(image.uuid);
+  fields.choice(image.state, ImageState::failed);
+  fields.choice(image.path_kind, PathKind::uri);
+  image_flags(fields, image);
+  fields.choice(image.debt, DebtKind::everything);
+  fields.zeroes_until(24);
+  fields.number(image.device_size);
+  fields.number(image.label_position);
+  fields.text(image.name, kImageNameLength + 1);
+  fields.number(image.changed_at_ms);
+  fields.number(image.bytes_differed);
+  fields.error(image.error);
+  fields.zeroes_until(kFractureOffset);
+  fracture_fields(fields, image.fracture);
+  fields.uuid(image.map_id);
+  fields.uuid(image.fracture.barrier);
+  fields.uuid(image.resync.id);
+  fields.choice(image.resync.kind, ResyncKind::full_copy);
+  fields.zeroes_until(224);
+  fields.number(image.resync.cursor);
+  fields.number(image.resync.began_at_ms);
+  fields.number(image.suspect_until_ms);
+  fields.number(image.told.update);
+  fields.uuid(image.told.incarnation);
+  fields.number(image.telling.update);
+  fields.uuid(image.telling.incarnation);
+  fields.number(image.window_bytes);
+  fields.number(image.rate);
+  fields.uuid(image.partition_uuid);
+  fields.text(image.serial, kSerialLength + 1);
+  fields.zeroes_until(kImagePathOffset);
+  fields.text(image.path, kImagePathLength + 1);
+  fields.zeroes_until(kImageEntryLength);
 }
 
-void decode_owner(ByteReader& reader, Owner& into) {
-  into.boot_id = reader.uuid();
-  into.process = reader.u32();
-  if (reader.u32() != 0) reader.fail("a reserved byte is not zero");
-  into.started_at_ms = reader.u64();
-  into.host = reader.text(kHostNameLength + 1);
+template <typename Fields, typename Policy>
+void policy_fields(Fields& fields, Policy& policies) {
+  fields.number(policies.minimum_in_sync);
+  fields.choice(policies.rejoin, RejoinPolicy::manual);
+  fields.choice(policies.on_master_failure, MasterFailurePolicy::promote);
+  fields.zeroes_until(kPoliciesOffset + 8);
+  fields.number(policies.device_timeout_ms);
+  fields.number(policies.late_window_ms);
+  fields.number(policies.resync_rate);
+  fields.number(policies.wait_for_images_ms);
 }
 
-void encode_recovery(const RecoverySummary& summary, ByteWriter& writer) {
-  writer.u64(summary.finished_at_ms);
-  writer.u64(summary.live_intents);
-  writer.u64(summary.bytes_covered);
-  writer.u64(summary.bytes_copied);
-  writer.u64(summary.duration_ms);
-  writer.u8(summary.read_back ? 1 : 0);
-  writer.u8(summary.full_compare ? 1 : 0);
+template <typename Fields, typename Person>
+void owner_fields(Fields& fields, Person& owner) {
+  fields.uuid(owner.boot_id);
+  fields.number(owner.process);
+  fields.zeroes_until(kOwnerOffset + 24);
+  fields.number(owner.started_at_ms);
+  fields.number(owner.process_started);
+  fields.number(owner.pid_namespace);
+  fields.text(owner.host, kHostNameLength + 1);
 }
 
-void decode_recovery(ByteReader& reader, RecoverySummary& into) {
-  into.finished_at_ms = reader.u64();
-  into.live_intents = reader.u64();
-  into.bytes_covered = reader.u64();
-  into.bytes_copied = reader.u64();
-  into.duration_ms = reader.u64();
-  into.read_back = reader.flag();
-  into.full_compare = reader.flag();
+template <typename Fields, typename Block>
+void summary_fields(Fields& fields, Block& superblock) {
+  auto& recovery = superblock.last_recovery;
+  fields.number(recovery.finished_at_ms);
+  fields.number(recovery.live_intents);
+  fields.number(recovery.bytes_covered);
+  fields.number(recovery.bytes_copied);
+  fields.number(recovery.duration_ms);
+  fields.flag(recovery.read_back);
+  fields.flag(recovery.full_compare);
+  fields.zeroes_until(kRecoveryOffset + 48);
+  fields.number(superblock.last_verify.finished_at_ms);
+  fields.number(superblock.last_verify.bytes_compared);
+  fields.number(superblock.last_verify.bytes_differed);
 }
 
-// Who the owner's process is beyond its number, and what the last verify found.
-void encode_verify(const Superblock& superblock, ByteWriter& writer) {
-  writer.u64(superblock.owner.process_started);
-  writer.u64(superblock.owner.pid_namespace);
-  writer.u64(superblock.last_verify.finished_at_ms);
-  writer.u64(superblock.last_verify.bytes_compared);
-  writer.u64(superblock.last_verify.bytes_differed);
+// `state`: of the other log of a set; null for the others, which have none.
+template <typename Fields, typename Log, typename State>
+void log_fields(Fields& fields, std::size_t end, Log& log, State* state) {
+  fields.uuid(log.uuid);
+  fields.choice(log.path_kind, PathKind::relative);
+  if (state != nullptr) fields.choice(*state, PairedLogState::lost);
+  fields.zeroes_until(end - (kImagePathLength + 1));
+  fields.text(log.path, kImagePathLength + 1);
 }
 
-void decode_verify(ByteReader& reader, Superblock& into) {
-  into.owner.process_started = reader.u64();
-  into.owner.pid_namespace = reader.u64();
-  into.last_verify.finished_at_ms = reader.u64();
-  into.last_verify.bytes_compared = reader.u64();
-  into.last_verify.bytes_differed = reader.u64();
+template <typename Fields, typename Block>
+void geometry_fields(Fields& fields, Block& superblock) {
+  fields.number(superblock.created_at_ms);
+  fields.uuid(superblock.mirror_uuid);
+  fields.uuid(superblock.log_uuid);
+  fields.number(superblock.size);
+  fields.number(superblock.block_size);
+  fields.number(superblock.physical_block_size);
+  fields.number(superblock.log_size);
+  fields.number(superblock.ring.position);
+  fields.number(superblock.ring.record_size);
+  fields.number(superblock.ring.record_count);
+  fields.number(superblock.ring.in_flight_limit);
 }
 
-std::uint32_t decode_header(ByteReader& reader, Superblock& into) {
-  decode_preamble(reader, into.compatible_features, into.incompatible_features, into.update);
-  into.created_at_ms = reader.u64();
-  into.mirror_uuid = reader.uuid();
-  into.log_uuid = reader.uuid();
-  into.size = reader.u64();
-  into.block_size = reader.u32();
-  into.physical_block_size = reader.u32();
-  into.log_size = reader.u64();
-  into.ring.position = reader.u64();
-  into.ring.record_size = reader.u32();
-  into.ring.record_count = reader.u32();
-  into.ring.in_flight_limit = reader.u32();
-  std::uint32_t image_count = reader.u32();
-  into.generation = decode_generation(reader);
-  into.open_count = reader.u64();
-  into.incarnation = reader.uuid();
-  into.previous_incarnation = reader.uuid();
-  into.first_sequence = reader.u64();
-  into.sealed_sequence = reader.u64();
-  into.lifecycle = reader.choice(Lifecycle::sealed);
-  reader.zeroes_until(kHistoryOffset);
-  decode_generation_history(reader, into.history);
-  decode_owner(reader, into.owner);
-  decode_recovery(reader, into.last_recovery);
-  reader.zeroes_until(kVerifyOffset);
-  decode_verify(reader, into);
-  reader.zeroes_until(kHeaderLength);
-  return image_count;
+template <typename Fields, typename Block>
+void opening_fields(Fields& fields, Block& superblock) {
+  generation_fields(fields, superblock.generation);
+  fields.number(superblock.open_count);
+  fields.uuid(superblock.incarnation);
+  fields.uuid(superblock.previous_incarnation);
+  fields.number(superblock.first_sequence);
+  fields.number(superblock.sealed_sequence);
+  fields.choice(superblock.lifecycle, Lifecycle::sealed);
+  fields.number(superblock.master);
+  fields.number(superblock.max_images);
+  fields.choice(superblock.log_state, LogState::moved);
+  fields.zeroes_until(kMapsOffset);
 }
+
+// Behind the preamble. `count`: of image entries.
+template <typename Fields, typename Block, typename Count>
+void header_fields(Fields& fields, Block& superblock, Count& count) {
+  geometry_fields(fields, superblock);
+  fields.number(count);
+  opening_fields(fields, superblock);
+  fields.number(superblock.pending_size);
+  fields.number(superblock.maps.position);
+  fields.number(superblock.maps.slot_length);
+  fields.number(superblock.maps.unit);
+  fields.zeroes_until(kPoliciesOffset);
+  policy_fields(fields, superblock.policies);
+  fields.zeroes_until(kOwnerOffset);
+  owner_fields(fields, superblock.owner);
+  fields.zeroes_until(kRecoveryOffset);
+  summary_fields(fields, superblock);
+  fields.zeroes_until(kHistoryOffset);
+  generation_history_fields(fields, superblock.history);
+  PairedLogState* const none = nullptr;
+  log_fields(fields, kLogsOffset + kLogReferenceLength, superblock.paired_log, &superblock.paired_state);
+  log_fields(fields, kLogsOffset + 2 * kLogReferenceLength, superblock.predecessor, none);
+  log_fields(fields, kLogsOffset + 3 * kLogReferenceLength, superblock.moved_to, none);
+  fields.zeroes_until(kSuperblockHeaderLength);
+}
+
+template <typename Byte>
+std::span<Byte> entry_of(std::span<Byte> copy, std::size_t image) {
+  return copy.subspan(kSuperblockHeaderLength + image * kImageEntryLength, kImageEntryLength);
+}
+
+// --- judging
 
 bool is_block(std::uint32_t bytes, std::uint32_t smallest, std::uint32_t largest) {
   return std::has_single_bit(bytes) && bytes >= smallest && bytes <= largest;
@@ -180,9 +226,13 @@ const char* judge_sizes(const Superblock& superblock) {
       !is_block(superblock.physical_block_size, superblock.block_size, kMaximumPhysicalBlockSize)) {
     return "a block size is not valid";
   }
-  const bool size =
-      superblock.size > 0 && superblock.size < kPositionLimit && superblock.size % superblock.block_size == 0;
-  return size ? nullptr : "the size of the mirror is not valid";
+  const auto is_size = [&](std::uint64_t size) {
+    return size > 0 && size < kPositionLimit && size % superblock.block_size == 0;
+  };
+  if (!is_size(superblock.size)) return "the size of the mirror is not valid";
+  const std::uint64_t pending = superblock.pending_size;
+  const bool grows = pending == 0 || (is_size(pending) && pending > superblock.size);
+  return grows ? nullptr : "the size that the mirror grows to is not valid";
 }
 
 const char* judge_ring(const Superblock& superblock) {
@@ -194,9 +244,24 @@ const char* judge_ring(const Superblock& superblock) {
     return "the records in flight are too many or none";
   }
   const bool fits = ring.position % ring.record_size == 0 && superblock.log_size < kPositionLimit &&
-                    superblock.log_size >= log_length(ring.record_count, ring.record_size) &&
                     lies_within({ring.position, ring.length()}, kRingPosition, superblock.log_size);
   return fits ? nullptr : "the ring does not lie inside of the log";
+}
+
+// After judge_sizes and judge_ring.
+const char* judge_maps(const Superblock& superblock) {
+  const MapGeometry& maps = superblock.maps;
+  const unsigned slots = superblock.max_images;
+  if (slots < kMinimumMapSlots || slots > kMaxImages) return "the most images are too many, or too few";
+  if (!is_block(maps.unit, kSmallestMapUnit, kLargestMapUnit)) return "the unit of the fracture maps is not valid";
+  const MapShape shape = superblock.map_shape();
+  const bool holds = maps.slot_length % kMapSlotStep == 0 && maps.slot_length <= superblock.log_size / slots &&
+                     shape.sectors() <= kLargestMapSectors && shape.length() <= maps.slot_length;
+  if (!holds) return "the fracture maps are too short";
+  const std::uint64_t ring_end = superblock.ring.position + superblock.ring.length();
+  const bool fits = maps.position % kMapSlotStep == 0 &&
+                    lies_within({maps.position, slots * maps.slot_length}, ring_end, superblock.log_size);
+  return fits ? nullptr : "the fracture maps do not lie behind the ring";
 }
 
 const char* judge_opening(const Superblock& superblock, Bound bound) {
@@ -217,6 +282,34 @@ const char* judge_opening(const Superblock& superblock, Bound bound) {
   return sealed_early ? "sealed before its first record" : nullptr;
 }
 
+const char* judge_log(const Superblock& superblock, const LogReference& log) {
+  if (!log.exists()) return log == LogReference{} ? nullptr : "a log without a UUID";
+  if (log.uuid == superblock.log_uuid) return "a log that follows itself";
+  return log.path_kind != PathKind::uri && path_is_valid(log.path, log.path_kind) ? nullptr
+                                                                                  : "the path of a log is not valid";
+}
+
+const char* judge_logs(const Superblock& superblock) {
+  for (const LogReference* log : {&superblock.paired_log, &superblock.predecessor, &superblock.moved_to}) {
+    if (const char* reason = judge_log(superblock, *log)) return reason;
+  }
+  if (!superblock.paired_log.exists() && superblock.paired_state != PairedLogState::current) return "no log is lost";
+  if (superblock.log_state == LogState::arriving && !superblock.predecessor.exists())
+    return "a log arrives from nowhere";
+  const bool moved = superblock.log_state == LogState::moved;
+  return moved == superblock.moved_to.exists() ? nullptr : "a log that moved says where to, and no other does";
+}
+
+const char* judge_policies(const Superblock& superblock) {
+  const Policies& policies = superblock.policies;
+  if (policies.minimum_in_sync < 1 || policies.minimum_in_sync > kMaxImages) {
+    return "the least images in sync are too many, or none";
+  }
+  const bool settings = std::max({policies.device_timeout_ms, policies.late_window_ms, policies.resync_rate,
+                                  policies.wait_for_images_ms}) <= kLargestSetting;
+  return settings ? nullptr : "a policy is beyond what can be set";
+}
+
 bool is_date(std::uint64_t ms) { return ms <= kLatestDate; }
 
 bool is_count(std::initializer_list<std::uint64_t> counts) {
@@ -224,7 +317,7 @@ bool is_count(std::initializer_list<std::uint64_t> counts) {
 }
 
 // What is there to be shown, and to find the last owner by.
-const char* judge_history(const Superblock& superblock) {
+const char* judge_summaries(const Superblock& superblock) {
   const Owner& owner = superblock.owner;
   const RecoverySummary& recovery = superblock.last_recovery;
   const VerifySummary& verify = superblock.last_verify;
@@ -243,56 +336,6 @@ const char* judge_history(const Superblock& superblock) {
                                                                   : "the last verify counted more than there is";
 }
 
-bool component_is_valid(std::string_view component) {
-  return !component.empty() && component != "." && component != "..";
-}
-
-const char* judge_image(const Superblock& superblock, unsigned index) {
-  const ImageRecord& image = superblock.images[index];
-  if (image.uuid.is_zero()) return "an image without a UUID";
-  if ((image.role == Role::master) != (index == 0)) return "the role of an image is not that of its place";
-  if (image.error < 0 || image.error > kLargestErrno) return "the error of an image is not valid";
-  if (!is_date(image.changed_at_ms)) return "the date of an image's state is not valid";
-  if (!is_count({image.bytes_differed})) return "an image differs by more than there is";
-  if (!is_image_name(image.name)) return "the name of an image is not valid";
-  if (!path_is_valid(image.path, image.path_kind)) return "the path of an image is not valid";
-  // The label of no image is anywhere but at its end: a log that says otherwise would have us write into what it names.
-  if (image.device_size >= kPositionLimit || image.label_position != label_position(image.device_size) ||
-      !lies_within({image.label_position, kLabelAreaLength}, superblock.size, image.device_size)) {
-    return "the label of an image does not lie behind the mirror";
-  }
-  if (image.map_length == 0) return image.map_position == 0 ? nullptr : "a fracture map without a length";
-  const std::uint64_t after_ring = superblock.ring.position + superblock.ring.length();
-  const bool map = image.map_position % kMapAlignment == 0 && image.map_length % kMapAlignment == 0 &&
-                   lies_within({image.map_position, image.map_length}, after_ring, superblock.log_size);
-  return map ? nullptr : "a fracture map does not lie behind the ring";
-}
-
-// A failed slave keeps the path that it had: another image may have it since.
-bool paths_differ(const ImageRecord& one, const ImageRecord& other) {
-  const bool left_out = one.state == ImageState::failed || other.state == ImageState::failed;
-  return left_out || one.path != other.path || one.path_kind != other.path_kind;
-}
-
-const char* judge_pair(const ImageRecord& one, const ImageRecord& other) {
-  const Extent map{one.map_position, one.map_length}, other_map{other.map_position, other.map_length};
-  if (one.uuid == other.uuid) return "two images have one UUID";
-  if (one.name == other.name) return "two images have one name";
-  if (!paths_differ(one, other)) return "two images have one path";
-  return map.overlaps(other_map) ? "two fracture maps overlap" : nullptr;
-}
-
-const char* judge_images(const Superblock& superblock) {
-  if (superblock.images.size() < 2 || superblock.images.size() > kMaxImages) return "too many images, or too few";
-  for (unsigned i = 0; i < superblock.images.size(); ++i) {
-    if (const char* reason = judge_image(superblock, i)) return reason;
-    for (unsigned j = 0; j < i; ++j) {
-      if (const char* reason = judge_pair(superblock.images[i], superblock.images[j])) return reason;
-    }
-  }
-  return nullptr;
-}
-
 // What contradicts, in plain words; null when nothing does. Asked before encoding (asserted) and after decoding
 // (answered): we never write what we would not read, but for numbers that a life adds to (headroom.h).
 const char* judge(const Superblock& superblock, Bound bound) {
@@ -300,65 +343,52 @@ const char* judge(const Superblock& superblock, Bound bound) {
   if (!kUpdates.allows(superblock.update, bound) && !mutated(Mutation::used_up_number_accepted)) {
     return "the update number is beyond what a mirror can reach";
   }
-  if (superblock.mirror_uuid.is_zero() || superblock.log_uuid.is_zero()) return "a mirror without a UUID";
+  if (superblock.mirror_uuid == kNoUuid || superblock.log_uuid == kNoUuid) return "a mirror without a UUID";
   if (const char* reason = judge_sizes(superblock)) return reason;
   if (const char* reason = judge_ring(superblock)) return reason;
+  if (const char* reason = judge_maps(superblock)) return reason;
   if (const char* reason = judge_generation(superblock.generation, superblock.history, bound)) return reason;
   if (const char* reason = judge_opening(superblock, bound)) return reason;
-  if (const char* reason = judge_history(superblock)) return reason;
-  return judge_images(superblock);
+  if (const char* reason = judge_logs(superblock)) return reason;
+  if (const char* reason = judge_policies(superblock)) return reason;
+  if (const char* reason = judge_summaries(superblock)) return reason;
+  return judge_images(superblock, bound);
+}
+
+const char* decode_entries(std::span<const std::byte> copy, std::uint32_t count, std::vector<ImageRecord>& into) {
+  if (count > kMaxImages) return "too many images, or too few";
+  into.resize(count);
+  for (std::size_t i = 0; i < kMaxImages; ++i) {
+    const std::span<const std::byte> entry = entry_of(copy, i);
+    if (ByteReader::all_zero(entry)) {
+      if (i < count) into[i] = ImageRecord{};
+      continue;
+    }
+    if (i >= count) return "a reserved byte is not zero";
+    FieldReader fields(entry);
+    image_fields(fields, into[i]);
+    if (fields.reason() != nullptr) return fields.reason();
+    if (!into[i].in_use()) return "an image without a UUID";
+  }
+  return nullptr;
 }
 
 }  // namespace
-
-// What a log names lies where its text says, and no text leads out of the folder that it starts from.
-bool path_is_valid(const std::string& path, PathKind kind) {
-  if (path.empty() || path.size() > kImagePathLength || path.find('\0') != std::string::npos) return false;
-  if ((path.front() == '/') != (kind == PathKind::absolute)) return false;
-  std::string_view rest = path;
-  if (kind == PathKind::absolute) rest.remove_prefix(1);
-  for (std::size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
-    if (!component_is_valid(rest.substr(0, slash))) return false;
-    rest.remove_prefix(slash + 1);
-  }
-  return component_is_valid(rest);
-}
 
 void encode_superblock(const Superblock& superblock, std::span<std::byte> into) {
   BLOCKMIRROR_ASSERT(into.size() == kSuperblockLength, "a superblock copy has one length");
   BLOCKMIRROR_ASSERT(judge(superblock, Bound::written) == nullptr,
                      "a superblock that no reader would accept must not be written");
-  ByteWriter writer(into);
-  encode_preamble(kSeal, superblock.compatible_features, superblock.incompatible_features, superblock.update, writer);
-  writer.u64(superblock.created_at_ms);
-  writer.uuid(superblock.mirror_uuid);
-  writer.uuid(superblock.log_uuid);
-  writer.u64(superblock.size);
-  writer.u32(superblock.block_size);
-  writer.u32(superblock.physical_block_size);
-  writer.u64(superblock.log_size);
-  writer.u64(superblock.ring.position);
-  writer.u32(superblock.ring.record_size);
-  writer.u32(superblock.ring.record_count);
-  writer.u32(superblock.ring.in_flight_limit);
-  writer.u32(static_cast<std::uint32_t>(superblock.images.size()));
-  encode_generation(superblock.generation, writer);
-  writer.u64(superblock.open_count);
-  writer.uuid(superblock.incarnation);
-  writer.uuid(superblock.previous_incarnation);
-  writer.u64(superblock.first_sequence);
-  writer.u64(superblock.sealed_sequence);
-  writer.u8(static_cast<std::uint8_t>(superblock.lifecycle));
-  writer.zeroes_until(kHistoryOffset);
-  encode_generation_history(superblock.history, writer);
-  encode_owner(superblock.owner, writer);
-  BLOCKMIRROR_ASSERT(writer.position() == kRecoveryOffset, "the owner ends where the last recovery starts");
-  encode_recovery(superblock.last_recovery, writer);
-  writer.zeroes_until(kVerifyOffset);
-  encode_verify(superblock, writer);
-  writer.zeroes_until(into.size());
+  FieldWriter fields(into);
+  encode_preamble(kSeal, superblock.compatible_features, superblock.incompatible_features, superblock.update,
+                  fields.bytes());
+  const auto count = static_cast<std::uint32_t>(superblock.images.size());
+  header_fields(fields, superblock, count);
+  fields.zeroes_until(into.size());
   for (std::size_t i = 0; i < superblock.images.size(); ++i) {
-    encode_image(superblock.images[i], into.subspan(kHeaderLength + i * kImageEntryLength, kImageEntryLength));
+    if (!superblock.images[i].in_use()) continue;
+    FieldWriter entry(entry_of(into, i));
+    image_fields(entry, superblock.images[i]);
   }
   seal_block(into);
 }
@@ -368,29 +398,25 @@ Outcome decode_superblock(std::span<const std::byte> copy, Superblock& into) {
   if (copy.size() != kSuperblockLength) return damaged("a copy of another length");
   if (const Outcome outcome = check_block(kSeal, copy); !outcome.ok()) return outcome;
   Superblock found;
-  ByteReader reader(copy);
-  const std::uint32_t image_count = decode_header(reader, found);
-  if (!reader.ok()) return damaged(reader.reason());
-  if (image_count > kMaxImages) return damaged("too many images, or too few");
-  found.images.resize(image_count);
-  for (std::size_t i = 0; i < kMaxImages; ++i) {
-    std::span<const std::byte> entry = copy.subspan(kHeaderLength + i * kImageEntryLength, kImageEntryLength);
-    if (i >= image_count) {
-      if (!ByteReader::all_zero(entry)) return damaged("a reserved byte is not zero");
-    } else if (const char* reason = decode_image(entry, found.images[i])) {
-      return damaged(reason);
-    }
-  }
+  FieldReader fields(copy);
+  decode_preamble(fields.bytes(), found.compatible_features, found.incompatible_features, found.update);
+  std::uint32_t count = 0;
+  header_fields(fields, found, count);
+  if (fields.reason() != nullptr) return damaged(fields.reason());
+  if (const char* reason = decode_entries(copy, count, found.images)) return damaged(reason);
   if (const char* reason = judge(found, Bound::read)) return damaged(reason);
   into = std::move(found);
   return Outcome::success();
 }
 
-// A create takes a log over by writing copy A, then copy B. Cut off between them, the log is the new mirror's.
+// A create takes a log over by writing copy A, then copy B. Cut off between them, the log is the new mirror's. What was
+// there before may be of format 1, which no program of this version ever writes.
 bool is_taken_over(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Superblock& into) {
   Superblock taken, former;
-  if (!decode_superblock(copy_a, taken).ok() || !decode_superblock(copy_b, former).ok()) return false;
-  if (taken.log_uuid == former.log_uuid || taken.lifecycle != Lifecycle::creating) return false;
+  if (!decode_superblock(copy_a, taken).ok() || taken.lifecycle != Lifecycle::creating) return false;
+  const Outcome outcome = decode_superblock(copy_b, former);
+  const bool of_format_1 = outcome.code == Code::UNKNOWN_VERSION && outcome.position == 1;
+  if (!of_format_1 && (!outcome.ok() || taken.log_uuid == former.log_uuid)) return false;
   into = std::move(taken);
   return true;
 }
@@ -398,16 +424,6 @@ bool is_taken_over(std::span<const std::byte> copy_a, std::span<const std::byte>
 Outcome choose_superblock(std::span<const std::byte> copy_a, std::span<const std::byte> copy_b, Superblock& into) {
   if (is_taken_over(copy_a, copy_b, into)) return Outcome::success();
   return choose_copy(kSeal, copy_a, copy_b, into, decode_superblock);
-}
-
-std::uint64_t log_length(std::uint32_t record_count, std::uint32_t record_size) {
-  return map_position(record_count, record_size, kMaxImages);
-}
-
-std::uint64_t map_position(std::uint32_t record_count, std::uint32_t record_size, unsigned index) {
-  BLOCKMIRROR_ASSERT(index >= 1, "the master has no fracture map");
-  std::uint64_t ring_end = kRingPosition + std::uint64_t{record_count} * record_size;
-  return (ring_end + kMapLength - 1) / kMapLength * kMapLength + (index - 1) * kMapLength;
 }
 
 }  // namespace blockmirror

@@ -36,20 +36,39 @@ bool Membership::may_serve(unsigned slave) const {
   return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
 }
 
-void Membership::fail(unsigned slave, int error) {
+// No map is kept of what it misses from here on: that is everything.
+void Membership::fail(unsigned slave, int error, FractureCause cause) {
   BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be failed");
-  if (superblock_.images[slave].state == ImageState::failed) return;
-  superblock_.images[slave].state = ImageState::failed;
-  superblock_.images[slave].error = error;
-  superblock_.images[slave].changed_at_ms = runtime_.wall_clock_ms();
+  ImageRecord& image = superblock_.images[slave];
+  if (image.state == ImageState::failed) return;
+  const std::uint64_t now = storable_date(runtime_.wall_clock_ms());
+  image.state = ImageState::failed;
+  image.error = error;
+  image.changed_at_ms = now;
+  image.debt = DebtKind::everything;
+  image.map_id = {};
+  image.fracture = {cause,
+                    now,
+                    {superblock_.generation.counter, superblock_.generation.id},
+                    superblock_.open_count,
+                    superblock_.incarnation,
+                    0,
+                    {}};
   errors_[slave] = error;
   ++changes_;
   ++counters_.fractures;
 }
 
+FractureCause Membership::cause_of(Operation operation, int error) {
+  if (error == kLostAllocation) return FractureCause::lost_allocation;
+  if (operation == Operation::flush) return FractureCause::flush_error;
+  return operation == Operation::read ? FractureCause::read_error : FractureCause::write_error;
+}
+
 Task<Outcome> Membership::settle(ParallelOperation::Results results, Code master_code) {
   for (unsigned i = 1; i < images_.size(); ++i) {
-    if ((results.failed & image_bit(i)) != 0) fail(i, results.errors[i]);
+    if ((results.failed & image_bit(i)) != 0)
+      fail(i, results.errors[i], cause_of(results.operation, results.errors[i]));
   }
   if ((results.failed & 1u) != 0) co_return Outcome::of(master_code, 0, results.errors[0]);
   if (!durable() && !mutated(Mutation::acknowledge_before_fracture)) co_return co_await make_durable();
@@ -161,31 +180,6 @@ Task<Outcome> Membership::write_superblock_locked() {
   co_return Outcome::success();
 }
 
-namespace {
-
-Label label_of(const Superblock& superblock, unsigned index, bool sealed) {
-  const ImageRecord& image = superblock.images[index];
-  Label label;
-  label.update = superblock.update;
-  label.mirror_uuid = superblock.mirror_uuid;
-  label.log_uuid = superblock.log_uuid;
-  label.image_uuid = image.uuid;
-  label.role = image.role;
-  label.state = image.state;
-  label.sealed = sealed;
-  label.name = image.name;
-  label.size = superblock.size;
-  label.device_size = image.device_size;
-  label.label_position = image.label_position;
-  label.generation = superblock.generation;
-  label.history = superblock.history;
-  label.open_count = superblock.open_count;
-  label.incarnation = superblock.incarnation;
-  return label;
-}
-
-}  // namespace
-
 // One copy of every image, then the other: at any moment one copy of each label is whole. The update number is never used
 // for two contents: a crash between the copies would leave two that nobody can tell apart.
 Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
@@ -196,7 +190,9 @@ Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
   };
   for (unsigned i = 0; i < images_.size(); ++i) {
     if ((images & image_bit(i)) == 0) continue;
-    Label label = label_of(superblock_, i, sealed);
+    Label label = label_of(superblock_, i);
+    label.sealed = sealed;
+    label.written_at_ms = storable_date(runtime_.wall_clock_ms());
     label.compatible_features = carried_[i].compatible_features;
     label.incompatible_features = carried_[i].incompatible_features;
     encode_label(label, bytes_of(i));
@@ -209,7 +205,7 @@ Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
       const int error = co_await images_[i]->write(position, bytes_of(i), true);
       if (error == 0) continue;
       if (i == 0) co_return broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
-      fail(i, error);
+      fail(i, error, FractureCause::label_error);
       images &= static_cast<ImageSet>(~image_bit(i));
     }
     if (mutated(Mutation::one_label_copy)) break;

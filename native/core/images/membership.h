@@ -54,12 +54,14 @@ class Membership {
 
   // The image answered with an error: what it holds is unknown from here on (I11). The master is not failed here; its
   // failure stops the mirror.
-  void fail(unsigned slave, int error);
+  void fail(unsigned slave, int error, FractureCause cause);
   bool durable() const { return changes_durable_ == changes_; }
   // LOG_FAILED or MASTER_FAILED once a superblock or a label of the master could not be written.
   const Outcome& failure() const { return broken_; }
   // LOG_FAILED or MASTER_FAILED: then nothing may be acknowledged any more.
   Task<Outcome> make_durable();
+
+  static FractureCause cause_of(Operation operation, int error);
 
   // Fails the slaves that have errors in `results` and reports the master's as `code`, then makes the change durable.
   Task<Outcome> settle(ParallelOperation::Results results, Code master_code);

@@ -178,8 +178,8 @@ Task<Outcome> Recovery::read_back(std::span<const Extent> extents, CompareResult
 }
 
 // I11: nothing more is copied to that slave, or counted on it. Recovery writes to the master through MasterRepair alone.
-void Recovery::image_failed(unsigned image, int error) {
-  if (image > 0) membership_.fail(image, error);
+void Recovery::image_failed(unsigned image, Operation operation, int error) {
+  if (image > 0) membership_.fail(image, error, Membership::cause_of(operation, error));
 }
 
 // Those that erred are failed, durably; with none left a mirror that is being made is none.

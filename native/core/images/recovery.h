@@ -53,7 +53,7 @@ class Recovery final : private FailureListener {
   class ReadingBack;
   Task<Outcome> mend_master(Extent piece, std::byte* bytes, std::vector<Repair>* repairs);
   Outcome may_read_master() const;
-  void image_failed(unsigned image, int error) override;
+  void image_failed(unsigned image, Operation operation, int error) override;
   Task<Outcome> settle_slaves(ParallelOperation::Results results);
   Task<Outcome> write_slaves(Extent piece, ImageSet slaves, std::byte* bytes, CopyResult& into);
 

@@ -292,9 +292,10 @@ Task<Outcome> Mirror::settle(ParallelOperation::Results results) {
 
 // I11: see mirror.h. The alternative, to look at the end of each flush for images with an error that waits for others,
 // leaves every reader of membership to do the same.
-void Mirror::image_failed(unsigned image, int error) {
+void Mirror::image_failed(unsigned image, Operation operation, int error) {
   if (image == 0) return stop(Outcome::of(Code::MASTER_FAILED, 0, error));
-  if (!mutated(Mutation::retire_while_slave_missed)) membership_.fail(image, error);
+  if (mutated(Mutation::retire_while_slave_missed)) return;
+  membership_.fail(image, error, Membership::cause_of(operation, error));
 }
 
 Task<void> Mirror::note_master_failure() {

@@ -82,7 +82,7 @@ class Mirror final : private FailureListener {
   Task<Outcome> read_block(Extent block, std::span<std::byte> into);
   Task<void> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
   void settle_failed_repair(Extent block, const Outcome& outcome);
-  void image_failed(unsigned image, int error) override;
+  void image_failed(unsigned image, Operation operation, int error) override;
   Task<void> note_master_failure();
   bool is_unmended(Extent extent) const;
   void note_written(Extent extent);

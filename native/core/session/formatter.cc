@@ -4,7 +4,9 @@
 #include <cerrno>
 
 #include "../base/aligned_buffer.h"
+#include "../base/headroom.h"
 #include "../base/mutation.h"
+#include "../format/fracture_map.h"
 #include "../format/label.h"
 #include "../format/record.h"
 
@@ -33,6 +35,37 @@ Task<Outcome> write_blank_ring(Device& log, const Superblock& superblock) {
   co_return Outcome::success();
 }
 
+// The bytes of the log from `position` on, behind the ring: whole sectors of no map where the maps are, else zeroes.
+void fill_behind_ring(const Superblock& superblock, std::uint64_t position, std::span<std::byte> into) {
+  std::fill(into.begin(), into.end(), std::byte{0});
+  const std::uint64_t sectors = superblock.map_shape().sectors();
+  for (std::size_t at = 0; at < into.size(); at += kMapSectorLength) {
+    if (position + at < superblock.maps.position) continue;
+    const std::uint64_t in_maps = position + at - superblock.maps.position;
+    const auto image = static_cast<unsigned>(in_maps / superblock.maps.slot_length);
+    const std::uint64_t in_slot = in_maps % superblock.maps.slot_length;
+    if (image >= superblock.max_images || in_slot < kMapHeaderArea) continue;
+    const std::uint64_t sector = (in_slot - kMapHeaderArea) / kMapSectorLength;
+    if (sector >= sectors) continue;
+    encode_blank_map_sector(superblock.log_uuid, image, sector, into.subspan(at, kMapSectorLength));
+  }
+}
+
+Task<Outcome> write_blank_maps(Device& log, const Superblock& superblock) {
+  AlignedBuffer chunk = AlignedBuffer::try_make(kFormatChunk);
+  if (chunk.size() == 0) co_return no_memory(kLogDevice);
+  std::uint64_t position = superblock.ring.position + superblock.ring.length();
+  while (position < superblock.log_size) {
+    const std::uint64_t length = std::min(kFormatChunk, superblock.log_size - position);
+    const std::span<std::byte> bytes = chunk.first(length);
+    fill_behind_ring(superblock, position, bytes);
+    const int error = co_await log.write(position, bytes);
+    if (error != 0) co_return Outcome::of(Code::WRITE_FAILED, kLogDevice, error, position);
+    position += length;
+  }
+  co_return Outcome::success();
+}
+
 Task<Outcome> flush_log(Device& log) {
   const int error = co_await log.flush();
   co_return error == 0 ? Outcome::success() : Outcome::of(Code::WRITE_FAILED, kLogDevice, error);
@@ -52,11 +85,26 @@ Task<Outcome> blank_label_areas(Membership& membership, const Superblock& superb
       const Outcome outcome = co_await write_zeroes(*membership.images()[i], static_cast<ImageIndex>(i), rest);
       if (outcome.ok()) continue;
       if (i == 0) co_return Outcome::of(Code::MASTER_FAILED, 0, outcome.system_error, outcome.position);
-      membership.fail(i, outcome.system_error);
+      membership.fail(i, outcome.system_error, FractureCause::write_error);
       break;
     }
   }
   co_return Outcome::success();
+}
+
+// I8: a slave that is about to be overwritten says so from the plan on.
+void begin_first_copy(Runtime& runtime, const Superblock& superblock, ImageRecord& image) {
+  const std::uint64_t now = storable_date(superblock.created_at_ms);
+  image.state = ImageState::synchronizing;
+  image.debt = DebtKind::everything;
+  image.fracture.cause = FractureCause::added;
+  image.fracture.at_ms = now;
+  image.fracture.generation = {superblock.generation.counter, superblock.generation.id};
+  image.fracture.open_count = superblock.open_count;
+  image.fracture.incarnation = superblock.incarnation;
+  runtime.random(image.resync.id.bytes);
+  image.resync.kind = ResyncKind::full_copy;
+  image.resync.began_at_ms = now;
 }
 
 std::uint64_t largest_size(std::span<Device* const> images) {
@@ -124,24 +172,29 @@ Outcome plan_superblock(Runtime& runtime, const FormatOptions& options, const De
   }
   into.ring.record_count = options.ring_records;
   into.ring.in_flight_limit = std::min(kRecordsInFlight, options.ring_records / 4);
-  into.log_size = log_length(into.ring.record_count, into.ring.record_size);
+  const unsigned least = std::max(kDefaultMapSlots, static_cast<unsigned>(images.size()));
+  into.max_images = static_cast<std::uint8_t>(options.max_images == 0 ? least : options.max_images);
+  if (into.max_images < std::max<std::size_t>(kMinimumMapSlots, images.size()) || options.max_images > kMaxImages) {
+    return Outcome::of(Code::OUT_OF_RANGE, kLogDevice, 0, options.max_images);
+  }
+  into.maps = planned_maps(into.ring.position + into.ring.length(), into.size);
+  into.log_size = log_length(into.ring.record_count, into.ring.record_size, into.size, into.max_images);
   if (into.log_size > log_traits.size) return Outcome::of(Code::TOO_SMALL, kLogDevice, 0, into.log_size);
   into.first_sequence = into.ring.record_count;
 
   for (unsigned i = 0; i < images.size(); ++i) {
     ImageRecord image;
     runtime.random(image.uuid.bytes);
-    image.role = i == 0 ? Role::master : Role::slave;
-    image.state = i == 0 ? ImageState::in_sync : ImageState::synchronizing;
+    if (i == 0) {
+      image.state = ImageState::in_sync;
+    } else {
+      begin_first_copy(runtime, into, image);
+    }
     image.name = options.images[i].name;
     image.path = options.images[i].path;
     image.path_kind = options.images[i].path_kind;
     image.device_size = images[i]->traits().size;
     image.label_position = label_position(image.device_size);
-    if (i > 0) {
-      image.map_position = map_position(into.ring.record_count, into.ring.record_size, i);
-      image.map_length = kMapLength;
-    }
     into.images.push_back(std::move(image));
   }
   return Outcome::success();
@@ -153,13 +206,11 @@ Task<Outcome> write_formatted(Membership& membership, Superblock& superblock) {
                                    kSuperblockCopyB - kSuperblockCopyA - kSuperblockLength};
   const std::uint64_t behind_superblocks = kSuperblockCopyB + kSuperblockLength;
   const Extent before_ring{behind_superblocks, superblock.ring.position - behind_superblocks};
-  const std::uint64_t ring_end = superblock.ring.position + superblock.ring.length();
-  const Extent after_ring{ring_end, superblock.log_size - ring_end};
-  // Reserved areas and maps too, so that no block of the log is ever a hole.
+  // History and reserved areas too, so that no block of the log is ever a hole.
   Outcome outcome = co_await write_zeroes(log, kLogDevice, between_superblocks);
   if (outcome.ok()) outcome = co_await write_zeroes(log, kLogDevice, before_ring);
   if (outcome.ok() && !mutated(Mutation::create_keeps_ring)) outcome = co_await write_blank_ring(log, superblock);
-  if (outcome.ok()) outcome = co_await write_zeroes(log, kLogDevice, after_ring);
+  if (outcome.ok()) outcome = co_await write_blank_maps(log, superblock);
   if (outcome.ok() && !mutated(Mutation::log_not_flushed_by_create)) outcome = co_await flush_log(log);
   if (outcome.ok()) outcome = co_await blank_label_areas(membership, superblock);
   if (outcome.ok()) outcome = co_await membership.write_labels(membership.receiving(), false);

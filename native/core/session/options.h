@@ -19,6 +19,8 @@ struct FormatOptions {
   };
   std::uint64_t size = 0;  // bytes; 0: the largest that all images allow
   std::uint32_t ring_records = kDefaultRingRecords;
+  unsigned max_images =
+      0;  // that there is room for fracture maps of; 0: kDefaultMapSlots, or the images when they are more
   bool assume_identical = false;
   std::vector<Image> images;  // [0] is the master; one per device given to set_images
 };

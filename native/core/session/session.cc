@@ -15,6 +15,7 @@
 #include "../log/log_reader.h"
 #include "../mirror/comparison.h"
 #include "../mirror/mirror.h"
+#include "carried_out.h"
 #include "formatter.h"
 
 namespace blockmirror {
@@ -187,6 +188,7 @@ Task<Outcome> Session::load_superblock() {
   unsigned stale = 0;
   const Outcome outcome = co_await read_superblock(s.membership.log(), s.superblock, stale);
   if (!outcome.ok()) co_return outcome;
+  if (const Outcome refused = judge_carried_out(s.superblock); !refused.ok()) co_return refused;
   s.membership.set_stale_superblock(stale);
   if (s.membership.log().traits().size < s.superblock.log_size) {
     co_return Outcome::of(Code::TOO_SMALL, kLogDevice, 0, s.superblock.log_size);
@@ -372,7 +374,7 @@ Task<Outcome> Session::activate(ActivateOptions options) {
     if (!s.verdicts[i].ok() && !given_up) co_return s.verdicts[i];
   }
   for (unsigned i = 1; i < s.verdicts.size(); ++i) {
-    if (!s.verdicts[i].ok()) s.membership.fail(i, kLostAllocation);
+    if (!s.verdicts[i].ok()) s.membership.fail(i, kLostAllocation, FractureCause::lost_allocation);
   }
   s.recovery_budget = options.recovery_budget;
   const Outcome outcome = co_await s.begin_incarnation(options);
@@ -431,7 +433,10 @@ Task<Outcome> Session::format() {
   ExtentSet debt;
   const ImageState assumed = mutated(Mutation::assumed_called_in_sync) ? ImageState::in_sync : ImageState::assumed;
   if (s.assume_identical) {
-    for (std::size_t i = 1; i < s.superblock.images.size(); ++i) s.superblock.images[i].state = assumed;
+    for (std::size_t i = 1; i < s.superblock.images.size(); ++i) {
+      s.superblock.images[i].state = assumed;
+      s.superblock.images[i].pay_debt();
+    }
   } else {
     debt.add(s.whole());
   }
@@ -462,7 +467,9 @@ Task<Outcome> Session::State::finish_format() {
     if (!flushed.ok()) co_return flushed;
   }
   for (ImageRecord& image : superblock.images) {
-    if (image.state == ImageState::synchronizing) image.state = ImageState::in_sync;
+    if (image.state != ImageState::synchronizing) continue;
+    image.state = ImageState::in_sync;
+    image.pay_debt();
   }
   const Outcome outcome = with_all_slaves(co_await membership.write_labels(membership.receiving(), false));
   if (!outcome.ok()) co_return outcome;

@@ -12,6 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   superblock.mirror_uuid = found.mirror_uuid;
   superblock.log_uuid = found.log_uuid;
   superblock.images.resize(2);
+  superblock.max_images = kDefaultMapSlots;
+  superblock.master = found.master % 2;
   superblock.images[1].uuid = found.image_uuid;
   superblock.images[1].label_position = found.label_position;
   superblock.size = found.size;

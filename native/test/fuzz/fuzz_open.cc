@@ -72,7 +72,7 @@ void fill_images(Disks& disks) {
 }
 
 Disks make(unsigned images, bool crashed, bool fractured) {
-  Disks disks{SparseDisk(log_length(fuzz::kRingRecords, kMinimumRecordSize)), {}};
+  Disks disks{SparseDisk(log_length(fuzz::kRingRecords, kMinimumRecordSize, fuzz::kMirrorSize)), {}};
   for (unsigned i = 0; i < images; ++i) disks.images.emplace_back(kImageSize);
   Disks found{SparseDisk(0), {}};
   {
@@ -90,7 +90,11 @@ Disks make(unsigned images, bool crashed, bool fractured) {
     found.log.read(0, copy);
     Superblock superblock;
     expect(decode_superblock(copy, superblock).ok(), "what was written is read");
-    superblock.images.back().state = ImageState::failed;
+    ImageRecord& fractured_image = superblock.images.back();
+    fractured_image.state = ImageState::failed;
+    fractured_image.debt = DebtKind::everything;
+    fractured_image.fracture = {
+        FractureCause::write_error, 1, {1, superblock.generation.id}, 1, superblock.incarnation, 0, {}};
     encode_superblock(superblock, copy);
     for (std::uint64_t at : {kSuperblockCopyA, kSuperblockCopyB}) {
       for (std::uint64_t i = 0; i < copy.size(); i += kSimulatedSector)
@@ -131,16 +135,22 @@ struct Field {
   std::uint8_t width;
 };
 // docs/FORMAT.md
-constexpr Field kHeaderFields[] = {{8, 4},   {16, 8},  {24, 8},  {32, 8},  {40, 8},  {80, 8},  {88, 4},  {92, 4},
-                                   {96, 8},  {104, 8}, {112, 4}, {116, 4}, {120, 4}, {124, 4}, {128, 8}, {136, 8},
-                                   {168, 8}, {176, 8}, {192, 8}, {208, 8}, {216, 8}, {224, 1}, {256, 8}, {280, 8},
-                                   {656, 4}, {664, 8}, {672, 1}, {736, 8}, {744, 8}, {752, 8}, {760, 8}, {768, 8},
-                                   {776, 1}, {784, 8}, {792, 8}, {800, 8}, {808, 8}, {816, 8}};
-constexpr Field kEntryFields[] = {{0, 8},  {16, 1}, {17, 1}, {18, 1}, {24, 8},  {32, 8}, {40, 8},
-                                  {48, 8}, {56, 4}, {64, 8}, {96, 8}, {104, 8}, {128, 8}};
-constexpr Field kLabelFields[] = {{8, 4},   {16, 8},  {24, 8},  {32, 8},  {40, 8},  {72, 8},  {88, 1},
-                                  {89, 1},  {90, 1},  {96, 8},  {104, 8}, {112, 8}, {120, 8}, {128, 8},
-                                  {144, 8}, {160, 8}, {168, 8}, {192, 8}, {216, 8}, {576, 8}};
+constexpr Field kHeaderFields[] = {
+    {8, 4},   {16, 8},  {24, 8},   {32, 8},   {40, 8},   {80, 8},   {88, 4},   {92, 4},   {96, 8},   {104, 8},
+    {112, 4}, {116, 4}, {120, 4},  {124, 4},  {128, 8},  {136, 8},  {168, 8},  {176, 8},  {192, 8},  {208, 8},
+    {216, 8}, {224, 1}, {225, 1},  {226, 1},  {227, 1},  {232, 8},  {240, 8},  {248, 8},  {256, 4},  {264, 1},
+    {265, 1}, {266, 1}, {272, 8},  {280, 8},  {288, 8},  {296, 8},  {336, 4},  {344, 8},  {352, 8},  {360, 8},
+    {368, 1}, {432, 8}, {440, 8},  {448, 8},  {456, 8},  {464, 8},  {472, 1},  {480, 8},  {488, 8},  {496, 8},
+    {512, 8}, {536, 8}, {2048, 8}, {2064, 1}, {2065, 1}, {2080, 8}, {2848, 8}, {2880, 8}, {3648, 8}, {3680, 8}};
+constexpr Field kEntryFields[] = {{0, 8},   {16, 1},  {17, 1},  {18, 1},  {19, 1},  {24, 8},  {32, 8},
+                                  {40, 8},  {72, 8},  {80, 8},  {88, 4},  {96, 1},  {104, 8}, {112, 8},
+                                  {120, 8}, {136, 8}, {144, 8}, {160, 8}, {168, 8}, {184, 8}, {200, 8},
+                                  {216, 1}, {224, 8}, {232, 8}, {240, 8}, {248, 8}, {256, 8}, {272, 8},
+                                  {280, 8}, {296, 8}, {304, 8}, {312, 8}, {328, 8}, {512, 8}};
+constexpr Field kLabelFields[] = {{8, 4},   {16, 8},  {24, 8},  {32, 8},  {40, 8},   {72, 8},   {88, 1},   {89, 1},
+                                  {90, 1},  {91, 1},  {92, 1},  {93, 1},  {96, 8},   {104, 8},  {112, 8},  {120, 8},
+                                  {128, 8}, {144, 8}, {160, 8}, {168, 8}, {184, 8},  {192, 8},  {208, 8},  {216, 8},
+                                  {232, 8}, {256, 8}, {512, 8}, {536, 8}, {2048, 8}, {2064, 8}, {2072, 1}, {2560, 8}};
 
 void change(Cursor& input, std::span<std::byte> block, std::size_t offset, unsigned width) {
   std::uint64_t now = 0;
@@ -168,7 +178,8 @@ void forge_superblock(Cursor& input, Disks& disks) {
     field = kHeaderFields[choice % std::size(kHeaderFields)];
   } else if (choice < 240) {
     field = kEntryFields[choice % std::size(kEntryFields)];
-    field.offset = static_cast<std::uint16_t>(field.offset + 4096 + 1024 * (choice / 16 % 4));
+    field.offset =
+        static_cast<std::uint16_t>(field.offset + kSuperblockHeaderLength + kImageEntryLength * (choice / 16 % 4));
   } else {
     field = {static_cast<std::uint16_t>(input.bytes(2) % (kSuperblockLength - 8)), 8};
   }

@@ -26,7 +26,7 @@ constexpr std::uint64_t kSize = 8 * kMiB;
 
 struct Files {
   Files() {
-    make_file(log(), log_length(kRingRecords, kMinimumRecordSize));
+    make_file(log(), log_length(kRingRecords, kMinimumRecordSize, kMiB));
     for (unsigned i = 0; i < 2; ++i) make_file(image(i), kSize + kLabelAreaLength);
   }
   std::string log() const { return folder_ / "log"; }

@@ -9,7 +9,7 @@ namespace blockmirror::simulator {
 namespace {
 
 constexpr std::uint64_t kCopies[] = {0, 65536};  // of the superblock, bytes
-constexpr std::size_t kCopyOfSuperblock = 20480;
+constexpr std::size_t kCopyOfSuperblock = kStoredSuperblock;
 
 bool writes(const DeviceRequest& request) {
   return request.operation == Operation::write || request.operation == Operation::write_zeroes;

@@ -53,7 +53,7 @@ std::vector<Refusal> Life::reasons() const {
     return struck || !block_is_whole(copy.data(), length);
   };
   const auto no_superblock = [&](std::uint64_t position) {
-    std::vector<std::byte> copy(20480);
+    std::vector<std::byte> copy(kStoredSuperblock);
     machine_.disks()[0].content().read(position, copy);
     return unreadable(0, position, copy.size()) || stored_update(copy.data()) == 0;
   };
@@ -98,7 +98,8 @@ void Life::judge_refusal(const Outcome& outcome) {
 
 // In the newer whole copy of the superblock. A checksum costs more than the rest of an opening: first whether any copy says so.
 bool Life::lie_is_noted() const {
-  std::vector<std::byte> copies[2] = {std::vector<std::byte>(20480), std::vector<std::byte>(20480)};
+  std::vector<std::byte> copies[2] = {std::vector<std::byte>(kStoredSuperblock),
+                                      std::vector<std::byte>(kStoredSuperblock)};
   const std::vector<std::byte>* newest = nullptr;
   for (unsigned i = 0; i < 2; ++i) machine_.disks()[0].content().read(i * 65536, copies[i]);
   const auto notes = [](const std::vector<std::byte>& copy) {
@@ -123,8 +124,9 @@ void Life::judge_opening() {
   const SparseDisk master = content();
   const std::uint64_t sectors = geometry_.mirror_size / kSimulatedSector;
   bool alone = true;  // then nothing has to be equal to it
-  for (const ImageRecord& image : session_->superblock().images)
-    alone &= image.role == Role::master || image.state == ImageState::failed;
+  const std::vector<ImageRecord>& images = session_->superblock().images;
+  for (unsigned i = 0; i < images.size(); ++i)
+    alone &= i == session_->superblock().master || images[i].state == ImageState::failed;
   for (const SparseDisk::Spoilt& spoilt : machine_.disks()[1].content().spoilt()) {
     if (recovered_ && !alone && assessment_.debt.contains({spoilt.sector * kSimulatedSector, kSimulatedSector}))
       verdict_.fail("I11", "sector " + std::to_string(spoilt.sector) +

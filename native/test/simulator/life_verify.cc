@@ -107,7 +107,7 @@ void Life::judge_report(const VerifyResult& found, std::uint32_t rotten_before) 
     if (!receives(i) || found.bytes_compared[i - 1] != geometry_.mirror_size) continue;
     const std::string slave = "slave " + std::to_string(i);
     for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
-      std::vector<std::byte> copy(20480);
+      std::vector<std::byte> copy(kStoredSuperblock);
       machine_.disks()[0].durable().read(position, copy);
       const bool differs = stored_difference(copy.data(), i) > 0;
       if (!differs && (rotten_now >> i & 1u) != 0)

@@ -56,8 +56,10 @@ enum class StoredState : std::uint8_t {
   failed = 5
 };
 
+inline constexpr std::size_t kStoredSuperblock = 40960;  // bytes of a copy
+inline constexpr std::size_t stored_entry(unsigned image) { return 8192 + 2048 * std::size_t{image}; }
 inline StoredState stored_state(const std::byte* superblock, unsigned image) {
-  return static_cast<StoredState>(superblock[4096 + 1024 * image + 17]);
+  return static_cast<StoredState>(superblock[stored_entry(image) + 16]);
 }
 // By its CRC-32C, bit by bit: for copies that a crash may have torn, where it is worth the time.
 inline bool block_is_whole(const std::byte* block, std::size_t length) {
@@ -68,18 +70,18 @@ inline bool block_is_whole(const std::byte* block, std::size_t length) {
   }
   return ~crc == number_at<std::uint32_t>(block, 12);
 }
-inline bool superblock_is_whole(const std::byte* superblock) { return block_is_whole(superblock, 20480); }
+inline bool superblock_is_whole(const std::byte* superblock) { return block_is_whole(superblock, kStoredSuperblock); }
 // Errno that failed that image; of the master: that stopped the last opening.
 inline std::uint32_t stored_error(const std::byte* superblock, unsigned image) {
-  return number_at<std::uint32_t>(superblock, 4096 + 1024 * image + 56);
+  return number_at<std::uint32_t>(superblock, stored_entry(image) + 88);
 }
 inline constexpr std::size_t kStoredGenerationId = 136;
 inline constexpr std::size_t kStoredGenerationParent = 152;
-inline constexpr std::size_t kStoredHistory = 256;           // newest first: counter (8), id (16)
+inline constexpr std::size_t kStoredHistory = 512;           // newest first: counter (8), id (16)
 inline constexpr std::uint64_t kLabelDistance = 512 * 1024;  // from one copy of a label to the other
 // Bytes in which a verify found that image to differ.
 inline std::uint64_t stored_difference(const std::byte* superblock, unsigned image) {
-  return number_at<std::uint64_t>(superblock, 4096 + 1024 * image + 104);
+  return number_at<std::uint64_t>(superblock, stored_entry(image) + 80);
 }
 inline bool stored_as_creating(const std::byte* superblock) { return superblock[224] == std::byte{0}; }
 // Which formatting of the log it is of.

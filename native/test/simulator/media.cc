@@ -18,7 +18,7 @@ SectorRef MediaFaults::damage(VolatileDisk& disk, std::uint64_t sector) const {
 
 bool MediaFaults::claims_in_sync(const Disks& disks, unsigned image) const {
   for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
-    std::vector<std::byte> copy(20480);
+    std::vector<std::byte> copy(kStoredSuperblock);
     disks[0].content().read(position, copy);
     const StoredState state = stored_state(copy.data(), image);
     if (state != StoredState::in_sync && state != StoredState::assumed) return false;
@@ -66,7 +66,7 @@ bool MediaFaults::make_absurd(Disks& disks, unsigned pick) const {
   while (newest > 0 && !past_[newest - 1].ran) --newest;
   if (newest == 0) return false;
   constexpr std::uint64_t kCopies[] = {0, 65536};
-  std::vector<std::byte> copy(20480);
+  std::vector<std::byte> copy(kStoredSuperblock);
   past_[pick / 2 % newest].disks[0].durable().read(kCopies[pick % 2], copy);
   store_little_endian(copy.data() + 32, ~std::uint64_t{0});
   store_little_endian(copy.data() + 12, std::uint32_t{0});

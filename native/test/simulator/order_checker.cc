@@ -351,7 +351,7 @@ void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) 
 // The newer copy, of those that a reader of the superblock would believe; it need not be looked at where nobody has
 // crashed in the middle of one.
 std::vector<std::byte> OrderChecker::newest_superblock(bool only_whole) const {
-  std::vector<std::byte> a(20480), b(20480);
+  std::vector<std::byte> a(kStoredSuperblock), b(kStoredSuperblock);
   (*disks_)[0].content().read(0, a);
   (*disks_)[0].content().read(65536, b);
   const bool a_is_newer = stored_update(a.data()) >= stored_update(b.data());
@@ -414,7 +414,7 @@ void OrderChecker::judge_fracture(unsigned image) {
                "a write is acknowledged before the superblock says that image " + std::to_string(image) + " failed");
   std::uint64_t generation = 0;
   for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
-    std::vector<std::byte> copy(20480);
+    std::vector<std::byte> copy(kStoredSuperblock);
     (*disks_)[0].durable().read(position, copy);
     generation = std::max(generation, stored_generation(copy.data()));
   }
@@ -432,7 +432,7 @@ void OrderChecker::judge_fracture(unsigned image) {
 
 bool OrderChecker::is_durably_failed(unsigned image) const {
   for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
-    std::vector<std::byte> copy(20480);
+    std::vector<std::byte> copy(kStoredSuperblock);
     (*disks_)[0].durable().read(position, copy);
     if (stored_state(copy.data(), image) != StoredState::failed) return false;
   }

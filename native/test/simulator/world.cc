@@ -51,7 +51,7 @@ std::vector<SectorRef> contents_of(const Action& action) {
 Disks blank_disks(const World& world) {
   const std::uint64_t image_size = (world.mirror_size + 2 * kMiB - 1) / kMiB * kMiB;
   Disks disks;
-  disks.emplace_back(log_length(world.ring_records, world.record_size));
+  disks.emplace_back(log_length(world.ring_records, world.record_size, world.mirror_size));
   for (unsigned i = 0; i <= world.slaves; ++i) disks.emplace_back(image_size);
   return disks;
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "../../core/format/history.h"
 #include "../../core/format/label.h"
 #include "../../core/format/record.h"
 #include "../../core/format/superblock.h"
@@ -34,5 +35,8 @@ Json to_json(const Superblock& superblock);
 Json to_json(const Label& label);
 Json to_json(const Slot& slot);
 Json to_json(const ScannedRing& scan);
+Json to_json(const HistoryScan& scan);
+// What the fracture maps in that log say of the images that have one.
+Json to_json(const Superblock& superblock, std::span<const std::byte> log);
 
 }  // namespace blockmirror::test

@@ -9,6 +9,8 @@
 
 #include "../../core/base/bytes.h"
 #include "../../core/base/crc32c.h"
+#include "../../core/format/fracture_map.h"
+#include "../../core/format/history.h"
 #include "../../core/format/label.h"
 #include "../../core/format/record.h"
 #include "../../core/format/superblock.h"
@@ -33,7 +35,9 @@ inline Superblock sample_superblock() {
   sample.block_size = 512;
   sample.physical_block_size = 4096;
   sample.ring = {kRingPosition, 4096, 8, 2};
-  sample.log_size = log_length(8, 4096);
+  sample.log_size = log_length(8, 4096, sample.size);
+  sample.maps = planned_maps(kRingPosition + 8 * 4096, sample.size);
+  sample.max_images = kDefaultMapSlots;
   sample.generation = {3, uuid_of(0x30), uuid_of(0x31)};
   sample.history[0] = {2, uuid_of(0x31)};
   sample.history[1] = {1, uuid_of(0x32)};
@@ -52,7 +56,6 @@ inline Superblock sample_superblock() {
   for (unsigned i = 0; i < 3; ++i) {
     ImageRecord image;
     image.uuid = uuid_of(static_cast<std::uint8_t>(0x60 + i));
-    image.role = i == 0 ? Role::master : Role::slave;
     image.state = i == 2 ? ImageState::failed : ImageState::in_sync;
     image.path_kind = i == 2 ? PathKind::relative : PathKind::absolute;
     image.error = i == 2 ? 5 : 0;
@@ -62,35 +65,87 @@ inline Superblock sample_superblock() {
     image.path = paths[i];
     image.device_size = (66 + i) * kTestMiB + 512 * i;
     image.label_position = (65 + i) * kTestMiB;
-    if (i > 0) {
-      image.map_position = map_position(8, 4096, i);
-      image.map_length = kMapLength;
+    if (i == 2) {
+      image.debt = DebtKind::everything;
+      image.fracture = {FractureCause::write_error, 1700000001500, {2, uuid_of(0x31)}, 4, uuid_of(0x41), 15, {}};
     }
     sample.images.push_back(image);
   }
   return sample;
 }
 
+// The map of image 1 of sample_with_roles.
+inline MapIdentity sample_map(const Superblock& superblock) {
+  return {superblock.log_uuid, superblock.images[1].uuid, 1, superblock.images[1].map_id};
+}
+
+// Everything that the format can say: an image removed, another master, a slave reached by a URI and one behind with a
+// map, a label in the log, a grow, a set of two logs, one that came and one that goes, all policies.
+inline Superblock sample_with_roles() {
+  Superblock sample = sample_superblock();
+  sample.generation = {9, uuid_of(0x33), uuid_of(0x34)};
+  sample.max_images = 5;
+  sample.log_size = log_length(8, 4096, sample.size, sample.max_images);
+  sample.lifecycle = Lifecycle::opening;
+  sample.pending_size = 64 * kTestMiB + 4096;
+  sample.log_state = LogState::moved;
+  sample.paired_log = {uuid_of(0x21), PathKind::absolute, "/dev/disk/by-id/log-2"};
+  sample.paired_state = PairedLogState::lost;
+  sample.predecessor = {uuid_of(0x22), PathKind::relative, "former.log"};
+  sample.moved_to = {uuid_of(0x23), PathKind::absolute, "/srv/next.log"};
+  sample.policies = {2, RejoinPolicy::manual, MasterFailurePolicy::promote, 5000, 240000, 104857600, 60000};
+  sample.images.resize(5);
+  sample.images[0] = ImageRecord{};
+  sample.images[0].state = ImageState::synchronizing;
+  ImageRecord& behind = sample.images[1];
+  behind.state = ImageState::behind;
+  behind.debt = DebtKind::map;
+  behind.map_id = uuid_of(0x70);
+  behind.error = 0;
+  behind.fracture = {
+      FractureCause::operator_request, 1700000003000, {8, uuid_of(0x34)}, 5, uuid_of(0x40), 19, uuid_of(0x71)};
+  behind.told = {39, uuid_of(0x40)};
+  behind.telling = {40, uuid_of(0x40)};
+  behind.window_bytes = 4194304;
+  behind.rate = 52428800;
+  behind.partition_uuid = uuid_of(0x72);
+  behind.serial = "S3Z8NB0K123456A";
+  ImageRecord& remote = sample.images[3];
+  remote = sample.images[2];
+  sample.images[2] = sample_superblock().images[0];
+  sample.images[2].held_label = true;
+  sample.images[2].label_position = held_label_position(2);
+  sample.images[2].device_size = sample.size;
+  sample.master = 2;
+  remote.uuid = uuid_of(0x63);
+  remote.state = ImageState::inconsistent;
+  remote.path_kind = PathKind::uri;
+  remote.path = "nbd://192.0.2.7:10809/slave-2";
+  remote.volatile_allowed = true;
+  remote.resync = {uuid_of(0x73), ResyncKind::full_compare, 33554432, 1700000004000};
+  remote.suspect_until_ms = 1700000005000;
+  ImageRecord& last = sample.images[4];
+  last = behind;
+  last.uuid = uuid_of(0x64);
+  last.name = "slave-4";
+  last.path = "slave-4.img";
+  last.path_kind = PathKind::relative;
+  last.state = ImageState::synchronizing;
+  last.debt = DebtKind::none;
+  last.map_id = {};
+  last.fracture = {};
+  last.resync = {uuid_of(0x74), ResyncKind::debt, 4096, 1700000006000};
+  return sample;
+}
+
 // The label that belongs to image `index` of that superblock.
 inline Label label_for(const Superblock& superblock, unsigned index) {
-  const ImageRecord& image = superblock.images[index];
-  Label label;
+  Label label = label_of(superblock, index);
   label.compatible_features = superblock.compatible_features;
-  label.update = superblock.update;
-  label.mirror_uuid = superblock.mirror_uuid;
-  label.log_uuid = superblock.log_uuid;
-  label.image_uuid = image.uuid;
-  label.role = image.role;
-  label.state = image.state;
   label.sealed = superblock.lifecycle == Lifecycle::sealed;
-  label.name = image.name;
-  label.size = superblock.size;
-  label.device_size = image.device_size;
-  label.label_position = image.label_position;
-  label.generation = superblock.generation;
-  label.history = superblock.history;
-  label.open_count = superblock.open_count;
-  label.incarnation = superblock.incarnation;
+  label.written_at_ms = 1700000001235;
+  label.log_path_kind = PathKind::relative;
+  label.log_path = "mirror.log";
   return label;
 }
 

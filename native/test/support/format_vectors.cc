@@ -12,11 +12,11 @@ namespace {
 
 constexpr std::size_t kRow = 32;  // bytes of one line
 
-// A whole log: superblock copies and a ring of eight records, the rest zero as formatting leaves it.
+// A whole log: superblock copies, history, a ring of eight records and fracture maps, blank as formatting leaves them.
 class LogImage {
  public:
   LogImage() : superblock(sample_superblock()), media(superblock.ring.record_count, superblock.ring.in_flight_limit) {
-    superblock.open_count = 1;
+    superblock.open_count = superblock.images[2].fracture.open_count = 1;
     superblock.first_sequence = superblock.ring.record_count;
   }
 
@@ -36,6 +36,7 @@ class LogImage {
       const std::span<std::byte> record = media.slot_bytes(slot);
       std::copy(record.begin(), record.end(), bytes.begin() + at(slot));
     }
+    for (unsigned image = 0; image < superblock.max_images; ++image) write_blank_map(bytes, image);
     if (spoil) spoil(bytes);
     return {name, bytes, expectation(bytes)};
   }
@@ -45,10 +46,22 @@ class LogImage {
     return static_cast<std::ptrdiff_t>(superblock.ring.position + slot * superblock.ring.record_size);
   }
 
+  // Of the map of an image, from the start of its slot.
+  std::span<std::byte> map_sector(std::span<std::byte> log, unsigned image, std::uint64_t offset) const {
+    return log.subspan(superblock.maps.slot(image) + offset, kMapSectorLength);
+  }
+
   Superblock superblock;
   RingMedia media;
 
  private:
+  void write_blank_map(std::span<std::byte> log, unsigned image) const {
+    for (std::uint64_t sector = 0; sector < superblock.map_shape().sectors(); ++sector) {
+      const std::span<std::byte> bytes = map_sector(log, image, MapShape::offset_of(sector));
+      encode_blank_map_sector(superblock.log_uuid, image, sector, bytes);
+    }
+  }
+
   static std::string expectation(std::span<const std::byte> log) {
     Superblock found;
     const Outcome outcome = choose_superblock(log.subspan(kSuperblockCopyA, kSuperblockLength),
@@ -58,7 +71,9 @@ class LogImage {
     const ScannedRing scan =
         scan_ring(ring_identity_of(found), log.subspan(found.ring.position, found.ring.length()), unreadable);
     Json json = Json::object();
-    return json.set("superblock", to_json(found)).set("ring", to_json(scan)).str() + "\n";
+    json.set("superblock", to_json(found)).set("ring", to_json(scan)).set("maps", to_json(found, log));
+    const std::span<const std::byte> area = log.subspan(kHistoryPosition, kHistoryLength);
+    return json.set("history", to_json(scan_history(found.log_uuid, area))).str() + "\n";
   }
 };
 
@@ -92,6 +107,67 @@ void add_slots(std::vector<FormatVector>& vectors) {
   vectors.push_back(slot_vector("slot-damaged", damaged));
 }
 
+// Image 1 is behind, with a map: bits of its own in sector 0, an older map's in sector 1, blank ones in 2 and 4, and a
+// broken one in 3.
+void write_map(const LogImage& log, std::span<std::byte> bytes) {
+  const MapIdentity map = sample_map(log.superblock);
+  const MapShape shape = log.superblock.map_shape();
+  const MapHeader header{map.log_uuid,  map.image_uuid, map.map_id,
+                         uuid_of(0x40), shape.unit,     static_cast<std::uint32_t>(shape.sectors()),
+                         1700000003001};
+  encode_map_header(header, log.map_sector(bytes, 1, 0));
+  MapBits bits{};
+  bits[0] = std::byte{0b10000110};
+  bits[1] = std::byte{0b00000001};
+  bits[kMapSectorBits - 1] = std::byte{0x80};
+  encode_map_sector(map, shape, 0, bits, log.map_sector(bytes, 1, MapShape::offset_of(0)));
+  MapIdentity older = map;
+  older.map_id = uuid_of(0x7f);
+  encode_map_sector(older, shape, 1, bits, log.map_sector(bytes, 1, MapShape::offset_of(1)));
+  log.map_sector(bytes, 1, MapShape::offset_of(3))[17] ^= std::byte{1};
+}
+
+std::vector<Event> sample_events() {
+  Event fracture;
+  fracture.sequence = 1024;  // slot 0, over that of a lap before
+  fracture.at_ms = 1700000003000;
+  fracture.kind = EventKind::fractured;
+  fracture.image = 1;
+  fracture.before = ImageState::in_sync;
+  fracture.after = ImageState::behind;
+  fracture.cause = FractureCause::operator_request;
+  fracture.generation = 9;
+  fracture.open_count = 5;
+  fracture.name = "slave-1";
+  Event repair = fracture;
+  repair.sequence = 1023;
+  repair.kind = EventKind::repaired;
+  repair.before = repair.after = ImageState::in_sync;
+  repair.cause = FractureCause::none;
+  repair.error = 5;
+  repair.extent = {4096, 512};
+  repair.bytes = 512;
+  repair.duration_ms = 17;
+  Event stale = repair;
+  stale.sequence = 3;  // the newest is a whole lap ahead when it is 1027 or above
+  Event policy = repair;
+  policy.sequence = 1030;
+  policy.kind = EventKind::policy_changed;
+  policy.image = kNoEventImage;
+  policy.error = 0;
+  policy.extent = {};
+  policy.name = "minInSync";
+  return {fracture, repair, stale, policy};
+}
+
+void write_history(const LogImage& log, std::span<std::byte> bytes) {
+  for (const Event& event : sample_events()) {
+    encode_event(log.superblock.log_uuid, event,
+                 bytes.subspan(kHistoryPosition + event.sequence % kEventSlots * kEventLength, kEventLength));
+  }
+  bytes[kHistoryPosition + 100 * kEventLength] = std::byte{1};
+}
+
 void add_logs(std::vector<FormatVector>& vectors) {
   vectors.push_back(LogImage().vector("log-formatted"));
 
@@ -118,6 +194,23 @@ void add_logs(std::vector<FormatVector>& vectors) {
   vectors.push_back(lap.vector("log-next-lap-torn"));
   lap.media.write(23, 20, 18, 0x81);
   vectors.push_back(lap.vector("log-beyond-window"));
+
+  LogImage roles;
+  const RingGeometry ring = roles.superblock.ring;
+  roles.superblock = sample_with_roles();
+  roles.superblock.ring = ring;
+  roles.superblock.open_count = 5;
+  roles.superblock.first_sequence = 8;
+  vectors.push_back(roles.vector("log-roles", [&](auto& bytes) {
+    write_map(roles, bytes);
+    write_history(roles, bytes);
+  }));
+  roles.superblock.images[1].map_id = uuid_of(0x7e);
+  vectors.push_back(roles.vector("log-map-of-another-fracture", [&](auto& bytes) {
+    LogImage before = roles;
+    before.superblock.images[1].map_id = uuid_of(0x70);
+    write_map(before, bytes);
+  }));
 }
 
 }  // namespace
@@ -125,6 +218,10 @@ void add_logs(std::vector<FormatVector>& vectors) {
 std::vector<FormatVector> format_vectors() {
   std::vector<FormatVector> vectors;
   vectors.push_back({"superblock", encoded(sample_superblock()), to_json(sample_superblock()).str() + "\n"});
+  vectors.push_back({"superblock-roles", encoded(sample_with_roles()), to_json(sample_with_roles()).str() + "\n"});
+  const Label synchronizing = label_for(sample_with_roles(), 4), held = label_for(sample_with_roles(), 2);
+  vectors.push_back({"label-synchronizing", encoded(synchronizing), to_json(synchronizing).str() + "\n"});
+  vectors.push_back({"label-held", encoded(held), to_json(held).str() + "\n"});
   Label label = label_for(sample_superblock(), 1);
   label.sealed = true;
   vectors.push_back({"label", encoded(label), to_json(label).str() + "\n"});

@@ -19,7 +19,7 @@ class IntentLogRig {
   static constexpr std::uint64_t kRegions = 1000;  // of the mirror
 
   explicit IntentLogRig(std::uint32_t ring_records = 64, std::uint64_t budget = kDefaultRecoveryBudget)
-      : runtime(1), device(runtime, log_length(ring_records, kMinimumRecordSize)), wanted(runtime) {
+      : runtime(1), device(runtime, log_length(ring_records, kMinimumRecordSize, kMiB)), wanted(runtime) {
     superblock = sample_superblock();
     superblock.ring = {kRingPosition, kMinimumRecordSize, ring_records, std::min(kRecordsInFlight, ring_records / 4)};
     superblock.open_count = 1;

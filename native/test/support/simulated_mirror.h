@@ -25,7 +25,7 @@ class SimulatedMirror {
     std::uint32_t physical_block_size = 4096;
   };
   explicit SimulatedMirror(const Options& options) : options_(options), runtime(options.seed) {
-    log = std::make_unique<SimulatedDevice>(runtime, log_length(options.ring_records, 4096));
+    log = std::make_unique<SimulatedDevice>(runtime, log_length(options.ring_records, 4096, options.size));
     for (unsigned i = 0; i <= options.slaves; ++i) {
       images.push_back(std::make_unique<SimulatedDevice>(runtime, options.size + 2 * kMiB));
       DeviceTraits& traits = images.back()->mutable_traits();

@@ -23,6 +23,7 @@ struct Forged {
 };
 
 constexpr std::uint64_t kEnd = ~std::uint64_t{0};
+constexpr std::size_t kEntry0 = 8192, kEntry1 = kEntry0 + 2048, kEntry2 = kEntry0 + 2 * 2048;
 
 // docs/FORMAT.md, Superblock.
 constexpr Forged kForgedSuperblocks[] = {
@@ -34,21 +35,23 @@ constexpr Forged kForgedSuperblocks[] = {
     {"the first sequence is beyond what a mirror can reach", 208, 8, kSequences.most_read + 1},
     {"the sealed sequence is beyond what a mirror can reach", 216, 8, kEnd},
     {"a field holds a value that is not known", 224, 1, 4},
-    {"a reserved byte is not zero", 225, 1, 1},
+    {"there is no master", 225, 1, 3},
+    {"the most images are too many, or too few", 226, 1, 17},
+    {"a reserved byte is not zero", 228, 1, 1},
     {"the date of the create is not valid", 40, 8, kLatestDate + 1},
-    {"the process of the owner is not valid", 656, 4, std::uint64_t{kLargestProcess} + 1},
-    {"a reserved byte is not zero", 660, 4, 1},
-    {"the date of the opening is not valid", 664, 8, kLatestDate + 1},
-    {"the host of the owner is no name", 672, 1, 0x1b},
-    {"the date of the last recovery is not valid", 736, 8, kEnd},
-    {"the last recovery counted more than there is", 744, 8, kEnd},
-    {"the last recovery counted more than there is", 768, 8, kEnd},
-    {"a field holds a value that is not known", 776, 1, 2},
-    {"the process of the owner is not valid", 784, 8, kEnd},
-    {"the process of the owner is not valid", 792, 8, kEnd},
-    {"the date of the last verify is not valid", 800, 8, kLatestDate + 1},
-    {"the last verify counted more than there is", 808, 8, kEnd},
-    {"the last verify counted more than there is", 816, 8, kEnd},
+    {"the process of the owner is not valid", 336, 4, std::uint64_t{kLargestProcess} + 1},
+    {"a reserved byte is not zero", 340, 4, 1},
+    {"the date of the opening is not valid", 344, 8, kLatestDate + 1},
+    {"the host of the owner is no name", 368, 1, 0x1b},
+    {"the date of the last recovery is not valid", 432, 8, kEnd},
+    {"the last recovery counted more than there is", 440, 8, kEnd},
+    {"the last recovery counted more than there is", 464, 8, kEnd},
+    {"a field holds a value that is not known", 472, 1, 2},
+    {"the process of the owner is not valid", 352, 8, kEnd},
+    {"the process of the owner is not valid", 360, 8, kEnd},
+    {"the date of the last verify is not valid", 480, 8, kLatestDate + 1},
+    {"the last verify counted more than there is", 488, 8, kEnd},
+    {"the last verify counted more than there is", 496, 8, kEnd},
     {"a block size is not valid", 88, 4, 0x80000000},
     {"a block size is not valid", 92, 4, 513},
     {"the size of the mirror is not valid", 80, 8, kEnd - 511},
@@ -58,14 +61,33 @@ constexpr Forged kForgedSuperblocks[] = {
     {"the ring does not lie inside of the log", 104, 8, kEnd - 4095},
     {"the ring does not lie inside of the log", 96, 8, kEnd},
     {"too many images, or too few", 124, 4, 0xffffffff},
-    {"the error of an image is not valid", 4096 + 56, 4, 4096},
-    {"the error of an image is not valid", 4096 + 56, 4, 0xffffffff},
-    {"the date of an image's state is not valid", 4096 + 96, 8, kEnd},
-    {"an image differs by more than there is", 4096 + 104, 8, kEnd},
-    {"the label of an image does not lie behind the mirror", 4096 + 32, 8, kEnd - 0xfffff},
-    {"a fracture map does not lie behind the ring", 5120 + 48, 8, kEnd - 4095},
-    {"the name of an image is not valid", 5120 + 64, 1, '_'},
-    {"the name of an image is not valid", 5120 + 65, 1, '\n'},
+    {"the error of an image is not valid", kEntry0 + 88, 4, 4096},
+    {"the error of an image is not valid", kEntry0 + 88, 4, 0xffffffff},
+    {"a date of an image is not valid", kEntry0 + 72, 8, kEnd},
+    {"a date of an image is not valid", kEntry1 + 240, 8, kLatestDate + 1},
+    {"an image differs by more than there is", kEntry0 + 80, 8, kEnd},
+    {"the label of an image does not lie behind the mirror", kEntry0 + 32, 8, kEnd - 0xfffff},
+    {"the name of an image is not valid", kEntry1 + 40, 1, '_'},
+    {"the name of an image is not valid", kEntry1 + 41, 1, '\n'},
+    {"the label that an image was told is not valid", kEntry1 + 248, 8, kUpdates.most_read + 1},
+    {"the label that an image was told is not valid", kEntry1 + 272, 8, kEnd},
+    {"a limit of an image is not valid", kEntry1 + 296, 8, kEnd},
+    {"a limit of an image is not valid", kEntry1 + 304, 8, kLargestSetting + 1},
+    {"the serial number of an image is not valid", kEntry1 + 328, 1, 0x1b},
+    {"a fracture has no date", kEntry2 + 104, 8, kLatestDate + 1},
+    {"a fracture has no generation", kEntry2 + 112, 8, 4},
+    {"a fracture is of no opening", kEntry2 + 136, 8, 6},
+    {"the tail of a fracture is beyond what a mirror can reach", kEntry2 + 160, 8, kSequences.most_read + 1},
+    {"the fracture maps do not lie behind the ring", 240, 8, kEnd - 4095},
+    {"the fracture maps are too short", 248, 8, kEnd - 4095},
+    {"the unit of the fracture maps is not valid", 256, 4, 0x80000000},
+    {"the size that the mirror grows to is not valid", 232, 8, kEnd - 511},
+    {"the least images in sync are too many, or none", 264, 1, 17},
+    {"a policy is beyond what can be set", 272, 8, kLargestSetting + 1},
+    {"a policy is beyond what can be set", 280, 8, kEnd},
+    {"a policy is beyond what can be set", 288, 8, kEnd},
+    {"a policy is beyond what can be set", 296, 8, kEnd},
+    {"the history of generations is newer than the generation", 512, 8, kEnd},
 };
 
 // docs/FORMAT.md, Label.
@@ -75,8 +97,12 @@ constexpr Forged kForgedLabels[] = {
     {"the generation is beyond what a mirror can reach", 120, 8, kEnd},
     {"the open count is used up", 160, 8, kOpenings.most_read + 1},
     {"the label does not lie behind the mirror", 112, 8, kEnd - 0xfffff},
-    {"the name of the image is not valid", 576, 1, '.'},
-    {"a reserved byte is not zero", 91, 1, 1},
+    {"the name of the image is not valid", 256, 1, '.'},
+    {"an image has no place among the others", 88, 1, 16},
+    {"there is no master", 91, 1, 5},
+    {"a date of a label is not valid", 184, 8, kLatestDate + 1},
+    {"the date of an image's state is not valid", 2048 + 16, 8, kLatestDate + 1},
+    {"a reserved byte is not zero", 94, 1, 1},
 };
 
 std::vector<std::byte> forged(std::vector<std::byte> block, const Forged& forged) {
@@ -121,6 +147,7 @@ TEST_CASE("a label with an absurd number is damaged, and says by which") {
 TEST_CASE("numbers at the last that is allowed are read") {
   Superblock sample = sample_superblock();
   sample.update = kUpdates.most_read;
+  sample.images[2].fracture.tail = kSequences.most_read;
   sample.generation.counter = kGenerations.most_read;
   sample.open_count = kOpenings.most_read;
   sample.first_sequence = sample.sealed_sequence = kSequences.most_read;
@@ -136,6 +163,7 @@ TEST_CASE("of two copies, one with an absurd update number never counts as the n
   Superblock stale = sample_superblock();
   stale.update -= 7;
   stale.images[2].state = ImageState::in_sync;
+  stale.images[2].pay_debt();
   const std::vector<std::byte> absurd = forged(encoded(stale), {"", 32, 8, kEnd});
   for (bool first : {true, false}) {
     Superblock found;
@@ -144,7 +172,7 @@ TEST_CASE("of two copies, one with an absurd update number never counts as the n
     CHECK(found.images[2].state == ImageState::failed);
   }
   SUBCASE("not even one of a version that is not known") {
-    std::vector<std::byte> later = forged(absurd, {"", 8, 4, 2});
+    std::vector<std::byte> later = forged(absurd, {"", 8, 4, 3});
     Superblock found;
     CHECK(choose_superblock(whole, later, found).ok());
     CHECK(choose_superblock(later, later, found).code == Code::LOG_DAMAGED);

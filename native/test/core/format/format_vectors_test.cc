@@ -41,6 +41,9 @@ TEST_CASE("decoders find in the committed golden vectors what the expectation sa
   Superblock superblock;
   REQUIRE(decode_superblock(superblock_bytes, superblock).ok());
   CHECK(to_json(superblock).str() + "\n" == read_file(folder() / "superblock.json"));
+  const std::vector<std::byte> roles_bytes = from_hex_file(read_file(folder() / "superblock-roles.hex"));
+  REQUIRE(decode_superblock(roles_bytes, superblock).ok());
+  CHECK(to_json(superblock).str() + "\n" == read_file(folder() / "superblock-roles.json"));
   const std::vector<std::byte> label_bytes = from_hex_file(read_file(folder() / "label.hex"));
   Label label;
   REQUIRE(decode_label(label_bytes, label).ok());
@@ -51,6 +54,24 @@ TEST_CASE("decoders find in the committed golden vectors what the expectation sa
     const Slot slot = decode_slot(uuid_of(0x20), bytes);
     CHECK(to_json(slot).str() + "\n" == read_file(folder() / (std::string(name) + ".json")));
   }
+}
+
+TEST_CASE("what format 1 wrote is recognised as whole, and refused by name") {
+  const std::vector<std::byte> log = from_hex_file(read_file(folder() / "version-1-superblock.hex"));
+  std::vector<std::byte> copy(kSuperblockLength);  // of which the old one is the beginning
+  std::copy(log.begin(), log.end(), copy.begin());
+  std::fill(copy.begin() + static_cast<std::ptrdiff_t>(log.size()), copy.end(), std::byte{7});
+  Superblock superblock;
+  const Outcome of_log = decode_superblock(copy, superblock);
+  CHECK(of_log.code == Code::UNKNOWN_VERSION);
+  CHECK(of_log.position == 1);
+  copy[log.size() - 1] ^= std::byte{1};
+  CHECK(decode_superblock(copy, superblock).code == Code::LOG_DAMAGED);
+  const std::vector<std::byte> image = from_hex_file(read_file(folder() / "version-1-label.hex"));
+  Label label;
+  const Outcome of_label = decode_label(image, label);
+  CHECK(of_label.code == Code::UNKNOWN_VERSION);
+  CHECK(of_label.position == 1);
 }
 
 // By hand, after a change of the format that is meant: blockmirror_tests --no-skip -tc='golden vectors are written anew'

@@ -78,7 +78,14 @@ TEST_CASE("a label is read back as it was written, byte for byte when written ag
   CHECK(found.mirror_uuid == sample.mirror_uuid);
   CHECK(found.log_uuid == sample.log_uuid);
   CHECK(found.image_uuid == sample.image_uuid);
-  CHECK(found.role == Role::slave);
+  CHECK(found.role() == Role::slave);
+  CHECK(found.index == 2);
+  CHECK(found.master == 0);
+  CHECK(found.peers == sample.peers);
+  CHECK(found.peers[1].uuid == sample_superblock().images[1].uuid);
+  CHECK(found.fractured_at_ms == 1700000001500);
+  CHECK(found.written_at_ms == sample.written_at_ms);
+  CHECK(found.log_path == "mirror.log");
   CHECK(found.state == ImageState::failed);
   CHECK(found.sealed);
   CHECK(found.name == "slave-2");
@@ -102,12 +109,22 @@ TEST_CASE("any byte of a label changed is damage, or no label when it is the mag
 }
 
 TEST_CASE("a label with an impossible field is damage although its checksum holds") {
-  CHECK(with_field<std::uint8_t>(90, 0) == Code::ok);   // the helper itself changes nothing
-  CHECK(with_field<std::uint64_t>(40, 0) == Code::ok);  // half a UUID of zeroes is still a UUID
-  CHECK(with_field<std::uint8_t>(88, 2) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint8_t>(90, 0) == Code::ok);             // the helper itself changes nothing
+  CHECK(with_field<std::uint64_t>(40, 0) == Code::ok);            // half a UUID of zeroes is still a UUID
+  CHECK(with_field<std::uint8_t>(88, 2) == Code::LABEL_DAMAGED);  // another image's place
+  CHECK(with_field<std::uint8_t>(88, 16) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint8_t>(91, 16) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint8_t>(91, 3) == Code::LABEL_DAMAGED);                   // a master that is not there
+  CHECK(with_field<std::uint8_t>(92, 2) == Code::LABEL_DAMAGED);                   // a log behind a URI
+  CHECK(with_field<std::uint8_t>(93, 1) == Code::LABEL_DAMAGED);                   // a resync without an id
+  CHECK(with_field<std::uint64_t>(192, 1) == Code::LABEL_DAMAGED);                 // and an id without one
+  CHECK(with_field<std::uint64_t>(208, 1) == Code::LABEL_DAMAGED);                 // a fracture of an image in sync
+  CHECK(with_field<std::uint64_t>(216, 1) == Code::LABEL_DAMAGED);                 // a barrier without a fracture
+  CHECK(with_field<std::uint64_t>(2048 + 3 * 32 + 16, 1) == Code::LABEL_DAMAGED);  // a date of nobody
+  CHECK(with_field<std::uint64_t>(2560, 0x2f2f2f2f2f2f2f2f) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint8_t>(89, 6) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint8_t>(90, 2) == Code::LABEL_DAMAGED);
-  CHECK(with_field<std::uint8_t>(91, 1) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint8_t>(94, 1) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(96, 0) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(96, 511) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(96, 67 * kTestMiB) == Code::LABEL_DAMAGED);
@@ -119,16 +136,16 @@ TEST_CASE("a label with an impossible field is damage although its checksum hold
   CHECK(with_field<std::uint64_t>(104, 100 * kTestMiB) == Code::LABEL_DAMAGED);  // nor at that of this one
   CHECK(with_field<std::uint64_t>(120, 0) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint64_t>(160, 1ull << 32) == Code::LABEL_DAMAGED);
-  CHECK(with_field<std::uint64_t>(184, 1) == Code::LABEL_DAMAGED);
-  CHECK(with_field<std::uint64_t>(192, 9) == Code::LABEL_DAMAGED);
-  CHECK(with_field<std::uint64_t>(576, 0) == Code::LABEL_DAMAGED);
-  CHECK(with_field<std::uint8_t>(607, 'x') == Code::LABEL_DAMAGED);
-  CHECK(with_field<std::uint64_t>(608, 1) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint64_t>(248, 1) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint64_t>(512, 9) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint64_t>(256, 0) == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint8_t>(287, 'x') == Code::LABEL_DAMAGED);
+  CHECK(with_field<std::uint64_t>(288, 1) == Code::LABEL_DAMAGED);
   CHECK(with_field<std::uint8_t>(4095, 1) == Code::LABEL_DAMAGED);
 }
 
 TEST_CASE("a whole label of another version is refused by name, an incompatible feature too") {
-  CHECK(with_field<std::uint32_t>(8, 2) == Code::UNKNOWN_VERSION);
+  CHECK(with_field<std::uint32_t>(8, 3) == Code::UNKNOWN_VERSION);
   CHECK(with_field<std::uint64_t>(24, 4) == Code::UNKNOWN_FEATURE);
 }
 
@@ -176,7 +193,7 @@ TEST_CASE("judge_label tells foreign, swapped and truncated images apart") {
   CHECK(judged([](Scene& scene) { scene.label.log_uuid = uuid_of(0x99); }) == Code::FOREIGN_IMAGE);
   CHECK(judged([](Scene& scene) { scene.label.image_uuid = uuid_of(0x99); }) == Code::FOREIGN_IMAGE);
   CHECK(judged([](Scene& scene) { scene.label = label_for(scene.log, 0); }) == Code::SWAPPED_IMAGES);
-  CHECK(judged([](Scene& scene) { scene.label.role = Role::master; }) == Code::SWAPPED_IMAGES);
+  CHECK(judged([](Scene& scene) { scene.label.master = 1; }) == Code::SWAPPED_IMAGES);
   CHECK(judged([](Scene& scene) { scene.device_size -= 512; }) == Code::TRUNCATED_IMAGE);
   CHECK(judged([](Scene& scene) {
           scene.device_size = kTestMiB;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "../../../core/format/judge_image.h"
 #include "../../support/format_samples.h"
 
 using namespace blockmirror;
@@ -40,7 +41,7 @@ std::vector<std::byte> patched(std::vector<std::byte> bytes, std::size_t offset,
 }
 
 constexpr std::size_t kVersion = 8, kIncompatible = 24;
-constexpr std::size_t kImage0 = 4096, kImage1 = 4096 + 1024, kUnusedImage = 4096 + 3 * 1024;
+constexpr std::size_t kImage0 = 8192, kImage1 = kImage0 + 2048, kImage2 = kImage1 + 2048, kUnusedImage = kImage2 + 2048;
 
 }  // namespace
 
@@ -93,20 +94,21 @@ TEST_CASE("a superblock is read back as it was written, byte for byte when writt
   REQUIRE(found.images.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(found.images[i].uuid == sample.images[i].uuid);
-    CHECK(found.images[i].role == sample.images[i].role);
     CHECK(found.images[i].state == sample.images[i].state);
     CHECK(found.images[i].path_kind == sample.images[i].path_kind);
     CHECK(found.images[i].name == sample.images[i].name);
     CHECK(found.images[i].path == sample.images[i].path);
     CHECK(found.images[i].device_size == sample.images[i].device_size);
     CHECK(found.images[i].label_position == sample.images[i].label_position);
-    CHECK(found.images[i].map_position == sample.images[i].map_position);
-    CHECK(found.images[i].map_length == sample.images[i].map_length);
+    CHECK(found.images[i].debt == sample.images[i].debt);
+    CHECK(found.images[i].fracture == sample.images[i].fracture);
   }
 }
 
 TEST_CASE("a superblock with the most images and the longest texts is read back") {
   Superblock superblock = sample_superblock();
+  superblock.max_images = kMaxImages;
+  superblock.log_size = log_length(8, 4096, superblock.size, kMaxImages);
   superblock.owner.host = std::string(kHostNameLength, 'h');
   while (superblock.images.size() < kMaxImages) {
     const auto index = static_cast<unsigned>(superblock.images.size());
@@ -114,7 +116,6 @@ TEST_CASE("a superblock with the most images and the longest texts is read back"
     image.uuid = uuid_of(static_cast<std::uint8_t>(0x80 + index));
     image.name = std::string(kImageNameLength - 1, 'n') + static_cast<char>('a' + index);
     image.path = '/' + std::string(kImagePathLength - 2, 'p') + static_cast<char>('a' + index);
-    image.map_position = map_position(8, 4096, index);
     superblock.images.push_back(image);
   }
   Superblock found;
@@ -151,7 +152,7 @@ TEST_CASE("a failed decode leaves what was there") {
 }
 
 TEST_CASE("a whole superblock of another version is refused by name, an incompatible feature too") {
-  CHECK(with_field<std::uint32_t>(kVersion, 2) == Code::UNKNOWN_VERSION);
+  CHECK(with_field<std::uint32_t>(kVersion, 3) == Code::UNKNOWN_VERSION);
   CHECK(with_field<std::uint32_t>(kVersion, 0) == Code::UNKNOWN_VERSION);
   CHECK(with_field<std::uint64_t>(kIncompatible, 1) == Code::UNKNOWN_FEATURE);
   CHECK(with_field<std::uint64_t>(kIncompatible, 1ull << 63) == Code::UNKNOWN_FEATURE);
@@ -175,7 +176,7 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"a physical block below the block", 92, 256, 4},
       {"a physical block that is no power of two", 92, 12288, 4},
       {"a physical block of 2 MiB", 92, 2 * kTestMiB, 4},
-      {"a log too short for its ring and maps", 96, log_length(8, 4096) - 1, 8},
+      {"a log too short for its ring and maps", 96, log_length(8, 4096, 64 * kTestMiB) - 2 * kTestMiB, 8},
       {"a log beyond any", 96, 1ull << 63, 8},
       {"a ring over the superblocks", 104, 4096, 8},
       {"a ring beyond the log", 104, 1ull << 62, 8},
@@ -200,41 +201,84 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"a first sequence beyond any", 208, 1ull << 63, 8},
       {"a sealed sequence beyond any", 216, 1ull << 63, 8},
       {"a lifecycle beyond the last", 224, 4, 1},
-      {"padding behind the lifecycle", 225, 1, 1},
-      {"padding before the history", 248, 1, 8},
-      {"a history that does not fall", 256, 1, 8},
-      {"a hole in the history", 256 + 3 * 24, 1, 8},
-      {"padding in the owner", 660, 1, 4},
-      {"a host without an end", 735, 'x', 1},
-      {"a flag that is neither", 776, 2, 1},
-      {"padding behind the recovery", 778, 1, 1},
-      {"padding behind the last verify", 824, 1, 8},
-      {"padding at the end of the header", 4095, 1, 1},
-      {"a slave as image 0", kImage0 + 16, 1, 1},
-      {"two masters", kImage1 + 16, 0, 1},
-      {"a role beyond the last", kImage1 + 16, 2, 1},
-      {"a state beyond the last", kImage1 + 17, 6, 1},
-      {"a path kind beyond the last", kImage1 + 18, 2, 1},
-      {"padding in an image", kImage1 + 19, 1, 1},
+      {"a master that is not there", 225, 3, 1},
+      {"a master that is not in sync", 225, 2, 1},
+      {"room for one image", 226, 1, 1},
+      {"room for fewer images than there are", 226, 2, 1},
+      {"room for more images than any", 226, 17, 1},
+      {"a log of an unknown state", 227, 3, 1},
+      {"a log that arrives from nowhere", 227, 1, 1},
+      {"a log that moved nowhere", 227, 2, 1},
+      {"padding behind the state of the log", 228, 1, 4},
+      {"a mirror that grows smaller", 232, 32 * kTestMiB, 8},
+      {"a mirror that grows by less than a block", 232, 64 * kTestMiB + 1, 8},
+      {"a mirror that grows beyond its labels", 232, 66 * kTestMiB, 8},
+      {"maps inside the ring", 240, kRingPosition, 8},
+      {"maps beyond the log", 240, log_length(8, 4096, 64 * kTestMiB), 8},
+      {"maps that are misaligned", 240, 2 * kTestMiB + 512, 8},
+      {"slots too short for a map", 248, 4096, 8},
+      {"slots that are misaligned", 248, 65536 + 512, 8},
+      {"a unit of 2 KiB", 256, 2048, 4},
+      {"a unit that is no power of two", 256, 12288, 4},
+      {"padding behind the unit", 260, 1, 4},
+      {"no image in sync at least", 264, 0, 1},
+      {"an unknown policy of rejoin", 265, 2, 1},
+      {"an unknown policy for the master", 266, 2, 1},
+      {"padding in the policies", 267, 1, 1},
+      {"padding behind the policies", 304, 1, 8},
+      {"padding in the owner", 340, 1, 4},
+      {"a host without an end", 431, 'x', 1},
+      {"a flag that is neither", 472, 2, 1},
+      {"padding behind the recovery", 474, 1, 1},
+      {"padding behind the last verify", 504, 1, 8},
+      {"a history that does not fall", 512, 1, 8},
+      {"a hole in the history", 512 + 3 * 24, 1, 8},
+      {"another log without a UUID", 2080, '/', 1},
+      {"no other log, and it is lost", 2065, 1, 1},
+      {"a predecessor without a path", 2848, 1, 8},
+      {"padding in a log", 2848 + 18, 1, 1},
+      {"padding behind the logs", 4448, 1, 8},
+      {"padding at the end of the header", 8191, 1, 1},
+      {"a state beyond the last", kImage1 + 16, 6, 1},
+      {"a path kind beyond the last", kImage1 + 17, 3, 1},
+      {"an unknown flag", kImage1 + 18, 4, 1},
+      {"a debt beyond the last", kImage2 + 19, 3, 1},
+      {"padding in an image", kImage1 + 20, 1, 1},
       {"a device too small for its label", kImage1 + 24, 66 * kTestMiB, 8},
       {"a label inside the mirror", kImage1 + 32, 63 * kTestMiB, 8},
       {"a label that is misaligned", kImage1 + 32, 65 * kTestMiB + 4096, 8},
       {"a label that is not at the end of its device", kImage1 + 24, 100 * kTestMiB, 8},
-      {"a relative path that starts at the top", kImage1 + 18, 1, 1},
-      {"a map inside the ring", kImage1 + 40, kRingPosition, 8},
-      {"a map beyond the log", kImage1 + 40, log_length(8, 4096), 8},
-      {"a map over that of another image", kImage1 + 40, map_position(8, 4096, 2), 8},
-      {"a map that is misaligned", kImage1 + 40, map_position(8, 4096, 1) + 512, 8},
-      {"a map of no length at a place", kImage1 + 48, 0, 8},
-      {"no name", kImage1 + 64, 0, 8},
-      {"a name without an end", kImage1 + 95, 'x', 1},
-      {"bytes behind the end of a name", kImage1 + 94, 'x', 1},
-      {"an errno beyond any", kImage1 + 56, 4096, 4},
-      {"padding behind the errno", kImage1 + 60, 1, 4},
-      {"a change beyond any date", kImage1 + 96, 1ull << 63, 8},
-      {"padding behind the name", kImage1 + 112, 1, 8},
-      {"bytes behind the end of a path", kImage1 + 128 + 766, 'x', 1},
-      {"padding behind the path", kImage1 + 896, 1, 8},
+      {"a label in the log that is not there", kImage1 + 18, 1, 1},
+      {"a relative path that starts at the top", kImage1 + 17, 1, 1},
+      {"a path that is no URI", kImage1 + 17, 2, 1},
+      {"no name", kImage1 + 40, 0, 8},
+      {"a name without an end", kImage1 + 71, 'x', 1},
+      {"bytes behind the end of a name", kImage1 + 70, 'x', 1},
+      {"an errno beyond any", kImage1 + 88, 4096, 4},
+      {"an error of an image in sync", kImage1 + 88, 5, 4},
+      {"padding behind the errno", kImage1 + 92, 1, 4},
+      {"a change beyond any date", kImage1 + 72, 1ull << 63, 8},
+      {"a cause beyond the last", kImage2 + 96, 19, 1},
+      {"padding behind the cause", kImage2 + 97, 1, 1},
+      {"a fracture without a cause", kImage2 + 96, 0, 1},
+      {"a fracture without a date", kImage2 + 104, 0, 8},
+      {"a fracture of no generation", kImage2 + 112, 0, 8},
+      {"a cause of an image in sync", kImage1 + 96, 1, 1},
+      {"a failed image without a debt", kImage2 + 19, 0, 1},
+      {"an image in sync with a debt", kImage1 + 19, 2, 1},
+      {"a map without an id", kImage2 + 19, 1, 1},
+      {"the id of a map that is none", kImage2 + 168, 1, 8},
+      {"a barrier that nobody asked for", kImage2 + 184, 1, 8},
+      {"the id of a resync that is none", kImage2 + 200, 1, 8},
+      {"a resync without an id", kImage2 + 216, 1, 1},
+      {"a resync beyond the last kind", kImage2 + 216, 4, 1},
+      {"padding behind the kind of resync", kImage2 + 217, 1, 1},
+      {"a cursor of no resync", kImage2 + 224, 4096, 8},
+      {"a label told without a number", kImage1 + 256, 1, 8},
+      {"a serial number without an end", kImage1 + 391, 'x', 1},
+      {"padding behind the serial number", kImage1 + 392, 1, 8},
+      {"bytes behind the end of a path", kImage1 + 512 + 766, 'x', 1},
+      {"padding behind the path", kImage1 + 1280, 1, 8},
       {"an unused image that is not zero", kUnusedImage + 512, 1, 1},
       {"the last byte", kSuperblockLength - 1, 1, 1},
   };
@@ -262,7 +306,7 @@ TEST_CASE("a path that is not normal is damage: it would lead elsewhere than its
   Superblock superblock = sample_superblock();
   std::vector<std::byte> bytes = encoded(superblock);
   const std::string climbing = "../../etc/shadow";  // of image 2, whose path is relative
-  std::byte* const path = bytes.data() + 4096 + 2 * 1024 + 128;
+  std::byte* const path = bytes.data() + kImage2 + 512;
   for (std::size_t i = 0; i <= superblock.images[2].path.size(); ++i) path[i] = std::byte{0};
   for (std::size_t i = 0; i < climbing.size(); ++i) path[i] = static_cast<std::byte>(climbing[i]);
   reseal(bytes);
@@ -278,8 +322,8 @@ TEST_CASE("two images that could be confused are damage") {
     return decode(bytes);
   };
   CHECK(with_copied(0, 16) == Code::LOG_DAMAGED);     // the UUID
-  CHECK(with_copied(64, 32) == Code::LOG_DAMAGED);    // the name
-  CHECK(with_copied(128, 768) == Code::LOG_DAMAGED);  // the path
+  CHECK(with_copied(40, 32) == Code::LOG_DAMAGED);    // the name
+  CHECK(with_copied(512, 768) == Code::LOG_DAMAGED);  // the path
 }
 
 TEST_CASE("the newer of two whole copies counts, wherever it stands") {
@@ -293,7 +337,7 @@ TEST_CASE("the newer of two whole copies counts, wherever it stands") {
 TEST_CASE("one whole copy is enough, whatever the other is") {
   const std::vector<std::byte> whole = with_update(7), zeroes(kSuperblockLength), unreadable;
   std::vector<std::byte> torn = with_update(8);
-  std::fill(torn.begin() + 4096, torn.end(), std::byte{0});
+  std::fill(torn.begin() + kSuperblockHeaderLength, torn.end(), std::byte{0});
   using Bytes = const std::vector<std::byte>;
   for (Bytes* other : {&zeroes, &unreadable, static_cast<Bytes*>(&torn)}) {
     Superblock found;
@@ -308,7 +352,7 @@ TEST_CASE("without a whole copy the answer names what is there") {
   const std::vector<std::byte> zeroes(kSuperblockLength), unreadable;
   std::vector<std::byte> damaged = with_update(7);
   damaged[4000] = std::byte{1};
-  const std::vector<std::byte> later = patched(with_update(7), kVersion, 2);
+  const std::vector<std::byte> later = patched(with_update(7), kVersion, 3);
   const auto choose = [](std::span<const std::byte> a, std::span<const std::byte> b) {
     Superblock into;
     const Outcome outcome = choose_superblock(a, b, into);
@@ -346,10 +390,10 @@ TEST_CASE("a create that was cut off while it took a log over has it, from its f
 
 TEST_CASE("a newer copy of an unknown version or feature is not passed over for an older one that we know") {
   Superblock found;
-  CHECK(choose_superblock(patched(with_update(8), kVersion, 2), with_update(7), found).code == Code::UNKNOWN_VERSION);
+  CHECK(choose_superblock(patched(with_update(8), kVersion, 3), with_update(7), found).code == Code::UNKNOWN_VERSION);
   CHECK(choose_superblock(with_update(7), patched(with_update(8), kIncompatible, 1), found).code ==
         Code::UNKNOWN_FEATURE);
-  REQUIRE(choose_superblock(patched(with_update(6), kVersion, 2), with_update(7), found).ok());
+  REQUIRE(choose_superblock(patched(with_update(6), kVersion, 3), with_update(7), found).ok());
   CHECK(found.update == 7);
 }
 
@@ -363,8 +407,104 @@ TEST_CASE("two whole copies that contradict each other are damage") {
   CHECK(choose_superblock(with_update(7), same_update, found).code == Code::LOG_DAMAGED);
 }
 
-TEST_CASE("the log holds the ring and a map for each possible slave, nothing overlapping") {
-  CHECK(log_length(4096, 4096) == 512 * 1024 + 16 * kTestMiB + 512 * 1024 + 15 * kTestMiB);
-  CHECK(map_position(8, 4096, 1) == kTestMiB);
-  CHECK(map_position(8, 4096, 15) + kMapLength == log_length(8, 4096));
+TEST_CASE("the log holds the ring and a map for each image, nothing overlapping") {
+  CHECK(log_length(4096, 4096, 64 * kTestMiB) == 18 * kTestMiB);
+  const MapGeometry maps = planned_maps(kRingPosition + 8 * 4096, 64 * kTestMiB);
+  CHECK(maps.position == 2 * kTestMiB);
+  CHECK(maps.slot(15) + maps.slot_length <= log_length(8, 4096, 64 * kTestMiB, 16));
+}
+
+TEST_CASE("a bit of a map stands for 4 KiB up to 1 TiB, for at most 64 KiB beyond, and then maps grow") {
+  constexpr std::uint64_t kTiB = std::uint64_t{1} << 40;
+  CHECK(planned_map_unit(512) == 4096);
+  CHECK(planned_map_unit(kTiB) == 4096);
+  CHECK(planned_map_unit(kTiB + 512) == 8192);
+  CHECK(planned_map_unit(16 * kTiB) == 65536);
+  CHECK(planned_map_unit(64 * kTiB) == 65536);
+  CHECK(planned_map_slot(16 * kTiB) == planned_map_slot(kTiB));
+  CHECK(planned_map_slot(64 * kTiB) > 3 * planned_map_slot(16 * kTiB));
+  const std::uint64_t most = (std::uint64_t{1} << 63) - 512;
+  CHECK(MapShape{most, planned_map_unit(most)}.sectors() <= kLargestMapSectors);
+}
+
+TEST_CASE("roles, removed images, logs and policies are read back as they were written") {
+  const Superblock sample = sample_with_roles();
+  Superblock found;
+  const Outcome outcome = decode_superblock(encoded(sample), found);
+  CHECK(std::string(outcome.reason) == "");
+  REQUIRE(outcome.ok());
+  CHECK(encoded(found) == encoded(sample));
+  CHECK(found.master == 2);
+  CHECK(found.role_of(2) == Role::master);
+  CHECK(found.role_of(1) == Role::slave);
+  CHECK_FALSE(found.images[0].in_use());
+  CHECK(found.images[1].map_id == uuid_of(0x70));
+  CHECK(found.images[3].path == "nbd://192.0.2.7:10809/slave-2");
+  CHECK(found.moved_to == sample.moved_to);
+  CHECK(found.policies == sample.policies);
+}
+
+TEST_CASE("state, fracture, debt and resync of an image go together, or the superblock is damage") {
+  const auto with = [](ImageState state, bool fracture, DebtKind debt, bool resync) {
+    Superblock superblock = sample_superblock();
+    std::vector<std::byte> bytes = encoded(superblock);
+    std::byte* const entry = bytes.data() + kImage2;
+    entry[16] = static_cast<std::byte>(state);
+    entry[19] = static_cast<std::byte>(debt);
+    store_little_endian<std::uint32_t>(entry + 88, 0);
+    if (!fracture) std::fill(entry + 96, entry + 168, std::byte{0});
+    entry[168] = debt == DebtKind::map ? std::byte{1} : std::byte{0};
+    entry[200] = resync ? std::byte{1} : std::byte{0};
+    entry[216] = resync ? std::byte{1} : std::byte{0};
+    reseal(bytes);
+    return decode(bytes);
+  };
+  enum { kNever, kMay, kMust };
+  struct Row {
+    ImageState state;
+    int fracture, debt, resync;
+  };
+  const Row rows[] = {{ImageState::in_sync, kNever, kNever, kNever},   {ImageState::assumed, kNever, kNever, kNever},
+                      {ImageState::behind, kMust, kMust, kNever},      {ImageState::synchronizing, kMay, kMay, kMust},
+                      {ImageState::inconsistent, kMust, kMust, kMust}, {ImageState::failed, kMust, kMust, kMay}};
+  for (const Row& row : rows) {
+    for (bool fracture : {false, true}) {
+      for (DebtKind debt : {DebtKind::none, DebtKind::map, DebtKind::everything}) {
+        for (bool resync : {false, true}) {
+          const auto fits = [](int needs, bool has) { return needs == kMay || has == (needs == kMust); };
+          const bool good =
+              fits(row.fracture, fracture) && fits(row.debt, debt != DebtKind::none) && fits(row.resync, resync);
+          CAPTURE(static_cast<int>(row.state));
+          CAPTURE(fracture);
+          CAPTURE(static_cast<int>(debt));
+          CAPTURE(resync);
+          CHECK(with(row.state, fracture, debt, resync) == (good ? Code::ok : Code::LOG_DAMAGED));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a URI is one of an export, in printable characters") {
+  for (const char* uri : {"nbd://h", "nbds://h:1/e", "nbd+unix:///e?socket=/run/s"})
+    CHECK_MESSAGE(path_is_valid(uri, PathKind::uri), uri);
+  for (const char* uri : {"nbd://", "http://h", "/nbd://h", "nbd://h e", "nbd://h\n", "nbd", "NBD://h"})
+    CHECK_FALSE_MESSAGE(path_is_valid(uri, PathKind::uri), uri);
+}
+
+TEST_CASE("a create that was cut off while it took over a log of format 1 has it, from its first copy on") {
+  Superblock superblock = sample_superblock();
+  superblock.lifecycle = Lifecycle::creating;
+  std::vector<std::byte> former(kSuperblockLength);
+  std::copy_n(encoded(sample_superblock()).begin(), 20480, former.begin());
+  store_little_endian<std::uint32_t>(former.data() + kVersion, 1);
+  store_little_endian<std::uint64_t>(former.data() + 32, 900);
+  reseal(std::span(former).first(20480));
+  Superblock found;
+  REQUIRE(choose_superblock(encoded(superblock), former, found).ok());
+  CHECK(found.lifecycle == Lifecycle::creating);
+  CHECK(choose_superblock(former, encoded(superblock), found).code == Code::UNKNOWN_VERSION);
+  const Outcome refused = choose_superblock(former, former, found);
+  CHECK(refused.code == Code::UNKNOWN_VERSION);
+  CHECK(refused.position == 1);
 }

@@ -20,7 +20,7 @@ constexpr std::uint32_t kLongRing = 2 * kRingBuffer / kMinimumRecordSize;  // re
 // A log with a ring of blank records, and hands to put others into it.
 class Ring {
  public:
-  explicit Ring(std::uint32_t records) : runtime(1), device(runtime, log_length(records, kMinimumRecordSize)) {
+  explicit Ring(std::uint32_t records) : runtime(1), device(runtime, log_length(records, kMinimumRecordSize, kMiB)) {
     superblock = sample_superblock();
     superblock.size = std::uint64_t{1} << 40;
     superblock.ring = {kRingPosition, kMinimumRecordSize, records, 4};
