@@ -9,7 +9,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { root } from './support.mjs';
 
-const targets = ['superblock', 'label', 'ring', 'open'];
+const targets = ['superblock', 'label', 'ring', 'map', 'history', 'open'];
 /** Of one input: MiB of the process with its sanitizer, MiB of one allocation, seconds. */
 const LIMITS = ['-rss_limit_mb=512', '-malloc_limit_mb=64', '-timeout=10'];
 const seconds = process.argv[2] ?? '30';
@@ -82,7 +82,7 @@ async function fuzz(target, objects, each) {
   mkdirSync(found, { recursive: true });
   const corpora = [found, path.join('native', 'test', 'fuzz', 'corpus', target)];
   const limits = [`-max_total_time=${each}`, '-print_final_stats=1', '-verbosity=0', ...LIMITS];
-  limits.push(`-max_len=${target === 'open' ? 512 : 65536}`);
+  limits.push(`-max_len=${target === 'open' ? 512 : 98304}`);
   const result = spawnSync(program, [...corpora, ...limits, `-artifact_prefix=${build}/${target}-`], {
     cwd: root,
     encoding: 'utf8',

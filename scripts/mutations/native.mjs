@@ -3,6 +3,63 @@
 
 /** @type {import('../mutate.mjs').Fault[]} */
 export const native = [
+  // --- native/core/format: what the simulator does not reach yet
+  {
+    name: 'a blank map is taken for an empty one',
+    file: 'native/core/format/fracture_map.cc',
+    find: '!c.whole; }, MapFinding::everything, "there',
+    put: '!c.whole; }, MapFinding::bits, "there',
+    cases: 'a header that names exactly this map*',
+  },
+  {
+    name: 'a map of another fracture is believed',
+    file: 'native/core/format/fracture_map.cc',
+    find: 'c.map.map_id.is_zero() || c.header.map_id != c.map.map_id',
+    put: 'c.map.map_id.is_zero()',
+    cases: 'a header that names exactly this map*',
+  },
+  {
+    name: 'a map of another granularity is believed',
+    file: 'native/core/format/fracture_map.cc',
+    find: 'c.header.unit != c.shape.unit || c.header',
+    put: 'c.header',
+    cases: 'a header that names exactly this map*',
+  },
+  {
+    name: 'a broken map sector is taken for an empty one',
+    file: 'native/core/format/fracture_map.cc',
+    find: 'MapFinding::everything, "the sector is broken"',
+    put: 'MapFinding::empty, "the sector is broken"',
+    cases: '*means everything*',
+  },
+  {
+    name: 'a map sector may stand in the place of another',
+    file: 'native/core/format/fracture_map.cc',
+    find: 'c.bytes.data() + kNumberOffset) != c.sector; }',
+    put: 'c.bytes.data() + kNumberOffset) > c.shape.sectors(); }',
+    cases: 'under a valid header a whole sector of another map*',
+  },
+  {
+    name: 'a failed image needs no debt',
+    file: 'native/core/format/judge_image.cc',
+    find: '{ImageState::failed, Needs::must, Needs::must, Needs::may}',
+    put: '{ImageState::failed, Needs::must, Needs::may, Needs::may}',
+    cases: 'state, fracture, debt and resync of an image go together*',
+  },
+  {
+    name: 'an event of an earlier lap is told',
+    file: 'native/core/format/history.cc',
+    find: 'event.sequence + kEventSlots <= scan.newest',
+    put: 'event.sequence + kEventSlots < scan.newest - kEventSlots',
+    cases: 'a scan gives the events of the last lap*',
+  },
+  {
+    name: 'format 1 is called damaged instead of by its name',
+    file: 'native/core/format/superblock.cc',
+    find: 'kOtherLengths[] = {{1, 20480}}',
+    put: 'kOtherLengths[] = {{1, 40960}}',
+    cases: 'what format 1 wrote is recognised*',
+  },
   // --- native/host
   {
     name: 'a request is over with its first part that failed',

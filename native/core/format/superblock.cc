@@ -28,7 +28,6 @@ constexpr std::size_t kRecoveryOffset = 432;
 constexpr std::size_t kHistoryOffset = 512;
 constexpr std::size_t kLogsOffset = 2048;
 constexpr std::size_t kLogReferenceLength = 800;
-constexpr std::size_t kImageNameOffset = 40;
 constexpr std::size_t kFractureOffset = 96;
 constexpr std::size_t kImagePathOffset = 512;
 constexpr std::uint64_t kMapSlotStep = 4096;
