@@ -14,6 +14,9 @@
       "native/core/format/ring_scan.cc",
       "native/core/format/superblock.cc",
       "native/core/images/debt.cc",
+      "native/core/images/debts.cc",
+      "native/core/images/durable_map.cc",
+      "native/core/images/image_states.cc",
       "native/core/images/master_repair.cc",
       "native/core/images/membership.cc",
       "native/core/images/piece_runner.cc",
@@ -24,9 +27,13 @@
       "native/core/mirror/comparison.cc",
       "native/core/mirror/mirror.cc",
       "native/core/mirror/mirror_repair.cc",
+      "native/core/mirror/resync.cc",
       "native/core/session/carried_out.cc",
       "native/core/session/formatter.cc",
-      "native/core/session/session.cc"
+      "native/core/session/session.cc",
+      "native/core/session/session_maintenance.cc",
+      "native/core/session/session_opening.cc",
+      "native/core/session/session_recovery.cc"
     ],
     "device_sources": [
       "native/devices/allocation.cc",

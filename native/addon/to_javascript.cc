@@ -31,24 +31,6 @@ Napi::Value numbers(Napi::Env env, const std::vector<std::uint64_t>& list) {
   return array_of(env, list, [env](std::uint64_t value) { return Napi::Number::New(env, number(value)); });
 }
 
-const char* name_of(ImageState state) {
-  switch (state) {
-    case ImageState::in_sync:
-      return "in-sync";
-    case ImageState::assumed:
-      return "assumed";
-    case ImageState::behind:
-      return "behind";
-    case ImageState::synchronizing:
-      return "synchronizing";
-    case ImageState::inconsistent:
-      return "inconsistent";
-    case ImageState::failed:
-      return "failed";
-  }
-  return "inconsistent";
-}
-
 const char* name_of(DebtKind debt) {
   switch (debt) {
     case DebtKind::none:

@@ -60,12 +60,12 @@ struct Fracture {
   friend bool operator==(const Fracture&, const Fracture&) = default;
 };
 
-struct Resync {
+struct ResyncRecord {
   Uuid id;  // random, durable here and in the image's label before the first copy (I8); zero: none
   ResyncKind kind = ResyncKind::none;
   std::uint64_t cursor = 0;  // bytes of the mirror; what lies before it is paid
   std::uint64_t began_at_ms = 0;
-  friend bool operator==(const Resync&, const Resync&) = default;
+  friend bool operator==(const ResyncRecord&, const ResyncRecord&) = default;
 };
 
 // A label as the image was told it: a rejoin finds a restored image by it.
@@ -91,7 +91,7 @@ struct ImageRecord {
   std::uint64_t bytes_differed = 0;  // found by a verify, and neither mended nor verified equal since
   Fracture fracture;
   Uuid map_id;  // random, of this fracture's map; zero: there is none
-  Resync resync;
+  ResyncRecord resync;
   std::uint64_t suspect_until_ms = 0;  // a date; remote: a request of a cut connection may land before it
   ToldLabel told;                      // the last label that was durable on it
   ToldLabel telling;                   // one that is being written

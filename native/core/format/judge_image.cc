@@ -153,10 +153,10 @@ bool path_is_valid(const std::string& path, PathKind kind) {
   return component_is_valid(rest);
 }
 
-const char* judge_resync(ImageState state, const Resync& resync) {
+const char* judge_resync(ImageState state, const ResyncRecord& resync) {
   const bool began = resync.kind != ResyncKind::none;
   if (began == resync.id.is_zero()) return "a resync without an id, or an id without a resync";
-  if (!began && resync != Resync{}) return "a resync that did not begin";
+  if (!began && resync != ResyncRecord{}) return "a resync that did not begin";
   if (resync.began_at_ms > kLatestDate) return "the date of a resync is not valid";
   return fits(rule_of(state).resync, began) ? nullptr : "the state and the resync contradict";
 }

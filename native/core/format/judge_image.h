@@ -15,6 +15,6 @@ bool path_is_valid(const std::string& path, PathKind kind);
 // What contradicts, in plain words; null when nothing does. Of all images, their entries and each two of them.
 const char* judge_images(const Superblock& superblock, Bound bound);
 // The same of state and resync alone, as a label has them.
-const char* judge_resync(ImageState state, const Resync& resync);
+const char* judge_resync(ImageState state, const ResyncRecord& resync);
 
 }  // namespace blockmirror

@@ -143,4 +143,21 @@ Outcome judge_label(const Superblock& superblock, unsigned index, const Outcome&
   return verdict;
 }
 
+Outcome judge_rejoin(const Superblock& superblock, unsigned index, const Outcome& found, const Label& label,
+                     const DeviceTraits& traits) {
+  if (!found.ok()) return found;
+  const ImageRecord& image = superblock.images[index];
+  Code code = judge_identity(superblock, index, label);
+  if (code == Code::ok && traits.size < image.device_size) code = Code::TRUNCATED_IMAGE;
+  if (code == Code::ok && transfer_unit(traits) > superblock.block_size) code = Code::BLOCK_TOO_LARGE;
+  const bool placed = label.size == superblock.size && label.label_position == image.label_position;
+  if (code == Code::ok && !placed) code = Code::LABEL_DAMAGED;
+  return code == Code::ok ? Outcome::success() : Outcome::of(code, static_cast<ImageIndex>(index));
+}
+
+bool is_as_told(const ImageRecord& image, const Label& label) {
+  const ToldLabel has{label.update, label.incarnation};
+  return has == image.told || has == image.telling;
+}
+
 }  // namespace blockmirror

@@ -82,4 +82,12 @@ Outcome choose_label(std::span<const std::byte> copy_a, std::span<const std::byt
 Outcome judge_label(const Superblock& superblock, unsigned index, const Outcome& found, const Label& label,
                     std::uint64_t device_size);
 
+// May a device that was out be taken back as superblock.images[index]? Whatever its openings and generations say: what it
+// misses is owed. ok, or what was found instead of a label, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE.
+Outcome judge_rejoin(const Superblock& superblock, unsigned index, const Outcome& found, const Label& label,
+                     const DeviceTraits& traits);
+// Whether it holds the very label that it was told last: else it is a copy of an earlier day, and its debt does not say what it
+// misses (I8, I14).
+bool is_as_told(const ImageRecord& image, const Label& label);
+
 }  // namespace blockmirror

@@ -13,12 +13,9 @@ Membership::Membership(Runtime& runtime, Superblock& superblock, Counters& count
 ImageSet Membership::receiving() const {
   ImageSet set = 0;
   for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
-    const ImageState state = superblock_.images[i].state;
-    const bool receives =
-        state == ImageState::in_sync || state == ImageState::assumed || state == ImageState::synchronizing;
-    if (receives && images_[i] != nullptr) set |= image_bit(i);
+    if (rights_of(superblock_.images[i].state).receives && images_[i] != nullptr) set |= image_bit(i);
   }
-  return set;
+  return set & static_cast<ImageSet>(~held_back_);
 }
 
 ImageSet Membership::attached() const {
@@ -32,31 +29,61 @@ ImageSet Membership::attached() const {
 bool Membership::may_serve(unsigned slave) const {
   const ImageRecord& image = superblock_.images[slave];
   const bool differs = image.bytes_differed != 0 && !mutated(Mutation::differing_slave_serves);
-  const bool proven = image.state == ImageState::in_sync && !differs;
+  const bool proven = rights_of(image.state).serves && !differs;
   return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
 }
 
-// No map is kept of what it misses from here on: that is everything.
-void Membership::fail(unsigned slave, int error, FractureCause cause) {
-  BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be failed");
+// One that is out already keeps the fracture that it has: what it misses counts from there.
+void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause, int error) {
+  BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be taken out");
   ImageRecord& image = superblock_.images[slave];
-  if (image.state == ImageState::failed) return;
-  const std::uint64_t now = storable_date(runtime_.wall_clock_ms());
-  image.state = ImageState::failed;
+  const bool received = rights_of(image.state).receives;
+  transitions_.count(image.state, event);
+  image.state = next_state(image.state, event);
+  if (!received) return;
   image.error = error;
-  image.changed_at_ms = now;
-  image.debt = DebtKind::everything;
-  image.map_id = {};
-  image.fracture = {cause,
-                    now,
-                    {superblock_.generation.counter, superblock_.generation.id},
-                    superblock_.open_count,
-                    superblock_.incarnation,
-                    0,
-                    {}};
+  image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
+  if (image.debt == DebtKind::none) {
+    const GenerationMark last{superblock_.generation.counter, superblock_.generation.id};
+    image.fracture = {cause, image.changed_at_ms, last, superblock_.open_count, superblock_.incarnation, 0, {}};
+    image.debt = DebtKind::everything;
+    image.map_id = {};
+  }
   errors_[slave] = error;
   ++changes_;
   ++counters_.fractures;
+  if (listener_ != nullptr) listener_->slave_left(slave);
+}
+
+Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
+  ImageRecord& image = superblock_.images[slave];
+  BLOCKMIRROR_ASSERT(images_[slave] != nullptr && image.debt != DebtKind::none,
+                     "a resync of a slave that owes nothing");
+  transitions_.count(image.state, ImageEvent::resync_began);
+  image.state = next_state(image.state, ImageEvent::resync_began);
+  image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
+  image.resync = {};
+  runtime_.random(image.resync.id.bytes);
+  image.resync.kind = kind;
+  image.resync.began_at_ms = image.changed_at_ms;
+  image.error = 0;
+  errors_[slave] = 0;
+  held_back_ |= image_bit(slave);
+  Outcome outcome = co_await write_superblock();
+  if (outcome.ok()) outcome = co_await write_labels(image_bit(slave), false);
+  held_back_ &= static_cast<ImageSet>(~image_bit(slave));
+  if (outcome.ok() && !durable()) outcome = co_await make_durable();
+  co_return outcome;
+}
+
+void Membership::come_back(unsigned slave) {
+  ImageRecord& image = superblock_.images[slave];
+  transitions_.count(image.state, ImageEvent::resync_ended);
+  image.state = next_state(image.state, ImageEvent::resync_ended);
+  image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
+  image.bytes_differed = 0;
+  image.pay_debt();
+  ++changes_;
 }
 
 FractureCause Membership::cause_of(Operation operation, int error) {
@@ -169,6 +196,11 @@ bool Membership::number_update() {
 
 Task<Outcome> Membership::write_superblock_locked() {
   if (!number_update()) co_return broken_;
+  // The labels that follow have the next number: a slave that goes out in between is known by either.
+  for (unsigned i = 0; i < superblock_.images.size(); ++i) {
+    if ((receiving() & image_bit(i)) == 0) continue;
+    superblock_.images[i].telling = {superblock_.update + 1, superblock_.incarnation};
+  }
   encode_superblock(superblock_, superblock_bytes_.span());
   const unsigned first = mutated(Mutation::torn_copy_last) ? 0 : stale_superblock_;
   for (unsigned copy : {first, 1 - first}) {
@@ -209,6 +241,9 @@ Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
       images &= static_cast<ImageSet>(~image_bit(i));
     }
     if (mutated(Mutation::one_label_copy)) break;
+  }
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    if ((images & image_bit(i)) != 0) superblock_.images[i].told = {superblock_.update, superblock_.incarnation};
   }
   co_return Outcome::success();
 }

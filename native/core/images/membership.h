@@ -27,8 +27,19 @@
 #include "../base/task.h"
 #include "../format/label.h"
 #include "../format/superblock.h"
+#include "image_states.h"
 
 namespace blockmirror {
+
+// Is told that a slave stops receiving writes, in the turn in which it does, before anything else goes on: from then on what
+// it misses is owed (I5). Its entry has its new state and its fracture; the debt, the map and the tail are the listener's.
+class FractureListener {
+ public:
+  virtual void slave_left(unsigned slave) = 0;
+
+ protected:
+  ~FractureListener() = default;
+};
 
 class Membership {
  public:
@@ -38,6 +49,8 @@ class Membership {
   bool has_memory() const { return superblock_bytes_.size() > 0 && label_bytes_.size() > 0; }
 
   void set_log(Device& log) { log_ = &log; }
+  // Without one a slave that leaves owes everything.
+  void on_fracture(FractureListener& listener) { listener_ = &listener; }
   void set_images(std::vector<Device*> images) { images_ = std::move(images); }
 
   Device& log() const { return *log_; }
@@ -54,7 +67,17 @@ class Membership {
 
   // The image answered with an error: what it holds is unknown from here on (I11). The master is not failed here; its
   // failure stops the mirror.
-  void fail(unsigned slave, int error, FractureCause cause);
+  void fail(unsigned slave, int error, FractureCause cause) { take_out(slave, ImageEvent::erred, cause, error); }
+  // It is not there, or is not what it should be, or the operator took it out: what it held stays a point in time.
+  void leave(unsigned slave, FractureCause cause) { take_out(slave, ImageEvent::left, cause, 0); }
+  // How often the set of images in sync has changed since the opening began.
+  std::uint64_t changes() const { return changes_; }
+  // I8: the slave's resync is durable in superblock and in its own label, and only then it receives writes again: from the
+  // turn in which this answers success on, for the turns before it still owes what it missed. A label that fails fails it.
+  Task<Outcome> begin_resync(unsigned slave, ResyncKind kind);
+  // It owes nothing any more. make_durable() makes the new generation.
+  void come_back(unsigned slave);
+  const TransitionCounts& transitions() const { return transitions_; }
   bool durable() const { return changes_durable_ == changes_; }
   // LOG_FAILED or MASTER_FAILED once a superblock or a label of the master could not be written.
   const Outcome& failure() const { return broken_; }
@@ -87,6 +110,7 @@ class Membership {
     std::uint64_t incompatible_features = 0;
     unsigned stale = 0;
   };
+  void take_out(unsigned slave, ImageEvent event, FractureCause cause, int error);
   Task<Outcome> record_change();
   Task<Outcome> record_change_locked();
   bool number_update();
@@ -102,10 +126,13 @@ class Membership {
   AlignedBuffer superblock_bytes_ = AlignedBuffer::try_make(kSuperblockLength);  // of whoever has the lock, as the next
   AlignedBuffer label_bytes_ = AlignedBuffer::try_make(kMaxImages * kLabelCopyLength);
   Device* log_ = nullptr;
+  FractureListener* listener_ = nullptr;
+  TransitionCounts transitions_;
   std::vector<Device*> images_;
   std::array<int, kMaxImages> errors_{};
   std::array<Carried, kMaxImages> carried_{};
   unsigned stale_superblock_ = 0;
+  ImageSet held_back_ = 0;  // their resync is not durable yet: they receive nothing
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;
   bool locked_ = false;

@@ -10,10 +10,11 @@
 
 namespace blockmirror {
 
-Mirror::Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
-               const IntentLogStart& start, Counters& counters)
+Mirror::Mirror(Runtime& runtime, Membership& membership, Debts& debts, MasterRepair& repair,
+               const Superblock& superblock, const IntentLogStart& start, Counters& counters)
     : runtime_(runtime),
       membership_(membership),
+      debts_(debts),
       repair_(repair),
       counters_(counters),
       size_(superblock.size),
@@ -25,10 +26,13 @@ Mirror::Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, c
       drained_(runtime),
       flush_ended_(runtime),
       repair_ended_(runtime),
+      landed_(runtime),
+      maps_written_(runtime),
       retirement_wanted_(runtime),
       retirement_ended_(runtime) {
   intents_.set_generation(superblock.generation.counter);
   intents_.on_retirement_wanted(retirement_wanted_);
+  if (debts_.any_map()) (void)intents_.require_maps();
   quiet_timer_.fire = &Mirror::quiet_timer_fired;
   quiet_timer_.context = this;
   spawn(retirement_loop());
@@ -166,13 +170,20 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
     if (!mutated(Mutation::abort_after_data)) look_for_abort();
     if (outcome.ok()) {
       ++writes_in_flight_;
-      ParallelOperation everywhere(membership_.images(), membership_.receiving(), model);
+      const unsigned landing = landing_turn_;
+      ++landing_[landing];
+      const ImageSet targets = membership_.receiving();
+      debts_.owe(debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
+      ParallelOperation everywhere(membership_.images(), targets, model);
       if (!mutated(Mutation::failure_counts_late)) everywhere.report_failures(*this);
       const ParallelOperation::Results results = co_await everywhere;
+      // Those that went out meanwhile, by this write or by another, may have lost it.
+      debts_.owe(targets & debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
       outcome = co_await settle(results);                                                                   // I5, I11
       if (outcome.ok() && !mutated(Mutation::acknowledge_after_log_failure)) outcome = intents_.failure();  // I12
       if (outcome.ok() && !unmended_.empty()) note_written(extent);
       --writes_in_flight_;
+      if (--landing_[landing] == 0) landed_.wake_all();
     }
     if (mutated(Mutation::abort_after_data)) look_for_abort();
     intents_.settle(lease);
@@ -311,6 +322,96 @@ void Mirror::stop(Outcome outcome) {
   retirement_wanted_.raise();
 }
 
+// --- resync
+
+Task<void> Mirror::writes_landed() {
+  while (awaiting_landing_) co_await landed_.wait();
+  awaiting_landing_ = true;
+  const unsigned before = landing_turn_;
+  landing_turn_ = 1 - landing_turn_;
+  while (landing_[before] > 0) co_await landed_.wait();
+  awaiting_landing_ = false;
+  landed_.wake_all();
+}
+
+Task<Outcome> Mirror::copy_to_slaves(Extent piece, ImageSet slaves, std::byte* bytes, ImageSet& copied) {
+  copied = 0;
+  for (bool mended = false;;) {
+    if (!stopped_.ok()) co_return stopped_;
+    int error = EIO;
+    {
+      RangeLock::Guard held(ranges_, piece.widened(physical_block_size_), RangeLock::Mode::shared);  // I6
+      co_await held;
+      if (!is_unmended(piece)) error = co_await membership_.images()[0]->read(piece.position, {bytes, piece.length});
+      if (error == 0 && stopped_.ok()) {
+        DeviceRequest model;
+        model.operation = Operation::write;
+        model.position = piece.position;
+        model.length = piece.length;
+        model.memory = bytes;
+        const ImageSet targets = slaves & membership_.receiving_slaves();
+        ParallelOperation everywhere(membership_.images(), targets, model);
+        everywhere.report_failures(*this);
+        const ParallelOperation::Results results = co_await everywhere;
+        copied = targets & static_cast<ImageSet>(~results.failed);
+        co_return co_await settle(results);
+      }
+    }
+    if (mended) co_return Outcome::of(Code::READ_FAILED, 0, error, piece.position);
+    const Outcome outcome = co_await read_mended(piece, {bytes, piece.length});
+    if (!outcome.ok()) co_return outcome;
+    mended = true;
+  }
+}
+
+Task<Outcome> Mirror::flush_slaves(ImageSet slaves, ImageSet& flushed) {
+  DeviceRequest model;
+  model.operation = Operation::flush;
+  const ImageSet asked = slaves & membership_.receiving_slaves();
+  ParallelOperation everywhere(membership_.images(), asked, model);
+  everywhere.report_failures(*this);
+  const ParallelOperation::Results results = co_await everywhere;
+  flushed = asked & static_cast<ImageSet>(~results.failed);
+  co_return co_await settle(results);
+}
+
+// --- debts
+
+std::uint64_t Mirror::begin_debt(unsigned slave) {
+  intents_.for_each_unflushed([&](std::uint64_t region, const BlockSet& blocks) {
+    for (unsigned block = 0; block < kIntentBitmapBlocks; ++block) {
+      if (!blocks.test(block)) continue;
+      const Extent extent{region * kRegionLength + block * kIntentBlockLength, kIntentBlockLength};
+      debts_.of(slave).owe(extent.clipped(size_));
+    }
+  });
+  return intents_.require_maps();
+}
+
+// One pass serves everybody who waits. Whoever is fractured while maps are written has a map of its own to be begun.
+Task<Outcome> Mirror::write_maps() {
+  while (writing_maps_) co_await maps_written_.wait();
+  if (!debts_.any_map()) {
+    intents_.maps_not_needed();
+    co_return Outcome::success();
+  }
+  writing_maps_ = true;
+  Outcome outcome;
+  std::uint64_t changes = 0;
+  do {
+    changes = membership_.changes();
+    const std::uint64_t mark = intents_.maps_begin();
+    bool recorded_everything = false;
+    outcome = co_await debts_.write_maps(recorded_everything);
+    if (outcome.ok() && recorded_everything) outcome = co_await membership_.write_superblock();
+    if (outcome.ok() && changes == membership_.changes()) intents_.maps_durable(mark);
+  } while (outcome.ok() && changes != membership_.changes());
+  writing_maps_ = false;
+  maps_written_.wake_all();
+  if (!outcome.ok()) stop(outcome);
+  co_return outcome;
+}
+
 // --- retirement
 
 void Mirror::note_activity() {
@@ -340,6 +441,7 @@ Task<Outcome> Mirror::retirement_pass(bool everything) {
   const bool starved = intents_.starves();
   Outcome outcome = co_await settle_losses(everything);
   if (outcome.ok()) outcome = co_await flush_images();
+  if (outcome.ok()) outcome = co_await write_maps();
   if (outcome.ok()) {
     IntentLog::RetirementGoal goal = intents_.goal_under_pressure();
     if (everything) goal = {0, intents_.next_sequence(), false};

@@ -7,6 +7,8 @@
 //  - I4, I5: it is acknowledged when all receiving images have it and every fracture so far is durable.
 //  - I6: the bytes of a partial block that a write does not name are read and written back under its own lock, so that
 //    two writers of one block never undo one another.
+//  - I5, I14: what a slave that is out misses is owed before the write is submitted; what one that goes out may have lost,
+//    when it does. Their maps are written before anything of it is retired.
 //  - I2: retirement follows a flush of all receiving images. Before it each of them is asked what its file lost: a loss
 //    fails the image as an error would, for what it held there is gone without an error (I11).
 //  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried. Both the
@@ -20,6 +22,7 @@
 // Bounded: kAdmitted requests hold or wait for a range, the others wait before that; kRepairsAtOnce repairs run.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -33,6 +36,7 @@
 #include "../base/runtime.h"
 #include "../base/task.h"
 #include "../format/superblock.h"
+#include "../images/debts.h"
 #include "../images/master_repair.h"
 #include "../images/membership.h"
 #include "../images/range_lock.h"
@@ -42,7 +46,7 @@ namespace blockmirror {
 
 class Mirror final : private FailureListener {
  public:
-  Mirror(Runtime& runtime, Membership& membership, MasterRepair& repair, const Superblock& superblock,
+  Mirror(Runtime& runtime, Membership& membership, Debts& debts, MasterRepair& repair, const Superblock& superblock,
          const IntentLogStart& start, Counters& counters);
   ~Mirror();
   Mirror(const Mirror&) = delete;
@@ -62,6 +66,23 @@ class Mirror final : private FailureListener {
 
   // Refuses new requests, waits for those accepted, retires everything, ends the background work.
   Task<Outcome> close();
+
+  // --- for a resync
+
+  // Copies what the master holds there to those slaves that still receive, under the range (I3, I6). `copied`: to which.
+  // READ_FAILED: the master cannot read it, and no slave may stand in. `bytes` has room for it.
+  Task<Outcome> copy_to_slaves(Extent piece, ImageSet slaves, std::byte* bytes, ImageSet& copied);
+  // A slave that fails it is out. `flushed`: those that were flushed.
+  Task<Outcome> flush_slaves(ImageSet slaves, ImageSet& flushed);
+  // Makes changes of membership durable, as the settlement of a request does.
+  Task<Outcome> record_changes() { return settle({}); }
+  // Until every write that was under way has ended: after it no request of before may land on an image any more (I11).
+  Task<void> writes_landed();
+
+  // A slave has just been fractured, and its debt begins: what it may have lost is owed. The newest tail so far.
+  std::uint64_t begin_debt(unsigned slave);
+  // Writes the maps of all that are out, so that the log may retire what they missed (I14). A failure stops the mirror.
+  Task<Outcome> write_maps();
 
   IntentLog& log() { return intents_; }
   const IntentLog& log() const { return intents_; }
@@ -106,6 +127,7 @@ class Mirror final : private FailureListener {
 
   Runtime& runtime_;
   Membership& membership_;
+  Debts& debts_;
   MasterRepair& repair_;
   Counters& counters_;
   const std::uint64_t size_;
@@ -136,6 +158,12 @@ class Mirror final : private FailureListener {
   // Under pressure passes follow one another many times a second.
   static constexpr std::uint64_t kLookForLosses_ns = 10'000'000'000;
 
+  std::array<std::uint64_t, 2> landing_{};  // writes under way, by the turn of writes_landed() in which they began
+  unsigned landing_turn_ = 0;
+  bool awaiting_landing_ = false;
+  Condition landed_;
+  bool writing_maps_ = false;
+  Condition maps_written_;
   bool retiring_ = false;
   std::uint64_t losses_looked_for_ns_ = 0;
   bool quiet_ = false;

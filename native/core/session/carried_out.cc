@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "../base/limits.h"
+
 namespace blockmirror {
 namespace {
 
@@ -24,15 +26,8 @@ constexpr Limit kLimits[] = {
      "an image is reached by a URI"},
     {[](const Superblock& b) { return any_image(b, [](const ImageRecord& image) { return image.held_label; }); },
      "the log holds the label of an image"},
-    {[](const Superblock& b) {
-       return any_image(b, [](const ImageRecord& image) { return image.debt == DebtKind::map; });
-     },
-     "a fracture map is in use"},
-    {[](const Superblock& b) {
-       return b.lifecycle != Lifecycle::creating &&
-              any_image(b, [](const ImageRecord& image) { return image.state == ImageState::synchronizing; });
-     },
-     "a resync is under way"},
+    {[](const Superblock& b) { return b.maps.unit > kRegionLength; },
+     "a bit of its maps stands for more than a region"},
     {[](const Superblock& b) { return b.pending_size != 0; }, "it is growing"},
     {[](const Superblock& b) { return b.log_state != LogState::current; }, "its log is moving"},
     {[](const Superblock& b) { return b.paired_log.exists(); }, "it has two logs"},

@@ -29,6 +29,7 @@
 #include "../format/superblock.h"
 #include "../images/results.h"
 #include "../log/assessment.h"
+#include "../mirror/resync.h"
 #include "options.h"
 #include "snapshot.h"
 
@@ -73,6 +74,12 @@ class Session {
   // Running or recovering: remembers durably what differed. A slave that was found equal all over is no longer assumed,
   // and what was remembered of it is forgotten.
   Task<Outcome> record_verify(VerifyResult found);
+  // Running: the slave, whose device is attached, receives writes again and is resynced by resync(). Its label is looked at
+  // anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE refuse it. One that is not as
+  // it went owes everything, as does any with `full`.
+  Task<Outcome> rejoin(unsigned slave, bool full);
+  // One step of at most `longest` bytes, of all those slaves that were rejoined (mirror/resync.h).
+  Task<Outcome> resync(ImageSet slaves, std::uint64_t longest, ResyncResult& into);
   Task<Outcome> retire_all();
   // Waits for every request accepted before it, seals when running, and ends the background work.
   Task<Outcome> close();

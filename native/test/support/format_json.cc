@@ -65,7 +65,7 @@ Json fracture(const Fracture& value) {
   return json;
 }
 
-Json resync(const Resync& value) {
+Json resync(const ResyncRecord& value) {
   Json json = Json::object();
   json.set("id", uuid(value.id))
       .set("kind", resync_kind(value.kind))

@@ -1,0 +1,118 @@
+#include "debts.h"
+
+#include "../base/assert.h"
+#include "../base/mutation.h"
+#include "../base/spare_memory.h"
+
+namespace blockmirror {
+namespace {
+
+// A debt's table of pages, before anything is owed.
+std::size_t table_of(const MapShape& shape) { return shape.sectors() * (sizeof(void*) + 1); }
+
+}  // namespace
+
+Debts::Debts(Runtime& runtime, Superblock& superblock) : runtime_(runtime), superblock_(superblock), free_(runtime) {}
+
+bool Debts::begin(Device& log, std::uint64_t tail) {
+  const MapShape shape{superblock_.size, superblock_.maps.unit};
+  if (!has_memory() || !has_spare_memory(superblock_.images.size() * table_of(shape))) return false;
+  log_ = &log;
+  tail_ = tail;
+  for (unsigned i = 0; i < superblock_.images.size(); ++i) {
+    const ImageRecord& image = superblock_.images[i];
+    if (i == superblock_.master || !image.in_use()) continue;
+    debts_[i].emplace(shape.size, shape.unit);
+    if (image.debt == DebtKind::everything) {
+      debts_[i]->owe_everything();
+      debts_[i]->pay({0, image.resync.cursor});  // a resync that was cut off goes on from there
+    }
+    if (image.debt == DebtKind::map)
+      maps_[i] = std::make_shared<DurableMap>(runtime_, log, buffers_, place_of(i), false);
+  }
+  return true;
+}
+
+DurableMap::Place Debts::place_of(unsigned slave) const {
+  const ImageRecord& image = superblock_.images[slave];
+  DurableMap::Place place;
+  place.identity = {superblock_.log_uuid, image.uuid, slave, image.map_id};
+  place.shape = {superblock_.size, superblock_.maps.unit};
+  place.position = superblock_.maps.slot(slave);
+  place.incarnation = superblock_.incarnation;
+  return place;
+}
+
+ImageSet Debts::owing() const {
+  ImageSet set = 0;
+  for (unsigned i = 0; i < superblock_.images.size(); ++i) {
+    if (superblock_.images[i].debt != DebtKind::none) set |= image_bit(i);
+  }
+  return set;
+}
+
+void Debts::owe(ImageSet slaves, Extent extent) {
+  for (unsigned i = 0; slaves != 0; ++i, slaves >>= 1) {
+    if ((slaves & 1u) != 0) debts_[i]->owe(extent);
+  }
+}
+
+void Debts::owe_everything(ImageSet slaves) {
+  for (unsigned i = 0; slaves != 0; ++i, slaves >>= 1) {
+    if ((slaves & 1u) != 0) debts_[i]->owe_everything();
+  }
+}
+
+void Debts::begin_map(unsigned slave) {
+  BLOCKMIRROR_ASSERT(superblock_.images[slave].debt == DebtKind::map, "a map was begun for a slave that has none");
+  maps_[slave] = std::make_shared<DurableMap>(runtime_, *log_, buffers_, place_of(slave), true);
+  debts_[slave]->begin_map();
+}
+
+void Debts::end(unsigned slave) {
+  BLOCKMIRROR_ASSERT(debts_[slave]->owes_nothing(), "a slave that owes something was let off");
+  maps_[slave].reset();
+}
+
+bool Debts::any_map() const {
+  for (const ImageRecord& image : superblock_.images) {
+    if (image.debt == DebtKind::map) return true;
+  }
+  return false;
+}
+
+Task<void> Debts::load(unsigned slave) {
+  while (busy_) co_await free_.wait();
+  busy_ = true;
+  const std::shared_ptr<DurableMap> map = maps_[slave];
+  // The tail that the ring had when it was scanned: nothing has moved it since, because the log waits for this.
+  if (map && !map->loaded()) co_await map->load(tail_ > superblock_.images[slave].fracture.tail, *debts_[slave]);
+  busy_ = false;
+  free_.wake_one();
+}
+
+Task<Outcome> Debts::write_maps(bool& recorded_everything) {
+  Outcome outcome;
+  for (unsigned i = 0; i < superblock_.images.size() && outcome.ok(); ++i) {
+    if (superblock_.images[i].debt != DebtKind::map) continue;
+    co_await load(i);
+    while (busy_) co_await free_.wait();
+    ImageRecord& image = superblock_.images[i];
+    if (image.debt != DebtKind::map || !maps_[i]) continue;  // it was paid meanwhile
+    if (debts_[i]->owes_everything()) {
+      image.debt = DebtKind::everything;
+      image.map_id = Uuid{};
+      maps_[i].reset();
+      recorded_everything = true;
+      continue;
+    }
+    busy_ = true;
+    const std::shared_ptr<DurableMap> map = maps_[i];
+    outcome = co_await map->write(*debts_[i]);
+    busy_ = false;
+    free_.wake_one();
+  }
+  co_return outcome;
+}
+
+}  // namespace blockmirror

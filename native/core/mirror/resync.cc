@@ -1,0 +1,116 @@
+#include "resync.h"
+
+#include <algorithm>
+#include <array>
+
+namespace blockmirror {
+
+Resync::Resync(Runtime& runtime, Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces,
+               Superblock& superblock)
+    : runtime_(runtime),
+      mirror_(mirror),
+      membership_(membership),
+      debts_(debts),
+      pieces_(pieces),
+      superblock_(superblock) {
+  chosen_.reserve(kResyncExtents);
+  copied_.reserve(kResyncExtents);
+}
+
+ImageSet Resync::resyncing(ImageSet slaves) const {
+  ImageSet set = 0;
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    const bool under_way = superblock_.images[i].state == ImageState::synchronizing;
+    if (under_way && (slaves & membership_.receiving() & image_bit(i)) != 0) set |= image_bit(i);
+  }
+  return set;
+}
+
+// What any of them owes from the cursor on, in the order of the mirror: one pass over the master serves them all.
+void Resync::choose(ImageSet slaves, std::uint64_t longest) {
+  chosen_.clear();
+  std::uint64_t bytes = 0;
+  while (chosen_.size() < kResyncExtents && bytes < longest) {
+    Extent next{superblock_.size, 0};
+    for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+      if ((slaves & image_bit(i)) == 0) continue;
+      const Extent owed = debts_.of(i).next(cursor_, kCopyLength);
+      if (!owed.empty() && owed.position < next.position) next = owed;
+    }
+    if (next.empty()) break;
+    // Whole units, whatever the limit: a part of one pays nothing.
+    const std::uint64_t unit = superblock_.maps.unit;
+    const std::uint64_t room = std::max(unit, (longest - bytes) / unit * unit);
+    next.length = std::min(next.length, room);
+    chosen_.push_back(next);
+    bytes += next.length;
+    cursor_ = next.end();
+  }
+}
+
+Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult& into) {
+  into = ResyncResult{};
+  slaves_ = resyncing(slaves);
+  std::array<Uuid, kMaxImages> ids;
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) ids[i] = superblock_.images[i].resync.id;
+  choose(slaves_, longest);
+  if (chosen_.empty()) {
+    cursor_ = 0;  // once around: what was written meanwhile by a slave that failed and came back lies anywhere
+    choose(slaves_, longest);
+  }
+  copied_.clear();
+  unreadable_ = 0;
+  Outcome outcome;
+  if (!chosen_.empty()) outcome = co_await pieces_.run(chosen_, ImageSet{1}, *this);
+  into.bytes_unreadable = unreadable_;
+  if (!outcome.ok()) co_return outcome;
+  ImageSet flushed = slaves_;
+  if (!copied_.empty()) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
+  if (!outcome.ok()) co_return outcome;
+  ImageSet same = resyncing(flushed);
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if (superblock_.images[i].resync.id != ids[i]) same &= static_cast<ImageSet>(~image_bit(i));
+  }
+  for (const Copied& copy : copied_) {
+    for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+      if ((copy.slaves & same & image_bit(i)) == 0) continue;
+      debts_.of(i).pay(copy.extent);
+      into.bytes_copied += copy.extent.length;
+    }
+  }
+  if (outcome.ok()) outcome = co_await take_back(same, into);
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((resyncing(slaves) & image_bit(i)) != 0) into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
+  }
+  co_return outcome;
+}
+
+Task<Outcome> Resync::work_on(Extent piece, const PieceMemory& memory) {
+  ImageSet owing = 0;
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves_ & image_bit(i)) != 0 && debts_.of(i).owes(piece)) owing |= image_bit(i);
+  }
+  Copied copied{piece, 0};
+  const Outcome outcome = co_await mirror_.copy_to_slaves(piece, owing, memory[0], copied.slaves);
+  if (outcome.code == Code::READ_FAILED) {
+    unreadable_ += piece.length;
+    co_return Outcome::success();
+  }
+  if (outcome.ok() && copied.slaves != 0) copied_.push_back(copied);
+  co_return outcome;
+}
+
+// In one turn: it owes nothing, and from here on it counts. A crash before the new generation is durable finds it
+// synchronizing, with a map of which nothing is left.
+Task<Outcome> Resync::take_back(ImageSet slaves, ResyncResult& into) {
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_nothing()) continue;
+    membership_.come_back(i);
+    debts_.end(i);
+    into.in_sync |= image_bit(i);
+  }
+  if (into.in_sync == 0) co_return Outcome::success();
+  co_return co_await mirror_.record_changes();
+}
+
+}  // namespace blockmirror

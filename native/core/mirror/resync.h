@@ -1,0 +1,77 @@
+// Resync: pays the debts of slaves, while requests go on: claim 1 of US 6,671,705, step 5, under load.
+//
+// Invariants:
+//  - I3, I6: each portion is read from the master and written to the slaves under its own range, so that no write comes in
+//    between. A write to a portion that is owed goes to all images that receive, and leaves the debt as it is.
+//  - I14: a portion is paid only after a flush of the slave that was submitted after its copy had ended, and only while the
+//    slave is still in the resync that copied it.
+//  - A slave is in sync again in the turn in which it owes nothing any more, not before; the new generation follows.
+//  - A failed resync never fails the mirror: an error of a slave ends that slave's resync, what the master cannot read is left
+//    owed and told.
+//  - Bounded: kResyncExtents portions between two flushes, copied by PieceRunner in its own memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../base/device.h"
+#include "../base/extent.h"
+#include "../base/limits.h"
+#include "../base/outcome.h"
+#include "../base/runtime.h"
+#include "../base/task.h"
+#include "../format/superblock.h"
+#include "../images/debts.h"
+#include "../images/membership.h"
+#include "../images/piece_runner.h"
+#include "mirror.h"
+
+namespace blockmirror {
+
+inline constexpr std::size_t kResyncExtents = 64;         // between two flushes
+inline constexpr std::uint64_t kResyncBytes = 16 * kMiB;  // of each slave, between two flushes
+
+struct ResyncResult {
+  ImageSet in_sync = 0;                // slaves that owe nothing any more
+  std::uint64_t bytes_copied = 0;      // over all slaves
+  std::uint64_t bytes_left = 0;        // of the slave that owes most
+  std::uint64_t bytes_unreadable = 0;  // of the master; left owed
+};
+
+class Resync final : private PieceWork {
+ public:
+  Resync(Runtime& runtime, Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces,
+         Superblock& superblock);
+  Resync(const Resync&) = delete;
+  Resync& operator=(const Resync&) = delete;
+
+  // One step: copies what is owed next, of all `slaves` in one pass over the master, flushes them, and takes those that owe
+  // nothing any more back into sync. Success with nothing left in `into.bytes_left`: done. Slaves that went out meanwhile
+  // are not in `into.in_sync`, and owe what they owed. The mirror's own failure is answered.
+  Task<Outcome> step(ImageSet slaves, std::uint64_t longest, ResyncResult& into);
+
+ private:
+  struct Copied {
+    Extent extent;
+    ImageSet slaves = 0;
+  };
+  ImageSet resyncing(ImageSet slaves) const;
+  void choose(ImageSet slaves, std::uint64_t longest);
+  Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override;
+  Task<Outcome> take_back(ImageSet slaves, ResyncResult& into);
+
+  Runtime& runtime_;
+  Mirror& mirror_;
+  Membership& membership_;
+  Debts& debts_;
+  PieceRunner& pieces_;
+  Superblock& superblock_;
+  std::uint64_t cursor_ = 0;  // behind what was tried last: what the master cannot read does not hold up the rest
+  ImageSet slaves_ = 0;       // of the step under way
+  std::vector<Extent> chosen_;
+  std::vector<Copied> copied_;
+  std::uint64_t unreadable_ = 0;
+};
+
+}  // namespace blockmirror

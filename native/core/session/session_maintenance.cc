@@ -1,0 +1,87 @@
+// What is done to a mirror that runs: comparing its images, and taking slaves back.
+#include "../base/mutation.h"
+#include "state.h"
+
+namespace blockmirror {
+// --- comparing
+
+Task<Outcome> Session::compare(std::vector<Extent> extents, bool all, CompareResult& into) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  const Outcome refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
+  if (!refused.ok()) co_return refused;
+  if (const Outcome wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
+  const ImageSet images = all ? s.membership.attached() : s.membership.receiving();
+  const ExtentSet none;
+  const ExtentSet& uncertain = s.recovery ? s.recovery->uncopied() : none;
+  Comparison comparison(s.membership, s.superblock, s.mirror ? &*s.mirror : nullptr, uncertain, images, into);
+  co_return co_await s.pieces.run(extents, images, comparison);
+}
+
+Task<Outcome> Session::record_verify(VerifyResult found) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::recovering, Phase::running}); !refused.ok()) co_return refused;
+  const std::size_t slaves = s.superblock.images.size() - 1;
+  if (found.bytes_compared.size() != slaves || found.bytes_differed.size() != slaves) co_return wrong_phase();
+  const VerifyChange change =
+      apply_verify(found, s.membership.receiving(), s.phase == Phase::running, s.runtime.wall_clock_ms(), s.superblock);
+  Outcome outcome;
+  const bool remembers = change.superblock && !mutated(Mutation::verify_difference_forgotten);
+  if (remembers) outcome = co_await s.membership.write_superblock();
+  if (outcome.ok() && change.labels) outcome = co_await s.membership.write_labels(s.membership.receiving(), false);
+  if (outcome.ok() && !s.membership.durable()) outcome = co_await s.membership.make_durable();
+  if (!outcome.ok() && s.mirror) s.mirror->stop(outcome);  // half a change of state must not be built upon
+  co_return outcome;
+}
+
+// --- rejoining
+
+Task<Outcome> Session::rejoin(unsigned slave, bool full) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
+  if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
+  ImageRecord& image = s.superblock.images[slave];
+  Device* const device = slave < s.membership.images().size() ? s.membership.images()[slave] : nullptr;
+  if (device == nullptr || rights_of(image.state).receives) co_return wrong_phase();
+  const FoundLabel found = co_await read_label(*device, image.label_position);
+  Outcome verdict = judge_rejoin(s.superblock, slave, found.found, found.label, device->traits());
+  verdict.image = static_cast<ImageIndex>(slave);
+  if (!verdict.ok()) co_return verdict;
+  s.membership.carry_label(slave, found.label, found.stale);
+  co_await s.mirror->writes_landed();
+  co_await s.debts.load(slave);
+  if (rights_of(image.state).receives) co_return wrong_phase();  // somebody else was faster
+  const bool known = is_as_told(image, found.label);
+  if (full || !known) s.debts.of(slave).owe_everything();
+  if (s.debts.of(slave).owes_everything()) {
+    image.debt = DebtKind::everything;
+    image.map_id = Uuid{};
+    s.debts.end_map(slave);
+  }
+  const bool everything = image.debt == DebtKind::everything;
+  const Outcome outcome =
+      co_await s.membership.begin_resync(slave, everything ? ResyncKind::full_copy : ResyncKind::debt);
+  if (!outcome.ok()) s.mirror->stop(outcome);  // half a change of state must not be built upon
+  co_return outcome;
+}
+
+Task<Outcome> Session::resync(ImageSet slaves, std::uint64_t longest, ResyncResult& into) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
+  if (!s.resync) s.resync.emplace(s.runtime, *s.mirror, s.membership, s.debts, s.pieces, s.superblock);
+  if (s.resync_running) co_return wrong_phase();
+  s.resync_running = true;
+  const Outcome outcome = co_await s.resync->step(slaves, longest, into);
+  s.resync_running = false;
+  co_return outcome;
+}
+
+Task<Outcome> Session::retire_all() {
+  if (const Outcome refused = state_->may_step({Phase::running}); !refused.ok()) co_return refused;
+  co_return co_await state_->mirror->retire_all();
+}
+
+}  // namespace blockmirror

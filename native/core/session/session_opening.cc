@@ -1,0 +1,315 @@
+// Opening: loading the log, judging log and images, beginning an incarnation, and what each slave owes from then on.
+#include "../base/headroom.h"
+#include "../base/mutation.h"
+#include "../base/spare_memory.h"
+#include "carried_out.h"
+#include "state.h"
+
+namespace blockmirror {
+namespace {
+
+// Copies of the debt that a recovery has beside the one that is told.
+constexpr std::size_t kCopiesOfDebt = 4;
+
+// An image that is known by its label and lost allocation is damaged. Where the loss took the label too, nothing but the
+// path says which image it is: it is as good as cut short.
+Outcome judge_allocation(Outcome verdict, const AllocationLoss& loss, std::uint64_t device_size) {
+  if (verdict.code == Code::TRUNCATED_IMAGE) verdict.position = device_size;
+  if (!loss.lost) return verdict;
+  const bool unlabelled = verdict.code == Code::NO_LABEL || verdict.code == Code::LABEL_DAMAGED;
+  if (!verdict.ok() && !unlabelled) return verdict;
+  return Outcome::of(verdict.ok() ? Code::LOST_ALLOCATION : Code::TRUNCATED_IMAGE, verdict.image, 0, loss.position);
+}
+
+// Sectors may have grown since the mirror was made: behind another controller, or copied onto another disk. A block of the
+// mirror could then not be written alone.
+Outcome judge_sectors(const Outcome& verdict, const DeviceTraits& traits, std::uint32_t block_size) {
+  const std::uint32_t unit = transfer_unit(traits);
+  if (!verdict.ok() || unit <= block_size) return verdict;
+  return Outcome::of(Code::BLOCK_TOO_LARGE, verdict.image, 0, unit);
+}
+
+// A device may grow below its label (a volume was extended), and keeps it where the log says. A file that is longer than
+// it was is something else, or something was appended to it: no label is believed in the middle of a file, or written.
+Outcome judge_end(const Outcome& verdict, const DeviceTraits& traits, const ImageRecord& image) {
+  if (!verdict.ok() || traits.block_device || label_position(traits.size) == image.label_position) return verdict;
+  return Outcome::of(Code::GROWN_IMAGE, verdict.image, 0, image.device_size);
+}
+
+// What a slave may be failed for at an opening, where the caller decides so.
+bool is_loss(const Outcome& verdict) {
+  return verdict.code == Code::LOST_ALLOCATION || verdict.code == Code::TRUNCATED_IMAGE;
+}
+
+}  // namespace
+
+// --- loading and judging
+
+Task<Outcome> Session::load_superblock() {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::idle}); !refused.ok()) co_return refused;
+  if (!s.membership.has_log()) co_return wrong_phase();
+  if (!s.membership.has_memory()) co_return no_memory();
+  unsigned stale = 0;
+  const Outcome outcome = co_await read_superblock(s.membership.log(), s.superblock, stale);
+  if (!outcome.ok()) co_return outcome;
+  if (const Outcome refused = judge_carried_out(s.superblock); !refused.ok()) co_return refused;
+  s.membership.set_stale_superblock(stale);
+  if (s.membership.log().traits().size < s.superblock.log_size) {
+    co_return Outcome::of(Code::TOO_SMALL, kLogDevice, 0, s.superblock.log_size);
+  }
+  s.phase = Phase::loaded;
+  co_return Outcome::success();
+}
+
+// Of a create that did not finish nothing in the ring counts: it may be of whatever stood there before.
+Task<Outcome> Session::State::read_ring(std::uint64_t bytes) {
+  if (superblock.lifecycle == Lifecycle::creating) co_return Outcome::success();
+  if (!scanning) scanning.emplace(membership.log(), superblock);
+  const Outcome outcome = co_await scanning->read_on(bytes);
+  if (!outcome.ok()) scanning.reset();
+  co_return outcome;
+}
+
+Task<Outcome> Session::scan_ring(std::uint64_t bytes, ScanProgress& into) {
+  State& s = *state_;
+  if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  if (s.steps_in_flight > 0) co_return wrong_phase();
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  const Outcome outcome = co_await s.read_ring(bytes);
+  if (!outcome.ok()) co_return outcome;
+  into.done = !s.scanning || s.scanning->done();
+  into.bytes_done = s.scanning ? s.scanning->bytes_read() : 0;
+  into.bytes_total = std::max(into.bytes_done, s.scanning ? s.superblock.ring.length() : 0);
+  co_return outcome;
+}
+
+// What the ring says. False: there is no memory for what it covers.
+bool Session::State::tell_ring(Assessment& into) {
+  const RingScan& scan = scanning->scan();
+  into.damaged = scan.damaged;
+  into.torn_records = scan.torn_records;
+  into.sequence = scan.sequence;
+  into.tail = scan.tail;
+  into.live_records = scan.live_records;
+  into.damage_count = scan.damage_count;
+  for (const SlotDamage& damage : scan.damage) {
+    into.damage.push_back("record " + std::to_string(damage.expected_sequence) + " in slot " +
+                          std::to_string(damage.slot) + ": " + damage.reason);
+  }
+  into.live_intents.assign(scanning->live_intents().begin(), scanning->live_intents().end());
+  into.live_intent_count = scanning->live_intent_count();
+  into.debt = scanning->take_covered();
+  highest_sequence = scan.highest_sequence;
+  return has_spare_memory(kCopiesOfDebt * into.debt.size() * sizeof(Extent));
+}
+
+Task<Outcome> Session::assess(Assessment& into) {
+  State& s = *state_;
+  if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  if (s.steps_in_flight > 0) co_return wrong_phase();
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  into = Assessment{};
+  const Outcome outcome = co_await s.read_ring(UINT64_MAX / 2);
+  if (!outcome.ok()) co_return outcome;
+  s.highest_sequence = 0;
+  const bool creating = !s.scanning;
+  const bool told = creating || s.tell_ring(into);
+  s.scanning.reset();
+  if (!told) co_return no_memory();
+  const bool sealed = s.superblock.lifecycle == Lifecycle::sealed;
+  if (sealed && !into.damaged && (into.sequence != s.superblock.sealed_sequence || !into.debt.empty())) {
+    // The log moved on after it was sealed, or was sealed over live intents: neither is our doing.
+    into.damaged = true;
+    into.damage.push_back("sealed at record " + std::to_string(s.superblock.sealed_sequence) +
+                          ", but the ring ends at " + std::to_string(into.sequence));
+    ++into.damage_count;
+  }
+  const std::uint64_t full_at = into.tail + s.superblock.ring.record_count;
+  if (!creating && !into.damaged && into.sequence + 1 >= full_at) {
+    // Writers keep the last free slots for records that move the tail; with none free nothing could be retired any more.
+    into.damaged = true;
+    into.damage.push_back("the ring ends at record " + std::to_string(into.sequence) +
+                          " and has no free slot, its tail being " + std::to_string(into.tail));
+    ++into.damage_count;
+  }
+  if (into.damaged || creating) {
+    into.debt.clear();
+    into.debt.add(s.whole());
+  }
+  into.clean = sealed && !into.damaged;
+  for (unsigned i = 0; i < s.superblock.images.size(); ++i) {
+    Device* device = i < s.membership.images().size() ? s.membership.images()[i] : nullptr;
+    if (device == nullptr) {
+      const bool expected = !rights_of(s.superblock.images[i].state).receives;
+      into.images.push_back(expected ? Outcome::success() : Outcome::of(Code::OPEN_FAILED, static_cast<ImageIndex>(i)));
+      continue;
+    }
+    const FoundLabel label = co_await read_label(*device, s.superblock.images[i].label_position);
+    if (label.found.code == Code::NO_MEMORY) co_return label.found;
+    Outcome verdict = judge_label(s.superblock, i, label.found, label.label, device->traits().size);
+    verdict.image = static_cast<ImageIndex>(i);
+    if (rights_of(s.superblock.images[i].state).receives) {
+      verdict = judge_end(verdict, device->traits(), s.superblock.images[i]);
+      verdict = judge_sectors(verdict, device->traits(), s.superblock.block_size);
+      verdict = judge_allocation(verdict, device->allocation_loss(), device->traits().size);
+    }
+    into.images.push_back(verdict);
+    // A fracture and a seal may have numbered labels beyond the superblock; none of these numbers is used again.
+    const bool counts = verdict.ok() && label.found.ok() && !mutated(Mutation::label_numbers_forgotten);
+    if (counts) s.superblock.update = std::max(s.superblock.update, label.label.update);
+    if (label.found.ok()) s.membership.carry_label(i, label.label, label.stale);
+  }
+  s.assessed = true;
+  s.clean = into.clean;
+  s.ring_damaged = into.damaged;
+  s.scanned_sequence = into.sequence;
+  s.scanned_tail = into.tail;
+  s.debt = into.debt;
+  s.verdicts = into.images;
+  co_return Outcome::success();
+}
+
+// --- activation
+
+// I8: log first (`opening`, which allows labels of this or the last incarnation), then every label, then `open`. Only
+// then may anything be written. A restored old image or log shows itself by carrying neither.
+Task<Outcome> Session::State::begin_incarnation(const ActivateOptions& options) {
+  Superblock& b = superblock;
+  // What the scan found may have been in the log's volatile cache when the last opener was killed. The sequences and the
+  // tail of this opening build upon it.
+  int error = 0;
+  if (!mutated(Mutation::log_not_flushed_at_opening)) error = co_await membership.log().flush();
+  if (error != 0) co_return Outcome::of(Code::LOG_FAILED, kLogDevice, error);
+  if (b.lifecycle == Lifecycle::opening) {
+    // The last opening was cut off with some labels of its incarnation and some of the one before. Finish it first, so
+    // that there is never more than one incarnation that a label may lag behind.
+    Outcome outcome = co_await membership.write_labels(membership.receiving(), false);
+    if (!outcome.ok()) co_return outcome;
+    b.lifecycle = Lifecycle::open;
+    outcome = co_await membership.write_superblock();
+    if (!outcome.ok()) co_return outcome;
+  }
+  next_sequence = scanned_sequence + (mutated(Mutation::sequence_used_again) ? 0 : 1);
+  if (ring_damaged) {
+    // Beyond everything that any sector of the damaged ring says, and a lap more, so that no old record can pass for
+    // the last lap of a new one. The ring itself is rewritten when its debt is paid, not before: until then it ends
+    // before its first sequence, which is damage to every later scan, even where this one's finding would not recur.
+    const std::uint64_t laps = std::max(highest_sequence, b.first_sequence) / b.ring.record_count + 2;
+    next_sequence = laps * b.ring.record_count;
+  }
+  b.first_sequence = next_sequence;
+  b.previous_incarnation = b.incarnation;
+  ++b.open_count;
+  runtime.random(b.incarnation.bytes);
+  b.lifecycle = Lifecycle::opening;
+  // A torn write destroys as much as the largest physical block that is there now.
+  for (unsigned i = 0; i < b.images.size(); ++i) {
+    if ((membership.receiving() & image_bit(i)) == 0) continue;
+    const std::uint32_t block = membership.images()[i]->traits().physical_block_size;
+    b.physical_block_size = std::min(std::max(b.physical_block_size, block), kMaximumPhysicalBlockSize);
+  }
+  b.owner = options.owner;
+  b.images[0].error = 0;  // of a master that failed in an opening before
+  for (std::size_t i = 0; i < options.found_at.size() && i < b.images.size(); ++i) {
+    if (options.found_at[i].path.empty()) continue;
+    b.images[i].path = options.found_at[i].path;
+    b.images[i].path_kind = options.found_at[i].path_kind;
+  }
+  Outcome outcome = co_await membership.write_superblock();
+  const ImageSet told = mutated(Mutation::labels_not_opened) ? ImageSet{0} : membership.receiving();
+  if (outcome.ok()) outcome = co_await membership.write_labels(told, false);
+  if (!outcome.ok()) co_return outcome;
+  b.lifecycle = Lifecycle::open;
+  outcome = co_await membership.write_superblock();
+  if (outcome.ok() && !membership.durable()) outcome = co_await membership.make_durable();
+  co_return outcome;
+}
+
+Task<Outcome> Session::activate(ActivateOptions options) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+  // Before anything is written: the mirror must not end for want of it half way.
+  if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
+  if (!s.broken.ok()) co_return s.broken;
+  for (unsigned i = 0; i < s.verdicts.size(); ++i) {
+    const bool given_up = i > 0 && (options.lost & image_bit(i)) != 0 && is_loss(s.verdicts[i]);
+    if (!s.verdicts[i].ok() && !given_up) co_return s.verdicts[i];
+  }
+  if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
+  s.begin_debts();
+  for (unsigned i = 1; i < s.verdicts.size(); ++i) {
+    if (!s.verdicts[i].ok()) s.membership.fail(i, kLostAllocation, FractureCause::lost_allocation);
+  }
+  s.recovery_budget = options.recovery_budget;
+  const Outcome outcome = co_await s.begin_incarnation(options);
+  if (!outcome.ok()) co_return outcome;
+  s.recovery.emplace(s.membership, s.pieces, s.repair, s.superblock, s.debt, false);
+  s.broken = co_await s.recovery->flush_master();  // I4: before the first read
+  if (!s.broken.ok()) co_return s.broken;
+  if (!s.clean && !mutated(Mutation::skip_recovery)) {
+    s.phase = Phase::recovering;
+    co_return Outcome::success();
+  }
+  s.recovery.reset();
+  s.start_mirror(s.scanned_tail);
+  co_return Outcome::success();
+}
+
+void Session::State::start_mirror(std::uint64_t tail) {
+  IntentLogStart start;
+  start.log_uuid = superblock.log_uuid;
+  start.ring = superblock.ring;
+  start.opening = static_cast<std::uint32_t>(superblock.open_count);
+  start.next_sequence = next_sequence;
+  start.tail = tail;
+  start.recovery_budget = recovery_budget;
+  start.regions = (superblock.size + kRegionLength - 1) / kRegionLength;
+  mirror.emplace(runtime, membership, debts, repair, superblock, start, counters);
+  phase = Phase::running;
+}
+
+// --- debts
+
+// A mirror that is being made keeps no maps: with a slave that failed there is none. What a crash left is owed by whoever
+// goes out before it is paid; a damaged ring cannot say what that is.
+void Session::State::slave_left(unsigned slave) {
+  if (!debts.begun()) return;
+  ImageRecord& image = superblock.images[slave];
+  if (image.resync.kind != ResyncKind::none) {
+    // It owes what it owed, and what it was written since its last flush. Behind a cursor nothing is kept apart.
+    image.resync.cursor = 0;
+    if (image.debt == DebtKind::everything) debts.of(slave).owe_everything();
+    if (mirror) (void)mirror->begin_debt(slave);
+    return;
+  }
+  image.fracture.tail = mirror ? mirror->begin_debt(slave) : scanned_tail;
+  if (!mirror) owe_crash_debt(image_bit(slave));
+  if (debts.of(slave).owes_everything()) return;
+  image.debt = DebtKind::map;
+  runtime.random(image.map_id.bytes);
+  debts.begin_map(slave);
+}
+
+// Of slaves that are out already. A damaged ring names no live intent: what they missed may be anywhere, and that is durable
+// before the ring is written anew (I14).
+void Session::State::begin_debts() {
+  const ImageSet out = debts.owing();
+  if (!clean) owe_crash_debt(out);
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if ((out & image_bit(i)) == 0 || !debts.of(i).owes_everything()) continue;
+    superblock.images[i].debt = DebtKind::everything;
+    superblock.images[i].map_id = Uuid{};
+    debts.end_map(i);
+  }
+}
+
+void Session::State::owe_crash_debt(ImageSet slaves) {
+  if (debt.contains(whole())) return debts.owe_everything(slaves);
+  for (const Extent& extent : debt.extents()) debts.owe(slaves, extent);
+}
+
+}  // namespace blockmirror

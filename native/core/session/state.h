@@ -1,0 +1,140 @@
+// Session::State: what a session holds, and what its steps share. Inside of this room alone.
+//
+// A step counts itself as under way (StepUnderWay) and asks may_step() for its phases; close() waits for those under way.
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <initializer_list>
+#include <optional>
+#include <vector>
+
+#include "../base/mutation.h"
+#include "../format/label.h"
+#include "../images/master_repair.h"
+#include "../images/membership.h"
+#include "../images/piece_runner.h"
+#include "../images/recovery.h"
+#include "../log/log_reader.h"
+#include "../mirror/comparison.h"
+#include "../mirror/mirror.h"
+#include "session.h"
+
+namespace blockmirror {
+
+inline bool one_of(Phase phase, std::initializer_list<Phase> allowed) {
+  return std::find(allowed.begin(), allowed.end(), phase) != allowed.end();
+}
+
+class StepUnderWay {
+ public:
+  StepUnderWay(unsigned& count, Condition& ended) : count_(count), ended_(ended) { ++count_; }
+  ~StepUnderWay() {
+    if (--count_ == 0) ended_.wake_all();
+  }
+  StepUnderWay(const StepUnderWay&) = delete;
+  StepUnderWay& operator=(const StepUnderWay&) = delete;
+
+ private:
+  unsigned& count_;
+  Condition& ended_;
+};
+
+inline Outcome wrong_phase() { return Outcome::of(Code::WRONG_PHASE); }
+inline Outcome no_memory() { return Outcome::of(Code::NO_MEMORY, kLogDevice, ENOMEM); }
+
+// More than a running mirror takes when it begins: four records in flight of 64 KiB, their intents, regions.
+inline constexpr std::size_t kMirrorMemory = 4 * kMiB;
+
+struct Session::State final : private FractureListener {
+  explicit State(Runtime& with) : runtime(with), membership(with, superblock, counters), debts(with, superblock) {
+    membership.on_fracture(*this);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  Runtime& runtime;
+  Phase phase = Phase::idle;
+  Superblock superblock;
+  Counters counters;
+  Membership membership;
+  Debts debts;
+  MasterRepair repair{membership, superblock, counters};
+
+  std::optional<RingReader> scanning;
+
+  // What the last assess found; activate acts on it and on nothing older.
+  bool assessed = false;
+  bool clean = false;
+  bool ring_damaged = false;
+  std::uint64_t scanned_sequence = 0;
+  std::uint64_t scanned_tail = 0;
+  std::uint64_t highest_sequence = 0;
+  ExtentSet debt;
+  std::vector<Outcome> verdicts;
+  bool assume_identical = false;  // of the plan
+
+  std::uint64_t recovery_budget = kDefaultRecoveryBudget;
+  PieceRunner pieces{runtime};
+  std::optional<Recovery> recovery;
+  std::optional<Mirror> mirror;
+  std::optional<Resync> resync;
+  bool resync_running = false;
+  // Steps under way; close() waits for them, and refuses those that come later.
+  unsigned steps_in_flight = 0;
+  Condition steps_ended{runtime};
+  bool retiring_debt = false;  // from here to the running mirror no other step may see half of it
+  bool closing = false;
+  Outcome close_outcome;
+  Condition closed{runtime};
+  Outcome broken;  // a flush of the master failed: never retried (I11)
+
+  std::uint64_t next_sequence = 0;  // of the incarnation that activate or format began
+
+  Extent whole() const { return {0, superblock.size}; }
+  Outcome may_step(std::initializer_list<Phase> allowed) {
+    note_stop();
+    if (closing) return Outcome::of(Code::CLOSED);
+    return one_of(phase, allowed) && !retiring_debt ? Outcome::success() : wrong_phase();
+  }
+  Outcome check_extents(const std::vector<Extent>& extents) const {
+    for (const Extent& extent : extents) {
+      const bool fits = !extent.empty() && extent.length <= kCopyLength && extent.end() <= superblock.size;
+      if (!fits) return Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
+    }
+    return extents.size() <= kCopyExtents ? Outcome::success() : Outcome::of(Code::OUT_OF_RANGE);
+  }
+  // A mirror that is being made needs every slave: it would otherwise start degraded, and nobody asked for that.
+  Outcome with_all_slaves(Outcome outcome) const {
+    const bool being_made = phase == Phase::planned || phase == Phase::formatting;
+    if (!being_made || (!outcome.ok() && outcome.code != Code::NO_SLAVE)) return outcome;
+    if (mutated(Mutation::create_without_slave)) return outcome;
+    for (unsigned i = 1; i < superblock.images.size(); ++i) {
+      if (rights_of(superblock.images[i].state).receives) continue;
+      return Outcome::of(Code::SLAVE_FAILED, static_cast<ImageIndex>(i), membership.error_of(i));
+    }
+    return outcome;
+  }
+  void slave_left(unsigned slave) override;
+  void owe_crash_debt(ImageSet slaves);
+  void begin_debts();
+  Task<Outcome> read_ring(std::uint64_t bytes);
+  bool tell_ring(Assessment& into);
+  Task<Outcome> pay_debt(RecoverySummary summary);
+  Task<Outcome> write_new_ring();
+  Task<Outcome> seal();
+  Task<Outcome> shut_down();
+  void start_mirror(std::uint64_t tail);
+  Task<Outcome> begin_incarnation(const ActivateOptions& options);
+  Task<Outcome> flush_assumed();
+  Task<Outcome> finish_format();
+  void note_stop() {
+    if (phase == Phase::running && mirror && (!mirror->stopped().ok() || !mirror->log().failure().ok())) {
+      phase = Phase::stopped;
+    }
+  }
+};
+
+// A mirror that is being made keeps no maps: with a slave that failed there is none. What a crash left is owed by whoever
+
+}  // namespace blockmirror
