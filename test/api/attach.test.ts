@@ -2,11 +2,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { inspect, recover } from '../../lib/index';
+import { Mirror, inspect, recover } from '../../lib/index';
 import { forgeLabel, forgeLog } from '../support/forge';
 import { noLoopDevices } from '../support/loop_device';
 import { testUnless } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
+import { bytesOfVector } from '../support/vectors';
 import { MIB, MIRROR_SIZE, type Paths, describeDeviceKinds, failure, overwrite, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
@@ -86,6 +87,20 @@ test('a log of a later version of the format is refused by name', async () => {
   expect(error.path).toBe(paths.log);
   await failure(recover(paths.log), 'UNKNOWN_VERSION');
   await failure(inspect(paths.log), 'UNKNOWN_VERSION');
+});
+
+test('a log of format 1 is refused by name, with how the mirror is made anew', async () => {
+  const paths = await mirrors.create();
+  const superblock = bytesOfVector('version-1-superblock');
+  for (const copy of [0, 64 * 1024]) {
+    overwrite(paths.log, copy, Buffer.alloc(40_960));
+    overwrite(paths.log, copy, superblock);
+  }
+  const error = await failure(mirrors.open(paths), 'UNKNOWN_VERSION');
+  expect(error.message).toContain('version 1 of the format');
+  expect(error.remedy).toContain('create --keep-data');
+  await Mirror.create({ ...paths, keepData: true, overwriteSignature: true, ringRecords: 64 });
+  await (await mirrors.open(paths)).close();
 });
 
 test('an image whose label is of a later version of the format is refused by name', async () => {

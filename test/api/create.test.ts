@@ -120,6 +120,14 @@ test('sizes as text, names, and progress through the steps in their order', asyn
   }
 });
 
+test('a log has room for as many images as were asked for, and never for fewer than there are', async () => {
+  const MAX_IMAGES = 226; // docs/FORMAT.md
+  const { log } = await mirrors.create({ maxImages: 16 });
+  expect(bytesOf(log, MAX_IMAGES, 1)[0]).toBe(16);
+  expect(statSync(log).size).toBe(loadBinding().logLength(64, MIRROR_SIZE, 16));
+  for (const maxImages of [1, 17, 2.5]) await failure(mirrors.create({ maxImages }), 'INVALID_OPTION');
+});
+
 test('a size that is no multiple of the block size is refused with the block size', async () => {
   const error = await failure(mirrors.create({ size: MIRROR_SIZE + 100 }), 'INVALID_OPTION');
   expect(error.message).toMatch(/multiple of 512 bytes/);

@@ -96,7 +96,7 @@ describe('Ctrl-C', () => {
   /** Breaks the ring, so that recovery has to compare everything and can be met in the middle. */
   function damageRing(log: string): void {
     const file = openSync(log, 'r+');
-    writeSync(file, Buffer.alloc(4 * KIB, 0xff), 0, 4 * KIB, 640 * KIB);
+    writeSync(file, Buffer.alloc(4 * KIB, 0xff), 0, 4 * KIB, 1024 * KIB + 128 * KIB);
     closeSync(file);
   }
 

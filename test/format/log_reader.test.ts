@@ -4,22 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ENTRY, HEADER, LABEL_FIELDS, WIDTHS, imageEntry, putText, seal } from '../support/forge';
+import { bytesOfVector, vectors } from '../support/vectors';
 import { crc32c, decodeSlot, readImageLabel, readLabel, readLog, readSuperblock } from './log_reader';
 
-const vectors = path.join(__dirname, 'vectors');
 const LOG_UUID = '20212223-2425-2627-2829-2a2b2c2d2e2f';
-
-function bytesOf(name: string): Buffer {
-  const [head, ...rows] = readFileSync(path.join(vectors, `${name}.hex`), 'utf8')
-    .trim()
-    .split('\n');
-  const bytes = Buffer.alloc(Number(head?.split(' ')[1]));
-  for (const row of rows) {
-    const [offset, hex] = row.split(' ') as [string, string];
-    bytes.write(hex, Number.parseInt(offset, 16), 'hex');
-  }
-  return bytes;
-}
 
 const expected = (name: string): unknown => JSON.parse(readFileSync(path.join(vectors, `${name}.json`), 'utf8'));
 const namesOf = (prefix: RegExp): string[] =>
@@ -39,17 +27,17 @@ describe('the second reader of the format', () => {
   });
 
   test.each(namesOf(/^superblock/))('finds in the %s what the native writer put there', (name) => {
-    expect(readSuperblock(bytesOf(name))).toEqual(expected(name));
+    expect(readSuperblock(bytesOfVector(name))).toEqual(expected(name));
   });
 
   test.each(namesOf(/^label/))('finds in the %s what the native writer put there', (name) => {
-    expect(readLabel(bytesOf(name))).toEqual(expected(name));
+    expect(readLabel(bytesOfVector(name))).toEqual(expected(name));
   });
 
   test('refuses by name what format 1 wrote, as whole as it is', () => {
-    const superblock = Buffer.concat([bytesOf('version-1-superblock'), Buffer.alloc(20480, 7)]);
+    const superblock = Buffer.concat([bytesOfVector('version-1-superblock'), Buffer.alloc(20480, 7)]);
     expect(() => readSuperblock(superblock)).toThrow('unknown version 1');
-    expect(() => readLabel(bytesOf('version-1-label'))).toThrow('unknown version 1');
+    expect(() => readLabel(bytesOfVector('version-1-label'))).toThrow('unknown version 1');
     superblock.writeUInt8(superblock.readUInt8(20479) ^ 1, 20479);
     expect(() => readSuperblock(superblock)).toThrow('the CRC does not hold');
   });
@@ -57,23 +45,23 @@ describe('the second reader of the format', () => {
   test('finds the label at the end of an image, whichever copy is whole', () => {
     const image = Buffer.alloc(3 * 1024 * 1024 + 512);
     const file = path.join(folder, 'image');
-    bytesOf('label').copy(image, 2 * 1024 * 1024 + 512 * 1024);
+    bytesOfVector('label').copy(image, 2 * 1024 * 1024 + 512 * 1024);
     writeFileSync(file, image);
     expect(readImageLabel(file)).toEqual(expected('label'));
   });
 
   test.each(namesOf(/^(record|slot)-/))('finds in the slot %s what the native reader finds', (name) => {
-    expect(decodeSlot(LOG_UUID, bytesOf(name))).toEqual(expected(name));
+    expect(decodeSlot(LOG_UUID, bytesOfVector(name))).toEqual(expected(name));
   });
 
   test.each(namesOf(/^log-/))('finds in the log %s what the native reader finds', (name) => {
     const file = path.join(folder, name);
-    writeFileSync(file, bytesOf(name));
+    writeFileSync(file, bytesOfVector(name));
     expect(readLog(file)).toEqual(expected(name));
   });
 
   test('refuses a superblock with a byte changed, whichever it is', () => {
-    const good = bytesOf('superblock');
+    const good = bytesOfVector('superblock');
     for (let at = 0; at < good.length; at += 61) {
       const bytes = Buffer.from(good);
       bytes.writeUInt8(bytes.readUInt8(at) ^ 0x20, at);
@@ -111,14 +99,14 @@ describe('the second reader of the format', () => {
     ['a device too small for its label', withNumber(SLAVE + ENTRY.deviceSize, 66 * MIB), /last whole MiB/],
     ['a mirror that reaches into a label', withNumber(HEADER.size, 66 * MIB), /inside of the mirror/],
   ])('refuses a superblock with %s', (_, change, reason) => {
-    const bytes = bytesOf('superblock');
+    const bytes = bytesOfVector('superblock');
     change(bytes);
     seal(bytes);
     expect(() => readSuperblock(bytes)).toThrow(reason);
   });
 
   test('takes a failed slave whose path another image has since', () => {
-    const bytes = bytesOf('superblock');
+    const bytes = bytesOfVector('superblock');
     withPath(FAILED, '/dev/disk/by-id/slave-1')(bytes);
     bytes.writeUInt8(0, FAILED + ENTRY.pathKind);
     seal(bytes);
@@ -134,14 +122,14 @@ describe('the second reader of the format', () => {
     ['on a device too small for it', withNumber(LABEL_FIELDS.deviceSize, 2 * MIB), /last whole MiB/],
     ['inside of its mirror', withNumber(LABEL_FIELDS.size, 68 * MIB), /inside of the mirror/],
   ])('refuses a label that lies %s', (_, change, reason) => {
-    const bytes = bytesOf('label');
+    const bytes = bytesOfVector('label');
     change(bytes);
     seal(bytes);
     expect(() => readLabel(bytes)).toThrow(reason);
   });
 
   test('takes no byte of a record on trust', () => {
-    const good = bytesOf('record-intents');
+    const good = bytesOfVector('record-intents');
     for (let at = 0; at < good.length; at += 17) {
       const bytes = Buffer.from(good);
       bytes.writeUInt8(bytes.readUInt8(at) ^ 0x01, at);
