@@ -161,7 +161,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       const superblock = await attached.engine.command('activate', {
         recoveryBudget,
         ...host,
-        lost: attached.lost,
+        leftOut: attached.lost,
         paths,
       });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');

@@ -30,6 +30,7 @@
       "native/core/mirror/resync.cc",
       "native/core/session/carried_out.cc",
       "native/core/session/formatter.cc",
+      "native/core/session/left_out.cc",
       "native/core/session/session.cc",
       "native/core/session/session_maintenance.cc",
       "native/core/session/session_opening.cc",

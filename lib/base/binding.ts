@@ -293,14 +293,14 @@ export interface NativeCommands {
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
-   * Writes the new incarnation to log and labels (I8), and flushes the master (I4). lost: slaves found
-   * LOST_ALLOCATION or TRUNCATED_IMAGE that are failed, durably, with it. */
+   * Writes the new incarnation to log and labels (I8), and flushes the master (I4). leftOut: slaves that this
+   * opening does without, durably, when what was found of them allows it (native/core/session/left_out.h). */
   activate: {
     arguments: {
       recoveryBudget: number;
       host: string;
       bootId: string;
-      lost?: readonly number[];
+      leftOut?: readonly number[];
       paths?: { path: string; pathKind: NativePathKind }[];
     };
     result: NativeSuperblock;

@@ -210,11 +210,11 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.boot_id = fields.uuid("bootId");
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
-  if (fields.has("lost")) {
-    fields.list("lost", [&](Napi::Value index) {
+  if (fields.has("leftOut")) {
+    fields.list("leftOut", [&](Napi::Value index) {
       std::uint64_t image = kMaxImages;
-      if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject("lost");
-      command.options.lost |= image_bit(static_cast<unsigned>(image));
+      if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject("leftOut");
+      command.options.left_out |= image_bit(static_cast<unsigned>(image));
     });
   }
   if (fields.has("paths")) {

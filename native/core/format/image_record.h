@@ -45,6 +45,12 @@ enum class FractureCause : std::uint8_t {
   flapping = 18,
 };
 
+// Bytes that the image held are gone, or cannot be read, wherever they are: no set of writes names them.
+constexpr bool loses_bytes(FractureCause cause) {
+  return cause == FractureCause::lost_allocation || cause == FractureCause::too_small ||
+         cause == FractureCause::unreadable || cause == FractureCause::read_error;
+}
+
 enum class ResyncKind : std::uint8_t { none = 0, debt = 1, full_compare = 2, full_copy = 3 };
 
 // Why the image stopped receiving writes, and the last moment at which it had all of them.

@@ -48,6 +48,8 @@ void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause,
     image.fracture = {cause, image.changed_at_ms, last, superblock_.open_count, superblock_.incarnation, 0, {}};
     image.debt = DebtKind::everything;
     image.map_id = {};
+  } else {
+    image.fracture.cause = cause;
   }
   errors_[slave] = error;
   ++changes_;

@@ -375,6 +375,12 @@ Task<Outcome> Mirror::flush_slaves(ImageSet slaves, ImageSet& flushed) {
   co_return co_await settle(results);
 }
 
+Task<Outcome> Mirror::record_progress() {
+  const Outcome outcome = co_await membership_.write_superblock();
+  if (!outcome.ok()) stop(outcome);
+  co_return outcome;
+}
+
 // --- debts
 
 std::uint64_t Mirror::begin_debt(unsigned slave) {

@@ -76,6 +76,8 @@ class Mirror final : private FailureListener {
   Task<Outcome> flush_slaves(ImageSet slaves, ImageSet& flushed);
   // Makes changes of membership durable, as the settlement of a request does.
   Task<Outcome> record_changes() { return settle({}); }
+  // Writes the superblock as it is. A failure stops the mirror.
+  Task<Outcome> record_progress();
   // Until every write that was under way has ended: after it no request of before may land on an image any more (I11).
   Task<void> writes_landed();
 

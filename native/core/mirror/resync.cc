@@ -71,6 +71,9 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if (superblock_.images[i].resync.id != ids[i]) same &= static_cast<ImageSet>(~image_bit(i));
   }
+  // Copies end in any order; a debt of everything is paid in that of the mirror.
+  std::sort(copied_.begin(), copied_.end(),
+            [](const Copied& a, const Copied& b) { return a.extent.position < b.extent.position; });
   for (const Copied& copy : copied_) {
     for (unsigned i = 1; i < superblock_.images.size(); ++i) {
       if ((copy.slaves & same & image_bit(i)) == 0) continue;
@@ -78,7 +81,8 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
       into.bytes_copied += copy.extent.length;
     }
   }
-  if (outcome.ok()) outcome = co_await take_back(same, into);
+  outcome = co_await take_back(same, into);
+  if (outcome.ok()) outcome = co_await note_cursors(same);
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((resyncing(slaves) & image_bit(i)) != 0) into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
   }
@@ -98,6 +102,23 @@ Task<Outcome> Resync::work_on(Extent piece, const PieceMemory& memory) {
   }
   if (outcome.ok() && copied.slaves != 0) copied_.push_back(copied);
   co_return outcome;
+}
+
+// How far a resync of everything is: after a crash it goes on from there. Not more often than it pays: such a write costs as
+// much as some copies.
+Task<Outcome> Resync::note_cursors(ImageSet slaves) {
+  bool far = false;
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves & resyncing(slaves) & image_bit(i)) == 0 || !debts_.of(i).owes_everything()) continue;
+    std::uint64_t& cursor = superblock_.images[i].resync.cursor;
+    far = far || debts_.of(i).owed_from() - cursor >= kCursorDistance;
+  }
+  if (!far) co_return Outcome::success();
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_everything()) continue;
+    superblock_.images[i].resync.cursor = debts_.of(i).owed_from();
+  }
+  co_return co_await mirror_.record_progress();
 }
 
 // In one turn: it owes nothing, and from here on it counts. A crash before the new generation is durable finds it

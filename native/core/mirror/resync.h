@@ -29,7 +29,9 @@
 
 namespace blockmirror {
 
-inline constexpr std::size_t kResyncExtents = 64;         // between two flushes
+inline constexpr std::size_t kResyncExtents = 64;  // between two flushes
+inline constexpr std::uint64_t kCursorDistance =
+    1024 * kMiB;                                          // after so much of everything its progress is made durable
 inline constexpr std::uint64_t kResyncBytes = 16 * kMiB;  // of each slave, between two flushes
 
 struct ResyncResult {
@@ -60,6 +62,7 @@ class Resync final : private PieceWork {
   void choose(ImageSet slaves, std::uint64_t longest);
   Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override;
   Task<Outcome> take_back(ImageSet slaves, ResyncResult& into);
+  Task<Outcome> note_cursors(ImageSet slaves);
 
   Runtime& runtime_;
   Mirror& mirror_;

@@ -28,9 +28,9 @@ struct FormatOptions {
 struct ActivateOptions {
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
   Owner owner;
-  // Slaves that are failed with this opening: their verdict is that they lost allocation. Their fracture is durable with
-  // the new incarnation.
-  ImageSet lost = 0;
+  // Slaves that this opening does without when their verdict is not ok and left_out.h allows it; one whose resync had not
+  // ended needs no asking. Their fracture is durable with the new incarnation.
+  ImageSet left_out = 0;
   // When not empty, one per image: where the images were found this time, to be remembered.
   std::vector<FormatOptions::Image> found_at;
 };

@@ -3,6 +3,7 @@
 #include "../base/mutation.h"
 #include "../base/spare_memory.h"
 #include "carried_out.h"
+#include "left_out.h"
 #include "state.h"
 
 namespace blockmirror {
@@ -34,11 +35,6 @@ Outcome judge_sectors(const Outcome& verdict, const DeviceTraits& traits, std::u
 Outcome judge_end(const Outcome& verdict, const DeviceTraits& traits, const ImageRecord& image) {
   if (!verdict.ok() || traits.block_device || label_position(traits.size) == image.label_position) return verdict;
   return Outcome::of(Code::GROWN_IMAGE, verdict.image, 0, image.device_size);
-}
-
-// What a slave may be failed for at an opening, where the caller decides so.
-bool is_loss(const Outcome& verdict) {
-  return verdict.code == Code::LOST_ALLOCATION || verdict.code == Code::TRUNCATED_IMAGE;
 }
 
 }  // namespace
@@ -236,13 +232,15 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
   if (!s.broken.ok()) co_return s.broken;
   for (unsigned i = 0; i < s.verdicts.size(); ++i) {
-    const bool given_up = i > 0 && (options.lost & image_bit(i)) != 0 && is_loss(s.verdicts[i]);
+    const bool may_go =
+        (options.left_out & image_bit(i)) != 0 || s.superblock.images[i].state == ImageState::synchronizing;
+    const bool given_up = i > 0 && may_go && find_left_out(s.verdicts[i].code);
     if (!s.verdicts[i].ok() && !given_up) co_return s.verdicts[i];
   }
   if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
   s.begin_debts();
   for (unsigned i = 1; i < s.verdicts.size(); ++i) {
-    if (!s.verdicts[i].ok()) s.membership.fail(i, kLostAllocation, FractureCause::lost_allocation);
+    if (!s.verdicts[i].ok()) s.leave_out(i, *find_left_out(s.verdicts[i].code));
   }
   s.recovery_budget = options.recovery_budget;
   const Outcome outcome = co_await s.begin_incarnation(options);
@@ -279,11 +277,13 @@ void Session::State::start_mirror(std::uint64_t tail) {
 void Session::State::slave_left(unsigned slave) {
   if (!debts.begun()) return;
   ImageRecord& image = superblock.images[slave];
+  if (loses_bytes(image.fracture.cause)) debts.of(slave).owe_everything();
   if (image.resync.kind != ResyncKind::none) {
     // It owes what it owed, and what it was written since its last flush. Behind a cursor nothing is kept apart.
     image.resync.cursor = 0;
     if (image.debt == DebtKind::everything) debts.of(slave).owe_everything();
     if (mirror) (void)mirror->begin_debt(slave);
+    if (!mirror) owe_crash_debt(image_bit(slave));
     return;
   }
   image.fracture.tail = mirror ? mirror->begin_debt(slave) : scanned_tail;
@@ -292,6 +292,14 @@ void Session::State::slave_left(unsigned slave) {
   image.debt = DebtKind::map;
   runtime.random(image.map_id.bytes);
   debts.begin_map(slave);
+}
+
+void Session::State::leave_out(unsigned slave, const LeftOut& why) {
+  const int error = why.cause == FractureCause::lost_allocation || why.cause == FractureCause::too_small
+                        ? kLostAllocation
+                        : verdicts[slave].system_error;
+  if (why.event == ImageEvent::erred) return membership.fail(slave, error, why.cause);
+  membership.leave(slave, why.cause);
 }
 
 // Of slaves that are out already. A damaged ring names no live intent: what they missed may be anywhere, and that is durable

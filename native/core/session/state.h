@@ -18,6 +18,7 @@
 #include "../log/log_reader.h"
 #include "../mirror/comparison.h"
 #include "../mirror/mirror.h"
+#include "left_out.h"
 #include "session.h"
 
 namespace blockmirror {
@@ -118,6 +119,7 @@ struct Session::State final : private FractureListener {
   void slave_left(unsigned slave) override;
   void owe_crash_debt(ImageSet slaves);
   void begin_debts();
+  void leave_out(unsigned slave, const LeftOut& why);
   Task<Outcome> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);
   Task<Outcome> pay_debt(RecoverySummary summary);

@@ -218,7 +218,7 @@ Task<void> Life::open_steps() {
   ActivateOptions options;
   for (std::size_t i = 0; outcome.ok() && i < assessment_.images.size(); ++i) {
     const bool lost = i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION;
-    if (lost) options.lost |= image_bit(static_cast<unsigned>(i));
+    if (lost) options.left_out |= image_bit(static_cast<unsigned>(i));
     if (!lost) outcome = assessment_.images[i];
   }
   if (outcome.ok()) {

@@ -26,7 +26,7 @@ Outcome open_without(RunningMirror& mirror, ImageSet lost) {
   if (outcome.ok()) outcome = mirror.run(mirror.session->assess(mirror.assessment));
   if (!outcome.ok()) return outcome;
   ActivateOptions options;
-  options.lost = lost;
+  options.left_out = lost;
   outcome = mirror.run(mirror.session->activate(options));
   if (outcome.ok() && mirror.session->phase() == Phase::recovering) outcome = mirror.recover();
   return outcome;

@@ -255,3 +255,21 @@ TEST_CASE("resync: a device that is not the slave is refused, and nothing is wri
   CHECK(mirror.rejoin().code == Code::NO_LABEL);
   CHECK(writes == 0);
 }
+
+TEST_CASE("resync: one of everything goes on from where it was, though its copies end in any order") {
+  Rig mirror;
+  mirror.lose(kGone, 7);
+  REQUIRE(mirror.rejoin(kGone, true).ok());
+  mirror.random_latencies();
+  CHECK(mirror.resync(kGoneSet, 6 * kMiB) == 16 * kMiB);
+  CHECK(mirror.images_equal());
+}
+
+TEST_CASE("resync: a slave whose file lost bytes owes everything") {
+  Rig mirror;
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  mirror.images[kGone]->lose_allocation(5 * kMiB);
+  REQUIRE(mirror.run(mirror.session->retire_all()).ok());
+  REQUIRE(mirror.state(kGone) == ImageState::failed);
+  CHECK(mirror.session->superblock().images[kGone].debt == DebtKind::everything);
+}
