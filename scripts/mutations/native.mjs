@@ -44,7 +44,7 @@ export const native = [
     file: 'native/core/format/judge_image.cc',
     find: '{ImageState::failed, Needs::must, Needs::must, Needs::may}',
     put: '{ImageState::failed, Needs::must, Needs::may, Needs::may}',
-    cases: 'state, fracture, debt and resync of an image go together*',
+    cases: 'state*debt and resync of an image go together*',
   },
   {
     name: 'an event of an earlier lap is told',

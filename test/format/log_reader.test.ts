@@ -80,6 +80,10 @@ describe('the second reader of the format', () => {
     (at: number, value: number) =>
     (bytes: Buffer): void =>
       void bytes.writeBigUInt64LE(BigInt(value), at);
+  const withByte =
+    (at: number, value: number) =>
+    (bytes: Buffer): void =>
+      void bytes.writeUInt8(value, at);
   const MIB = 1024 * 1024;
 
   /** Each breaks one rule of the page, under a checksum that holds. */
@@ -98,6 +102,15 @@ describe('the second reader of the format', () => {
     ['a label at no multiple of a MiB', withNumber(MASTER + ENTRY.labelPosition, 65 * MIB + 512), /last whole MiB/],
     ['a device too small for its label', withNumber(SLAVE + ENTRY.deviceSize, 66 * MIB), /last whole MiB/],
     ['a mirror that reaches into a label', withNumber(HEADER.size, 66 * MIB), /inside of the mirror/],
+    ['a failed slave without a debt', withByte(FAILED + ENTRY.debt, 0), /state and debt/],
+    ['a debt of an image in sync', withByte(SLAVE + ENTRY.debt, 2), /state and debt/],
+    ['a map without an id', withByte(FAILED + ENTRY.debt, 1), /debt and map/],
+    ['a fracture without a cause', withByte(FAILED + ENTRY.cause, 0), /state and fracture/],
+    ['a fracture without a date', withNumber(FAILED + ENTRY.fracturedAt, 0), /without a date/],
+    ['a slave behind that is not fractured', withByte(SLAVE + ENTRY.state, 2), /state and fracture/],
+    ['a resync that nobody named', withByte(SLAVE + ENTRY.state, 3), /state and resync/],
+    ['a master that failed', withByte(HEADER.master, 2), /not in sync/],
+    ['a master that is not there', withByte(HEADER.master, 3), /no master/],
   ])('refuses a superblock with %s', (_, change, reason) => {
     const bytes = bytesOfVector('superblock');
     change(bytes);

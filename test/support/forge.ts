@@ -25,6 +25,7 @@ export const HEADER = {
   firstSequence: 208,
   sealedSequence: 216,
   lifecycle: 224,
+  master: 225,
   mapPosition: 240,
   mapUnit: 256,
   ownerOpenedAt: 344,
