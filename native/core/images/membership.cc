@@ -78,6 +78,21 @@ Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
   co_return outcome;
 }
 
+Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
+  Uuid barrier;
+  runtime_.random(barrier.bytes);
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves & image_bit(i)) == 0) continue;
+    leave(i, FractureCause::operator_request);
+    superblock_.images[i].fracture.barrier = barrier;
+  }
+  parting_ = slaves;
+  const Outcome outcome = co_await make_durable();
+  told = outcome.ok() && parting_ == slaves;
+  parting_ = 0;
+  co_return outcome;
+}
+
 void Membership::come_back(unsigned slave) {
   ImageRecord& image = superblock_.images[slave];
   transitions_.count(image.state, ImageEvent::resync_ended);
@@ -148,7 +163,8 @@ Task<Outcome> Membership::record_change_locked() {
   const std::uint64_t changes = changes_;
   new_generation();
   Outcome outcome = co_await write_superblock_locked();
-  const ImageSet told = mutated(Mutation::fracture_without_labels) ? ImageSet{0} : receiving();
+  const ImageSet told =
+      mutated(Mutation::fracture_without_labels) ? ImageSet{0} : static_cast<ImageSet>(receiving() | parting_);
   if (outcome.ok()) outcome = co_await write_labels_locked(told, false);
   if (outcome.ok()) changes_durable_ = changes;
   co_return outcome;
@@ -200,7 +216,7 @@ Task<Outcome> Membership::write_superblock_locked() {
   if (!number_update()) co_return broken_;
   // The labels that follow have the next number: a slave that goes out in between is known by either.
   for (unsigned i = 0; i < superblock_.images.size(); ++i) {
-    if ((receiving() & image_bit(i)) == 0) continue;
+    if (((receiving() | parting_) & image_bit(i)) == 0) continue;
     superblock_.images[i].telling = {superblock_.update + 1, superblock_.incarnation};
   }
   encode_superblock(superblock_, superblock_bytes_.span());
@@ -240,6 +256,7 @@ Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
       if (error == 0) continue;
       if (i == 0) co_return broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
       fail(i, error, FractureCause::label_error);
+      parting_ &= static_cast<ImageSet>(~image_bit(i));
       images &= static_cast<ImageSet>(~image_bit(i));
     }
     if (mutated(Mutation::one_label_copy)) break;

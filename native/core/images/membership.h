@@ -70,6 +70,9 @@ class Membership {
   void fail(unsigned slave, int error, FractureCause cause) { take_out(slave, ImageEvent::erred, cause, error); }
   // It is not there, or is not what it should be, or the operator took it out: what it held stays a point in time.
   void leave(unsigned slave, FractureCause cause) { take_out(slave, ImageEvent::left, cause, 0); }
+  // The operator takes these slaves out together: one generation, one date, one barrier, in the log and in their own labels
+  // too. The caller has let no write go on, and flushed them all. False in `told`: a label of theirs does not say so.
+  Task<Outcome> part_with(ImageSet slaves, bool& told);
   // How often the set of images in sync has changed since the opening began.
   std::uint64_t changes() const { return changes_; }
   // I8: the slave's resync is durable in superblock and in its own label, and only then it receives writes again: from the
@@ -132,6 +135,7 @@ class Membership {
   std::array<int, kMaxImages> errors_{};
   std::array<Carried, kMaxImages> carried_{};
   unsigned stale_superblock_ = 0;
+  ImageSet parting_ = 0;    // they are told why they go
   ImageSet held_back_ = 0;  // their resync is not durable yet: they receive nothing
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;

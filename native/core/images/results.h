@@ -35,6 +35,12 @@ struct RecentRepairs {
   std::array<Repair, kRecentRepairs> repairs;  // a ring
 };
 
+// Of an operator's fracture.
+struct FractureResult {
+  bool common = false;         // all slaves that were named hold the same point in time, and their labels say so
+  std::uint64_t pause_ns = 0;  // how long writes were held
+};
+
 struct CopyResult {
   // Per slave; of those that were compared. What a slave could not read counts as different.
   std::vector<std::uint64_t> bytes_differed;

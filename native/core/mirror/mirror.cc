@@ -26,6 +26,7 @@ Mirror::Mirror(Runtime& runtime, Membership& membership, Debts& debts, MasterRep
       drained_(runtime),
       flush_ended_(runtime),
       repair_ended_(runtime),
+      admission_opened_(runtime),
       landed_(runtime),
       maps_written_(runtime),
       retirement_wanted_(runtime),
@@ -167,6 +168,11 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       const bool aborted = outcome.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire);
       if (aborted) outcome = Outcome::of(Code::ABORTED);
     };
+    // Here and not before the range is taken: whoever holds one waits for nobody else, and a fracture takes none.
+    while (outcome.ok() && admission_stopped_) {
+      co_await admission_opened_.wait();
+      outcome = may_write();
+    }
     if (!mutated(Mutation::abort_after_data)) look_for_abort();
     if (outcome.ok()) {
       ++writes_in_flight_;
@@ -320,6 +326,34 @@ void Mirror::stop(Outcome outcome) {
   intents_.fail(outcome);
   flush_ended_.wake_all();
   retirement_wanted_.raise();
+}
+
+// --- an operator's fracture
+
+Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
+  into = FractureResult{};
+  if (closing_) co_return Outcome::of(Code::CLOSED);
+  RequestInFlight counted(*this);
+  while (admission_stopped_) co_await admission_opened_.wait();
+  if (const Outcome refused = may_write(); !refused.ok()) co_return refused;
+  const ImageSet asked = slaves;
+  slaves &= membership_.receiving_slaves();
+  if ((membership_.receiving_slaves() & ~slaves) == 0) co_return Outcome::of(Code::NO_SLAVE);
+  admission_stopped_ = true;
+  const std::uint64_t began = runtime_.now_ns();
+  co_await writes_landed();
+  Outcome outcome = co_await flush_images();
+  // Only those that got through it: an error has taken the others out.
+  slaves &= membership_.receiving_slaves();
+  bool told = false;
+  if (outcome.ok()) outcome = co_await membership_.part_with(slaves, told);
+  if (outcome.ok()) intents_.set_generation(membership_.generation());
+  if (!outcome.ok()) stop(outcome);
+  into.common = outcome.ok() && told && slaves == asked;
+  into.pause_ns = runtime_.now_ns() - began;
+  admission_stopped_ = false;
+  admission_opened_.wake_all();
+  co_return outcome;
 }
 
 // --- resync

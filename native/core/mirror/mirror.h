@@ -67,6 +67,10 @@ class Mirror final : private FailureListener {
   // Refuses new requests, waits for those accepted, retires everything, ends the background work.
   Task<Outcome> close();
 
+  // Takes slaves out at one point in time: no write is under way, and all are flushed, when they go. `into.common`: every one
+  // of them holds that point, and its label says so. A slave that fails meanwhile is out by its own error.
+  Task<Outcome> fracture(ImageSet slaves, FractureResult& into);
+
   // --- for a resync
 
   // Copies what the master holds there to those slaves that still receive, under the range (I3, I6). `copied`: to which.
@@ -163,6 +167,8 @@ class Mirror final : private FailureListener {
   std::array<std::uint64_t, 2> landing_{};  // writes under way, by the turn of writes_landed() in which they began
   unsigned landing_turn_ = 0;
   bool awaiting_landing_ = false;
+  bool admission_stopped_ = false;  // no write starts on any image
+  Condition admission_opened_;
   Condition landed_;
   bool writing_maps_ = false;
   Condition maps_written_;

@@ -5,14 +5,8 @@
 
 namespace blockmirror {
 
-Resync::Resync(Runtime& runtime, Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces,
-               Superblock& superblock)
-    : runtime_(runtime),
-      mirror_(mirror),
-      membership_(membership),
-      debts_(debts),
-      pieces_(pieces),
-      superblock_(superblock) {
+Resync::Resync(Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces, Superblock& superblock)
+    : mirror_(mirror), membership_(membership), debts_(debts), pieces_(pieces), superblock_(superblock) {
   chosen_.reserve(kResyncExtents);
   copied_.reserve(kResyncExtents);
 }

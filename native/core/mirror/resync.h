@@ -43,8 +43,7 @@ struct ResyncResult {
 
 class Resync final : private PieceWork {
  public:
-  Resync(Runtime& runtime, Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces,
-         Superblock& superblock);
+  Resync(Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces, Superblock& superblock);
   Resync(const Resync&) = delete;
   Resync& operator=(const Resync&) = delete;
 
@@ -64,7 +63,6 @@ class Resync final : private PieceWork {
   Task<Outcome> take_back(ImageSet slaves, ResyncResult& into);
   Task<Outcome> note_cursors(ImageSet slaves);
 
-  Runtime& runtime_;
   Mirror& mirror_;
   Membership& membership_;
   Debts& debts_;

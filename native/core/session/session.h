@@ -74,6 +74,9 @@ class Session {
   // Running or recovering: remembers durably what differed. A slave that was found equal all over is no longer assumed,
   // and what was remembered of it is forgotten.
   Task<Outcome> record_verify(VerifyResult found);
+  // Running: the operator takes these slaves out at one point in time. Those that received nothing before stay out, and
+  // `into.common` is false then. NO_SLAVE: none would be left.
+  Task<Outcome> fracture(ImageSet slaves, FractureResult& into);
   // Running: the slave, whose device is attached, receives writes again and is resynced by resync(). Its label is looked at
   // anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE refuse it. One that is not as
   // it went owes everything, as does any with `full`.

@@ -35,6 +35,16 @@ Task<Outcome> Session::record_verify(VerifyResult found) {
   co_return outcome;
 }
 
+// --- fracturing
+
+Task<Outcome> Session::fracture(ImageSet slaves, FractureResult& into) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
+  if ((slaves & 1u) != 0 || slaves == 0 || (slaves >> s.superblock.images.size()) != 0) co_return wrong_phase();
+  co_return co_await s.mirror->fracture(slaves, into);
+}
+
 // --- rejoining
 
 Task<Outcome> Session::rejoin(unsigned slave, bool full) {
@@ -71,7 +81,7 @@ Task<Outcome> Session::resync(ImageSet slaves, std::uint64_t longest, ResyncResu
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
-  if (!s.resync) s.resync.emplace(s.runtime, *s.mirror, s.membership, s.debts, s.pieces, s.superblock);
+  if (!s.resync) s.resync.emplace(*s.mirror, s.membership, s.debts, s.pieces, s.superblock);
   if (s.resync_running) co_return wrong_phase();
   s.resync_running = true;
   const Outcome outcome = co_await s.resync->step(slaves, longest, into);
