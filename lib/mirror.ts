@@ -21,16 +21,19 @@ import { type Attached, attach, letGo } from './life/attach';
 import type { NativeOutcome } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
 import { createMirror } from './life/create';
+import { attachFailed } from './life/failed_slaves';
 import type { Engine } from './io/engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './base/errors';
 import { elsewhereOf } from './life/find_images';
 import { loadBinding } from './base/load';
+import type { MirrorFacts } from './base/remedies';
 import { byteLengthOf, elementsOf, isView } from './base/intrinsics';
 import { checkOpen, checkPath, checkStoredPath } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import {
   type RequestMode,
   checkMirrorRecover,
+  checkMirrorResync,
   checkMirrorVerify,
   checkMode,
   checkRange,
@@ -38,6 +41,7 @@ import {
   readOptions,
   refuseMore,
 } from './base/request_options';
+import { chooseSlaves, runResync } from './life/resync';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
@@ -63,6 +67,8 @@ import type {
   RecoveryReport,
   RecoverySummary,
   Repair,
+  ResyncChoice,
+  ResyncReport,
   StateEvent,
   Status,
   VerifyReport,
@@ -105,6 +111,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   /** Work of several requests of the engine; close() lets it end, or stops it between two of them. */
   private readonly work = new Set<Promise<unknown>>();
   private recoveryUnderWay: Promise<RecoveryReport> | null = null;
+  /** The last one that was asked for; the next begins when it has ended. */
+  private lastResync: Promise<unknown> = Promise.resolve();
+  private resyncPaused = false;
   private readonly watch: StateWatch;
 
   private constructor(attached: Attached, owner: Owner) {
@@ -138,7 +147,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   static async open(log: string, options: OpenOptions = {}): Promise<Mirror> {
     checkPath(log, 'log');
     const checked = checkOpen(options, loadBinding().limits);
-    const mirror = await Mirror.fromAttached(await attach(log, checked), checked.recoveryBudget);
+    const mirror = await Mirror.fromAttached(await attach(log, { ...checked, attachFailed }), checked.recoveryBudget);
     try {
       // Nobody would see how much differed: open() resolves with the mirror, not with a report.
       const how = { compare: false, readBack: true };
@@ -391,6 +400,42 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.track(
       runVerification({ ...this.longWork(work), extents: assessment.extents, recovering, all, unattached }),
     );
+  }
+
+  /**
+   * Takes slaves back that are out, and copies what they miss, while the mirror is in use. One that stays out is named in the
+   * report, with the reason. A second call waits for the first.
+   * @param images names of slaves; default: all that are not in sync
+   */
+  async resync(images?: readonly string[] | null, options: ResyncChoice = {}): Promise<ResyncReport> {
+    const { names, rate, full, ...work } = checkMirrorResync(images, options);
+    this.refuseUnready();
+    const { superblock, images: found, lost } = this.attached;
+    chooseSlaves(superblock, names);
+    const unattached = new Map(this.attached.unattached);
+    for (const index of lost) {
+      const { name, path } = found[index] as (typeof found)[number];
+      unattached.set(name, new BlockmirrorError('LOST_ALLOCATION', { image: name, path }).toJSON());
+    }
+    const context = {
+      ...this.longWork(work),
+      mirror: this.engine.names.mirror as MirrorFacts,
+      ...{ unattached, names, rate, full },
+      isPaused: () => this.resyncPaused,
+      onChange: () => this.watch.lookNow(),
+    };
+    const resync = this.lastResync.then(() => runResync(context));
+    this.lastResync = resync.catch(() => undefined);
+    return this.track(resync);
+  }
+
+  /** A resync under way, and any to come, waits after its step until resumeResync(). */
+  pauseResync(): void {
+    this.resyncPaused = true;
+  }
+
+  resumeResync(): void {
+    this.resyncPaused = false;
   }
 
   /** Waits for requests in flight, seals the mirror and lets its devices go. Idempotent. */

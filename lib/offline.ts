@@ -1,4 +1,4 @@
-/** Recovery and verification of a mirror that nobody has open: what the command line does. */
+/** Recovery, verification and resync of a mirror that nobody has open: what the command line does. */
 import { attach, createUnfinished, letGo } from './life/attach';
 import { attachFailed } from './life/failed_slaves';
 import { elsewhereOf } from './life/find_images';
@@ -6,10 +6,17 @@ import { foreignLog, workToText } from './life/foreign_log';
 import { look } from './life/inspect';
 import { loadBinding } from './base/load';
 import { Mirror } from './mirror';
-import { type CheckedRecover, checkPath, checkRecover, checkVerify } from './base/options';
+import { type CheckedRecover, checkPath, checkRecover, checkResync, checkVerify } from './base/options';
 import { cleanReport, dryRunReport } from './life/recovery';
 import { refuseLivingOwner } from './look/owner';
-import type { RecoverOptions, RecoveryReport, VerifyOptions, VerifyReport } from './base/types';
+import type {
+  RecoverOptions,
+  RecoveryReport,
+  ResyncOptions,
+  ResyncReport,
+  VerifyOptions,
+  VerifyReport,
+} from './base/types';
 
 /** A mirror that was closed cleanly is not touched, unless a slave's file lost allocation: that is made known to its log. */
 export async function recover(log: string, options: RecoverOptions = {}): Promise<RecoveryReport> {
@@ -57,6 +64,22 @@ export async function verify(log: string, options: VerifyOptions = {}): Promise<
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
   try {
     return await mirror.verify({ all, onProgress: checked.onProgress, signal: checked.signal });
+  } finally {
+    await mirror.close();
+  }
+}
+
+/** Takes slaves back that are out, and copies what they miss. A mirror that was not closed cleanly is recovered first. */
+export async function resync(log: string, options: ResyncOptions = {}): Promise<ResyncReport> {
+  checkPath(log, 'log');
+  const { slaves, rate, full, ...checked } = checkResync(options);
+  const attached = await attach(log, { ...checked, attachFailed });
+  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const { onProgress, signal } = checked;
+  const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
+  try {
+    if (!attached.assessment.clean) await mirror.recover({ compare: false, ...work });
+    return await mirror.resync(slaves, { full, ...(rate === null ? {} : { rate }), ...work });
   } finally {
     await mirror.close();
   }

@@ -72,10 +72,16 @@ export interface NativeImageRecord {
   /** Bytes that a verify found different, and that were neither mended nor verified equal since. */
   bytesDiffered: number;
   /** What it may miss, beyond what the ring of the log says. */
-  debt: 'none' | 'map' | 'everything';
+  debt: NativeDebt;
   /** Why it stopped receiving writes: 'none', 'write-error', 'flush-error', … (docs/FORMAT.md). */
   cause: string;
+  /** When it did, ms since 1970; 0: it did not. */
+  fracturedAtMs: number;
+  /** How what it owes is being paid. */
+  resync: NativeResyncKind;
 }
+export type NativeDebt = 'none' | 'map' | 'everything';
+export type NativeResyncKind = 'none' | 'debt' | 'full-compare' | 'full-copy';
 
 export interface NativeRecoverySummary {
   finishedAtMs: number;
@@ -179,6 +185,26 @@ export interface NativeAssessment {
   images: NativeOutcome[];
 }
 
+/** Of an image, in a snapshot: as it is now. */
+export interface NativeImageSnapshot extends Pick<
+  NativeImageRecord,
+  'state' | 'error' | 'changedAtMs' | 'bytesDiffered' | 'debt' | 'cause' | 'fracturedAtMs' | 'resync'
+> {
+  /** At most; null: its map was not read yet. */
+  bytesOwed: number | null;
+}
+
+export interface NativeResyncResult {
+  /** Set of images (bit 1 is the first slave) that owe nothing any more. */
+  inSync: number;
+  /** Over all slaves. */
+  bytesCopied: number;
+  /** Of the slave that owes most. */
+  bytesLeft: number;
+  /** Of the master; left owed. */
+  bytesUnreadable: number;
+}
+
 /** Per slave, index 0 is the first slave; a slave that takes no part has 0. */
 export interface NativeCopyResult {
   /** 0 where nothing was compared; what a slave could not read counts as different. */
@@ -213,7 +239,7 @@ export interface NativeSnapshot {
   /** The reason of phase 'stopped'. */
   stopped: NativeOutcome | null;
   inFlight: number;
-  images: { state: NativeImageState; error: number; changedAtMs: number; bytesDiffered: number }[];
+  images: NativeImageSnapshot[];
   lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
@@ -292,6 +318,8 @@ export interface NativeCommands {
   scanRing: { arguments: { bytes: number }; result: { done: boolean; bytesDone: number; bytesTotal: number } };
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
+  /** running, or loaded after assess, for a look: the snapshot says from then on what each slave owes. Writes nothing. */
+  readDebts: { arguments: Record<string, never>; result: null };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
    * Writes the new incarnation to log and labels (I8), and flushes the master (I4). leftOut: slaves that this
    * opening does without, durably, when what was found of them allows it (native/core/session/left_out.h). */
@@ -329,6 +357,13 @@ export interface NativeCommands {
   /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend. It is
    * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
   recordVerify: { arguments: { bytesCompared: number[]; bytesDiffered: number[] }; result: null };
+  /** running: that slave, which is out and whose device is attached, receives writes again, and is to be resynced. Its label
+   * is looked at anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE. full: it
+   * owes everything, whatever is known. */
+  rejoin: { arguments: { image: number; full: boolean }; result: null };
+  /** running: one step of the resync of those slaves: at most `longest` bytes (up to limits.resyncBytes) of each are copied,
+   * flushed and paid. One at a time. */
+  resync: { arguments: { slaves: readonly number[]; longest: number }; result: NativeResyncResult };
   /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in
    * flight. The files are closed when it completes, whatever its outcome. From its submission on everything else, a
    * second close too, is answered CLOSED. */
@@ -431,6 +466,8 @@ export interface NativeBinding {
     /** Of the same: pieces at once, and bytes of them (of each image), over all commands under way. */
     copyLanes: number;
     copyBytes: number;
+    /** Of one step of a resync. */
+    resyncBytes: number;
     minimumRecoveryBudget: number;
     maximumRecoveryBudget: number;
     defaultRecoveryBudget: number;

@@ -70,7 +70,8 @@ export const ERRORS = {
   },
   SLAVE_FAILED: {
     summary: 'The slave is no longer part of the mirror',
-    remedy: 'It stays out until the mirror is made anew over the same master, with keepData, which copies everything',
+    remedy:
+      'When its device works again, blockmirror resync takes it back, and copies what it missed; mirror.resync() does so while the mirror is open',
   },
   SLAVE_DIFFERS: {
     summary: 'A verify found that the slave differs from the master',
@@ -79,7 +80,7 @@ export const ERRORS = {
   NO_SLAVE: {
     summary: 'No slave is in sync any more, and writes are rejected',
     remedy:
-      'Reading still works. Replace the failed slaves, and make the mirror anew over the same master, with keepData',
+      'Reading still works. When the device of a slave works again, blockmirror resync takes it back; with other devices make the mirror anew over the same master, with keepData',
   },
   LOG_FAILED: {
     summary: 'The log cannot be written, and no write is acknowledged any more',

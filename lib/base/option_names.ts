@@ -53,6 +53,10 @@ const MEANT: Readonly<Record<string, readonly string[]>> = {
   slave: ['slaves'],
   progress: ['onProgress'],
   verify: ['readBack'],
+  speed: ['rate'],
+  bandwidth: ['rate'],
+  limit: ['rate'],
+  everything: ['full'],
   engine: ['device'],
 };
 

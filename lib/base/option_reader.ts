@@ -5,7 +5,8 @@ import { BlockmirrorError, invalidArgumentType } from './errors';
 import { refuseInherited, refuseUnknownName } from './option_names';
 import { shown } from './shown';
 import { isAbortSignal } from './signals';
-import { parseSize } from './size';
+import { elementsOf } from './intrinsics';
+import { parseRate, parseSize } from './size';
 import type { DeviceKind, ProgressListener } from './types';
 
 export interface CheckedLongWork {
@@ -26,6 +27,21 @@ export function checkPath(path: unknown, name: string): string {
   }
   return path;
 }
+
+/** Names of images; null: none were given. Whether the mirror has them is not known here. */
+export function checkNames(names: unknown, option: string): string[] | null {
+  if (names === undefined || names === null) return null;
+  if (!Array.isArray(names)) throw invalidArgumentType(option, 'an array of names of images', names);
+  const count = names.length;
+  if (count > NAMES_LIMIT) throw invalidOption(`${option} has ${count} names`, `Give at most ${NAMES_LIMIT}`);
+  return elementsOf<unknown>(names, count).map((name, index) => {
+    if (typeof name !== 'string') throw invalidArgumentType(`${option}[${index}]`, 'a name (string)', name);
+    return name;
+  });
+}
+
+/** More than a mirror has images. */
+const NAMES_LIMIT = 64;
 
 export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
   if (signal === undefined) return undefined;
@@ -104,6 +120,10 @@ export class OptionReader {
       throw invalidArgumentType(`${this.prefix}.${name}`, "a number of bytes or a text such as '64MiB'", value);
     }
     return parseSize(value, name);
+  }
+
+  rate(name: string): number | null {
+    return this.options[name] === undefined ? null : parseRate(this.size(name), name);
   }
 
   wholeNumber(name: string): number | null {

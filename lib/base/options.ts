@@ -4,9 +4,24 @@
  */
 import { invalidArgumentType } from './errors';
 import { elementsOf } from './intrinsics';
-import { type CheckedImages, type CheckedLongWork, OptionReader, checkPath, invalidOption } from './option_reader';
+import {
+  type CheckedImages,
+  type CheckedLongWork,
+  OptionReader,
+  checkNames,
+  checkPath,
+  invalidOption,
+} from './option_reader';
 import { shown } from './shown';
-import type { CreateOptions, ImageChoice, InspectOptions, OpenOptions, RecoverOptions, VerifyOptions } from './types';
+import type {
+  CreateOptions,
+  ImageChoice,
+  InspectOptions,
+  OpenOptions,
+  RecoverOptions,
+  ResyncOptions,
+  VerifyOptions,
+} from './types';
 
 export { checkPath } from './option_reader';
 
@@ -60,6 +75,15 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages {
 
 export interface CheckedVerify extends CheckedLongWork, CheckedImages {
   all: boolean;
+  takeOver: boolean;
+  trustFolders: boolean;
+}
+
+export interface CheckedResync extends CheckedLongWork, CheckedImages {
+  /** null: all that are not in sync. */
+  slaves: readonly string[] | null;
+  rate: number | null;
+  full: boolean;
   takeOver: boolean;
   trustFolders: boolean;
 }
@@ -178,6 +202,22 @@ export function checkVerify(options: VerifyOptions): CheckedVerify {
   const reader = new OptionReader(options, ['all', 'images', 'takeOver', 'trustFolders', ...LONG_WORK]);
   return {
     all: reader.flag('all', false),
+    takeOver: reader.flag('takeOver', false),
+    trustFolders: reader.flag('trustFolders', false),
+    ...reader.images(),
+    ...reader.longWork(),
+  };
+}
+
+export function checkResync(options: ResyncOptions): CheckedResync {
+  const reader = new OptionReader(options, [
+    ...['slaves', 'rate', 'full', 'images', 'takeOver', 'trustFolders'],
+    ...LONG_WORK,
+  ]);
+  return {
+    slaves: checkNames(reader.get('slaves'), 'options.slaves'),
+    rate: reader.rate('rate'),
+    full: reader.flag('full', false),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),

@@ -82,6 +82,11 @@ function putAside(path: string): string {
 
 const quoted = (text: string): string => `\`${text}\``;
 
+/** As part of a sentence: what takes slaves back that are out, once their devices are sound. */
+export function takeBack(log: string): string {
+  return `run ${quoted(command('resync', log))}, which copies what it missed`;
+}
+
 /** What an error says about: the mirror, and which image of it (0 the master; below 0 the log, or none). */
 export interface Situation {
   mirror: MirrorFacts;
@@ -97,11 +102,11 @@ export function remedyOf(name: ErrorName, { mirror, image, position }: Situation
   const isMaster = image === 0;
   switch (name) {
     case 'SLAVE_FAILED':
-      return `Close the mirror where it is open, see that a sound device is there, and have everything copied to it: ${anew}`;
+      return `Close the mirror where it is open, see that its device works again, and ${takeBack(mirror.log)}. With another device in its place have everything copied to it: ${anew}`;
     case 'SLAVE_DIFFERS':
       return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, have everything copied from it: ${anew}`;
     case 'NO_SLAVE':
-      return `Reading still works. Close the mirror, see that sound devices are there for the slaves, and have everything copied to them: ${anew}`;
+      return `Reading still works. Close the mirror, see that a slave's device works again, and ${takeBack(mirror.log)}. With other devices in their place have everything copied to them: ${anew}`;
     case 'MASTER_FAILED':
       return `Close the mirror. When the device answers again: ${quoted(command('recover', mirror.log))}; when it does not, ${quoted(command('status', mirror.log))} says which slave can take its place`;
     case 'LOG_FAILED':

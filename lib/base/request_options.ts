@@ -15,7 +15,7 @@ import {
 } from './arguments';
 import { BlockmirrorError, invalidArgumentType } from './errors';
 import { refuseInherited, refuseUnknownName } from './option_names';
-import { type CheckedLongWork, OptionReader, checkSignal, invalidOption } from './option_reader';
+import { type CheckedLongWork, OptionReader, checkNames, checkSignal, invalidOption } from './option_reader';
 
 const REQUESTS = {
   'write()': new Set(['position', 'offset', 'length', 'dsync', 'unaligned', 'transfer', 'signal']),
@@ -197,6 +197,19 @@ export function checkMirrorRecover(options: unknown): MirrorWork & { compare: bo
   const names = ['compare', 'readBack', 'onProgress', 'signal'];
   const reader = new OptionReader(options, names, 'options', 'mirror.recover()');
   return { compare: reader.flag('compare', true), readBack: reader.flag('readBack', true), ...longWorkOf(reader) };
+}
+
+export function checkMirrorResync(
+  names: unknown,
+  options: unknown,
+): MirrorWork & { names: readonly string[] | null; rate: number | null; full: boolean } {
+  const reader = new OptionReader(options, ['rate', 'full', 'onProgress', 'signal'], 'options', 'mirror.resync()');
+  return {
+    names: checkNames(names, 'images'),
+    rate: reader.rate('rate'),
+    full: reader.flag('full', false),
+    ...longWorkOf(reader),
+  };
 }
 
 function longWorkOf(reader: OptionReader): MirrorWork {

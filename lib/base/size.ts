@@ -19,6 +19,16 @@ export function parseSize(size: number | string, option = 'size'): number {
   return bytes;
 }
 
+/** Bytes a second. @throws ERR_BLOCKMIRROR_INVALID_OPTION */
+export function parseRate(rate: number | string, option = 'rate'): number {
+  const bytes = parseSize(rate, option);
+  if (bytes > 0) return bytes;
+  throw new BlockmirrorError('INVALID_OPTION', {
+    detail: `${option} is 0`,
+    remedy: "Give bytes a second, such as '100MiB'; leave it out for a rate that makes way for the application",
+  });
+}
+
 function parseText(text: string): number | undefined {
   const match = PATTERN.exec(text.trim());
   if (match === null) return undefined;

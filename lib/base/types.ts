@@ -10,8 +10,10 @@
  *   inspect(log: string, options?: InspectOptions): Promise<Inspection>          writes nothing, not exclusive
  *   recover(log: string, options?: RecoverOptions): Promise<RecoveryReport>      dryRun writes nothing
  *   verify(log: string, options?: VerifyOptions): Promise<VerifyReport>
+ *   resync(log: string, options?: ResyncOptions): Promise<ResyncReport>
  *   recoveryReportToText(report: RecoveryReport): string                          lib/look/report.ts
  *   verifyReportToText(report: VerifyReport): string
+ *   resyncReportToText(report: ResyncReport): string
  *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/base/size.ts; '4GiB', '512KiB', '4096'
  *   findUses(path: string): Promise<DeviceUse[]>                                  lib/system/uses.ts; mounted, swap, holders
  *   findSignatures(path: string): Promise<Signatures>                             lib/look/signatures.ts; asks blkid
@@ -57,7 +59,7 @@ export type Size = number | string;
 
 /** Steps of long work, in the order in which they are reached. */
 export type ProgressStep =
-  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'readBack' | 'compare' | 'retire';
+  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'readBack' | 'compare' | 'retire' | 'resync';
 
 export interface Progress {
   step: ProgressStep;
@@ -173,6 +175,30 @@ export interface VerifyOptions extends DeviceOption {
   images?: Readonly<Record<string, string>>;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
+}
+
+/** How a resync is made. */
+export interface ResyncChoice {
+  /**
+   * Most bytes a second that are written to the slaves, all together: a number, or text such as '100MiB'. Default: it makes
+   * way for the application, and takes all that an idle mirror has.
+   */
+  rate?: Size;
+  /** A slave that is taken back owes everything, whatever is known. One that is being resynced already goes on as it began. */
+  full?: boolean;
+  onProgress?: ProgressListener;
+  /** Looked at between two steps: the slaves stay synchronizing, and the next resync goes on from there. */
+  signal?: AbortSignal;
+}
+
+export interface ResyncOptions extends DeviceOption, ResyncChoice {
+  /** Names of the slaves; default: all that are out of the mirror, or being resynced. */
+  slaves?: readonly string[];
+  /** As in OpenOptions. */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
+  images?: Readonly<Record<string, string>>;
 }
 
 export interface WriteOptions {
@@ -291,6 +317,27 @@ export interface Generation {
   parent: string;
 }
 
+/** Why a slave stopped receiving writes, as the log records it. */
+export type FractureCause =
+  | 'write-error'
+  | 'flush-error'
+  | 'read-error'
+  | 'label-error'
+  | 'deadline'
+  | 'absent'
+  | 'blank'
+  | 'foreign'
+  | 'stale'
+  | 'too-small'
+  | 'grown'
+  | 'unreadable'
+  | 'lost-allocation'
+  | 'block-too-large'
+  | 'operator-request'
+  | 'promoted'
+  | 'added'
+  | 'flapping';
+
 export interface ImageStatus {
   name: string;
   role: ImageRole;
@@ -304,6 +351,14 @@ export interface ImageStatus {
   changedAt: string | null;
   /** Bytes that a verify found different from the master, and that were neither mended nor verified equal since. */
   bytesDiffered: number;
+  /** Of a slave that is out, or being taken back: when it stopped receiving writes, and why. */
+  fracture: { at: string | null; cause: FractureCause } | null;
+  /** What it may miss: nothing, what a map in the log names, or everything. */
+  debt: 'none' | 'map' | 'everything';
+  /** Bytes that its resync has to copy, at most; null: not known until its map is read, as resync does. */
+  bytesOwed: number | null;
+  /** What its resync, which is under way or was cut off, copies: what it owed, or everything. */
+  resync: 'none' | 'debt' | 'full-compare' | 'full-copy';
 }
 
 export interface RecoverySummary {
@@ -583,6 +638,32 @@ export interface VerifyReport {
   differences: VerifyDifference[];
   /** Live intents, merged; empty when clean. */
   extents: Extent[];
+  durationMs: number;
+}
+
+export interface ResyncSlave {
+  name: string;
+  path: string;
+  /** In sync: it was taken back. `synchronizing`: it receives writes, and still owes `bytesLeft`. */
+  state: ImageState;
+  bytesCopied: number;
+  /** null: not known, of one that was not taken back. */
+  bytesLeft: number | null;
+  /** Why it is not in sync. */
+  error: Problem | null;
+}
+
+export interface ResyncReport {
+  uuid: string;
+  log: string;
+  foundElsewhere: FoundElsewhere[];
+  /** Every slave that was asked for is in sync. */
+  inSync: boolean;
+  /** Over all slaves. */
+  bytesCopied: number;
+  /** Of the master, in the last round: nothing was copied there, and it is still owed. */
+  bytesUnreadable: number;
+  slaves: ResyncSlave[];
   durationMs: number;
 }
 

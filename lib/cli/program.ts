@@ -19,6 +19,7 @@ import { doctorCommand } from './commands/doctor';
 import { inspectCommand } from './commands/inspect';
 import { logCommand } from './commands/log';
 import { recoverCommand } from './commands/recover';
+import { resyncCommand } from './commands/resync';
 import { statusCommand } from './commands/status';
 import { verifyCommand } from './commands/verify';
 import { packageVersion } from './version';
@@ -79,6 +80,7 @@ function buildProgram(perform: Perform): Command {
   addInspect(program, perform);
   addRecover(program, perform);
   addVerify(program, perform);
+  addResync(program, perform);
   addLog(program, perform);
   addDoctor(program, perform);
   addDemo(program, perform);
@@ -167,6 +169,21 @@ function addVerify(program: Command, perform: Perform): void {
     .addOption(jsonOption())
     .addHelpText('after', VERIFY_HELP + EXIT_CODES_HELP)
     .action(perform(verifyCommand));
+}
+
+function addResync(program: Command, perform: Perform): void {
+  program
+    .command('resync <log> [slaves...]')
+    .description('Take slaves back that are out of the mirror: copy what they miss from the master')
+    .option('--rate <size>', 'most bytes a second, such as 100MiB; default: as fast as it goes', parsePositiveSize)
+    .option('--full', 'copy everything, whatever is known of what they miss')
+    .addOption(deviceOption())
+    .addOption(imageOption())
+    .addOption(takeOverOption())
+    .addOption(trustFoldersOption())
+    .addOption(jsonOption())
+    .addHelpText('after', RESYNC_HELP + EXIT_CODES_HELP)
+    .action(perform(resyncCommand));
 }
 
 function addLog(program: Command, perform: Perform): void {
@@ -300,12 +317,24 @@ Examples:
 
 const VERIFY_HELP = `
 The mirror must not be in use. What differs is remembered: the slave is inconsistent, and status says so, until it was
-verified equal. A slave that failed is compared with --all alone, and stays failed whatever is found.
+verified equal. A slave that is out is compared with --all alone, and stays out whatever is found: resync takes it back.
 Exit code 3: a slave differs, or was not compared.
 
 Examples:
   blockmirror verify m.log
   blockmirror verify m.log --json | jq .differences
+`;
+
+const RESYNC_HELP = `
+Slaves are named as status names them; without names all are taken that are not in sync. The mirror must not be in use; one
+that was not closed cleanly is recovered first. Only what a slave missed is copied; one that was restored from an older
+copy, or whose file lost blocks, gets everything. It may be stopped and run again at any time: it goes on from where it was.
+Exit code 3: a slave is still out of sync.
+
+Examples:
+  blockmirror resync m.log
+  blockmirror resync m.log slave1 --rate 100MiB
+  blockmirror resync m.log --json | jq '.slaves[].state'
 `;
 
 const LOG_HELP = `

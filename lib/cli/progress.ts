@@ -16,6 +16,7 @@ const STEP_WORDS: Record<ProgressStep, string> = {
   readBack: 'Reading back',
   compare: 'Comparing',
   retire: 'Retiring intents',
+  resync: 'Resyncing',
 };
 /** Columns of the bar; and of a line with it, when every number is at its longest. */
 const BAR = 24;

@@ -80,6 +80,7 @@ export class Engine {
   private readonly poller: CompletionPoller | null = null;
   private pendingCount = 0;
   private writesPending = 0;
+  private requestCount = 0;
   private destroyed = false;
   private settlementWaiters = new Set<() => void>();
 
@@ -105,6 +106,10 @@ export class Engine {
   /** Requests and commands that have not settled. */
   get pending(): number {
     return this.pendingCount;
+  }
+  /** Requests that were taken since the beginning, without commands. */
+  get requestsTaken(): number {
+    return this.requestCount;
   }
   /** Writes and discards among them. */
   get pendingWrites(): number {
@@ -331,7 +336,10 @@ export class Engine {
       this.aborts.watch(signal, ticket);
     }
     // Commands take longer than a look is worth.
-    if (this.poller !== null && kind !== 'command') this.poller.submitted();
+    if (kind !== 'command') {
+      this.requestCount += 1;
+      this.poller?.submitted();
+    }
     return promise;
   }
 

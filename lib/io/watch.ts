@@ -54,6 +54,11 @@ export class StateWatch {
     this.timer.unref();
   }
 
+  /** Tells what is new at once; for whoever knows that something is. */
+  lookNow(): void {
+    if (this.engine.afterCompletions !== null) this.look();
+  }
+
   private look(): void {
     const snapshot = this.engine.snapshot();
     const states = snapshot.images.map((image) => image.state);

@@ -31,7 +31,7 @@ export interface Attached {
   images: FoundImage[];
   /** Slaves whose files lost allocation: they are failed when the mirror is activated. */
   lost: readonly number[];
-  /** By name: slaves that failed before, were to be attached, and could not be. */
+  /** By name: slaves that are out, and could not be attached. */
   unattached: ReadonlyMap<string, Problem>;
 }
 
@@ -44,7 +44,7 @@ export interface AttachOptions {
   takeOver: boolean;
   /** The operator says that nobody hostile may write the folders of log and images. */
   trustFolders: boolean;
-  /** Fills in slaves that failed before, which are left out otherwise; by name, why some cannot be attached. */
+  /** Fills in slaves that are out, which are left out otherwise; by name, why some cannot be attached. */
   attachFailed?: (
     logPath: string,
     superblock: NativeSuperblock,

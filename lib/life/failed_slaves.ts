@@ -1,8 +1,9 @@
 /**
- * Slaves that failed earlier, attached once more because a verify asked for them: to be read, never to be written.
+ * Slaves that are out of the mirror, attached with the others where they are there: to be taken back, or to be compared. As
+ * long as no resync takes one back nothing is written to it.
  *
  * They are tried one by one, apart from the mirror's own engine, so that a dead device or a foreign image among them is
- * named in the report and keeps nobody from comparing the others.
+ * named, and keeps nobody from using the others.
  */
 import { letGo, newEngine, refuseUnsafe } from './attach';
 import type { NativeDeviceFacts, NativeSuperblock } from '../base/binding';
@@ -11,6 +12,7 @@ import { DistrustedImage, type FoundImage, type LogWord, findFailedImage } from 
 import { distrustedImage } from './foreign_log';
 import { command } from '../base/remedies';
 import { followPath } from '../system/folders';
+import { isOut } from '../look/status';
 import { distrust } from '../look/trust';
 import type { Problem } from '../base/types';
 
@@ -24,7 +26,7 @@ export async function attachFailed(
 ): Promise<Map<string, Problem>> {
   const unattached = new Map<string, Problem>();
   for (const [index, image] of superblock.images.entries()) {
-    if (image.state !== 'failed' || images[index]?.path !== '') continue;
+    if (!isOut(image.state) || images[index]?.path !== '') continue;
     try {
       const found = await findFailedImage(superblock, image, word);
       if (found instanceof BlockmirrorError) throw found;

@@ -12,7 +12,7 @@ import { BlockmirrorError } from '../base/errors';
 import { LABEL_MAGIC, labelPosition } from '../look/layout';
 import type { MirrorFacts } from '../base/remedies';
 import { shown } from '../base/shown';
-import { imageNames } from '../look/status';
+import { imageNames, isOut } from '../look/status';
 import type { FoundElsewhere } from '../base/types';
 import { readBlockDevices } from '../system/block_devices';
 import { openToRead } from '../system/files';
@@ -21,13 +21,15 @@ import { type LogTrust, distrust, isBelieved } from '../look/trust';
 
 export interface FoundImage {
   name: string;
-  /** Empty: left out, a slave that failed earlier. */
+  /** Empty: left out, a slave that is out of the mirror and was not found. */
   path: string;
   place: Place | null;
   /** Set when it was not there, and was found elsewhere by its label. */
   expectedAt?: string;
   /** By the caller, this time. */
   named: boolean;
+  /** A slave that is out, found by its own label and judged: it is itself. */
+  isItself?: true;
   /** What the log shall remember from now on; an empty path: what it has. */
   store: StoredPath;
 }
@@ -48,7 +50,7 @@ export function elsewhereOf(
 export function mirrorFacts(
   log: string,
   superblock: NativeSuperblock,
-  paths: readonly { path: string }[],
+  paths: readonly { path: string; isItself?: boolean }[],
   { folder, trust }: LogWord,
 ): MirrorFacts {
   const believed = isBelieved(trust);
@@ -57,7 +59,8 @@ export function mirrorFacts(
     path: paths[index]?.path || storedPathToPath(image, folder),
     // Whether it is still itself is not asked: opening a device that failed may hang. And where nothing was found, a log
     // that is not believed could have a command make a file of its choice.
-    doubtful: image.state === 'failed' || (!believed && (paths[index]?.path ?? '') === ''),
+    doubtful:
+      (isOut(image.state) && paths[index]?.isItself !== true) || (!believed && (paths[index]?.path ?? '') === ''),
   }));
   return { log, size: superblock.size, images };
 }
@@ -101,7 +104,7 @@ export interface LogWord {
   trust: LogTrust;
 }
 
-/** Where a slave that failed is now: only where its own label is, since its old path may be another image's by now. */
+/** Where a slave that is out is now: only where its own label is, since its old path may be another image's by now. */
 export async function findFailedImage(
   superblock: NativeSuperblock,
   image: NativeImageRecord,
@@ -110,7 +113,7 @@ export async function findFailedImage(
   const found = await findImage(superblock, { ...image, state: 'in-sync' }, log, undefined);
   if (!('place' in found) || found.place === null) return found;
   const itself = await carriesAnywhere(superblock, image, found.place.realPath, image.deviceSize);
-  if (itself) return { ...found, store: KEEP };
+  if (itself) return { ...found, isItself: true };
   return missing(image.name, found.path, 'its label is not there any more');
 }
 
@@ -139,8 +142,8 @@ export async function findImage(
     return { name, path: override, place, named: true, store: await pathToStore(place, logFolder) };
   }
   const stored = storedPathToPath(image, logFolder);
-  // A slave that failed is no longer written to, and opening its device may hang or fail.
-  if (image.state === 'failed') return { name, path: '', place: null, named: false, store: KEEP };
+  // A slave that is out gets no writes, and opening its device may hang or fail.
+  if (isOut(image.state)) return { name, path: '', place: null, named: false, store: KEEP };
   const place = await findPlace(stored, name);
   const why =
     place === null

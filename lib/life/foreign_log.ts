@@ -10,6 +10,7 @@ import { command } from '../base/remedies';
 import { shellPath } from '../base/shell';
 import { shown } from '../base/shown';
 import { formatSize } from '../base/size';
+import { isOut } from '../look/status';
 import { userToText } from '../system/accounts';
 
 /** Of one image, for whoever only looks. */
@@ -77,7 +78,7 @@ export async function recoveryWork(engine: Engine, superblock: NativeSuperblock)
 export function workToText({ clean, damaged, bytesCovered }: NativeAssessment, { images }: NativeSuperblock): string {
   if (clean) return 'nothing would be copied now, since it was closed';
   const [master, ...slaves] = images;
-  const to = slaves.filter(({ state }) => state !== 'failed').map(({ name }) => shown(name));
+  const to = slaves.filter(({ state }) => !isOut(state)).map(({ name }) => shown(name));
   const what = damaged ? 'all bytes' : formatSize(bytesCovered);
   return `${what} would be copied from ${shown(master?.name ?? 'master')} to ${to.length === 0 ? 'nobody' : to.join(' and ')}`;
 }

@@ -25,10 +25,10 @@ import { identifyPlace, identityToText } from '../look/identify';
 import { type SeenDevice, findObstacles } from './obstacles';
 import { refuseLivingOwner } from '../look/owner';
 import { checkInspect, checkPath } from '../base/options';
-import { type MirrorFacts, remedyOf, remedyOfWrongBytes } from '../base/remedies';
+import { type MirrorFacts, remedyOf, remedyOfWrongBytes, takeBack } from '../base/remedies';
 import { assess } from './scan';
 import { throwIfAborted } from '../base/signals';
-import { buildStatus, shownRecovery, shownVerify } from '../look/status';
+import { buildStatus, isOut, owedByRecord, shownRecovery, shownVerify } from '../look/status';
 import { type Place, findPlace, folderOfLog, storedPathToPath } from '../system/places';
 import { distrust, isBelieved, trustIn } from '../look/trust';
 import type {
@@ -53,6 +53,8 @@ interface Look {
   lostCopies: LostCopy[];
   mirror: MirrorFacts;
   word: LogWord;
+  /** By image, as a snapshot has it. */
+  owed: readonly (number | null)[];
 }
 
 interface HowToLook {
@@ -99,13 +101,26 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     };
     const assessment = await assessSeen(engine, images, how);
     await judge(engine, superblock, assessment, images, mirror);
+    const owed = await readOwed(engine, superblock);
     const logDevice = { name: 'log', path: log, facts, problem: problem ?? living, error: null };
     const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, {
       held,
       trustFolders: how.trustFolders,
     });
     const lostCopies = held ? [] : await findLostCopies(log, superblock, images);
-    return { held, holder, logDevice: facts, superblock, assessment, images, obstacles, lostCopies, mirror, word };
+    return {
+      held,
+      holder,
+      logDevice: facts,
+      superblock,
+      assessment,
+      images,
+      obstacles,
+      lostCopies,
+      mirror,
+      word,
+      owed,
+    };
   } finally {
     await letGo(engine);
   }
@@ -192,7 +207,7 @@ async function seeImages({ binding, log, superblock, word, overrides }: Seeing):
     } else if (found.path === '') {
       const at = await findPlace(storedPathToPath(image, word.folder), name).catch(() => null);
       const unseen = at !== null && distrust(word.trust, at) !== null;
-      const error = at === null || unseen ? null : await strangerAt(at, image, superblock);
+      const error = at === null || unseen ? null : await strangerAt(at, image, superblock, log);
       seen.push({ name, path: '', facts: null, problem: null, error, isItself: error === null && !unseen });
     } else {
       const expectedAt = found.expectedAt ?? null;
@@ -209,11 +224,12 @@ function seeDevice(binding: NativeBinding, name: string, path: string): SeenDevi
   return { name, path: '', facts: null, problem: null, error };
 }
 
-/** A slave that failed is looked for no more, and its path may be another device by now: nobody may be told to write there. */
+/** A slave that is out is not looked for here, and its path may be another device by now: nobody may be told to write there. */
 async function strangerAt(
   place: Place,
   image: NativeImageRecord,
   superblock: NativeSuperblock,
+  log: string,
 ): Promise<BlockmirrorError | null> {
   const identity = await identifyPlace(place).catch(() => null);
   if (identity === null || identity.size === 0) return null;
@@ -224,8 +240,7 @@ async function strangerAt(
     image: image.name,
     path: place.path,
     detail: `it failed earlier, and what is at its path now is ${what}`,
-    remedy:
-      'To have it back, make the mirror anew over the same master, with keepData, and a device for it that is free',
+    remedy: `Attach the device that was there, and ${takeBack(log)}. Where it is lost, make the mirror anew over the same master, with keepData, and a device for it that is free`,
   });
 }
 
@@ -233,6 +248,21 @@ async function assessSeen(engine: Engine, images: readonly SeenDevice[], how: Ho
   const paths = images.map((image) => image.path);
   await engine.command('openImages', { paths, readOnly: true, exclusive: false, members: true });
   return assess(engine, () => throwIfAborted(how.signal), how.onProgress);
+}
+
+/** What each slave owes, as the log says. While somebody has the mirror open its maps are being written: of then. */
+async function readOwed(engine: Engine, superblock: NativeSuperblock): Promise<(number | null)[]> {
+  const record = superblock.images.map(({ debt }) => owedByRecord(debt));
+  if (superblock.lifecycle === 'creating' || superblock.images.every(({ debt }) => debt === 'none')) return record;
+  // Without memory for it the rest of the look stands.
+  const known = await engine.command('readDebts', {}).then(
+    () => true,
+    (error: unknown) => {
+      if (isBlockmirrorError(error, 'NO_MEMORY')) return false;
+      throw error;
+    },
+  );
+  return known ? engine.snapshot().images.map(({ bytesOwed }) => bytesOwed) : record;
 }
 
 /** Puts the engine's verdicts beside what was already wrong. */
@@ -262,7 +292,7 @@ async function findLostCopies(
   const lost: LostCopy[] = [];
   const devices = [{ where: 'log', path: log }];
   for (const [index, { name, path, problem }] of images.entries()) {
-    const followed = superblock.images[index]?.state !== 'failed' && problem === null;
+    const followed = !isOut(superblock.images[index]?.state ?? 'failed') && problem === null;
     if (followed && superblock.lifecycle !== 'creating') devices.push({ where: name, path });
   }
   for (const { where, path } of devices) {
@@ -294,6 +324,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
         path: images[index]?.path || (seen.mirror.images[index]?.path ?? ''),
         expectedAt: images[index]?.expectedAt ?? null,
         problem: images[index]?.problem ?? null,
+        bytesOwed: seen.owed[index] ?? null,
         doubtful: seen.mirror.images[index]?.doubtful === true,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',

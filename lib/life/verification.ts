@@ -195,7 +195,7 @@ function whyNot(
   }
   if (unread !== undefined && unread !== null)
     return errorOfStatus(engine.binding.codes, unread, engine.names).toJSON();
-  const problem = unattached.get(name);
+  const problem = all ? unattached.get(name) : undefined;
   if (problem !== undefined) return problem;
   const remedy = all
     ? undefined

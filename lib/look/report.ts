@@ -1,9 +1,20 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
 import { shown, shownLine } from '../base/shown';
 import { formatSize } from '../base/size';
-import type { Extent, FoundElsewhere, RecoveryReport, Repair, VerifyReport, VerifySlave } from '../base/types';
+import type {
+  Extent,
+  FoundElsewhere,
+  ImageState,
+  RecoveryReport,
+  Repair,
+  ResyncReport,
+  ResyncSlave,
+  VerifyReport,
+  VerifySlave,
+} from '../base/types';
 
 const EXTENT_LINES = 16;
+const LEFT_OUT: ReadonlySet<ImageState> = new Set<ImageState>(['behind', 'inconsistent', 'failed', 'synchronizing']);
 
 export function recoveryReportToText(report: RecoveryReport): string {
   const lines = [`mirror ${report.uuid} (log ${shown(report.log)})`, ...elsewhereToText(report.foundElsewhere)];
@@ -16,7 +27,8 @@ export function recoveryReportToText(report: RecoveryReport): string {
   }
   if (report.clean) {
     lines.push('closed cleanly: nothing to recover');
-    for (const slave of report.slaves) if (slave.state === 'failed') lines.push(`${nameAndPath(slave)}: failed`);
+    for (const slave of report.slaves)
+      if (LEFT_OUT.has(slave.state)) lines.push(`${nameAndPath(slave)}: ${slave.state}`);
     return lines.join('\n');
   }
   if (report.damaged) {
@@ -62,6 +74,29 @@ export function verifyReportToText(report: VerifyReport): string {
   lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
   lines.push(VERIFY_RESULT[report.result]);
   return lines.join('\n');
+}
+
+export function resyncReportToText(report: ResyncReport): string {
+  const lines = [`mirror ${report.uuid} (log ${shown(report.log)})`, ...elsewhereToText(report.foundElsewhere)];
+  if (report.slaves.length === 0) {
+    lines.push('every slave is in sync: nothing to copy');
+    return lines.join('\n');
+  }
+  for (const slave of report.slaves) {
+    lines.push(`${nameAndPath(slave)}: ${slave.state}; ${resyncedInWords(slave)}`);
+    if (slave.error !== null) lines.push(`  ${shownLine(slave.error.message)}`);
+  }
+  if (report.bytesUnreadable > 0) {
+    lines.push(`${formatSize(report.bytesUnreadable)} of the master could not be read, and are still owed`);
+  }
+  lines.push(`copied: ${formatSize(report.bytesCopied)} in ${duration(report.durationMs)}`);
+  return lines.join('\n');
+}
+
+function resyncedInWords({ bytesCopied, bytesLeft, error }: ResyncSlave): string {
+  const copied = `${formatSize(bytesCopied)} copied`;
+  if (error === null) return copied;
+  return bytesLeft === null ? copied : `${copied}, ${formatSize(bytesLeft)} left`;
 }
 
 /** One line for each image that was not where it was expected. */

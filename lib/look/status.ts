@@ -6,19 +6,23 @@
  * uncertain, when its label was looked at, and when no verify found it different.
  */
 import type {
+  NativeDebt,
   NativeGeneration,
   NativeImageRecord,
   NativeImageState,
   NativeOwner,
   NativeRecoverySummary,
+  NativeResyncKind,
   NativeSnapshot,
   NativeSuperblock,
   NativeVerifySummary,
 } from '../base/binding';
 import { BlockmirrorError, type ErrorName, failureReason } from '../base/errors';
 import { type MirrorFacts, remedyOf } from '../base/remedies';
+import { formatSize } from '../base/size';
 import type {
   DeviceKind,
+  FractureCause,
   Holder,
   ImageState,
   ImageStatus,
@@ -37,6 +41,12 @@ export interface ImageFacts {
   error: number;
   changedAtMs: number;
   bytesDiffered: number;
+  debt: NativeDebt;
+  /** null: its map was not read. */
+  bytesOwed: number | null;
+  cause: string;
+  fracturedAtMs: number;
+  resync: NativeResyncKind;
   /** Where it is this time; empty for one that was left out or not found. */
   path: string;
   expectedAt: string | null;
@@ -102,12 +112,15 @@ const IN_THE_WAY: ReadonlySet<string> = new Set<`ERR_BLOCKMIRROR_${ErrorName}`>(
 ]);
 
 function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFacts | undefined): ImageStatus {
-  const { state, error, path, expectedAt, problem, changedAtMs, bytesDiffered } = seen ?? {
+  const record: ImageFacts = seen ?? {
     ...image,
+    bytesOwed: owedByRecord(image.debt),
     path: '',
     expectedAt: null,
     problem: null,
+    doubtful: true,
   };
+  const { state, path, expectedAt, problem, changedAtMs, bytesDiffered, debt, bytesOwed, resync } = record;
   const common = {
     name: image.name,
     role: image.role,
@@ -115,22 +128,39 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     expectedAt,
     changedAt: dateOrNull(changedAtMs),
     bytesDiffered,
+    fracture: fractureOf(record),
+    debt,
+    bytesOwed,
+    resync,
   };
   // The log cannot call the master failed: without a master there is no mirror. The status can.
   if (image.role === 'master' && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
     return { ...common, state: 'failed', error: facts.stopped };
   }
-  if (state === 'failed') {
-    return {
-      ...common,
-      state,
-      error: problem ?? failure(mirrorOf(facts), image.name, common.path, error, changedAtMs),
-    };
+  if (isOut(state)) {
+    const byOperator = record.cause === 'operator-request' && state === 'behind';
+    const index = facts.superblock.images.indexOf(image);
+    const why = byOperator ? null : failureOfSlave(mirrorOf(facts), index, common.path, record);
+    return { ...common, state, error: problem ?? why };
   }
   const broken = problem !== null && !IN_THE_WAY.has(problem.code);
   const shown = shownImageState(state, bytesDiffered, facts.provable);
   const differs = bytesDiffered > 0 ? difference(mirrorOf(facts), common, facts.lastVerify) : null;
   return { ...common, state: broken ? 'failed' : shown, error: problem ?? differs };
+}
+
+/** It receives no writes: what it misses is owed. */
+export function isOut(state: NativeImageState): state is 'behind' | 'inconsistent' | 'failed' {
+  return state === 'behind' || state === 'inconsistent' || state === 'failed';
+}
+
+/** Before anybody has read the map. */
+export function owedByRecord(debt: NativeDebt): number | null {
+  return debt === 'none' ? 0 : null;
+}
+
+function fractureOf({ cause, fracturedAtMs }: ImageFacts): ImageStatus['fracture'] {
+  return cause === 'none' ? null : { at: dateOrNull(fracturedAtMs), cause: cause as FractureCause };
 }
 
 /** A slave that a verify found different goes on receiving every write; it would drift further without. */
@@ -191,10 +221,11 @@ export function liveStatus(facts: LiveFacts): Status {
       error: snapshot.images[index]?.error || image.error,
       changedAtMs: snapshot.images[index]?.changedAtMs ?? image.changedAtMs,
       bytesDiffered: snapshot.images[index]?.bytesDiffered ?? image.bytesDiffered,
+      ...debtOf(image, snapshot.images[index]),
       path: facts.paths[index] ?? '',
       expectedAt: facts.expectedAt[index] ?? null,
       problem: null,
-      doubtful: image.state === 'failed',
+      doubtful: isOut(image.state) && (facts.paths[index] ?? '') === '',
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
     lastVerify: shownVerify(snapshot.lastVerify),
@@ -214,17 +245,61 @@ export function shownState(state: NativeImageState, provable: boolean): ImageSta
   return provable ? 'synchronized' : 'consistent';
 }
 
-/** A slave that failed, with the errno and the date that are known. */
-export function failure(mirror: MirrorFacts, name: string, path: string, errno: number, atMs: number): Problem {
-  const when = atMs === 0 ? null : `at ${new Date(atMs).toISOString()}`;
-  const reason =
-    errno === 0 ? `it failed ${when ?? 'earlier'}` : [when, failureReason(errno)].filter(Boolean).join(' ');
+type DebtFacts = Pick<ImageFacts, 'debt' | 'bytesOwed' | 'cause' | 'fracturedAtMs' | 'resync'>;
+
+function debtOf(image: NativeImageRecord, seen: DebtFacts | undefined): DebtFacts {
+  const { debt, bytesOwed, cause, fracturedAtMs, resync } = seen ?? { ...image, bytesOwed: owedByRecord(image.debt) };
+  return { debt, bytesOwed, cause, fracturedAtMs, resync };
+}
+
+/** Why a slave stopped receiving writes, where no errno says it better. */
+const CAUSE_IN_WORDS: Readonly<Record<FractureCause, string>> = {
+  'write-error': 'a write to it failed',
+  'flush-error': 'a flush of it failed',
+  'read-error': 'it could not be read',
+  'label-error': 'its label could not be written',
+  deadline: 'it did not answer in time',
+  absent: 'it was not there',
+  blank: 'it carried no label',
+  foreign: 'another image was in its place',
+  stale: 'it was restored from an older copy',
+  'too-small': 'it was too small',
+  grown: 'its file had grown',
+  unreadable: 'its label could not be read',
+  'lost-allocation': 'its file lost blocks that it had',
+  'block-too-large': 'its sectors were larger than the blocks of the mirror',
+  'operator-request': 'it was taken out',
+  promoted: 'another image became the master',
+  added: 'it was added',
+  flapping: 'it failed again and again',
+};
+
+/** A slave that is out: since when, why, and what it owes, as far as that is known. */
+export function failureOfSlave(
+  mirror: MirrorFacts,
+  index: number,
+  path: string,
+  { error, cause, fracturedAtMs, debt, bytesOwed }: DebtFacts & { error: number },
+): Problem {
+  const when = fracturedAtMs === 0 ? null : `at ${new Date(fracturedAtMs).toISOString()}`;
+  const why =
+    error !== 0
+      ? failureReason(error)
+      : Object.hasOwn(CAUSE_IN_WORDS, cause)
+        ? CAUSE_IN_WORDS[cause as FractureCause]
+        : null;
+  const reason = why === null ? `it failed ${when ?? 'earlier'}` : [when, why].filter(Boolean).join(' ');
   return new BlockmirrorError('SLAVE_FAILED', {
-    image: name,
+    image: mirror.images[index]?.name ?? `slave${index}`,
     ...(path === '' ? {} : { path }),
-    detail: reason,
-    remedy: remedyOf('SLAVE_FAILED', { mirror, image: mirror.images.findIndex((image) => image.name === name) }) ?? '',
+    detail: `${reason}${owedInWords(debt, bytesOwed)}`,
+    remedy: remedyOf('SLAVE_FAILED', { mirror, image: index }) ?? '',
   }).toJSON();
+}
+
+function owedInWords(debt: NativeDebt, bytesOwed: number | null): string {
+  if (debt === 'everything') return '; all of it is to be copied';
+  return debt === 'map' && bytesOwed !== null ? `; it misses at most ${formatSize(bytesOwed)}` : '';
 }
 
 export function shownRecovery(summary: NativeRecoverySummary | null): RecoverySummary | null {

@@ -45,6 +45,7 @@ Napi::Value limits(Napi::Env env) {
   object.set("copyExtents", number(kCopyExtents));
   object.set("copyLanes", number(kCopyLanes));
   object.set("copyBytes", number(kCopyBytes));
+  object.set("resyncBytes", number(kResyncBytes));
   object.set("minimumRecoveryBudget", number(kMinimumRecoveryBudget));
   object.set("maximumRecoveryBudget", number(kMaximumRecoveryBudget));
   object.set("defaultRecoveryBudget", number(kDefaultRecoveryBudget));

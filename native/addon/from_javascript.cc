@@ -200,6 +200,16 @@ Command::Body scan_ring(Napi::Env, Fields& fields) {
   return command;
 }
 
+ImageSet slaves_from(Napi::Env env, Fields& fields, const char* name) {
+  ImageSet slaves = 0;
+  fields.list(name, [&](Napi::Value index) {
+    std::uint64_t image = kMaxImages;
+    if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject(name);
+    slaves |= image_bit(static_cast<unsigned>(image));
+  });
+  return slaves;
+}
+
 Command::Body activate(Napi::Env env, Fields& fields) {
   Activate command;
   command.options.recovery_budget = fields.number("recoveryBudget");
@@ -210,13 +220,7 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.boot_id = fields.uuid("bootId");
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
-  if (fields.has("leftOut")) {
-    fields.list("leftOut", [&](Napi::Value index) {
-      std::uint64_t image = kMaxImages;
-      if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject("leftOut");
-      command.options.left_out |= image_bit(static_cast<unsigned>(image));
-    });
-  }
+  if (fields.has("leftOut")) command.options.left_out = slaves_from(env, fields, "leftOut");
   if (fields.has("paths")) {
     fields.list("paths",
                 [&](Napi::Value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });
@@ -257,6 +261,22 @@ Command::Body record_verify(Napi::Env, Fields& fields) {
   return command;
 }
 
+Command::Body rejoin(Napi::Env, Fields& fields) {
+  Rejoin command;
+  command.image = fields.small_number("image");
+  if (command.image == 0 || command.image >= kMaxImages) fields.reject("image");
+  command.full = fields.flag("full");
+  return command;
+}
+
+Command::Body resync(Napi::Env env, Fields& fields) {
+  ResyncStep command;
+  command.slaves = slaves_from(env, fields, "slaves");
+  command.longest = fields.number("longest");
+  if (command.longest == 0 || command.longest > kResyncBytes) fields.reject("longest");
+  return command;
+}
+
 template <typename StepCommand>
 Command::Body plain(Napi::Env, Fields&) {
   return StepCommand{};
@@ -286,6 +306,7 @@ constexpr Parser kParsers[] = {
     {"formatFlushMaster", plain<FormatFlushMaster>},
     {"scanRing", scan_ring},
     {"assess", plain<Assess>},
+    {"readDebts", plain<ReadDebts>},
     {"activate", activate},
     {"recoverCopy", recover_copy},
     {"recoverFlushSlaves", plain<RecoverFlushSlaves>},
@@ -293,6 +314,8 @@ constexpr Parser kParsers[] = {
     {"recoverRetire", recover_retire},
     {"compare", compare},
     {"recordVerify", record_verify},
+    {"rejoin", rejoin},
+    {"resync", resync},
     {"close", plain<Close>},
 };
 

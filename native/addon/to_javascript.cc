@@ -53,6 +53,20 @@ const char* name_of(FractureCause cause) {
   return kNames[static_cast<std::size_t>(cause)];
 }
 
+const char* name_of(ResyncKind kind) {
+  switch (kind) {
+    case ResyncKind::none:
+      return "none";
+    case ResyncKind::debt:
+      return "debt";
+    case ResyncKind::full_compare:
+      return "full-compare";
+    case ResyncKind::full_copy:
+      break;
+  }
+  return "full-copy";
+}
+
 const char* name_of(Phase phase) {
   switch (phase) {
     case Phase::idle:
@@ -120,6 +134,8 @@ Napi::Value image_object(Napi::Env env, const Superblock& superblock, const Imag
   object.set("bytesDiffered", number(image.bytes_differed));
   object.set("debt", name_of(image.debt));
   object.set("cause", name_of(image.fracture.cause));
+  object.set("fracturedAtMs", number(image.fracture.at_ms));
+  object.set("resync", name_of(image.resync.kind));
   return object;
 }
 
@@ -272,6 +288,15 @@ Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
   return object;
 }
 
+Napi::Value resync_object(Napi::Env env, const ResyncResult& result) {
+  PlainObject object(env);
+  object.set("inSync", number(result.in_sync));
+  object.set("bytesCopied", number(result.bytes_copied));
+  object.set("bytesLeft", number(result.bytes_left));
+  object.set("bytesUnreadable", number(result.bytes_unreadable));
+  return object;
+}
+
 Napi::Value counters_object(Napi::Env env, const Counters& counters) {
   PlainObject object(env);
 #define X(name) object.set(#name, number(counters.name));
@@ -299,6 +324,7 @@ struct Results {
   Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
   Napi::Value operator()(const RecoverReadBack& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
+  Napi::Value operator()(const ResyncStep& command) const { return resync_object(env, command.result); }
   template <typename Other>
   Napi::Value operator()(const Other&) const {
     return env.Null();
@@ -352,6 +378,12 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
     image.set("error", static_cast<double>(snapshot.errors[i]));
     image.set("bytesDiffered", number(snapshot.bytes_differed[i]));
     image.set("changedAtMs", number(snapshot.changed_at_ms[i]));
+    const SnapshotDebt& debt = snapshot.debts[i];
+    image.set("debt", name_of(debt.kind));
+    image.set("bytesOwed", debt.known ? Napi::Number::New(env, number(debt.bytes)) : env.Null());
+    image.set("cause", name_of(debt.cause));
+    image.set("fracturedAtMs", number(debt.fractured_at_ms));
+    image.set("resync", name_of(debt.resync));
     images.set_element(i, image);
   }
   bool any_record = snapshot.ring_records > 0 && snapshot.sequence >= snapshot.tail;

@@ -90,6 +90,8 @@ struct Assess {
   Assessment assessment;
 };
 
+struct ReadDebts {};
+
 struct Activate {
   ActivateOptions options;  // the owner's process and time are filled in by the host
   Superblock superblock;
@@ -122,6 +124,18 @@ struct Compare {
 struct RecordVerify {
   VerifyResult found;
 };
+
+struct Rejoin {
+  std::uint32_t image = 0;
+  bool full = false;
+};
+
+// One step.
+struct ResyncStep {
+  ImageSet slaves = 0;
+  std::uint64_t longest = 0;
+  ResyncResult result;
+};
 struct Close {};
 
 // What requests are checked against on the JavaScript thread, known once there is a superblock.
@@ -132,9 +146,10 @@ struct Shape {
 };
 
 struct Command {
-  using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
-                            FormatLog, FormatFlushMaster, ScanRing, Assess, Activate, RecoverCopy, RecoverFlushSlaves,
-                            RecoverReadBack, RecoverRetire, Compare, RecordVerify, Close>;
+  using Body =
+      std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage, FormatLog,
+                   FormatFlushMaster, ScanRing, Assess, ReadDebts, Activate, RecoverCopy, RecoverFlushSlaves,
+                   RecoverReadBack, RecoverRetire, Compare, RecordVerify, Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -233,6 +233,8 @@ Task<Outcome> SessionHost::execute(ScanRing& command) { return session_->scan_ri
 
 Task<Outcome> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
 
+Task<Outcome> SessionHost::execute(ReadDebts&) { return session_->read_debts(); }
+
 Task<Outcome> SessionHost::execute(Activate& command) {
   command.options.owner.process = static_cast<std::uint32_t>(getpid());
   command.options.owner.started_at_ms = reactor_.wall_clock_ms();
@@ -260,6 +262,12 @@ Task<Outcome> SessionHost::execute(Compare& command) {
 }
 
 Task<Outcome> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }
+
+Task<Outcome> SessionHost::execute(Rejoin& command) { return session_->rejoin(command.image, command.full); }
+
+Task<Outcome> SessionHost::execute(ResyncStep& command) {
+  return session_->resync(command.slaves, command.longest, command.result);
+}
 
 // The files close here, not with the thread: whoever waits for close may open the mirror again at once (I9).
 Task<Outcome> SessionHost::execute(Close&) {

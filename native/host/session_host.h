@@ -60,6 +60,7 @@ class SessionHost {
   Task<Outcome> execute(FormatFlushMaster& command);
   Task<Outcome> execute(ScanRing& command);
   Task<Outcome> execute(Assess& command);
+  Task<Outcome> execute(ReadDebts& command);
   Task<Outcome> execute(Activate& command);
   Task<Outcome> execute(RecoverCopy& command);
   Task<Outcome> execute(RecoverFlushSlaves& command);
@@ -67,6 +68,8 @@ class SessionHost {
   Task<Outcome> execute(RecoverRetire& command);
   Task<Outcome> execute(Compare& command);
   Task<Outcome> execute(RecordVerify& command);
+  Task<Outcome> execute(Rejoin& command);
+  Task<Outcome> execute(ResyncStep& command);
   Task<Outcome> execute(Close& command);
 
   struct Place {  // where a device lies, by whatever path

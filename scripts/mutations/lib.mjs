@@ -132,8 +132,8 @@ export const lib = [
   {
     name: 'open does not look at the signal once it has begun',
     file: 'lib/mirror.ts',
-    find: 'await attach(log, checked)',
-    put: 'await attach(log, { ...checked, signal: undefined })',
+    find: 'await attach(log, { ...checked, attachFailed })',
+    put: 'await attach(log, { ...checked, attachFailed, signal: undefined })',
     test: 'test/api/abort.test.ts',
   },
   {

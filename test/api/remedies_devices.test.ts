@@ -67,9 +67,25 @@ describeUnless(
       await mirror.close();
       expect((await inspect(paths.log)).status.images[1]).toMatchObject({ changedAt: failed?.changedAt });
       slave.mendIt();
-      const [command, ...others] = commandsOf(message);
-      expect(others).toEqual([]);
+      const [command] = commandsOf(message);
+      expect(command).toMatch(/^blockmirror resync /);
       runs(command as string);
+      await isWhole(paths.log, [MIB, 9 * MIB]);
+    });
+
+    test('SLAVE_FAILED for good: another device in its place', async () => {
+      const slave = makeFailing(IMAGE);
+      const { mirror, paths } = await made({ slaves: [slave.path, makeLoop(IMAGE).path] });
+      slave.breakIt();
+      await mirror.write(CONTENT, { position: MIB });
+      const { message } = mirror.status().images[1]?.error as Problem;
+      await mirror.close();
+      slave.mendIt();
+      overwrite(slave.path, 0, Buffer.alloc(IMAGE));
+      const [back, anew, ...others] = commandsOf(message);
+      expect(operatorShell(() => mirrors.folder()).run(back as string).status).toBe(3);
+      expect(others).toEqual([]);
+      runs(anew as string);
       await isWhole(paths.log, [MIB, 9 * MIB]);
     });
 
@@ -81,8 +97,8 @@ describeUnless(
       const error = await failure(mirror.write(CONTENT, { position: 2 * MIB }), 'NO_SLAVE');
       await mirror.close();
       slave.mendIt();
-      const [command, ...others] = commandsOf(error.remedy);
-      expect(others).toEqual([]);
+      const [command] = commandsOf(error.remedy);
+      expect(command).toMatch(/^blockmirror resync /);
       runs(command as string);
       await isWhole(paths.log, [MIB, 9 * MIB]);
     });
@@ -201,10 +217,13 @@ describeUnless(
       await again.close();
       for (const images of [status.images, living.images]) {
         expect(images[2]).toMatchObject({ path: slave.path, state: 'synchronized' });
-        const { message } = images[1]?.error as Problem;
-        expect(message).toMatch(/free/);
-        expect(commandsOf(message)).toEqual([]);
       }
+      const { message } = status.images[1]?.error as Problem;
+      expect(message).toMatch(/free/);
+      expect(commandsOf(message)).toEqual([`blockmirror resync ${paths.log}`]);
+      // The mirror that has it open found the one that failed by its label.
+      expect(living.images[1]?.path).toBe(second);
+      expect(commandsOf(living.images[1]?.error?.message ?? '')[1]).toContain(`--slave slave1=${second}`);
     });
   },
 );

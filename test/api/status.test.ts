@@ -26,7 +26,8 @@ test('an open mirror: everything an operator asks for, derived', async () => {
   });
   expect(status.uuid).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   expect(status.generation.counter).toBe(1);
-  const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0 };
+  const inSync = { fracture: null, debt: 'none', bytesOwed: 0, resync: 'none' };
+  const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0, ...inSync };
   expect(status.images).toEqual([
     { name: 'master', role: 'master', path: paths.master, state: 'synchronized', ...unchanged },
     { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', ...unchanged },

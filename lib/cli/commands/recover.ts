@@ -66,7 +66,7 @@ function nextStep(report: RecoveryReport, log: string, options: RecoverArguments
   const out = list(report.slaves.filter(({ state }) => !isInSync(state)).map(({ name }) => name));
   return out === ''
     ? ''
-    : `\n\nNext: ${commandLine('status', log, options)} says why ${out} is out of sync, and what to do.`;
+    : `\n\nNext: ${commandLine('resync', log, options)} takes ${out} back when its device works; ${commandLine('status', log, options)} says why it is out.`;
 }
 
 function exitCodeOf(report: RecoveryReport): ExitCode {

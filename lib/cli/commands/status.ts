@@ -236,7 +236,9 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
   if (lost !== '') {
     const alone = status.images.every((image) => image.role === 'master' || !(isInSync(image.state) || differs(image)));
     const how = alone ? 'writes are refused until a slave is in sync again' : `the mirror works without ${lost}`;
-    return `${how}; what is said above brings ${lost} back.`;
+    const back = names((image) => image.role === 'slave' && mayComeBack(image));
+    if (back === '') return `${how}; what is said above brings ${lost} back.`;
+    return `${how}; ${command('resync')} takes ${back} back when its device works, and copies what it missed.`;
   }
   if (different !== '')
     return `${command('verify')} says where ${different} differs, and whether it still does; what is said above mends it.`;
@@ -245,6 +247,14 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
   }
   if (inspection.lostCopies.length > 0) return 'nothing that cannot wait for the next opening.';
   return 'nothing to do.';
+}
+
+/** It is out, or its resync was cut off, and nothing else is wrong with it. */
+function mayComeBack({ state, error, debt }: ImageStatus): boolean {
+  if (debt === 'none') return false;
+  return error === null
+    ? state === 'synchronizing' || state === 'behind'
+    : error.code === 'ERR_BLOCKMIRROR_SLAVE_FAILED';
 }
 
 /** What is at the master's path is another thing, or we may not look at it: no reason to replace it. */

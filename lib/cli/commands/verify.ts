@@ -70,9 +70,9 @@ function nextStep(report: VerifyReport, log: string, options: VerifyChoice): str
     return `Next: ${commandLine('verify', log, options, '--all')} compares ${missing} too.`;
   }
   if (missing !== '') return `Next: see to ${missing}; it could not be compared, for the reason named above.`;
-  const out = names(({ state }) => state === 'failed');
+  const out = names(({ state }) => state === 'failed' || state === 'behind');
   if (out !== '') {
-    return `Next: ${out} holds the same now, but receives no writes; ${commandLine('status', log, options)} says what to do.`;
+    return `Next: ${out} holds the same now, but receives no writes; ${commandLine('resync', log, options)} takes it back.`;
   }
   return 'Next: nothing to do.';
 }

@@ -37,6 +37,8 @@ class Debts {
 
   Debt& of(unsigned slave) { return *debts_[slave]; }
   const Debt& of(unsigned slave) const { return *debts_[slave]; }
+  // Whether what it owes is in memory: its map was read, or it has none.
+  bool knows(unsigned slave) const { return debts_[slave].has_value() && (!maps_[slave] || maps_[slave]->loaded()); }
   // Slaves whose debt is kept: out of the mirror, or being resynced.
   ImageSet owing() const;
   void owe(ImageSet slaves, Extent extent);

@@ -118,6 +118,18 @@ Task<Outcome> Session::State::seal() {
   co_return co_await membership.write_superblock();
 }
 
+SnapshotDebt Session::State::debt_of(unsigned image) const {
+  const ImageRecord& record = superblock.images[image];
+  SnapshotDebt debt{record.debt, true, 0, record.fracture.cause, record.fracture.at_ms, record.resync.kind};
+  if (record.debt == DebtKind::none) return debt;
+  debt.known = debts.knows(image);
+  if (debt.known) debt.bytes = debts.of(image).bytes();
+  if (debt.known || record.debt == DebtKind::map) return debt;
+  debt.known = true;  // before an opening: all that a resync has not passed
+  debt.bytes = superblock.size - std::min(superblock.size, record.resync.cursor);
+  return debt;
+}
+
 Snapshot Session::snapshot() const {
   State& s = *state_;
   s.note_stop();
@@ -129,6 +141,7 @@ Snapshot Session::snapshot() const {
     snapshot.errors[i] = s.membership.error_of(i);
     snapshot.bytes_differed[i] = s.superblock.images[i].bytes_differed;
     snapshot.changed_at_ms[i] = s.superblock.images[i].changed_at_ms;
+    snapshot.debts[i] = s.debt_of(i);
   }
   snapshot.last_verify = s.superblock.last_verify;
   snapshot.generation = s.superblock.generation;

@@ -60,6 +60,9 @@ class Session {
   // between. May be left out: assess does what is left of it. NO_MEMORY.
   Task<Outcome> scan_ring(std::uint64_t bytes, ScanProgress& into);
   Task<Outcome> assess(Assessment& into);
+  // Running, or after assess for a look: reads the maps that nobody has read, so that the snapshot says what each slave owes.
+  // NO_MEMORY.
+  Task<Outcome> read_debts();
   Task<Outcome> activate(ActivateOptions options);
   const Superblock& superblock() const;  // loaded or later
 

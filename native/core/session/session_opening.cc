@@ -167,6 +167,18 @@ Task<Outcome> Session::assess(Assessment& into) {
   co_return Outcome::success();
 }
 
+Task<Outcome> Session::read_debts() {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::loaded, Phase::running}); !refused.ok()) co_return refused;
+  if (s.phase == Phase::loaded) {
+    if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+    if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
+  }
+  for (unsigned i = 1; i < s.superblock.images.size(); ++i) co_await s.debts.load(i);
+  co_return Outcome::success();
+}
+
 // --- activation
 
 // I8: log first (`opening`, which allows labels of this or the last incarnation), then every label, then `open`. Only

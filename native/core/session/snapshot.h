@@ -14,6 +14,16 @@ namespace blockmirror {
 
 enum class Phase : std::uint8_t { idle, loaded, planned, formatting, recovering, running, stopped, closed };
 
+// What a slave that is out, or being taken back, owes, and why.
+struct SnapshotDebt {
+  DebtKind kind = DebtKind::none;
+  bool known = true;        // false: its map was not read yet
+  std::uint64_t bytes = 0;  // at most
+  FractureCause cause = FractureCause::none;
+  std::uint64_t fractured_at_ms = 0;
+  ResyncKind resync = ResyncKind::none;
+};
+
 // A copy of the state that status is derived from; cheap enough to take every turn of the loop.
 struct Snapshot {
   Phase phase = Phase::idle;
@@ -23,6 +33,7 @@ struct Snapshot {
   std::array<int, kMaxImages> errors{};                    // errno that failed the image, 0 otherwise
   std::array<std::uint64_t, kMaxImages> bytes_differed{};  // as ImageRecord has them
   std::array<std::uint64_t, kMaxImages> changed_at_ms{};   // as ImageRecord has them
+  std::array<SnapshotDebt, kMaxImages> debts{};
   VerifySummary last_verify;
   Generation generation;
   std::uint64_t requests_in_flight = 0;  // reads, writes, discards, flushes accepted and not settled

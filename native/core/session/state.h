@@ -130,6 +130,7 @@ struct Session::State final : private FractureListener {
   Task<Outcome> begin_incarnation(const ActivateOptions& options);
   Task<Outcome> flush_assumed();
   Task<Outcome> finish_format();
+  SnapshotDebt debt_of(unsigned image) const;
   void note_stop() {
     if (phase == Phase::running && mirror && (!mirror->stopped().ok() || !mirror->log().failure().ok())) {
       phase = Phase::stopped;

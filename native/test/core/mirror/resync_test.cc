@@ -152,6 +152,62 @@ TEST_CASE("resync: a slave restored from an older copy owes everything") {
   CHECK(mirror.images_equal());
 }
 
+TEST_CASE("resync: one that was cut off, and closed, goes on from there at the next opening") {
+  Rig mirror;
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  mirror.lose(kGone, 7);
+  for (std::uint64_t i = 1; i < 20; ++i) mirror.put({i * 97}, 0x22);
+  REQUIRE(mirror.rejoin().ok());
+  ResyncResult step;
+  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, 8 * kBlock, step)).ok());
+  mirror.reopen();
+  CHECK(mirror.state(kGone) == ImageState::synchronizing);
+  CHECK_FALSE(mirror.session->snapshot().debts[kGone].known);
+  REQUIRE(mirror.run(mirror.session->read_debts()).ok());
+  CHECK(mirror.session->snapshot().debts[kGone].bytes == 12 * kBlock);
+  mirror.reopen();
+  CHECK(mirror.resync() == 12 * kBlock);
+  CHECK(mirror.images_equal());
+}
+
+TEST_CASE("resync: a snapshot says what a slave owes, since when and why") {
+  Rig mirror;
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  CHECK(mirror.session->snapshot().debts[kGone].kind == DebtKind::none);
+  mirror.lose(kGone, 7);
+  mirror.put({9}, 0x22);
+  const SnapshotDebt out = mirror.session->snapshot().debts[kGone];
+  CHECK(out.kind == DebtKind::map);
+  CHECK(out.known);
+  CHECK(out.bytes == 2 * kBlock);
+  CHECK(out.cause == FractureCause::write_error);
+  REQUIRE(mirror.rejoin().ok());
+  CHECK(mirror.session->snapshot().debts[kGone].resync == ResyncKind::debt);
+  mirror.resync();
+  const SnapshotDebt back = mirror.session->snapshot().debts[kGone];
+  CHECK(back.kind == DebtKind::none);
+  CHECK(back.bytes == 0);
+  CHECK(back.cause == FractureCause::none);
+  CHECK(back.resync == ResyncKind::none);
+}
+
+TEST_CASE("resync: a look from outside reads what a slave owes, and an opening after it starts anew") {
+  Rig mirror;
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  mirror.lose(kGone, 7);
+  mirror.put({9, 11}, 0x22);
+  REQUIRE(mirror.run(mirror.session->close()).ok());
+  mirror.new_session();
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  CHECK(mirror.run(mirror.session->read_debts()).code == Code::WRONG_PHASE);
+  Assessment found;
+  REQUIRE(mirror.run(mirror.session->assess(found)).ok());
+  CHECK_FALSE(mirror.session->snapshot().debts[kGone].known);
+  REQUIRE(mirror.run(mirror.session->read_debts()).ok());
+  CHECK(mirror.session->snapshot().debts[kGone].known);
+  CHECK(mirror.session->snapshot().debts[kGone].bytes == 3 * kBlock);
+}
+
 TEST_CASE("resync: a slave that fails in its middle owes what it owed, and comes back again") {
   Rig mirror;
   REQUIRE(mirror.run(mirror.session->flush()).ok());
