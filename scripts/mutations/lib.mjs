@@ -2,6 +2,38 @@
 
 /** @type {import('../mutate.mjs').Fault[]} */
 export const lib = [
+  // --- resync
+  {
+    name: 'a paused resync goes on',
+    file: 'lib/life/resync.ts',
+    find: 'while (this.context.isPaused()) {',
+    put: 'while (this.context.isPaused() && this.chosen.length === 0) {',
+    test: 'test/api/resync.test.ts',
+    named: 'paused it waits',
+  },
+  {
+    name: 'a resync takes back a file that is known to have lost blocks',
+    file: 'lib/mirror.ts',
+    find: 'for (const index of lost) {',
+    put: 'for (const index of lost.slice(0, 0)) {',
+    test: 'test/api/resync.test.ts',
+    named: 'found it at its opening',
+  },
+  {
+    name: 'what a resync that was cut off copies is not counted',
+    file: 'lib/life/resync.ts',
+    find: '  await work.readDebts();\n',
+    put: '',
+    test: 'test/api/resync.test.ts',
+    named: 'stopped by close',
+  },
+  {
+    name: 'a resync under load takes steps as large as alone',
+    file: 'lib/life/resync_pace.ts',
+    find: 'return busy ? PACE.busy.longest : PACE.idle.longest;',
+    put: 'return PACE.idle.longest;',
+    test: 'test/api/resync_pace.test.ts',
+  },
   // --- recovery, create, verify
   {
     name: 'the read-back is ignored',

@@ -3,6 +3,13 @@
 
 /** @type {import('../mutate.mjs').Fault[]} */
 export const native = [
+  {
+    name: 'a resync that was cut off believes a map that nobody has read',
+    file: 'native/core/session/session_maintenance.cc',
+    find: 'if ((slaves & image_bit(i)) != 0) co_await s.debts.load(i);',
+    put: 'if ((slaves & image_bit(i)) != 0 && i >= kMaxImages) co_await s.debts.load(i);',
+    cases: 'resync: one that was cut off*',
+  },
   // --- native/core/format: what the simulator does not reach yet
   {
     name: 'a blank map is taken for an empty one',

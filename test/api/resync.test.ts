@@ -160,7 +160,8 @@ describeUnless(noLoopDevices, 'a slave whose device failed, and works again', ()
     expect(mirror.status().images[1]).toMatchObject({ state: 'synchronizing', bytesOwed: MISSED, resync: 'debt' });
     mirror.resumeResync();
     expect((await under).inSync).toBe(true);
-    expect(states).toEqual(['synchronizing', 'in-sync']);
+    // That it failed may have been told before.
+    expect(states.slice(-2)).toEqual(['synchronizing', 'in-sync']);
     await expectEqual(mirror, paths);
   });
 
