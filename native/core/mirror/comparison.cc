@@ -103,6 +103,7 @@ VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool pr
   for (unsigned i = 1; i < superblock.images.size(); ++i) {
     if ((receiving & image_bit(i)) == 0) continue;
     ImageRecord& image = superblock.images[i];
+    if (!rights_of(image.state).in_sync) continue;  // its resync copies what differs
     const std::uint64_t differed = found.bytes_differed[i - 1];
     const bool all = found.bytes_compared[i - 1] == superblock.size;
     std::uint64_t remembered = std::max(image.bytes_differed, differed);

@@ -185,7 +185,9 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       const ParallelOperation::Results results = co_await everywhere;
       // Those that went out meanwhile, by this write or by another, may have lost it.
       debts_.owe(targets & debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
-      outcome = co_await settle(results);                                                                   // I5, I11
+      outcome = co_await settle(results);  // I5, I11
+      // And those that went out while this waited for another's fracture: what it wrote is not settled yet, nor flushed.
+      debts_.owe(targets & debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
       if (outcome.ok() && !mutated(Mutation::acknowledge_after_log_failure)) outcome = intents_.failure();  // I12
       if (outcome.ok() && !unmended_.empty()) note_written(extent);
       --writes_in_flight_;

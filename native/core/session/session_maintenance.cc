@@ -63,8 +63,10 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   co_await s.mirror->writes_landed();
   co_await s.debts.load(slave);
   if (rights_of(image.state).receives) co_return wrong_phase();  // somebody else was faster
+  // What a verify found stands in no debt.
+  const bool differs = image.bytes_differed != 0;
   const bool known = is_as_told(image, found.label);
-  if (full || !known) s.debts.of(slave).owe_everything();
+  if (full || differs || !known) s.debts.of(slave).owe_everything();
   if (s.debts.of(slave).owes_everything()) {
     image.debt = DebtKind::everything;
     image.map_id = Uuid{};

@@ -329,3 +329,26 @@ TEST_CASE("resync: a slave whose file lost bytes owes everything") {
   REQUIRE(mirror.state(kGone) == ImageState::failed);
   CHECK(mirror.session->superblock().images[kGone].debt == DebtKind::everything);
 }
+
+TEST_CASE("resync: a slave that a verify found different owes everything") {
+  Rig mirror;
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  VerifyResult found = mirror.found_equal();
+  found.bytes_differed[kGone - 1] = kBlock;
+  REQUIRE(mirror.run(mirror.session->record_verify(found)).ok());
+  mirror.lose(kGone, 7);
+  REQUIRE(mirror.rejoin().ok());
+  CHECK(mirror.resync() == 16 * kMiB);
+  CHECK(mirror.session->superblock().images[kGone].bytes_differed == 0);
+}
+
+TEST_CASE("resync: what a verify finds different meanwhile is not remembered: it is being copied") {
+  Rig mirror;
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  mirror.lose(kGone, 7);
+  REQUIRE(mirror.rejoin().ok());
+  VerifyResult found = mirror.found_equal();
+  found.bytes_differed[kGone - 1] = kBlock;
+  REQUIRE(mirror.run(mirror.session->record_verify(found)).ok());
+  CHECK(mirror.session->superblock().images[kGone].bytes_differed == 0);
+}
