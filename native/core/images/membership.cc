@@ -50,6 +50,7 @@ void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause,
     image.map_id = {};
   } else {
     image.fracture.cause = cause;
+    image.fracture.barrier = {};
   }
   errors_[slave] = error;
   ++changes_;
@@ -64,6 +65,7 @@ Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
   transitions_.count(image.state, ImageEvent::resync_began);
   image.state = next_state(image.state, ImageEvent::resync_began);
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
+  image.fracture.barrier = {};  // from here on it is no point in time
   image.resync = {};
   runtime_.random(image.resync.id.bytes);
   image.resync.kind = kind;

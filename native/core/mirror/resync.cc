@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "../base/assert.h"
+
 namespace blockmirror {
 
 Resync::Resync(Mirror& mirror, Membership& membership, Debts& debts, PieceRunner& pieces, Superblock& superblock)
@@ -44,6 +46,10 @@ void Resync::choose(ImageSet slaves, std::uint64_t longest) {
 
 Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult& into) {
   into = ResyncResult{};
+  // A slave that an opening found synchronizing: what it owes stands in a map that nobody has read yet.
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((resyncing(slaves) & image_bit(i)) != 0) co_await debts_.load(i);
+  }
   slaves_ = resyncing(slaves);
   std::array<Uuid, kMaxImages> ids;
   for (unsigned i = 1; i < superblock_.images.size(); ++i) ids[i] = superblock_.images[i].resync.id;
@@ -120,6 +126,7 @@ Task<Outcome> Resync::note_cursors(ImageSet slaves) {
 Task<Outcome> Resync::take_back(ImageSet slaves, ResyncResult& into) {
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_nothing()) continue;
+    BLOCKMIRROR_ASSERT(debts_.is_known(i), "a slave was taken back before its map was read");  // I10, I14
     membership_.come_back(i);
     debts_.end(i);
     into.in_sync |= image_bit(i);

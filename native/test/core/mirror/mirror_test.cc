@@ -602,7 +602,7 @@ TEST_CASE(
       };
       for (int i = 0; i < 4; ++i) spawn(client(mirror, load, stream));
       for (int i = 0; i < 2; ++i) spawn(client(mirror, load, scattered));
-      mirror.advance(1'000'000 + mirror.runtime.draw(60'000'000));
+      mirror.advance(1'000'000 + mirror.runtime.draw(15'000'000));
       more = false;
       const bool close = seed % 5 != 0;
       if (close) REQUIRE(mirror.runtime.run_until([&] { return load.running == 0; }));
