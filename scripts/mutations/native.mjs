@@ -5,9 +5,9 @@
 export const native = [
   {
     name: 'a resync that was cut off believes a map that nobody has read',
-    file: 'native/core/session/session_maintenance.cc',
-    find: 'if ((slaves & image_bit(i)) != 0) co_await s.debts.load(i);',
-    put: 'if ((slaves & image_bit(i)) != 0 && i >= kMaxImages) co_await s.debts.load(i);',
+    file: 'native/core/mirror/resync.cc',
+    find: 'if ((resyncing(slaves) & image_bit(i)) != 0) co_await debts_.load(i);',
+    put: '(void)i;',
     cases: 'resync: one that was cut off*',
   },
   // --- native/core/format: what the simulator does not reach yet

@@ -53,8 +53,6 @@ class Debts {
   // Whether anything has to be written before the log may retire.
   bool any_map() const;
 
-  // Whether of() has all that it owes: its map was read, or it has none.
-  bool is_known(unsigned slave) const { return !maps_[slave] || maps_[slave]->loaded(); }
   // Reads the map of that slave, if it was not read yet.
   Task<void> load(unsigned slave);
   // Reads what was not read yet, and writes what changed. After it `recorded_everything` tells whether an entry changed,

@@ -126,7 +126,7 @@ Task<Outcome> Resync::note_cursors(ImageSet slaves) {
 Task<Outcome> Resync::take_back(ImageSet slaves, ResyncResult& into) {
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_nothing()) continue;
-    BLOCKMIRROR_ASSERT(debts_.is_known(i), "a slave was taken back before its map was read");  // I10, I14
+    BLOCKMIRROR_ASSERT(debts_.knows(i), "a slave was taken back before its map was read");  // I10, I14
     membership_.come_back(i);
     debts_.end(i);
     into.in_sync |= image_bit(i);

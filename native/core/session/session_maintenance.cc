@@ -86,10 +86,6 @@ Task<Outcome> Session::resync(ImageSet slaves, std::uint64_t longest, ResyncResu
   if (!s.resync) s.resync.emplace(*s.mirror, s.membership, s.debts, s.pieces, s.superblock);
   if (s.resync_running) co_return wrong_phase();
   s.resync_running = true;
-  // Of one that an opening found synchronizing nobody has read the map: it would seem to owe nothing.
-  for (unsigned i = 1; i < s.superblock.images.size(); ++i) {
-    if ((slaves & image_bit(i)) != 0) co_await s.debts.load(i);
-  }
   const Outcome outcome = co_await s.resync->step(slaves, longest, into);
   s.resync_running = false;
   co_return outcome;
