@@ -82,7 +82,16 @@ namespace blockmirror {
   X(create_without_slave, "a slave that fails while the mirror is made is left out")                          \
   X(ready_before_flush, "a create calls the mirror ready before the slaves are flushed")                      \
   X(assumed_not_flushed, "images that are said to be identical are not flushed before the log relies on it")  \
-  X(assumed_called_in_sync, "slaves that are only said to be identical count as in sync")
+  X(assumed_called_in_sync, "slaves that are only said to be identical count as in sync")                     \
+  X(map_not_flushed, "a tail moves before the maps are flushed")                                              \
+  X(debt_starts_at_failed_write, "a fracture owes the failed write alone, not what was not flushed")          \
+  X(paid_before_flush, "a debt is paid before the flush that follows the copy")                               \
+  X(resync_takes_no_range, "a resync copies without holding the range")                                       \
+  X(write_skips_synchronizing, "a write during a resync skips the slave that is resynced")                    \
+  X(flush_skips_synchronizing, "a flush skips the slave that is resynced")                                    \
+  X(older_copy_believed, "a slave that comes back older than it went is resynced by its debt alone")          \
+  X(resync_label_not_told, "a resync begins without telling the label of its slave")                          \
+  X(damage_forgets_misses, "after damage to the ring a fractured slave owes what its map says")
 
 enum class Mutation : std::uint8_t {
   none,

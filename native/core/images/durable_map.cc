@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "../base/assert.h"
+#include "../base/mutation.h"
 
 namespace blockmirror {
 namespace {
@@ -125,7 +126,7 @@ Task<Outcome> DurableMap::write(Debt& debt) {
     spawn(write_lane(pass, lane));
   }
   while (pass.lanes > 0) co_await pass.lane_ended.wait();
-  if (pass.error == 0) pass.error = co_await log_.flush();
+  if (pass.error == 0 && !mutated(Mutation::map_not_flushed)) pass.error = co_await log_.flush();
   if (pass.error != 0) co_return Outcome::of(Code::LOG_FAILED, kLogDevice, pass.error, place_.position);
   begun_ = true;
   co_return Outcome::success();

@@ -74,7 +74,8 @@ Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
   errors_[slave] = 0;
   held_back_ |= image_bit(slave);
   Outcome outcome = co_await write_superblock();
-  if (outcome.ok()) outcome = co_await write_labels(image_bit(slave), false);
+  const bool told = !mutated(Mutation::resync_label_not_told);
+  if (outcome.ok() && told) outcome = co_await write_labels(image_bit(slave), false);
   held_back_ &= static_cast<ImageSet>(~image_bit(slave));
   if (outcome.ok() && !durable()) outcome = co_await make_durable();
   co_return outcome;

@@ -178,7 +178,8 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       ++writes_in_flight_;
       const unsigned landing = landing_turn_;
       ++landing_[landing];
-      const ImageSet targets = membership_.receiving();
+      ImageSet targets = membership_.receiving();
+      if (mutated(Mutation::write_skips_synchronizing)) targets &= static_cast<ImageSet>(~debts_.owing());
       debts_.owe(debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
       ParallelOperation everywhere(membership_.images(), targets, model);
       if (!mutated(Mutation::failure_counts_late)) everywhere.report_failures(*this);
@@ -278,7 +279,8 @@ Task<Outcome> Mirror::flush_images() {
     const std::uint64_t mark = intents_.flush_begins();
     DeviceRequest model;
     model.operation = Operation::flush;
-    const ImageSet flushed = mutated(Mutation::datasync_master_only) ? ImageSet{1} : membership_.receiving();
+    ImageSet flushed = mutated(Mutation::datasync_master_only) ? ImageSet{1} : membership_.receiving();
+    if (mutated(Mutation::flush_skips_synchronizing)) flushed &= static_cast<ImageSet>(~debts_.owing());
     ParallelOperation everywhere(membership_.images(), flushed, model);
     if (!mutated(Mutation::retire_after_failed_flush)) everywhere.report_failures(*this);
     const ParallelOperation::Results results = co_await everywhere;
@@ -377,7 +379,7 @@ Task<Outcome> Mirror::copy_to_slaves(Extent piece, ImageSet slaves, std::byte* b
     int error = EIO;
     {
       RangeLock::Guard held(ranges_, piece.widened(physical_block_size_), RangeLock::Mode::shared);  // I6
-      co_await held;
+      if (!mutated(Mutation::resync_takes_no_range)) co_await held;
       if (!is_unmended(piece)) error = co_await membership_.images()[0]->read(piece.position, {bytes, piece.length});
       if (error == 0 && stopped_.ok()) {
         DeviceRequest model;
@@ -420,6 +422,7 @@ Task<Outcome> Mirror::record_progress() {
 // --- debts
 
 std::uint64_t Mirror::begin_debt(unsigned slave) {
+  if (mutated(Mutation::debt_starts_at_failed_write)) return intents_.require_maps();
   intents_.for_each_unflushed([&](std::uint64_t region, const BlockSet& blocks) {
     for (unsigned block = 0; block < kIntentBitmapBlocks; ++block) {
       if (!blocks.test(block)) continue;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "../base/assert.h"
+#include "../base/mutation.h"
 
 namespace blockmirror {
 
@@ -65,7 +66,8 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
   into.bytes_unreadable = unreadable_;
   if (!outcome.ok()) co_return outcome;
   ImageSet flushed = slaves_;
-  if (!copied_.empty()) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
+  const bool early = mutated(Mutation::paid_before_flush);
+  if (!copied_.empty() && !early) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
   if (!outcome.ok()) co_return outcome;
   ImageSet same = resyncing(flushed);
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
@@ -82,6 +84,7 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
     }
   }
   outcome = co_await take_back(same, into);
+  if (early) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
   if (outcome.ok()) outcome = co_await note_cursors(same);
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((resyncing(slaves) & image_bit(i)) != 0) into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());

@@ -130,6 +130,8 @@ SnapshotDebt Session::State::debt_of(unsigned image) const {
   return debt;
 }
 
+const TransitionCounts& Session::transitions() const { return state_->membership.transitions(); }
+
 Snapshot Session::snapshot() const {
   State& s = *state_;
   s.note_stop();

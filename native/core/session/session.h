@@ -27,6 +27,7 @@
 #include "../base/runtime.h"
 #include "../base/task.h"
 #include "../format/superblock.h"
+#include "../images/image_states.h"
 #include "../images/results.h"
 #include "../log/assessment.h"
 #include "../mirror/resync.h"
@@ -104,6 +105,7 @@ class Session {
   Task<Outcome> flush();  // datasync
 
   Snapshot snapshot() const;
+  const TransitionCounts& transitions() const;  // of images, since the session began
   std::uint32_t memory_alignment() const;  // largest of the attached devices
 
  private:

@@ -65,7 +65,7 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   if (rights_of(image.state).receives) co_return wrong_phase();  // somebody else was faster
   // What a verify found stands in no debt.
   const bool differs = image.bytes_differed != 0;
-  const bool known = is_as_told(image, found.label);
+  const bool known = is_as_told(image, found.label) || mutated(Mutation::older_copy_believed);
   if (full || differs || !known) s.debts.of(slave).owe_everything();
   if (s.debts.of(slave).owes_everything()) {
     image.debt = DebtKind::everything;

@@ -328,7 +328,7 @@ void Session::State::begin_debts() {
 }
 
 void Session::State::owe_crash_debt(ImageSet slaves) {
-  if (debt.contains(whole())) return debts.owe_everything(slaves);
+  if (debt.contains(whole()) && !mutated(Mutation::damage_forgets_misses)) return debts.owe_everything(slaves);
   for (const Extent& extent : debt.extents()) debts.owe(slaves, extent);
 }
 

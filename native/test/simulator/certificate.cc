@@ -61,6 +61,16 @@ std::string camel(std::string_view name) {
   return out;
 }
 
+std::string json_of(const TransitionCounts& counts) {
+  List list('[', ']', "  ");
+  for (std::size_t i = 0; i < kTransitions.size(); ++i) {
+    const Transition& taken = kTransitions[i];
+    list.add("{\"from\": " + quoted(name_of(taken.from)) + ", \"event\": " + quoted(name_of(taken.event)) +
+             ", \"count\": " + std::to_string(counts.of(i)) + "}");
+  }
+  return list.end();
+}
+
 std::string json_of(const std::vector<std::string>& lines, const std::string& indent) {
   List list('[', ']', indent);
   for (const std::string& line : lines) list.add(quoted(line));
@@ -152,6 +162,9 @@ std::string to_json(const Certificate& certificate) {
   list.add("verifiesBegun", counts.verifies_begun);
   list.add("verifiesReported", counts.verifies);
   list.add("differencesReported", counts.differences);
+  list.add("rejoins", counts.rejoins);
+  list.add("resyncs", counts.resyncs);
+  list.add("resyncedBytes", counts.resynced_bytes);
   list.add("creates", counts.creates);
   list.add("createCrashStates", counts.create_crash_states);
   list.add("createsAgain", counts.creates_again);
@@ -162,6 +175,7 @@ std::string to_json(const Certificate& certificate) {
   list.add("exploringProcessorSeconds", number(certificate.exploring_processor_seconds));
   list.add("cases", json_of(counts.cases));
   list.add("faults", faults.end());
+  list.add("transitions", json_of(counts.transitions));
   list.add("exhausted", json_of_small(certificate, true));
   list.add("begun", json_of_small(certificate, false));
   if (certificate.mutations_tried) list.add("mutations", json_of_mutations(certificate));

@@ -63,6 +63,9 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("verifies begun beside requests", counts.verifies_begun);
   text += counted("of them reported", counts.verifies);
   text += counted("slaves that they found different", counts.differences);
+  text += counted("slaves that came back after a failure", counts.rejoins);
+  text += counted("of them in sync again in the same life", counts.resyncs);
+  text += counted("bytes copied to them", counts.resynced_bytes);
   text += counted("creates, cut off at every event or with a fault of every request", counts.creates);
   text += counted("distinct crash states of them", counts.create_crash_states);
   text += counted("creates over what one that was cut off has left", counts.creates_again);
@@ -88,6 +91,20 @@ std::string faults_of(const Counts& counts) {
   std::string text = "\n## Faults\n\n" + row({"fault", "how often"}) + "| --- | ---: |\n";
   for (std::size_t i = 0; i < kFaults; ++i) text += counted(std::string(kFaultWords[i]), counts.faults[i]);
   return text;
+}
+
+std::string states_of(const Counts& counts) {
+  std::string text =
+      "\n## States of the images\n\nHow often each row of docs/STATES.md was taken, over all worlds.\n\n";
+  text += row({"from", "what happens", "to", "how often"}) + "| --- | --- | --- | ---: |\n";
+  std::string never;
+  for (std::size_t i = 0; i < kTransitions.size(); ++i) {
+    const Transition& taken = kTransitions[i];
+    const std::uint64_t count = counts.transitions.of(i);
+    text += row({name_of(taken.from), name_of(taken.event), name_of(taken.to), grouped(count)});
+    if (count == 0) never += std::string(never.empty() ? "" : ", ") + name_of(taken.from) + " " + name_of(taken.event);
+  }
+  return text + "\nNever taken: " + (never.empty() ? "none" : never) + ".\n";
 }
 
 std::string small_of(const Certificate& certificate) {
@@ -143,7 +160,7 @@ std::string failures_of(const Certificate& certificate) {
 
 std::string to_markdown(const Certificate& certificate) {
   return summary_of(certificate) + cases_of(certificate.counts.cases) + faults_of(certificate.counts) +
-         small_of(certificate) + mutations_of(certificate) + failures_of(certificate);
+         states_of(certificate.counts) + small_of(certificate) + mutations_of(certificate) + failures_of(certificate);
 }
 
 }  // namespace blockmirror::simulator

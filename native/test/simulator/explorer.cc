@@ -2,6 +2,12 @@
 
 namespace blockmirror::simulator {
 
+namespace {
+
+constexpr std::uint32_t kMendSectors = 2048;  // of a step
+
+}  // namespace
+
 LostCaches all_caches(const World& world) { return (1u << (world.slaves + 2)) - 1; }
 
 void Explorer::crash(const Life& life, unsigned depth) {
@@ -101,6 +107,8 @@ void Explorer::recover(const Life& before, Disks disks, const Expectation& expec
   LifePlan plan;
   plan.read_back = state % 16 == 0;
   plan.impatient = state % 16 == 1;
+  // Whatever is owed shows itself when it is paid: what it leaves different was forgotten.
+  plan.actions.push_back({Action::Kind::rejoin, 0, kMendSectors, 0});
   if (effort_.faults && state % 8 == 3) plan.faults.push_back(fault_of_recovery(state / 8));
   const bool cut = depth > 1 && state / 16 % effort_.cut_one_in == 0;
   Life life(world_, geometry_, std::move(disks), before.model(), plan, expectation, before.number() + 1, oldest_first,

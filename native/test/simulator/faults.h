@@ -40,6 +40,7 @@ namespace blockmirror::simulator {
   X(absurd_update_number, "an older copy of the superblock is whole, and claims a number that no mirror reaches") \
   X(damaged_label_copy, "one copy of a label holds garbage")                                                      \
   X(restored_image, "an image is restored from an older copy")                                                    \
+  X(restored_slave, "a slave that is out is restored from an older copy")                                         \
   X(restored_log, "the log is restored from an older copy")                                                       \
   X(restored_image_generation, "an image is restored from a copy of this opening that two fractures came after")  \
   X(restored_log_generation, "the log is restored from a copy of this opening that a fracture came after")

@@ -101,6 +101,7 @@ Life::~Life() {
       break;
     }
   }
+  verdict_.counts.transitions.add(session_->transitions());
   session_.reset();
   verdict_.trace.resize(trace_begin_);
 }
@@ -119,7 +120,7 @@ std::string Life::words_of_request(unsigned disk, const DeviceRequest& request) 
   std::string where = "sectors " + std::to_string(request.position / kSimulatedSector) + ".." +
                       std::to_string((request.position + request.length) / kSimulatedSector - 1);
   if (disk == 0 && request.operation == Operation::write && request.length == geometry_.record_size &&
-      request.position >= geometry_.ring_position) {
+      geometry_.in_ring(request.position)) {
     const DecodedRecord record = decode_log_record(request.memory);
     where = "record " + std::to_string(record.sequence) + ", tail " + std::to_string(record.tail) + ", blocks";
     for (std::uint64_t block : record.blocks) where += " " + std::to_string(block);
@@ -217,7 +218,9 @@ Task<void> Life::open_steps() {
   if (outcome.ok()) outcome = co_await session_->assess(assessment_);
   ActivateOptions options;
   for (std::size_t i = 0; outcome.ok() && i < assessment_.images.size(); ++i) {
-    const bool lost = i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION;
+    // One that is being resynced goes out by itself, whatever was found in its place.
+    const bool resyncs = i > 0 && session_->superblock().images[i].state == ImageState::synchronizing;
+    const bool lost = resyncs || (i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION);
     if (lost) options.left_out |= image_bit(static_cast<unsigned>(i));
     if (!lost) outcome = assessment_.images[i];
   }
@@ -353,6 +356,14 @@ Task<void> Life::act(const Action& action) {
       break;
     case Action::Kind::verify:
       co_await verify();
+      break;
+    case Action::Kind::rejoin:
+    case Action::Kind::rejoin_full:
+      co_await rejoin(action.kind == Action::Kind::rejoin_full);
+      co_await resync(action);
+      break;
+    case Action::Kind::resync:
+      co_await resync(action);
       break;
     case Action::Kind::quiet:
     case Action::Kind::abort:

@@ -38,6 +38,7 @@ struct Expectation {
   std::vector<RottenSector> rotten;
   std::uint32_t differing = 0;    // by image: a verify reported it, and nothing since may have shown it equal
   std::uint32_t lost_blocks = 0;  // by disk: its file has, and says so
+  std::uint32_t restored = 0;     // by image: it was out, and an older copy of it was put back
   bool damage_possible = false;   // the log or a label was damaged: a full compare is right
   bool damage_expected = false;   // and anything else would be a guess
   bool refusal_expected = false;  // an older copy was put back: the opening must be refused
@@ -83,6 +84,14 @@ class Life {
   Task<void> read(const Action& action);
   Task<void> retire();
   Task<void> verify();
+  Task<void> rejoin(bool full);
+  Task<void> resync(const Action& action);
+  bool resyncs(unsigned slave) const;
+  void judge_rejoin(unsigned slave, const Outcome& outcome);
+  void judge_resynced(unsigned slave);
+  void judge_states();
+  void judge_stored_debts();
+  bool is_in_sync(unsigned slave) const;
   Task<Outcome> compare_all(VerifyResult& found);
   Task<Outcome> remember(const VerifyResult& found);
   void issue();

@@ -18,6 +18,7 @@ constexpr std::uint32_t kStoredWrongBytes = 74;
 }  // namespace
 
 void Life::judge_debt() {
+  judge_stored_debts();
   if (assessment_.damaged) {
     ++verdict_.counts.full_compares;
     if (!expectation_.damage_possible)
@@ -121,12 +122,13 @@ void Life::judge_opening() {
   if (lie_is_noted_ || machine_.lied())
     verdict_.fail("I11", "the master answered other bytes than were written, and the mirror opened");
   judge_losses();
+  judge_states();
   const SparseDisk master = content();
   const std::uint64_t sectors = geometry_.mirror_size / kSimulatedSector;
   bool alone = true;  // then nothing has to be equal to it
   const std::vector<ImageRecord>& images = session_->superblock().images;
   for (unsigned i = 0; i < images.size(); ++i)
-    alone &= i == session_->superblock().master || images[i].state == ImageState::failed;
+    alone &= i == session_->superblock().master || !rights_of(images[i].state).receives;
   for (const SparseDisk::Spoilt& spoilt : machine_.disks()[1].content().spoilt()) {
     if (recovered_ && !alone && assessment_.debt.contains({spoilt.sector * kSimulatedSector, kSimulatedSector}))
       verdict_.fail("I11", "sector " + std::to_string(spoilt.sector) +

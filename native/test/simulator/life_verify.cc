@@ -15,8 +15,10 @@ constexpr std::uint64_t kStepLength = 128 * 1024;  // one piece each, so that a 
 
 bool Life::receives(unsigned slave) const {
   const ImageState state = session_->superblock().images[slave].state;
-  return state == ImageState::in_sync || state == ImageState::assumed;
+  return rights_of(state).receives;
 }
+
+bool Life::is_in_sync(unsigned slave) const { return rights_of(session_->superblock().images[slave].state).in_sync; }
 
 bool Life::is_rotten(unsigned slave, std::uint64_t sector) const {
   const SparseDisk& content = machine_.disks()[slave + 1].content();
@@ -81,9 +83,13 @@ Task<Outcome> Life::remember(const VerifyResult& found) {
     const bool whole = found.bytes_compared[i - 1] == geometry_.mirror_size;
     if (whole && found.bytes_differed[i - 1] == 0) set_differing(i, false);
   }
+  ImageSet in_sync = 0;  // what is found of others is the business of their resync
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if (is_in_sync(i)) in_sync |= image_bit(i);
+  }
   const Outcome outcome = co_await session_->record_verify(found);
   for (unsigned i = 1; i <= world_.slaves && outcome.ok() && !ended_; ++i) {
-    if (receives(i) && found.bytes_differed[i - 1] > 0) set_differing(i, true);
+    if ((in_sync & image_bit(i)) != 0 && is_in_sync(i) && found.bytes_differed[i - 1] > 0) set_differing(i, true);
   }
   co_return outcome;
 }
@@ -94,7 +100,9 @@ void Life::judge_comparison(Extent piece, const CompareResult& step) {
     const std::string slave = "slave " + std::to_string(i);
     const std::uint64_t compared = step.bytes_compared[i - 1];
     if (!receives(i) && compared > 0) verdict_.fail("verify", slave + " failed meanwhile, and counts as compared");
-    if (receives(i) && step.unread[i - 1].ok() && compared != piece.length)
+    // One that came back meanwhile was not among those that the step began with.
+    const bool asked = is_in_sync(i) && !checker_.came_back(i);
+    if (asked && step.unread[i - 1].ok() && compared != piece.length)
       verdict_.fail("verify", slave + " could be read, and does not count as compared");
   }
 }
@@ -104,7 +112,7 @@ void Life::judge_report(const VerifyResult& found, std::uint32_t rotten_before) 
   ++verdict_.counts.verifies;
   const std::uint32_t rotten_now = rotten_slaves();
   for (unsigned i = 1; i <= world_.slaves; ++i) {
-    if (!receives(i) || found.bytes_compared[i - 1] != geometry_.mirror_size) continue;
+    if (!is_in_sync(i) || checker_.came_back(i) || found.bytes_compared[i - 1] != geometry_.mirror_size) continue;
     const std::string slave = "slave " + std::to_string(i);
     for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
       std::vector<std::byte> copy(kStoredSuperblock);

@@ -100,6 +100,7 @@ inline std::uint64_t stored_generation(const std::byte* superblock) {
   return number_at<std::uint64_t>(superblock, 128);
 }
 inline std::uint64_t stored_openings(const std::byte* superblock) { return number_at<std::uint64_t>(superblock, 168); }
+inline StoredState label_state(const std::byte* label) { return static_cast<StoredState>(label[89]); }
 inline std::uint64_t label_openings(const std::byte* label) { return number_at<std::uint64_t>(label, 160); }
 inline std::uint64_t label_generation(const std::byte* label) { return number_at<std::uint64_t>(label, 120); }
 

@@ -86,6 +86,20 @@ bool MediaFaults::restore(Disks& disks, unsigned disk, unsigned pick) const {
   return true;
 }
 
+// One that every copy of the superblock calls out. A copy of an opening in which it was out already is no older one.
+bool MediaFaults::restore_slave(Disks& disks, unsigned disk, unsigned pick) const {
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(kStoredSuperblock);
+    disks[0].content().read(position, copy);
+    const StoredState state = stored_state(copy.data(), disk - 1);
+    if (state != StoredState::behind && state != StoredState::inconsistent && state != StoredState::failed)
+      return false;
+  }
+  if (past_.empty()) return false;
+  disks[disk] = VolatileDisk(past_[pick % past_.size()].disks[disk].durable());
+  return true;
+}
+
 namespace {
 
 struct Marks {
@@ -192,6 +206,10 @@ void MediaFaults::strike(const PlannedFault& fault, Disks& disks, LifePlan& next
     case Fault::restored_image:
       struck = restore(disks, fault.disk, fault.ordinal);
       if (struck) refuse(Code::STALE_IMAGE, fault.disk);
+      break;
+    case Fault::restored_slave:
+      struck = restore_slave(disks, fault.disk, fault.ordinal);
+      if (struck) expectation.restored |= 1u << (fault.disk - 1);
       break;
     case Fault::restored_log:
       struck = restore(disks, 0, fault.ordinal);

@@ -29,6 +29,7 @@ class MediaFaults {
   bool make_absurd(Disks& disks, unsigned pick) const;
   bool make_stale(Disks& disks, unsigned pick, bool& still_counts) const;
   bool restore(Disks& disks, unsigned disk, unsigned pick) const;
+  bool restore_slave(Disks& disks, unsigned disk, unsigned pick) const;
   bool restore_generation(Disks& disks, unsigned disk, unsigned pick) const;
   bool claims_in_sync(const Disks& disks, unsigned image) const;
 

@@ -40,7 +40,9 @@ bool Model::is_gone(std::uint64_t sector, std::uint64_t acknowledged, Promise pr
 }
 
 bool Model::may_hold(std::uint64_t sector, const SectorRef& content, Promise promise, std::uint64_t since) const {
-  if (base_.get(sector) == content && !is_gone(sector, 0, promise, since)) return true;
+  // What could not be read then nobody has seen: a slave that came back since may hold it.
+  const bool unseen = !base_.is_readable(sector * kSimulatedSector, kSimulatedSector);
+  if ((unseen || base_.get(sector) == content) && !is_gone(sector, 0, promise, since)) return true;
   return std::any_of(writes_.begin(), writes_.end(), [&](const Write& write) {
     if (!write.covers(sector) || !(write.content_at(sector) == content)) return false;
     return write.acknowledged == 0 || !is_gone(sector, write.acknowledged, promise, since);

@@ -24,14 +24,19 @@ OrderChecker::OrderChecker(const Geometry& geometry, std::uint64_t recovery_budg
       blocks_((geometry.mirror_size + kBlock - 1) / kBlock),
       regions_((blocks_.size() + kRegionBlocks - 1) / kRegionBlocks),
       images_(geometry.label_positions.size()) {
-  for (Image& image : images_) image.written.resize(blocks_.size());
+  for (Image& image : images_) {
+    image.written.resize(blocks_.size());
+    image.missed.resize(blocks_.size());
+  }
 }
 
 void OrderChecker::mirror_runs() {
   running_ = true;
   for (unsigned i = 1; i < images_.size(); ++i) {
     const StoredState state = claimed_state(i);
-    const bool receives = state == StoredState::in_sync || state == StoredState::assumed;
+    const bool receives =
+        state == StoredState::in_sync || state == StoredState::assumed || state == StoredState::synchronizing;
+    images_[i].owes_all = state != StoredState::in_sync && state != StoredState::assumed;
     if (images_[i].out && receives)
       violation_("I11", "image " + std::to_string(i) + " failed while the mirror opened, and counts as in sync");
     images_[i].out = !receives;
@@ -59,9 +64,8 @@ bool OrderChecker::is_data(unsigned disk, const DeviceRequest& request) const {
 }
 
 bool OrderChecker::is_record(unsigned disk, const DeviceRequest& request) const {
-  const std::uint64_t end = geometry_.ring_position + std::uint64_t{geometry_.record_size} * geometry_.record_count;
-  return disk == 0 && request.operation == Operation::write && request.length == geometry_.record_size &&
-         request.position >= geometry_.ring_position && request.position < end;
+  const bool record_long = request.operation == Operation::write && request.length == geometry_.record_size;
+  return disk == 0 && record_long && geometry_.in_ring(request.position);
 }
 
 Extent OrderChecker::blocks_of(const DeviceRequest& request) const {
@@ -78,8 +82,14 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   if (serves(disk, request)) judge_serving(disk - 1);
   if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
   if (is_data(disk, request)) {
+    const Extent blocks = blocks_of(request);
+    if (disk == 1) of_master_ = blocks, of_master_at_ = clock_;
+    if (is_resync_copy(disk - 1, blocks)) {
+      image.copies.push_back(blocks);
+      return copy_submitted(disk - 1, blocks);
+    }
     if (running_) data_submitted(disk - 1, request);
-    image.under_way.push_back(blocks_of(request));
+    image.under_way.push_back(blocks);
     if (!is_repair(disk, request)) image.latest[{request.position, request.length}] = {clock_, false};
   }
 }
@@ -108,8 +118,11 @@ bool OrderChecker::serves(unsigned disk, const DeviceRequest& request) const {
 
 void OrderChecker::judge_serving(unsigned image) {
   const std::string what = "what the master cannot read is read from image " + std::to_string(image);
-  if (images_[image].out || claimed_state(image) != StoredState::in_sync)
-    violation_("I10", what + ", which nobody has proven to be in sync");
+  // One whose resync has just ended serves before the superblock says so.
+  const StoredState state = claimed_state(image);
+  const bool proven =
+      state == StoredState::in_sync || (state == StoredState::synchronizing && images_[image].returned != 0);
+  if (images_[image].out || !proven) violation_("I10", what + ", which nobody has proven to be in sync");
   if (images_[image].differs) violation_("I10", what + ", which a verify found different");
 }
 
@@ -133,7 +146,7 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
     return;
   }
   Image& image = images_[disk - 1];
-  if (error != 0 && request.operation != Operation::read) image.out = true;
+  if (error != 0 && request.operation != Operation::read) goes_out(image);
   if (request.operation == Operation::flush) {
     auto found = std::find_if(image.flushes.begin(), image.flushes.end(),
                               [&](const auto& flush) { return flush.first == &request; });
@@ -146,6 +159,12 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
   if (request.operation == Operation::read && compared != image.comparisons.end()) image.comparisons.erase(compared);
   if (is_data(disk, request)) {
     const Extent extent = blocks_of(request);
+    const auto copy = std::find(image.copies.begin(), image.copies.end(), extent);
+    const auto write = std::find(image.under_way.begin(), image.under_way.end(), extent);
+    if (copy != image.copies.end() && write == image.under_way.end()) {
+      image.copies.erase(copy);
+      return;
+    }
     image.under_way.erase(std::find(image.under_way.begin(), image.under_way.end(), extent));
     const auto latest = image.latest.find({request.position, request.length});
     if (latest != image.latest.end()) latest->second.succeeded = error == 0;
@@ -230,7 +249,7 @@ void OrderChecker::aborted(std::uint64_t position, const std::vector<SectorRef>&
 
 // From here on the image counts as one that answered with an error.
 void OrderChecker::loss_told(unsigned disk) {
-  if (disk > 0) images_[disk - 1].out = true;
+  if (disk > 0) goes_out(images_[disk - 1]);
 }
 
 void OrderChecker::cache_lost(unsigned disk) {
@@ -315,7 +334,7 @@ void OrderChecker::judge_passed(std::uint64_t block, std::uint64_t tail) {
     const Image& image = images_[i];
     // Whatever it got since its last flush that succeeded may be gone with the failure.
     const bool missed = i > 0 && image.out && images_[0].written[block] >= image.flushed;
-    if (missed && images_[0].written[block] != 0 && !is_durably_failed(i))
+    if (missed && images_[0].written[block] != 0 && !is_durably_out(i))
       violation_("I11",
                  words_of(block) + " is retired, and that image " + std::to_string(i) + " failed is not durable yet");
     if (i > 0 && image.out) continue;
@@ -332,6 +351,7 @@ void OrderChecker::judge_passed(std::uint64_t block, std::uint64_t tail) {
 
 void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) {
   const Extent extent = blocks_of(request);
+  if (index > 0 && images_[index].out) returned(index);
   for (std::uint64_t block = extent.position; block < extent.end(); ++block) {
     if (!blocks_[block].covered)
       violation_("I1", words_of(block) + " is written to image " + std::to_string(index) + " without a durable intent");
@@ -339,6 +359,11 @@ void OrderChecker::data_submitted(unsigned index, const DeviceRequest& request) 
   for (const Extent& other : images_[index].under_way) {
     if (other.overlaps(extent))
       violation_("I6", "two overlapping writes of image " + std::to_string(index) + " are under way together");
+  }
+  for (const Image& image : images_) {
+    const bool copied = std::any_of(image.copies.begin(), image.copies.end(),
+                                    [&](const Extent& copy) { return copy.overlaps(extent); });
+    if (copied) return violation_("I6", words_of(extent.position) + " is written while a resync copies it");
   }
   for (const Image& image : images_) {
     const bool compared = std::any_of(image.comparisons.begin(), image.comparisons.end(), [&](const Extent& bytes) {
@@ -377,6 +402,8 @@ void OrderChecker::acknowledged(Extent written, std::uint64_t position, const st
       if (holds == contents[sector]) continue;
       // It takes no write, and says so to nobody before it is read.
       if (!disk.content().is_readable(at * kSimulatedSector, kSimulatedSector)) continue;
+      // What was on its way when the slave came back is owed.
+      if (images_[i].returned != 0 && !images_[i].out && !reached(i, written)) break;
       // Once written and then lost with a cache, it is recovered by its intent; never written, it was missed.
       if (images_[i].lost && reached(i, written)) break;
       if (images_[i].out) {
@@ -402,14 +429,14 @@ bool OrderChecker::reached(unsigned image, Extent extent) const {
 void OrderChecker::flush_acknowledged() {
   if (images_[0].out) return violation_("I4", "a datasync is acknowledged although the master failed");
   for (unsigned i = 1; i < images_.size(); ++i) {
-    if (images_[i].out && !is_durably_failed(i))
+    if (images_[i].out && !is_durably_out(i))
       violation_("I5",
                  "a datasync is acknowledged before the superblock says that image " + std::to_string(i) + " failed");
   }
 }
 
 void OrderChecker::judge_fracture(unsigned image) {
-  if (!is_durably_failed(image))
+  if (!is_durably_out(image))
     violation_("I5",
                "a write is acknowledged before the superblock says that image " + std::to_string(image) + " failed");
   std::uint64_t generation = 0;
@@ -434,9 +461,94 @@ bool OrderChecker::is_durably_failed(unsigned image) const {
   for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
     std::vector<std::byte> copy(kStoredSuperblock);
     (*disks_)[0].durable().read(position, copy);
-    if (stored_state(copy.data(), image) != StoredState::failed) return false;
+    const StoredState state = stored_state(copy.data(), image);
+    const bool out = state == StoredState::failed || state == StoredState::inconsistent || state == StoredState::behind;
+    if (!out) return false;
   }
   return true;
+}
+
+// Or being resynced: whoever opens takes it for an image that misses something.
+bool OrderChecker::is_durably_out(unsigned image) const {
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(kStoredSuperblock);
+    (*disks_)[0].durable().read(position, copy);
+    const StoredState state = stored_state(copy.data(), image);
+    if (state == StoredState::in_sync || state == StoredState::assumed) return false;
+  }
+  return true;
+}
+
+// --- slaves that come back
+
+void OrderChecker::goes_out(Image& image) {
+  if (image.out) return;
+  image.out = true;
+  image.may_return = false;
+  const std::vector<bool> live = may_be_live();
+  for (std::size_t block = 0; block < live.size(); ++block) {
+    if (live[block]) image.missed[block] = true;
+  }
+}
+
+void OrderChecker::rejoins(unsigned image, bool full) {
+  images_[image].may_return = true;
+  images_[image].owes_all |= full;
+}
+
+// What it was written before it went out is owed, and no flush from here on speaks for it.
+void OrderChecker::returned(unsigned index) {
+  Image& image = images_[index];
+  if (!image.out) return;
+  if (!image.may_return || !is_durably_resynced(index))
+    violation_("I8", "image " + std::to_string(index) +
+                         " was out, and is written to before superblock and label say that it is resynced");
+  image.out = image.may_return = false;
+  image.returned = clock_;
+  std::fill(image.written.begin(), image.written.end(), 0);
+}
+
+bool OrderChecker::is_durably_resynced(unsigned image) const {
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(kStoredSuperblock);
+    (*disks_)[0].durable().read(position, copy);
+    if (stored_state(copy.data(), image) != StoredState::synchronizing) return false;
+  }
+  for (std::uint64_t distance : {std::uint64_t{0}, kLabelDistance}) {
+    std::vector<std::byte> label(4096);
+    (*disks_)[image + 1].durable().read(geometry_.label_positions[image] + distance, label);
+    if (label_state(label.data()) != StoredState::synchronizing) return false;
+  }
+  return true;
+}
+
+// A write goes to all images in one go, the master first.
+bool OrderChecker::is_resync_copy(unsigned index, const Extent& blocks) const {
+  if (!running_ || index == 0) return false;
+  return !(of_master_ == blocks) || clock_ - of_master_at_ > images_.size();
+}
+
+bool OrderChecker::is_under_way(std::uint64_t sector) const {
+  const std::uint64_t block = sector * kSimulatedSector / kBlock;
+  return std::any_of(images_.begin(), images_.end(), [&](const Image& image) {
+    return std::any_of(image.under_way.begin(), image.under_way.end(),
+                       [&](const Extent& extent) { return block >= extent.position && block < extent.end(); });
+  });
+}
+
+void OrderChecker::copy_submitted(unsigned index, const Extent& blocks) {
+  Image& image = images_[index];
+  if (image.out) returned(index);
+  for (const Image& other : images_) {
+    const bool written = std::any_of(other.under_way.begin(), other.under_way.end(),
+                                     [&](const Extent& extent) { return extent.overlaps(blocks); });
+    if (written) return violation_("I6", "a resync copies what is being written");
+  }
+  for (std::uint64_t block = blocks.position; block < blocks.end() && !image.owes_all; ++block) {
+    if (!image.missed[block] && blocks_[block].stated == 0)
+      return violation_(
+          "I14", words_of(block) + " is copied to image " + std::to_string(index) + ", which missed nothing there");
+  }
 }
 
 }  // namespace blockmirror::simulator

@@ -13,12 +13,14 @@
 //   I7   the memory of a write does not change while it is under way
 //   budget  no crash from now on could leave more to copy than the recovery budget
 //   I8   no slave is recorded as failed without a new generation, which names the one before; at the end of an opening
-//        both copies of each label are of that opening
+//        both copies of each label are of that opening; nothing is written to the data of a slave that was out before
+//        superblock and label say, durably, that it is being resynced
 //   I10  while the mirror runs no slave is read in the place of the master that is not proven to be in sync, or that a
 //        verify found different
 //   I11  an image that failed a write or a flush of an opening is not in sync at its end; nothing is retired that such an
 //        image may not hold before its failure is durable; a mirror is not sealed with an image that receives writes and
 //        whose file had lost blocks before the close began
+//   I14  of a slave that went out in this life a resync copies nothing but what it missed, or had not flushed
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
 
@@ -39,6 +41,10 @@ struct Geometry {
   std::uint32_t record_size = 0;
   std::uint32_t record_count = 0;
   std::vector<std::uint64_t> label_positions;  // by image
+  bool in_ring(std::uint64_t position) const {
+    const std::uint64_t length = std::uint64_t{record_size} * record_count;
+    return position >= ring_position && position < ring_position + length;
+  }
 };
 
 class OrderChecker : public Watcher {
@@ -57,6 +63,11 @@ class OrderChecker : public Watcher {
   void cache_lost(unsigned disk) override;
   void loss_told(unsigned disk) override;
   void changed(unsigned disk, const DeviceRequest& request) override;
+  // A slave that is out may come back from here on, and has: whichever comes first, this or a write to it.
+  void rejoins(unsigned image, bool full);
+  void returned(unsigned image);
+  bool came_back(unsigned image) const { return images_[image].returned != 0; }
+  bool is_under_way(std::uint64_t sector) const;  // a write of it, of any image
   // A close begins, and the files of these disks have lost blocks.
   void closes(std::uint32_t lost_blocks) { lost_at_close_ = lost_blocks; }
   // A verify reads that piece of every image; an empty one: none.
@@ -88,6 +99,11 @@ class OrderChecker : public Watcher {
     bool out = false;  // answered with an error: no longer written to
     bool differs = false;
     bool lost = false;  // its cache is gone, and nobody has noticed yet
+    bool may_return = false;
+    bool owes_all = false;       // or nobody knows what it missed
+    std::uint64_t returned = 0;  // when it came back; 0: it was never out
+    std::vector<bool> missed;    // by block; what a resync may copy
+    std::vector<Extent> copies;  // of a resync, under way
     std::vector<Extent> under_way;
     std::map<std::pair<std::uint64_t, std::uint64_t>, Latest> latest;  // data writes by position and length, in bytes
     std::vector<std::uint64_t> written;                                // by block: time of the last settlement
@@ -116,6 +132,11 @@ class OrderChecker : public Watcher {
   bool compares(unsigned disk, const DeviceRequest& request) const;
   void comparison_submitted(unsigned image, const DeviceRequest& request);
   void data_submitted(unsigned image, const DeviceRequest& request);
+  bool is_resync_copy(unsigned image, const Extent& blocks) const;
+  void copy_submitted(unsigned image, const Extent& blocks);
+  void goes_out(Image& image);
+  bool is_durably_resynced(unsigned image) const;
+  bool is_durably_out(unsigned image) const;
   void judge_fracture(unsigned image);
   bool reached(unsigned image, Extent extent) const;
   std::vector<std::byte> newest_superblock(bool only_whole) const;
@@ -137,6 +158,8 @@ class OrderChecker : public Watcher {
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
   Extent compared_;
+  Extent of_master_;  // the data write of the master that was submitted last, and when
+  std::uint64_t of_master_at_ = 0;
   std::uint32_t lost_at_close_ = 0;  // by disk
   std::vector<Block> blocks_;
   std::vector<Wish> regions_;

@@ -476,6 +476,67 @@ void draw_losses(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   if (random.one_in(2) && is_kept()) life.actions.push_back({Action::Kind::retire, 0, 1, 0});
 }
 
+// Slaves that fail and come back: in the same life or in a later one, in steps of any length, failing again in the middle,
+// restored from an older copy before, with the log damaged or not. With a generator of its own.
+struct Returns {
+  Random random;
+  bool any;
+  explicit Returns(std::uint64_t seed) : random(seed * 71 + 47), any(random.one_in(4)) {}
+};
+
+Action draw_return(Random& random) {
+  static constexpr std::uint32_t kSteps[] = {8, 8, 64, 256, 2048};
+  Action action{Action::Kind::rejoin, 0, kSteps[random.below(std::size(kSteps))], 0};
+  if (random.one_in(8)) action.kind = Action::Kind::rejoin_full;
+  if (random.one_in(4)) action.kind = Action::Kind::resync;
+  if (random.one_in(3)) action.sector = 1 + static_cast<std::uint32_t>(random.below(4));
+  return action;
+}
+
+template <typename IsKept>
+void draw_failures(Random& random, const World& world, LifePlan& life, unsigned slave, IsKept is_kept) {
+  static constexpr Fault kFails[] = {Fault::write_error, Fault::write_error, Fault::flush_error, Fault::device_returns};
+  const auto fail = [&](unsigned disk, unsigned first) {
+    const Fault kind = kFails[random.below(std::size(kFails))];
+    const unsigned ordinal = first + static_cast<unsigned>(random.below(kind == Fault::flush_error ? 3 : 6));
+    if (is_kept()) life.faults.push_back({kind, disk, ordinal});
+  };
+  fail(slave, 0);
+  if (random.one_in(3)) fail(slave, 6);  // again, in the middle of its resync or behind it
+  if (world.slaves > 1 && random.one_in(3))
+    fail(2 + (slave - 1) % world.slaves, static_cast<unsigned>(random.below(8)));
+}
+
+template <typename IsKept>
+void draw_returns(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Returns returns(seed);
+  if (!returns.any || plan.streams) return;
+  Random& random = returns.random;
+  while (plan.lives.size() < 2 && !random.one_in(3)) {
+    plan.lives.push_back(plan.lives.back());
+    plan.ends.push_back(plan.ends.back());
+  }
+  const unsigned slave = 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    LifePlan& life = plan.lives[i];
+    SeedPlan::End& end = plan.ends[i];
+    life.concurrency = std::max(life.concurrency, 2u);
+    end.after_events = random.one_in(2) ? ~0ull : 60 + random.below(300);
+    if (i == 0 || random.one_in(4)) draw_failures(random, plan.world, life, slave, is_kept);
+    std::size_t at = random.below(life.actions.size() + 1);
+    for (std::uint64_t more = random.below(i == 0 ? 3 : 4); more > 0; --more) {
+      const Action action = draw_return(random);
+      if (is_kept()) life.actions.insert(life.actions.begin() + static_cast<std::ptrdiff_t>(at++), action);
+      at += random.below(life.actions.size() - std::min(at, life.actions.size()) + 1);
+      at = std::min(at, life.actions.size());
+    }
+    if (random.one_in(4) && is_kept())
+      end.media.push_back({Fault::restored_slave, slave, static_cast<unsigned>(random.below(4))});
+    const PlannedFault damage{Fault::damaged_log_sector, 0, static_cast<unsigned>(random.next() % 4096)};
+    if (random.one_in(6) && is_kept()) end.media.push_back(damage);
+  }
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
@@ -532,6 +593,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_lies(seed_case.seed, plan, is_kept);
   draw_failed_repairs(seed_case.seed, plan, is_kept);
   draw_absurd_numbers(seed_case.seed, plan, is_kept);
+  draw_returns(seed_case.seed, plan, is_kept);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {
@@ -604,6 +666,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     expectation.rotten = life.expectation().rotten;
     expectation.differing = life.differing();
     expectation.lost_blocks = life.machine().lost_blocks();
+    expectation.restored = life.expectation().restored;
     expectation.damage_possible = life.expectation().damage_possible;
     // A copy that was put back is still there when the opening that would have refused it was cut off.
     expectation.refusal_expected = life.expectation().refusal_expected;

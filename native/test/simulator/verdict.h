@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../../core/images/image_states.h"
 #include "faults.h"
 
 namespace blockmirror::simulator {
@@ -45,6 +46,10 @@ struct Counts {
   std::uint64_t create_crash_states = 0;  // distinct, not among crash_states
   std::uint64_t creates_again = 0;        // over what one that was cut off has left
   std::uint64_t differences = 0;          // slaves that they found different
+  std::uint64_t rejoins = 0;              // slaves that came back
+  std::uint64_t resyncs = 0;              // of them that were in sync again
+  std::uint64_t resynced_bytes = 0;
+  TransitionCounts transitions;
   Cases cases;
   std::array<std::uint64_t, kFaults> faults{};
 };

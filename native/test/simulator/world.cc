@@ -27,6 +27,12 @@ std::string words_of(const Action& action) {
       return "wait until the mirror is quiet";
     case Action::Kind::verify:
       return "verify";
+    case Action::Kind::rejoin:
+      return "rejoin the slaves that are out";
+    case Action::Kind::rejoin_full:
+      return "rejoin the slaves that are out, in full";
+    case Action::Kind::resync:
+      return "resync in steps of " + std::to_string(action.sectors) + " sectors";
     case Action::Kind::abort:
       return "call off what is under way";
   }

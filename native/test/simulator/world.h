@@ -39,7 +39,10 @@ struct Action {
     quiet,
     partial_write,
     verify,
-    abort
+    abort,
+    rejoin,       // every slave that is out, and then resync
+    rejoin_full,  // and as one that owes everything
+    resync        // `sector` steps of at most `sectors` each; 0: until nothing is left
   };
   Kind kind = Kind::write;
   std::uint32_t sector = 0;
