@@ -106,7 +106,7 @@ class Session {
 
   Snapshot snapshot() const;
   const TransitionCounts& transitions() const;  // of images, since the session began
-  std::uint32_t memory_alignment() const;  // largest of the attached devices
+  std::uint32_t memory_alignment() const;       // largest of the attached devices
 
  private:
   struct State;
