@@ -37,10 +37,10 @@ bool Membership::may_serve(unsigned slave) const {
 void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause, int error) {
   BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be taken out");
   ImageRecord& image = superblock_.images[slave];
-  const bool received = rights_of(image.state).receives;
-  transitions_.count(image.state, event);
-  image.state = next_state(image.state, event);
-  if (!received) return;
+  const ImageState from = image.state;
+  transitions_.count(from, event);
+  image.state = next_state(from, event);
+  if (!rights_of(from).receives) return;
   image.error = error;
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
   if (image.debt == DebtKind::none) {
@@ -55,7 +55,7 @@ void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause,
   errors_[slave] = error;
   ++changes_;
   ++counters_.fractures;
-  if (listener_ != nullptr) listener_->slave_left(slave);
+  if (listener_ != nullptr) listener_->slave_left(slave, from);
 }
 
 Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {

@@ -35,7 +35,8 @@ namespace blockmirror {
 // it misses is owed (I5). Its entry has its new state and its fracture; the debt, the map and the tail are the listener's.
 class FractureListener {
  public:
-  virtual void slave_left(unsigned slave) = 0;
+  // `from`: its state until then.
+  virtual void slave_left(unsigned slave, ImageState from) = 0;
 
  protected:
   ~FractureListener() = default;

@@ -286,10 +286,12 @@ void Session::State::start_mirror(std::uint64_t tail) {
 
 // A mirror that is being made keeps no maps: with a slave that failed there is none. What a crash left is owed by whoever
 // goes out before it is paid; a damaged ring cannot say what that is.
-void Session::State::slave_left(unsigned slave) {
+void Session::State::slave_left(unsigned slave, ImageState from) {
   if (!debts.begun()) return;
   ImageRecord& image = superblock.images[slave];
-  if (loses_bytes(image.fracture.cause)) debts.of(slave).owe_everything();
+  // What was only assumed to be equal is proven by no debt: it would come back in sync, and nobody had compared it (I10).
+  const bool unproven = from == ImageState::assumed;
+  if (unproven || loses_bytes(image.fracture.cause)) debts.of(slave).owe_everything();
   if (image.resync.kind != ResyncKind::none) {
     // It owes what it owed, and what it was written since its last flush. Behind a cursor nothing is kept apart.
     image.resync.cursor = 0;

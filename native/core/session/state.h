@@ -116,7 +116,7 @@ struct Session::State final : private FractureListener {
     }
     return outcome;
   }
-  void slave_left(unsigned slave) override;
+  void slave_left(unsigned slave, ImageState from) override;
   void owe_crash_debt(ImageSet slaves);
   void begin_debts();
   void leave_out(unsigned slave, const LeftOut& why);

@@ -36,7 +36,7 @@ void OrderChecker::mirror_runs() {
     const StoredState state = claimed_state(i);
     const bool receives =
         state == StoredState::in_sync || state == StoredState::assumed || state == StoredState::synchronizing;
-    images_[i].owes_all = state != StoredState::in_sync && state != StoredState::assumed;
+    images_[i].owes_all = state != StoredState::in_sync;  // one that was only assumed to be equal is copied whole
     if (images_[i].out && receives)
       violation_("I11", "image " + std::to_string(i) + " failed while the mirror opened, and counts as in sync");
     images_[i].out = !receives;

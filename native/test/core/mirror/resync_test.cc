@@ -352,3 +352,19 @@ TEST_CASE("resync: what a verify finds different meanwhile is not remembered: it
   REQUIRE(mirror.run(mirror.session->record_verify(found)).ok());
   CHECK(mirror.session->superblock().images[kGone].bytes_differed == 0);
 }
+
+TEST_CASE("resync: a slave that was only assumed to be equal is copied whole before it counts as in sync") {
+  RunningMirror mirror({.slaves = 2, .size = 4 * kMiB});
+  overwrite(mirror, *mirror.images[kGone], 2 * kMiB, std::vector<std::byte>(kBlock, std::byte{9}));  // it was not
+  mirror.images[kGone]->decide = [&](const DeviceRequest& request) {
+    return mirror.is_data(request) ? error_fate() : after(1000);
+  };
+  REQUIRE(mirror.write(block_at(7), 1).ok());
+  mirror.images[kGone]->decide = nullptr;
+  REQUIRE(mirror.run(mirror.session->rejoin(kGone, false)).ok());
+  ResyncResult step;
+  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, 4 * kMiB, step)).ok());
+  CHECK(step.bytes_copied == 4 * kMiB);
+  CHECK(mirror.session->superblock().images[kGone].state == ImageState::in_sync);
+  CHECK(mirror.images_equal());
+}
