@@ -10,7 +10,7 @@ import { useTemporaryFolder } from '../support/temporary_folder';
 import { failure } from './support';
 
 const folder = useTemporaryFolder();
-const TIB = 2 ** 40;
+const GIB = 2 ** 30;
 const MIB = 1024 * 1024;
 
 /**
@@ -22,7 +22,7 @@ async function ringOfBitmaps(live = 2000): Promise<MirrorFiles> {
   const forged = new ForgedLog(files.log);
   const records = live + 1;
   forged.claimRing(records);
-  forged.claimMirrorSize(TIB);
+  forged.claimMirrorSize(256 * GIB);
   for (let index = 0; index < records; index++) {
     const place = (index + live) % records;
     const regions = Array.from({ length: 81 }, (_, region) => 81 * place + region);

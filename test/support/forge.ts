@@ -161,7 +161,7 @@ export class ForgedLog {
   /** The images are then too small, and none may be attached. */
   claimMirrorSize(size: number): void {
     this.superblock.writeBigUInt64LE(BigInt(size), HEADER.size);
-    this.superblock.writeUInt32LE(1024 * MIB, HEADER.mapUnit);
+    this.superblock.writeUInt32LE(MIB, HEADER.mapUnit); // the most that is carried out; the slots limit the size
     for (let image = 0; image < this.images; image++) {
       this.superblock.writeBigUInt64LE(BigInt(size + MIB), imageEntry(image) + ENTRY.deviceSize);
       this.superblock.writeBigUInt64LE(BigInt(size), imageEntry(image) + ENTRY.labelPosition);

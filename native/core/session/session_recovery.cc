@@ -8,6 +8,17 @@
 namespace blockmirror {
 // --- formatting
 
+Outcome Session::State::with_all_slaves(Outcome outcome) const {
+  const bool being_made = phase == Phase::planned || phase == Phase::formatting;
+  if (!being_made || (!outcome.ok() && outcome.code != Code::NO_SLAVE)) return outcome;
+  if (mutated(Mutation::create_without_slave)) return outcome;
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if (rights_of(superblock.images[i].state).receives) continue;
+    return Outcome::of(Code::SLAVE_FAILED, static_cast<ImageIndex>(i), membership.error_of(i));
+  }
+  return outcome;
+}
+
 Task<Outcome> Session::plan_format(FormatOptions options) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);

@@ -9,7 +9,6 @@
 #include <optional>
 #include <vector>
 
-#include "../base/mutation.h"
 #include "../format/label.h"
 #include "../images/master_repair.h"
 #include "../images/membership.h"
@@ -106,16 +105,7 @@ struct Session::State final : private FractureListener {
     return extents.size() <= kCopyExtents ? Outcome::success() : Outcome::of(Code::OUT_OF_RANGE);
   }
   // A mirror that is being made needs every slave: it would otherwise start degraded, and nobody asked for that.
-  Outcome with_all_slaves(Outcome outcome) const {
-    const bool being_made = phase == Phase::planned || phase == Phase::formatting;
-    if (!being_made || (!outcome.ok() && outcome.code != Code::NO_SLAVE)) return outcome;
-    if (mutated(Mutation::create_without_slave)) return outcome;
-    for (unsigned i = 1; i < superblock.images.size(); ++i) {
-      if (rights_of(superblock.images[i].state).receives) continue;
-      return Outcome::of(Code::SLAVE_FAILED, static_cast<ImageIndex>(i), membership.error_of(i));
-    }
-    return outcome;
-  }
+  Outcome with_all_slaves(Outcome outcome) const;
   void slave_left(unsigned slave, ImageState from) override;
   void owe_crash_debt(ImageSet slaves);
   void begin_debts();
