@@ -72,6 +72,17 @@ void Debt::pay(Extent extent) {
   if (first < end) set_units(first, end - 1, false);
 }
 
+void Debt::set_aside(Extent extent) {
+  if (extent.position > owed_from_ || owed_from_ >= extent.end()) return;
+  owed_from_ = std::min(extent.end(), size_);
+  owe(extent);
+}
+
+std::uint64_t Debt::paid_to() const {
+  const std::uint64_t unit = next_unit(0, true);
+  return unit < unit_count_ ? std::min(owed_from_, unit * unit_) : owed_from_;
+}
+
 bool Debt::owes(Extent extent) const {
   extent = extent.clipped(size_);
   if (extent.empty()) return false;

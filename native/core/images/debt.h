@@ -38,10 +38,15 @@ class Debt {
   // The slave holds there what the master holds, and was flushed since. Extents of a debt of everything are paid in order.
   void pay(Extent extent);
 
+  // The extent, next in the order of everything, could not be copied: it is owed by itself, and the rest can go on.
+  void set_aside(Extent extent);
+
   bool owes_nothing() const { return units_ == 0 && owed_from_ == size_; }
   bool owes_everything() const { return owed_from_ < size_; }
   bool owes(Extent extent) const;
   std::uint64_t owed_from() const { return owed_from_; }
+  // Nothing before it is owed: how far a resync of everything may say that it is.
+  std::uint64_t paid_to() const;
   std::uint64_t bytes() const;  // an upper bound: whole units, the last one clipped
   // The first extent that is owed at or behind `from`, at most `longest` bytes of it and inside one region; empty: none.
   Extent next(std::uint64_t from, std::uint64_t longest) const;

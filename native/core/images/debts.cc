@@ -88,7 +88,7 @@ Task<void> Debts::load(unsigned slave) {
   // The tail that the ring had when it was scanned: nothing has moved it since, because the log waits for this.
   if (map && !map->loaded()) co_await map->load(tail_ > superblock_.images[slave].fracture.tail, *debts_[slave]);
   busy_ = false;
-  free_.wake_one();
+  free_.wake_all();
 }
 
 Task<Outcome> Debts::write_maps(bool& recorded_everything) {
@@ -110,7 +110,7 @@ Task<Outcome> Debts::write_maps(bool& recorded_everything) {
     const std::shared_ptr<DurableMap> map = maps_[i];
     outcome = co_await map->write(*debts_[i]);
     busy_ = false;
-    free_.wake_one();
+    free_.wake_all();
   }
   co_return outcome;
 }

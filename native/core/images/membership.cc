@@ -87,7 +87,7 @@ Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((slaves & image_bit(i)) == 0) continue;
     leave(i, FractureCause::operator_request);
-    superblock_.images[i].fracture.barrier = barrier;
+    if (superblock_.images[i].state == ImageState::behind) superblock_.images[i].fracture.barrier = barrier;
   }
   parting_ = slaves;
   const Outcome outcome = co_await make_durable();

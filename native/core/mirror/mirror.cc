@@ -178,17 +178,18 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       ++writes_in_flight_;
       const unsigned landing = landing_turn_;
       ++landing_[landing];
-      ImageSet targets = membership_.receiving();
+      const ImageSet receiving = membership_.receiving();
+      ImageSet targets = receiving;
       if (mutated(Mutation::write_skips_synchronizing)) targets &= static_cast<ImageSet>(~debts_.owing());
-      debts_.owe(debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
+      debts_.owe(debts_.owing() & static_cast<ImageSet>(~receiving), widened);
       ParallelOperation everywhere(membership_.images(), targets, model);
       if (!mutated(Mutation::failure_counts_late)) everywhere.report_failures(*this);
       const ParallelOperation::Results results = co_await everywhere;
       // Those that went out meanwhile, by this write or by another, may have lost it.
-      debts_.owe(targets & debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
+      owe_lost(targets, widened);
       outcome = co_await settle(results);  // I5, I11
       // And those that went out while this waited for another's fracture: what it wrote is not settled yet, nor flushed.
-      debts_.owe(targets & debts_.owing() & static_cast<ImageSet>(~membership_.receiving()), widened);
+      owe_lost(targets, widened);
       if (outcome.ok() && !mutated(Mutation::acknowledge_after_log_failure)) outcome = intents_.failure();  // I12
       if (outcome.ok() && !unmended_.empty()) note_written(extent);
       --writes_in_flight_;
@@ -349,11 +350,14 @@ Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
   Outcome outcome = co_await flush_images();
   // Only those that got through it: an error has taken the others out.
   slaves &= membership_.receiving_slaves();
+  const bool last = (membership_.receiving_slaves() & ~slaves) == 0;
+  const bool points = (slaves & debts_.owing()) == 0;  // one that is being resynced holds none
   bool told = false;
-  if (outcome.ok()) outcome = co_await membership_.part_with(slaves, told);
+  if (outcome.ok() && !last) outcome = co_await membership_.part_with(slaves, told);
   if (outcome.ok()) intents_.set_generation(membership_.generation());
   if (!outcome.ok()) stop(outcome);
-  into.common = outcome.ok() && told && slaves == asked;
+  if (outcome.ok() && last) outcome = Outcome::of(Code::NO_SLAVE);
+  into.common = outcome.ok() && told && points && slaves == asked;
   into.pause_ns = runtime_.now_ns() - began;
   admission_stopped_ = false;
   admission_opened_.wake_all();
@@ -420,6 +424,11 @@ Task<Outcome> Mirror::record_progress() {
 }
 
 // --- debts
+
+void Mirror::owe_lost(ImageSet targets, Extent extent) {
+  const ImageSet gone = targets & static_cast<ImageSet>(~membership_.receiving());
+  if (gone != 0) debts_.owe(gone & debts_.owing(), extent);
+}
 
 std::uint64_t Mirror::begin_debt(unsigned slave) {
   if (mutated(Mutation::debt_starts_at_failed_write)) return intents_.require_maps();

@@ -116,6 +116,8 @@ class Mirror final : private FailureListener {
   Task<void> admit();
   void leave();
   Outcome may_write() const;
+  // Of images that a write was sent to: those that receive no more owe it.
+  void owe_lost(ImageSet targets, Extent extent);
   Task<Outcome> flush_images();
   Task<Outcome> settle(ParallelOperation::Results results);
   Task<Outcome> retirement_pass(bool everything);

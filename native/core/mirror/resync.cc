@@ -12,6 +12,7 @@ Resync::Resync(Mirror& mirror, Membership& membership, Debts& debts, PieceRunner
     : mirror_(mirror), membership_(membership), debts_(debts), pieces_(pieces), superblock_(superblock) {
   chosen_.reserve(kResyncExtents);
   copied_.reserve(kResyncExtents);
+  unreadable_.reserve(kResyncExtents);
 }
 
 ImageSet Resync::resyncing(ImageSet slaves) const {
@@ -54,16 +55,20 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
   slaves_ = resyncing(slaves);
   std::array<Uuid, kMaxImages> ids;
   for (unsigned i = 1; i < superblock_.images.size(); ++i) ids[i] = superblock_.images[i].resync.id;
+  // A debt of everything is paid in order: what lies behind its frontier would be copied, and not be paid.
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves_ & image_bit(i)) != 0) cursor_ = std::min(cursor_, debts_.of(i).owed_from());
+  }
   choose(slaves_, longest);
   if (chosen_.empty()) {
     cursor_ = 0;  // once around: what was written meanwhile by a slave that failed and came back lies anywhere
     choose(slaves_, longest);
   }
   copied_.clear();
-  unreadable_ = 0;
+  unreadable_.clear();
   Outcome outcome;
   if (!chosen_.empty()) outcome = co_await pieces_.run(chosen_, ImageSet{1}, *this);
-  into.bytes_unreadable = unreadable_;
+  for (const Extent& extent : unreadable_) into.bytes_unreadable += extent.length;
   if (!outcome.ok()) co_return outcome;
   ImageSet flushed = slaves_;
   const bool early = mutated(Mutation::paid_before_flush);
@@ -73,16 +78,7 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if (superblock_.images[i].resync.id != ids[i]) same &= static_cast<ImageSet>(~image_bit(i));
   }
-  // Copies end in any order; a debt of everything is paid in that of the mirror.
-  std::sort(copied_.begin(), copied_.end(),
-            [](const Copied& a, const Copied& b) { return a.extent.position < b.extent.position; });
-  for (const Copied& copy : copied_) {
-    for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-      if ((copy.slaves & same & image_bit(i)) == 0) continue;
-      debts_.of(i).pay(copy.extent);
-      into.bytes_copied += copy.extent.length;
-    }
-  }
+  pay(same, into);
   outcome = co_await take_back(same, into);
   if (early) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
   if (outcome.ok()) outcome = co_await note_cursors(same);
@@ -90,6 +86,22 @@ Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult&
     if ((resyncing(slaves) & image_bit(i)) != 0) into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
   }
   co_return outcome;
+}
+
+// Copies end in any order; a debt of everything is paid in that of the mirror, past what could not be read.
+void Resync::pay(ImageSet slaves, ResyncResult& into) {
+  for (const Extent& extent : unreadable_) copied_.push_back({extent, 0});
+  std::sort(copied_.begin(), copied_.end(),
+            [](const Copied& a, const Copied& b) { return a.extent.position < b.extent.position; });
+  for (const Copied& copy : copied_) {
+    for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+      if ((slaves & image_bit(i)) == 0) continue;
+      if (copy.slaves == 0) debts_.of(i).set_aside(copy.extent);
+      if ((copy.slaves & image_bit(i)) == 0) continue;
+      debts_.of(i).pay(copy.extent);
+      into.bytes_copied += copy.extent.length;
+    }
+  }
 }
 
 Task<Outcome> Resync::work_on(Extent piece, const PieceMemory& memory) {
@@ -100,26 +112,26 @@ Task<Outcome> Resync::work_on(Extent piece, const PieceMemory& memory) {
   Copied copied{piece, 0};
   const Outcome outcome = co_await mirror_.copy_to_slaves(piece, owing, memory[0], copied.slaves);
   if (outcome.code == Code::READ_FAILED) {
-    unreadable_ += piece.length;
+    unreadable_.push_back(piece);
     co_return Outcome::success();
   }
   if (outcome.ok() && copied.slaves != 0) copied_.push_back(copied);
   co_return outcome;
 }
 
-// How far a resync of everything is: after a crash it goes on from there. Not more often than it pays: such a write costs as
-// much as some copies.
+// How far a resync of everything is: after a crash it goes on from there. What was set aside is in no map, so that nothing
+// behind it may be called paid (I14).
 Task<Outcome> Resync::note_cursors(ImageSet slaves) {
   bool far = false;
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((slaves & resyncing(slaves) & image_bit(i)) == 0 || !debts_.of(i).owes_everything()) continue;
-    std::uint64_t& cursor = superblock_.images[i].resync.cursor;
-    far = far || debts_.of(i).owed_from() - cursor >= kCursorDistance;
+    const std::uint64_t cursor = superblock_.images[i].resync.cursor;
+    far = far || debts_.of(i).paid_to() >= cursor + kCursorDistance;
   }
   if (!far) co_return Outcome::success();
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_everything()) continue;
-    superblock_.images[i].resync.cursor = debts_.of(i).owed_from();
+    superblock_.images[i].resync.cursor = debts_.of(i).paid_to();
   }
   co_return co_await mirror_.record_progress();
 }

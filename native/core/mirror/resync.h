@@ -19,7 +19,6 @@
 #include "../base/extent.h"
 #include "../base/limits.h"
 #include "../base/outcome.h"
-#include "../base/runtime.h"
 #include "../base/task.h"
 #include "../format/superblock.h"
 #include "../images/debts.h"
@@ -29,10 +28,10 @@
 
 namespace blockmirror {
 
-inline constexpr std::size_t kResyncExtents = 64;  // between two flushes
-inline constexpr std::uint64_t kCursorDistance =
-    1024 * kMiB;                                          // after so much of everything its progress is made durable
+inline constexpr std::size_t kResyncExtents = 64;         // between two flushes
 inline constexpr std::uint64_t kResyncBytes = 16 * kMiB;  // of each slave, between two flushes
+// Of everything: after so much its progress is made durable. Such a write costs as much as some copies.
+inline constexpr std::uint64_t kCursorDistance = 1024 * kMiB;
 
 struct ResyncResult {
   ImageSet in_sync = 0;                // slaves that owe nothing any more
@@ -60,6 +59,7 @@ class Resync final : private PieceWork {
   ImageSet resyncing(ImageSet slaves) const;
   void choose(ImageSet slaves, std::uint64_t longest);
   Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override;
+  void pay(ImageSet slaves, ResyncResult& into);
   Task<Outcome> take_back(ImageSet slaves, ResyncResult& into);
   Task<Outcome> note_cursors(ImageSet slaves);
 
@@ -72,7 +72,7 @@ class Resync final : private PieceWork {
   ImageSet slaves_ = 0;       // of the step under way
   std::vector<Extent> chosen_;
   std::vector<Copied> copied_;
-  std::uint64_t unreadable_ = 0;
+  std::vector<Extent> unreadable_;
 };
 
 }  // namespace blockmirror

@@ -6,7 +6,7 @@
 namespace blockmirror {
 namespace {
 
-constexpr std::array<LeftOut, 10> kLeftOut{{
+constexpr std::array<LeftOut, 11> kLeftOut{{
     {Code::OPEN_FAILED, ImageEvent::left, FractureCause::absent},
     {Code::NO_LABEL, ImageEvent::left, FractureCause::blank},
     {Code::FOREIGN_IMAGE, ImageEvent::left, FractureCause::foreign},
@@ -15,6 +15,7 @@ constexpr std::array<LeftOut, 10> kLeftOut{{
     {Code::BLOCK_TOO_LARGE, ImageEvent::left, FractureCause::block_too_large},
     {Code::GROWN_IMAGE, ImageEvent::left, FractureCause::grown},
     {Code::LABEL_DAMAGED, ImageEvent::erred, FractureCause::unreadable},
+    {Code::READ_FAILED, ImageEvent::erred, FractureCause::unreadable},
     {Code::TRUNCATED_IMAGE, ImageEvent::erred, FractureCause::too_small},
     {Code::LOST_ALLOCATION, ImageEvent::erred, FractureCause::lost_allocation},
 }};

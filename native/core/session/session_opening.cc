@@ -325,6 +325,7 @@ void Session::State::begin_debts() {
     if ((out & image_bit(i)) == 0 || !debts.of(i).owes_everything()) continue;
     superblock.images[i].debt = DebtKind::everything;
     superblock.images[i].map_id = Uuid{};
+    superblock.images[i].resync.cursor = std::min(superblock.images[i].resync.cursor, debts.of(i).paid_to());
     debts.end_map(i);
   }
 }

@@ -145,3 +145,18 @@ TEST_CASE("a debt is what a plain model of units says, whatever is owed and paid
     CHECK(told == bytes);
   }
 }
+
+TEST_CASE("what is set aside is owed by itself, holds up nothing, and is what is not paid up to") {
+  Debt debt(kSize, kUnit);
+  debt.owe_everything();
+  debt.pay({0, kRegionLength});
+  debt.set_aside({5 * kRegionLength, kUnit});  // not next: nothing
+  CHECK(debt.owed_from() == kRegionLength);
+  debt.set_aside({kRegionLength, kUnit});
+  debt.pay({kRegionLength + kUnit, kRegionLength - kUnit});
+  CHECK(debt.owed_from() == 2 * kRegionLength);
+  CHECK(debt.paid_to() == kRegionLength);
+  CHECK(debt.owes({kRegionLength, 1}));
+  debt.pay({kRegionLength, kUnit});
+  CHECK(debt.paid_to() == 2 * kRegionLength);
+}

@@ -126,3 +126,15 @@ TEST_CASE("fracture: a crash at any moment of it leaves a mirror that opens, and
     CHECK(mirror.images_equal());
   }
 }
+
+TEST_CASE("fracture: a slave whose resync had not ended holds no point in time, and no barrier names it") {
+  Rig mirror;
+  REQUIRE(mirror.fracture(0b0010).ok());
+  REQUIRE(mirror.write({5 * kBlock, 20 * kBlock}, 2).ok());
+  REQUIRE(mirror.run(mirror.session->rejoin(1, false)).ok());
+  REQUIRE(mirror.fracture(0b0110).ok());
+  CHECK_FALSE(mirror.result.common);
+  CHECK(mirror.image(1).state == ImageState::inconsistent);
+  CHECK(mirror.image(1).fracture.barrier.is_zero());
+  CHECK_FALSE(mirror.image(2).fracture.barrier.is_zero());
+}

@@ -368,3 +368,44 @@ TEST_CASE("resync: a slave that was only assumed to be equal is copied whole bef
   CHECK(mirror.session->superblock().images[kGone].state == ImageState::in_sync);
   CHECK(mirror.images_equal());
 }
+
+TEST_CASE("resync: a full one that comes after another copies each byte once") {
+  Rig mirror;
+  mirror.lose(kGone, 3000);
+  REQUIRE(mirror.rejoin().ok());
+  mirror.resync();
+  mirror.lose(kGone, 7);
+  REQUIRE(mirror.rejoin(kGone, true).ok());
+  CHECK(mirror.resync(kGoneSet, kMiB) == 16 * kMiB);
+  CHECK(mirror.images_equal());
+}
+
+TEST_CASE("resync: what the master cannot read is left owed by a full one, and the rest is copied once") {
+  RunningMirror mirror({.slaves = 2, .size = 4 * kMiB});  // the other slave is only assumed: nobody may stand in
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  mirror.images[kGone]->decide = [&](const DeviceRequest& request) {
+    return mirror.is_data(request) ? error_fate() : after(1000);
+  };
+  REQUIRE(mirror.write(block_at(7), 1).ok());
+  mirror.images[kGone]->decide = nullptr;
+  REQUIRE(mirror.run(mirror.session->rejoin(kGone, true)).ok());
+  mirror.images[0]->decide = [&](const DeviceRequest& request) {
+    const bool hit =
+        request.operation == Operation::read && request.position <= 5000 && 5000 < request.position + request.length;
+    return hit ? error_fate() : after(1000);
+  };
+  std::uint64_t copied = 0;
+  ResyncResult step;
+  for (unsigned i = 0; i < 20; ++i) {
+    REQUIRE(mirror.run(mirror.session->resync(kGoneSet, kMiB, step)).ok());
+    copied += step.bytes_copied;
+  }
+  CHECK(copied == 3 * kMiB);
+  CHECK(step.bytes_left == kMiB);
+  CHECK(step.bytes_unreadable == kMiB);
+  CHECK(mirror.session->superblock().images[kGone].resync.cursor == 0);
+  mirror.images[0]->decide = nullptr;
+  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, kMiB, step)).ok());
+  CHECK(step.in_sync == kGoneSet);
+  CHECK(mirror.images_equal());
+}
