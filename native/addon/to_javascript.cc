@@ -62,9 +62,11 @@ const char* name_of(ResyncKind kind) {
     case ResyncKind::full_compare:
       return "full-compare";
     case ResyncKind::full_copy:
+      return "full-copy";
+    case ResyncKind::debt_of_assumed:
       break;
   }
-  return "full-copy";
+  return "debt-of-assumed";
 }
 
 const char* name_of(Phase phase) {

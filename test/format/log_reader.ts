@@ -117,7 +117,7 @@ class Fields {
   flag = () => this.oneOf('no', 'yes') === 'yes';
   pathKind = () => this.oneOf('absolute', 'relative', 'uri');
   debt = () => this.oneOf('none', 'map', 'everything');
-  resyncKind = () => this.oneOf('none', 'debt', 'full_compare', 'full_copy');
+  resyncKind = () => this.oneOf('none', 'debt', 'full_compare', 'full_copy', 'debt_of_assumed');
   cause = () => this.oneOf(...CAUSES);
   state = () => this.oneOf('in_sync', 'assumed', 'behind', 'synchronizing', 'inconsistent', 'failed');
   generation = () => ({ counter: this.u64(), id: this.uuid(), parent: this.uuid() });

@@ -51,7 +51,8 @@ constexpr bool loses_bytes(FractureCause cause) {
          cause == FractureCause::unreadable || cause == FractureCause::read_error;
 }
 
-enum class ResyncKind : std::uint8_t { none = 0, debt = 1, full_compare = 2, full_copy = 3 };
+// debt_of_assumed: of an image that was only assumed to be equal before the crash, and is again when its debt is paid.
+enum class ResyncKind : std::uint8_t { none = 0, debt = 1, full_compare = 2, full_copy = 3, debt_of_assumed = 4 };
 
 // Why the image stopped receiving writes, and the last moment at which it had all of them.
 struct Fracture {
@@ -116,5 +117,13 @@ struct ImageRecord {
     error = 0;
   }
 };
+
+// It was in sync, or assumed, when an opening ended in the middle of writes, and has not paid yet what that left.
+inline bool is_after_crash(const ImageRecord& image) {
+  const ResyncKind kind = image.resync.kind;
+  const bool of_crash =
+      kind == ResyncKind::debt || kind == ResyncKind::full_compare || kind == ResyncKind::debt_of_assumed;
+  return image.state == ImageState::synchronizing && image.fracture.cause == FractureCause::none && of_crash;
+}
 
 }  // namespace blockmirror

@@ -35,7 +35,7 @@ void label_fields(Fields& fields, Block& label) {
   fields.flag(label.sealed);
   fields.number(label.master);
   fields.choice(label.log_path_kind, PathKind::relative);
-  fields.choice(label.resync_kind, ResyncKind::full_copy);
+  fields.choice(label.resync_kind, ResyncKind::debt_of_assumed);
   fields.zeroes_until(96);
   fields.number(label.size);
   fields.number(label.device_size);

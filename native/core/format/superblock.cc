@@ -81,7 +81,7 @@ void image_fields(Fields& fields, Image& image) {
   fields.uuid(image.map_id);
   fields.uuid(image.fracture.barrier);
   fields.uuid(image.resync.id);
-  fields.choice(image.resync.kind, ResyncKind::full_copy);
+  fields.choice(image.resync.kind, ResyncKind::debt_of_assumed);
   fields.zeroes_until(224);
   fields.number(image.resync.cursor);
   fields.number(image.resync.began_at_ms);

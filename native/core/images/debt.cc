@@ -90,6 +90,11 @@ bool Debt::owes(Extent extent) const {
   return next_unit(unit_of(extent.position), true) <= unit_of(extent.end() - 1);
 }
 
+bool Debt::owes_all_of(Extent extent) const {
+  extent = extent.clipped(owed_from_);
+  return extent.empty() || next_unit(unit_of(extent.position), false) > unit_of(extent.end() - 1);
+}
+
 std::uint64_t Debt::bytes() const {
   std::uint64_t bytes = units_ * unit_;
   const std::uint64_t over = unit_count_ * unit_ - size_;

@@ -43,7 +43,8 @@ class Debt {
 
   bool owes_nothing() const { return units_ == 0 && owed_from_ == size_; }
   bool owes_everything() const { return owed_from_ < size_; }
-  bool owes(Extent extent) const;
+  bool owes(Extent extent) const;  // somewhere in it
+  bool owes_all_of(Extent extent) const;
   std::uint64_t owed_from() const { return owed_from_; }
   // Nothing before it is owed: how far a resync of everything may say that it is.
   std::uint64_t paid_to() const;

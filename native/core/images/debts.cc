@@ -7,6 +7,11 @@
 namespace blockmirror {
 namespace {
 
+// Its debt was left by a crash and was not recorded yet: the live intents of the ring are its record.
+bool is_named_by_ring(const ImageRecord& image) {
+  return image.state == ImageState::synchronizing && image.debt == DebtKind::none;
+}
+
 // A debt's table of pages, before anything is owed.
 std::size_t table_of(const MapShape& shape) { return shape.sectors() * (sizeof(void*) + 1); }
 
@@ -46,7 +51,23 @@ DurableMap::Place Debts::place_of(unsigned slave) const {
 ImageSet Debts::owing() const {
   ImageSet set = 0;
   for (unsigned i = 0; i < superblock_.images.size(); ++i) {
-    if (superblock_.images[i].debt != DebtKind::none) set |= image_bit(i);
+    if (superblock_.images[i].debt != DebtKind::none || is_named_by_ring(superblock_.images[i])) set |= image_bit(i);
+  }
+  return set;
+}
+
+ImageSet Debts::owing_in(ImageSet slaves, Extent extent) const {
+  ImageSet set = 0;
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves & image_bit(i)) != 0 && (!knows(i) || debts_[i]->owes(extent))) set |= image_bit(i);
+  }
+  return set;
+}
+
+ImageSet Debts::owing_all_of(ImageSet slaves, Extent extent) const {
+  ImageSet set = 0;
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((slaves & image_bit(i)) != 0 && knows(i) && debts_[i]->owes_all_of(extent)) set |= image_bit(i);
   }
   return set;
 }
@@ -75,10 +96,23 @@ void Debts::end(unsigned slave) {
 }
 
 bool Debts::any_map() const {
-  for (const ImageRecord& image : superblock_.images) {
-    if (image.debt == DebtKind::map) return true;
+  for (unsigned i = 0; i < superblock_.images.size(); ++i) {
+    const ImageRecord& image = superblock_.images[i];
+    if (image.debt == DebtKind::map || (is_named_by_ring(image) && !debts_[i]->owes_nothing())) return true;
   }
   return false;
+}
+
+// What live intents of the opening before name goes into a map now: the tail is about to pass them. Until the entry says so
+// durably, the ring still names all of it.
+bool Debts::take_from_ring(unsigned slave) {
+  ImageRecord& image = superblock_.images[slave];
+  if (!is_named_by_ring(image) || debts_[slave]->owes_nothing()) return false;
+  image.debt = debts_[slave]->owes_everything() ? DebtKind::everything : DebtKind::map;
+  if (image.debt == DebtKind::everything) return true;
+  runtime_.random(image.map_id.bytes);
+  begin_map(slave);
+  return true;
 }
 
 Task<void> Debts::load(unsigned slave) {
@@ -91,9 +125,10 @@ Task<void> Debts::load(unsigned slave) {
   free_.wake_all();
 }
 
-Task<Outcome> Debts::write_maps(bool& recorded_everything) {
+Task<Outcome> Debts::write_maps(bool& recorded) {
   Outcome outcome;
   for (unsigned i = 0; i < superblock_.images.size() && outcome.ok(); ++i) {
+    if (take_from_ring(i)) recorded = true;
     if (superblock_.images[i].debt != DebtKind::map) continue;
     co_await load(i);
     while (busy_) co_await free_.wait();
@@ -103,7 +138,7 @@ Task<Outcome> Debts::write_maps(bool& recorded_everything) {
       image.debt = DebtKind::everything;
       image.map_id = Uuid{};
       maps_[i].reset();
-      recorded_everything = true;
+      recorded = true;
       continue;
     }
     busy_ = true;

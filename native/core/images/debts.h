@@ -41,6 +41,9 @@ class Debts {
   bool knows(unsigned slave) const { return debts_[slave].has_value() && (!maps_[slave] || maps_[slave]->loaded()); }
   // Slaves whose debt is kept: out of the mirror, or being resynced.
   ImageSet owing() const;
+  // Of those slaves: that may differ from the master somewhere in the extent, and anywhere in it.
+  ImageSet owing_in(ImageSet slaves, Extent extent) const;
+  ImageSet owing_all_of(ImageSet slaves, Extent extent) const;
   void owe(ImageSet slaves, Extent extent);
   void owe_everything(ImageSet slaves);
 
@@ -55,12 +58,13 @@ class Debts {
 
   // Reads the map of that slave, if it was not read yet.
   Task<void> load(unsigned slave);
-  // Reads what was not read yet, and writes what changed. After it `recorded_everything` tells whether an entry changed,
-  // which has to become durable before a tail moves. LOG_FAILED.
-  Task<Outcome> write_maps(bool& recorded_everything);
+  // Reads what was not read yet, and writes what changed. After it `recorded` tells whether an entry changed, which has to
+  // become durable before a tail moves. LOG_FAILED.
+  Task<Outcome> write_maps(bool& recorded);
 
  private:
   DurableMap::Place place_of(unsigned slave) const;
+  bool take_from_ring(unsigned slave);
 
   Runtime& runtime_;
   Superblock& superblock_;

@@ -6,7 +6,8 @@ namespace blockmirror {
 namespace {
 
 constexpr const char* kStateNames[] = {"in-sync", "assumed", "behind", "synchronizing", "inconsistent", "failed"};
-constexpr const char* kEventNames[] = {"erred", "left", "resync began", "resync ended", "verified equal"};
+constexpr const char* kEventNames[] = {"erred",   "left",          "resync began",  "resync ended",
+                                       "crashed", "assumed again", "verified equal"};
 static_assert(std::size(kStateNames) == kImageStates && std::size(kEventNames) == kImageEvents);
 
 constexpr bool rights_stand_in_order() {
@@ -30,7 +31,8 @@ constexpr bool returns_are_proven() {
   for (const Transition& row : kTransitions) {
     const bool proof = row.event == ImageEvent::resync_ended || row.event == ImageEvent::verified_equal;
     const bool was_out = !rights_of(row.from).in_sync;
-    if (rights_of(row.to).in_sync && was_out && row.event != ImageEvent::resync_ended) return false;
+    const bool paid = row.event == ImageEvent::resync_ended || row.event == ImageEvent::assumed_again;
+    if (rights_of(row.to).in_sync && was_out && !paid) return false;
     if (row.to == ImageState::in_sync && !proof) return false;
   }
   return true;

@@ -23,9 +23,11 @@ enum class ImageEvent : std::uint8_t {
   left,            // it is absent, not the right one, or too small; or the operator took it out
   resync_began,    // durable in the superblock and its label, before the first copy
   resync_ended,    // nothing is owed, and it was flushed since the last copy
+  crashed,         // the last opening ended in the middle of writes: what its live intents name is owed
+  assumed_again,   // what a crash left is copied, of an image that was only assumed to be equal before it
   verified_equal,  // a verify found all of it equal
 };
-inline constexpr std::size_t kImageEvents = 5;
+inline constexpr std::size_t kImageEvents = 7;
 
 struct Transition {
   ImageState from;
@@ -43,7 +45,7 @@ struct StateRights {
   const char* words;
 };
 
-inline constexpr std::array<Transition, 17> kTransitions{{
+inline constexpr std::array<Transition, 20> kTransitions{{
     {ImageState::in_sync, ImageEvent::erred, ImageState::failed, "it answered with an error, or not in time"},
     {ImageState::assumed, ImageEvent::erred, ImageState::failed, "it answered with an error, or not in time"},
     {ImageState::synchronizing, ImageEvent::erred, ImageState::inconsistent, "an error ended its resync"},
@@ -59,7 +61,11 @@ inline constexpr std::array<Transition, 17> kTransitions{{
     {ImageState::behind, ImageEvent::resync_began, ImageState::synchronizing, "it gets writes again, and copies"},
     {ImageState::inconsistent, ImageEvent::resync_began, ImageState::synchronizing, "it gets writes again, and copies"},
     {ImageState::failed, ImageEvent::resync_began, ImageState::synchronizing, "it gets writes again, and copies"},
+    {ImageState::in_sync, ImageEvent::crashed, ImageState::synchronizing, "what live intents name may differ"},
+    {ImageState::assumed, ImageEvent::crashed, ImageState::synchronizing, "what live intents name may differ"},
     {ImageState::synchronizing, ImageEvent::resync_ended, ImageState::in_sync, "it owes nothing, and was flushed"},
+    {ImageState::synchronizing, ImageEvent::assumed_again, ImageState::assumed,
+     "what a crash left is copied, the rest never compared"},
     {ImageState::assumed, ImageEvent::verified_equal, ImageState::in_sync, "it was compared, all of it"},
 }};
 

@@ -14,11 +14,11 @@ std::uint64_t MasterRepair::block_length() const {
   return std::max<std::uint64_t>(compare_block_of(superblock_), superblock_.physical_block_size);
 }
 
-Task<void> MasterRepair::read_slave(Extent block, std::span<std::byte> into, unsigned& from) {
+Task<void> MasterRepair::read_slave(Extent block, ImageSet slaves, std::span<std::byte> into, unsigned& from) {
   from = 0;
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
     const bool gives = membership_.may_serve(i) || mutated(Mutation::repair_from_unproven_slave);
-    if (!gives || (membership_.receiving() & image_bit(i)) == 0) continue;
+    if (!gives || (slaves & membership_.receiving() & image_bit(i)) == 0) continue;
     if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
     // It may have failed a write meanwhile, and lost its cache before this read.
     if (!membership_.may_serve(i) && !mutated(Mutation::repair_from_unproven_slave)) continue;

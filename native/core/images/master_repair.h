@@ -1,8 +1,8 @@
 // MasterRepair: what the master cannot read is taken from a slave that is in sync, written back, and read again.
 //
 // Invariants:
-//  - A slave gives bytes only while it is in sync: never one that is assumed, synchronizing, behind or failed, nor one of
-//    which a write or flush has failed while the other images have not answered yet.
+//  - A slave gives bytes only while it is in sync, or was when a crash left it a debt: never one that is assumed, away or
+//    back from having been away, nor one of which a write or flush has failed while the other images have not answered yet.
 //  - The caller holds the block alone (I6), and an intent that covers it is durable until the rewrite has settled (I1):
 //    a live one while the mirror runs, the debt itself in a recovery. Where the images may differ (in a recovery) the
 //    master's block must not stay as it was: the recovery ends unless the rewrite was read back.
@@ -36,8 +36,8 @@ class MasterRepair {
   // What is repaired as one: at least the largest physical block, so that no device has to read in order to write it.
   std::uint64_t block_length() const;
 
-  // From the first slave in sync that can read it; `from` is that slave, or 0 when there is none.
-  Task<void> read_slave(Extent block, std::span<std::byte> into, unsigned& from);
+  // From the first of those slaves that may serve and can read it; `from` is that slave, or 0 when there is none.
+  Task<void> read_slave(Extent block, ImageSet slaves, std::span<std::byte> into, unsigned& from);
   // Durable, and read back. READ_FAILED: the block is as unreadable as before. WRITE_FAILED: it may be, and the device may
   // have lost its cache. MASTER_FAILED: it holds what nobody wrote. NO_MEMORY: nothing was done.
   Task<Outcome> rewrite(Extent block, std::span<const std::byte> bytes, unsigned from);

@@ -29,7 +29,9 @@ ImageSet Membership::attached() const {
 bool Membership::may_serve(unsigned slave) const {
   const ImageRecord& image = superblock_.images[slave];
   const bool differs = image.bytes_differed != 0 && !mutated(Mutation::differing_slave_serves);
-  const bool proven = rights_of(image.state).serves && !differs;
+  // After a crash an image in sync is being resynced where the last opening wrote; else it holds what it held.
+  const bool crashed = is_after_crash(image) && image.resync.kind != ResyncKind::debt_of_assumed;
+  const bool proven = (rights_of(image.state).serves || crashed) && !differs;
   return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
 }
 
@@ -43,19 +45,22 @@ void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause,
   if (!rights_of(from).receives) return;
   image.error = error;
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
-  if (image.debt == DebtKind::none) {
+  const DebtKind recorded = image.debt;
+  if (image.fracture.cause == FractureCause::none) {
     const GenerationMark last{superblock_.generation.counter, superblock_.generation.id};
     image.fracture = {cause, image.changed_at_ms, last, superblock_.open_count, superblock_.incarnation, 0, {}};
-    image.debt = DebtKind::everything;
-    image.map_id = {};
   } else {
     image.fracture.cause = cause;
     image.fracture.barrier = {};
   }
+  if (recorded == DebtKind::none) {
+    image.debt = DebtKind::everything;
+    image.map_id = {};
+  }
   errors_[slave] = error;
   ++changes_;
   ++counters_.fractures;
-  if (listener_ != nullptr) listener_->slave_left(slave, from);
+  if (listener_ != nullptr) listener_->slave_left(slave, from, recorded);
 }
 
 Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
@@ -96,12 +101,30 @@ Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
   co_return outcome;
 }
 
+void Membership::resync_after_crash(unsigned slave, bool everything) {
+  ImageRecord& image = superblock_.images[slave];
+  const bool assumed = image.state == ImageState::assumed;
+  transitions_.count(image.state, ImageEvent::crashed);
+  image.state = next_state(image.state, ImageEvent::crashed);
+  image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
+  image.debt = everything ? DebtKind::everything : DebtKind::none;
+  runtime_.random(image.resync.id.bytes);
+  image.resync.kind =
+      everything ? ResyncKind::full_compare : (assumed ? ResyncKind::debt_of_assumed : ResyncKind::debt);
+  image.resync.cursor = 0;
+  image.resync.began_at_ms = image.changed_at_ms;
+}
+
+// What a verify found to differ stands in no debt: it is forgotten only when all of the slave was compared or copied.
 void Membership::come_back(unsigned slave) {
   ImageRecord& image = superblock_.images[slave];
-  transitions_.count(image.state, ImageEvent::resync_ended);
-  image.state = next_state(image.state, ImageEvent::resync_ended);
+  const ResyncKind kind = image.resync.kind;
+  const bool assumed = kind == ResyncKind::debt_of_assumed;
+  const ImageEvent event = assumed ? ImageEvent::assumed_again : ImageEvent::resync_ended;
+  transitions_.count(image.state, event);
+  image.state = next_state(image.state, event);
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
-  image.bytes_differed = 0;
+  if (kind == ResyncKind::full_compare || kind == ResyncKind::full_copy) image.bytes_differed = 0;
   image.pay_debt();
   ++changes_;
 }

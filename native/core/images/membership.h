@@ -35,8 +35,8 @@ namespace blockmirror {
 // it misses is owed (I5). Its entry has its new state and its fracture; the debt, the map and the tail are the listener's.
 class FractureListener {
  public:
-  // `from`: its state until then.
-  virtual void slave_left(unsigned slave, ImageState from) = 0;
+  // `from`: its state until then. `recorded`: what its entry said of its debt until then.
+  virtual void slave_left(unsigned slave, ImageState from, DebtKind recorded) = 0;
 
  protected:
   ~FractureListener() = default;
@@ -61,7 +61,8 @@ class Membership {
   ImageSet receiving() const;
   ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
   ImageSet attached() const;
-  // Whether that slave may stand in where the master cannot be read: in sync, and not known to differ from it.
+  // Whether that slave may stand in where the master cannot be read, and nothing is owed: it was in sync when this opening
+  // began or came to be since, and is not known to differ from it.
   bool may_serve(unsigned slave) const;
   int error_of(unsigned image) const { return errors_[image]; }
   std::uint64_t generation() const { return superblock_.generation.counter; }
@@ -79,6 +80,9 @@ class Membership {
   // I8: the slave's resync is durable in superblock and in its own label, and only then it receives writes again: from the
   // turn in which this answers success on, for the turns before it still owes what it missed. A label that fails fails it.
   Task<Outcome> begin_resync(unsigned slave, ResyncKind kind);
+  // What the last opening left live may differ on that slave, or everything may. In memory alone: the superblock and the
+  // label that begin this opening make it durable, before the first copy or write (I8).
+  void resync_after_crash(unsigned slave, bool everything);
   // It owes nothing any more. make_durable() makes the new generation.
   void come_back(unsigned slave);
   const TransitionCounts& transitions() const { return transitions_; }

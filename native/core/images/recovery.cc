@@ -116,7 +116,7 @@ Task<Outcome> Recovery::mend_master(Extent piece, std::byte* bytes, std::vector<
     const int error = co_await membership_.images()[0]->read(block.position, into);
     if (error == 0) continue;
     unsigned from = 0;
-    co_await repair_.read_slave(block, into, from);
+    co_await repair_.read_slave(block, membership_.receiving(), into, from);
     // I1: only what an intent of the last opening covers may be written.
     const bool may_write = from != 0 && debt_.contains(block);
     if (!may_write && !mutated(Mutation::repair_from_nothing)) {

@@ -20,6 +20,8 @@ IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& sta
       capacity_units_(record_capacity(start.ring.record_size)),
       mirror_regions_(start.regions),
       granularity_(start.recovery_budget),
+      first_sequence_(start.next_sequence),
+      live_before_(start.live_before),
       next_sequence_(start.next_sequence),
       durable_through_(start.next_sequence - 1),
       durable_tail_(start.tail),

@@ -47,6 +47,7 @@ struct IntentLogStart {
   std::uint32_t opening = 0;
   std::uint64_t next_sequence = 0;  // first record to write
   std::uint64_t tail = 0;           // durable tail of the ring as it was scanned
+  bool live_before = false;         // the scan found live intents behind it
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
   std::uint64_t regions = UINT64_MAX;  // of the mirror: nothing behind them is covered ahead of a stream
 };
@@ -96,8 +97,10 @@ class IntentLog {
   };
   // One pass over what was stated when it began: retires what may be, carries the rest. Reports LOG_FAILED.
   Task<Outcome> retire(RetirementGoal goal);
-  // An empty record whose tail is itself: nothing is live. For the end of a recovery.
+  // A record without an intent, for its tail: with nothing live it is itself.
   Task<Outcome> write_empty_record();
+  // The ring still names what was live before this opening, and no retirement has a reason to write a record.
+  bool names_what_was_before() const { return live_before_ && durable_tail_ < first_sequence_; }
   void set_generation(std::uint64_t counter) { generation_ = counter; }
 
   // Whether the background should retire now: budget or ring are running low.
@@ -194,6 +197,8 @@ class IntentLog {
   Granularity granularity_;
   Coverage coverage_;
 
+  const std::uint64_t first_sequence_;
+  const bool live_before_;
   std::uint64_t next_sequence_;
   std::uint64_t durable_through_;
   std::uint64_t durable_tail_;

@@ -8,10 +8,11 @@
 
 namespace blockmirror {
 
-Comparison::Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const ExtentSet& uncertain,
-                       ImageSet images, CompareResult& into)
+Comparison::Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const Debts& debts,
+                       const ExtentSet& uncertain, ImageSet images, CompareResult& into)
     : membership_(membership),
       mirror_(mirror),
+      debts_(debts),
       uncertain_(uncertain),
       block_(compare_block_of(superblock)),
       images_(images),
@@ -64,7 +65,8 @@ void Comparison::count(unsigned slave, Extent piece, ImageSet slaves, const Piec
       const std::uint64_t length = std::min(block_, run.end - at);
       const DifferingRun block = next_differing_run(memory[0], memory[slave], at, at + length, block_);
       Difference difference{slave - 1, {piece.position + at, length}};
-      difference.expected = uncertain_.contains(difference.extent);
+      const bool owed = debts_.owing_in(image_bit(slave) & membership_.receiving(), difference.extent) != 0;
+      difference.expected = owed || uncertain_.contains(difference.extent);
       for (unsigned i = 1; i < kMaxImages; ++i) {
         const bool other = i != slave && (slaves & image_bit(i)) != 0;
         if (other && std::memcmp(memory[slave] + at, memory[i] + at, length) == 0) difference.agreeing |= image_bit(i);

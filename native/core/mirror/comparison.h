@@ -24,10 +24,11 @@ namespace blockmirror {
 
 class Comparison final : public PieceWork {
  public:
-  // `mirror`: null before it runs. `uncertain`: what recovery has not copied yet. `images`: the master and the slaves to
+  // `mirror`: null before it runs. `debts`: what slaves that receive owe is expected
+  // to differ, as is `uncertain`: what recovery has not copied yet. `images`: the master and the slaves to
   // compare with it, whether they receive writes or not.
-  Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const ExtentSet& uncertain,
-             ImageSet images, CompareResult& into);
+  Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const Debts& debts,
+             const ExtentSet& uncertain, ImageSet images, CompareResult& into);
 
   Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override;
 
@@ -38,6 +39,7 @@ class Comparison final : public PieceWork {
 
   Membership& membership_;
   Mirror* const mirror_;
+  const Debts& debts_;
   const ExtentSet& uncertain_;
   const std::uint64_t block_;
   const ImageSet images_;

@@ -455,9 +455,9 @@ Task<Outcome> Mirror::write_maps() {
   do {
     changes = membership_.changes();
     const std::uint64_t mark = intents_.maps_begin();
-    bool recorded_everything = false;
-    outcome = co_await debts_.write_maps(recorded_everything);
-    if (outcome.ok() && recorded_everything) outcome = co_await membership_.write_superblock();
+    bool recorded = false;
+    outcome = co_await debts_.write_maps(recorded);
+    if (outcome.ok() && recorded) outcome = co_await membership_.write_superblock();
     if (outcome.ok() && changes == membership_.changes()) intents_.maps_durable(mark);
   } while (outcome.ok() && changes != membership_.changes());
   writing_maps_ = false;
@@ -562,6 +562,8 @@ Task<Outcome> Mirror::close() {
     co_await intents_.records_landed();
     outcome = co_await retirement_pass(true);
   }
+  // A seal over what an earlier crash left live would look like a log that went on after it.
+  if (outcome.ok() && intents_.names_what_was_before()) outcome = co_await intents_.write_empty_record();
   const bool drained = intents_.live_bytes() == 0 || mutated(Mutation::ahead_left_by_close);
   BLOCKMIRROR_ASSERT(!outcome.ok() || drained, "a drained mirror kept live intents");
   co_await intents_.shut_down();

@@ -107,7 +107,8 @@ class Mirror final : private FailureListener {
   // The caller holds the extent, widened to repair_.block_length(), exclusively.
   Task<Outcome> read_held(Extent extent, std::span<std::byte> into);
   Task<Outcome> read_block(Extent block, std::span<std::byte> into);
-  Task<void> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
+  // Whether the master holds it again.
+  Task<bool> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
   void settle_failed_repair(Extent block, const Outcome& outcome);
   void image_failed(unsigned image, Operation operation, int error) override;
   Task<void> note_master_failure();

@@ -59,32 +59,42 @@ Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into) {
     error = co_await membership_.images()[0]->read(block.position, into);
     if (error == 0) co_return Outcome::success();
   }
+  const ImageSet slaves = membership_.receiving_slaves();
   unsigned from = 0;
-  co_await repair_.read_slave(block, into, from);
+  co_await repair_.read_slave(block, slaves & static_cast<ImageSet>(~debts_.owing_in(slaves, block)), into, from);
+  // What a crash left owed by all of them: what any of them holds is as right as what the master held (I3), once the master
+  // holds it for certain. With a slave that was paid there, or never wrote there, only that one may stand in.
+  const bool unpaid = from == 0 && slaves != 0 && debts_.owing_all_of(slaves, block) == slaves;
+  if (unpaid) co_await repair_.read_slave(block, slaves, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   if (from == 0) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
-  if (!is_unmended(block)) co_await mend(block, into, from);
-  co_return stopped_.code == Code::MASTER_FAILED ? stopped_ : Outcome::success();
+  const bool mended = !is_unmended(block) && co_await mend(block, into, from);
+  if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
+  if (unpaid && !mended) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
+  co_return Outcome::success();
 }
 
 // The bytes stay right whatever happens to that slave meanwhile: the range is held, so nobody writes it.
-Task<void> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned from) {
-  if (!may_write().ok()) co_return;  // it is served, and stays as it is
+Task<bool> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned from) {
+  if (!may_write().ok()) co_return false;  // it stays as it is
   IntentLog::Lease lease;
   if (!mutated(Mutation::repair_without_intent)) {
     const Outcome covered = co_await intents_.cover(block.widened(repair_.block_length()), lease);  // I1
-    if (!covered.ok()) co_return;
+    if (!covered.ok()) co_return false;
   }
   note_activity();
+  bool mended = false;
   if (may_write().ok()) {
     ++writes_in_flight_;
     const Outcome outcome = co_await repair_.rewrite(block, bytes, from);
     --writes_in_flight_;
+    mended = outcome.ok();
     const bool tried = outcome.code != Code::NO_MEMORY;
     if (!outcome.ok() && tried) settle_failed_repair(block, outcome);
     co_await note_master_failure();
   }
   intents_.settle(lease);
+  co_return mended;
 }
 
 // A device whose write failed may have lost its cache with it, and a later flush would then succeed without what was

@@ -31,6 +31,9 @@ struct ActivateOptions {
   // Slaves that this opening does without when their verdict is not ok and left_out.h allows it; one whose resync had not
   // ended needs no asking. Their fracture is durable with the new incarnation.
   ImageSet left_out = 0;
+  // After a crash: the mirror runs at once, and what is owed is paid by resync() while it does. Otherwise it is recovered
+  // first, by the steps of recover_.
+  bool background = false;
   // When not empty, one per image: where the images were found this time, to be remembered.
   std::vector<FormatOptions::Image> found_at;
 };

@@ -130,6 +130,15 @@ SnapshotDebt Session::State::debt_of(unsigned image) const {
   return debt;
 }
 
+// Of the slave that owes most of what a crash left.
+std::uint64_t Session::State::crash_debt_bytes() const {
+  std::uint64_t bytes = 0;
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if (is_after_crash(superblock.images[i])) bytes = std::max(bytes, debts.of(i).bytes());
+  }
+  return bytes;
+}
+
 const TransitionCounts& Session::transitions() const { return state_->membership.transitions(); }
 
 Snapshot Session::snapshot() const {
@@ -152,6 +161,7 @@ Snapshot Session::snapshot() const {
   snapshot.counters = s.counters;
   snapshot.recent_repairs = s.repair.recent();
   if (s.recovery) snapshot.uncertain_bytes = s.recovery->uncopied().bytes();
+  if (s.mirror) snapshot.uncertain_bytes = s.crash_debt_bytes();
   if (s.mirror) {
     const IntentLog& log = s.mirror->log();
     snapshot.stopped = s.mirror->stopped().ok() ? log.failure() : s.mirror->stopped();

@@ -73,6 +73,10 @@ class Session {
   Task<Outcome> recover_read_back(std::vector<Extent> extents, CompareResult& into);
   Task<Outcome> recover_retire(RecoverySummary summary);
 
+  // Running: every slave has paid what a crash left, or is out. The log lets it go and remembers how it went. WRONG_PHASE: one
+  // has not.
+  Task<Outcome> record_recovery(RecoverySummary summary);
+
   // Running or recovering. `all`: slaves that receive no writes are compared too, where their device is attached.
   Task<Outcome> compare(std::vector<Extent> extents, bool all, CompareResult& into);
   // Running or recovering: remembers durably what differed. A slave that was found equal all over is no longer assumed,

@@ -14,7 +14,7 @@ Task<Outcome> Session::compare(std::vector<Extent> extents, bool all, CompareRes
   const ImageSet images = all ? s.membership.attached() : s.membership.receiving();
   const ExtentSet none;
   const ExtentSet& uncertain = s.recovery ? s.recovery->uncopied() : none;
-  Comparison comparison(s.membership, s.superblock, s.mirror ? &*s.mirror : nullptr, uncertain, images, into);
+  Comparison comparison(s.membership, s.superblock, s.mirror ? &*s.mirror : nullptr, s.debts, uncertain, images, into);
   co_return co_await s.pieces.run(extents, images, comparison);
 }
 

@@ -254,18 +254,27 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   for (unsigned i = 1; i < s.verdicts.size(); ++i) {
     if (!s.verdicts[i].ok()) s.leave_out(i, *find_left_out(s.verdicts[i].code));
   }
+  const bool background = options.background && !mutated(Mutation::skip_recovery);
+  if (background) s.begin_resyncs_after_crash();
+  if (background && !s.clean) s.owe_crash_debt(s.debts.owing());
   s.recovery_budget = options.recovery_budget;
   const Outcome outcome = co_await s.begin_incarnation(options);
   if (!outcome.ok()) co_return outcome;
   s.recovery.emplace(s.membership, s.pieces, s.repair, s.superblock, s.debt, false);
   s.broken = co_await s.recovery->flush_master();  // I4: before the first read
   if (!s.broken.ok()) co_return s.broken;
-  if (!s.clean && !mutated(Mutation::skip_recovery)) {
+  if (!s.clean && !background && !mutated(Mutation::skip_recovery)) {
     s.phase = Phase::recovering;
     co_return Outcome::success();
   }
   s.recovery.reset();
-  s.start_mirror(s.scanned_tail);
+  std::uint64_t tail = s.scanned_tail;
+  if (background && s.ring_damaged) {  // that everything is owed is durable in each entry
+    const Outcome rewritten = co_await s.write_new_ring();
+    if (!rewritten.ok()) co_return rewritten;
+    tail = s.next_sequence - 1;
+  }
+  s.start_mirror(tail);
   co_return Outcome::success();
 }
 
@@ -276,6 +285,7 @@ void Session::State::start_mirror(std::uint64_t tail) {
   start.opening = static_cast<std::uint32_t>(superblock.open_count);
   start.next_sequence = next_sequence;
   start.tail = tail;
+  start.live_before = tail == scanned_tail && !debt.empty();
   start.recovery_budget = recovery_budget;
   start.regions = (superblock.size + kRegionLength - 1) / kRegionLength;
   mirror.emplace(runtime, membership, debts, repair, superblock, start, counters);
@@ -286,22 +296,20 @@ void Session::State::start_mirror(std::uint64_t tail) {
 
 // A mirror that is being made keeps no maps: with a slave that failed there is none. What a crash left is owed by whoever
 // goes out before it is paid; a damaged ring cannot say what that is.
-void Session::State::slave_left(unsigned slave, ImageState from) {
+void Session::State::slave_left(unsigned slave, ImageState from, DebtKind recorded) {
   if (!debts.begun()) return;
   ImageRecord& image = superblock.images[slave];
   // What was only assumed to be equal is proven by no debt: it would come back in sync, and nobody had compared it (I10).
-  const bool unproven = from == ImageState::assumed;
+  const bool unproven = from == ImageState::assumed || image.resync.kind == ResyncKind::debt_of_assumed;
   if (unproven || loses_bytes(image.fracture.cause)) debts.of(slave).owe_everything();
-  if (image.resync.kind != ResyncKind::none) {
-    // It owes what it owed, and what it was written since its last flush. Behind a cursor nothing is kept apart.
-    image.resync.cursor = 0;
-    if (image.debt == DebtKind::everything) debts.of(slave).owe_everything();
-    if (mirror) (void)mirror->begin_debt(slave);
-    if (!mirror) owe_crash_debt(image_bit(slave));
-    return;
-  }
-  image.fracture.tail = mirror ? mirror->begin_debt(slave) : scanned_tail;
+  // Of one that was being resynced: what it owed, and what it was written since its last flush. Behind a cursor nothing is
+  // kept apart.
+  image.resync.cursor = 0;
+  if (recorded == DebtKind::everything) debts.of(slave).owe_everything();
+  const std::uint64_t tail = mirror ? mirror->begin_debt(slave) : scanned_tail;
   if (!mirror) owe_crash_debt(image_bit(slave));
+  if (recorded != DebtKind::none) return;
+  image.fracture.tail = tail;
   if (debts.of(slave).owes_everything()) return;
   image.debt = DebtKind::map;
   runtime.random(image.map_id.bytes);
@@ -328,6 +336,26 @@ void Session::State::begin_debts() {
     superblock.images[i].resync.cursor = std::min(superblock.images[i].resync.cursor, debts.of(i).paid_to());
     debts.end_map(i);
   }
+}
+
+// What a crash left of those that receive is a resync of each of them, as that of a slave that was away.
+void Session::State::begin_resyncs_after_crash() {
+  if (clean || debt.empty()) return;
+  const bool everything = debt.contains(whole());
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    const bool receives = (membership.receiving() & image_bit(i)) != 0;
+    if (receives && superblock.images[i].debt == DebtKind::none &&
+        superblock.images[i].state != ImageState::synchronizing) {
+      membership.resync_after_crash(i, everything);
+    }
+  }
+}
+
+bool Session::State::owes_crash_debt() const {
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if (is_after_crash(superblock.images[i])) return true;
+  }
+  return false;
 }
 
 void Session::State::owe_crash_debt(ImageSet slaves) {

@@ -166,6 +166,21 @@ Task<Outcome> Session::State::pay_debt(RecoverySummary summary) {
   co_return outcome;
 }
 
+Task<Outcome> Session::record_recovery(RecoverySummary summary) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
+  if (s.owes_crash_debt()) co_return wrong_phase();
+  Outcome outcome = co_await s.mirror->retire_all();
+  if (outcome.ok() && s.mirror->log().names_what_was_before()) {
+    outcome = co_await s.mirror->log().write_empty_record();
+  }
+  if (!outcome.ok()) co_return outcome;
+  summary.finished_at_ms = s.runtime.wall_clock_ms();
+  s.superblock.last_recovery = summary;
+  co_return co_await s.mirror->record_progress();
+}
+
 Task<Outcome> Session::State::write_new_ring() {
   const std::uint64_t laps = 2 * std::uint64_t{superblock.ring.record_count};
   if (!kSequences.may_grow(next_sequence, laps)) co_return Outcome::of(Code::LOG_FAILED, kLogDevice, EOVERFLOW);

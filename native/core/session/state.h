@@ -106,9 +106,12 @@ struct Session::State final : private FractureListener {
   }
   // A mirror that is being made needs every slave: it would otherwise start degraded, and nobody asked for that.
   Outcome with_all_slaves(Outcome outcome) const;
-  void slave_left(unsigned slave, ImageState from) override;
+  void slave_left(unsigned slave, ImageState from, DebtKind recorded) override;
   void owe_crash_debt(ImageSet slaves);
   void begin_debts();
+  void begin_resyncs_after_crash();
+  bool owes_crash_debt() const;
+  std::uint64_t crash_debt_bytes() const;
   void leave_out(unsigned slave, const LeftOut& why);
   Task<Outcome> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);

@@ -39,7 +39,7 @@ Json debt(DebtKind value) {
 }
 
 Json resync_kind(ResyncKind value) {
-  static const char* const kNames[] = {"none", "debt", "full_compare", "full_copy"};
+  static const char* const kNames[] = {"none", "debt", "full_compare", "full_copy", "debt_of_assumed"};
   return named(value, kNames);
 }
 

@@ -85,6 +85,7 @@ class SimulatedMirror {
     if (!outcome.ok()) return outcome;
     ActivateOptions activate;
     activate.recovery_budget = options_.recovery_budget;
+    activate.background = background;
     outcome = run(session->activate(activate));
     if (outcome.ok() && session->phase() == Phase::recovering) outcome = recover();
     return outcome;
@@ -147,6 +148,7 @@ class SimulatedMirror {
   std::unique_ptr<Session> session;
   Assessment assessment;
   std::uint64_t bytes_differed = 0;
+  bool background = false;  // what a crash left is paid while the mirror runs
 };
 
 }  // namespace blockmirror::test

@@ -154,6 +154,7 @@ class Walk : public RunningMirror {
     under_way_.clear();
     known_ = {};
     crash(static_cast<unsigned>(random_() % 101));
+    background = random_() % 2 == 0;
     REQUIRE(open().ok());
     random_latencies();
   }
