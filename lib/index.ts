@@ -14,6 +14,7 @@ export { recover, resync, verify } from './offline';
 export { recoveryReportToText, resyncReportToText, verifyReportToText } from './look/report';
 export { findSignatures } from './look/signatures';
 export { findUses } from './system/uses';
+export { formatDuration, parseDuration } from './base/duration';
 export { formatSize, parseSize } from './base/size';
 export type * from './base/types';
 

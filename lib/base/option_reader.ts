@@ -6,8 +6,9 @@ import { refuseInherited, refuseUnknownName } from './option_names';
 import { shown } from './shown';
 import { isAbortSignal } from './signals';
 import { elementsOf } from './intrinsics';
+import { parseDuration } from './duration';
 import { parseRate, parseSize } from './size';
-import type { DeviceKind, ProgressListener } from './types';
+import type { DeviceKind, Duration, ProgressListener } from './types';
 
 export interface CheckedLongWork {
   device: 'auto' | DeviceKind;
@@ -124,6 +125,12 @@ export class OptionReader {
 
   rate(name: string): number | null {
     return this.options[name] === undefined ? null : parseRate(this.size(name), name);
+  }
+
+  /** Milliseconds, or Infinity; null: not given. */
+  duration(name: string): number | null {
+    const value = this.options[name];
+    return value === undefined ? null : parseDuration(value as Duration, `${this.prefix}.${name}`);
   }
 
   wholeNumber(name: string): number | null {

@@ -15,6 +15,7 @@
  *   verifyReportToText(report: VerifyReport): string
  *   resyncReportToText(report: ResyncReport): string
  *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/base/size.ts; '4GiB', '512KiB', '4096'
+ *   parseDuration(text: string | number): number, formatDuration(ms: number | null): string   lib/base/duration.ts; '30s'
  *   findUses(path: string): Promise<DeviceUse[]>                                  lib/system/uses.ts; mounted, swap, holders
  *   findSignatures(path: string): Promise<Signatures>                             lib/look/signatures.ts; asks blkid
  */
@@ -56,6 +57,9 @@ export type Bytes = ArrayBufferView;
 
 /** A size in bytes: a number, or text with a binary unit such as '64MiB', '4GiB' or '512KiB'. */
 export type Size = number | string;
+
+/** A duration: milliseconds, or text with a unit such as '500ms', '30s', '5m' or '1h'. Infinity: without an end. */
+export type Duration = number | string;
 
 /** Steps of long work, in the order in which they are reached. */
 export type ProgressStep =

@@ -2,7 +2,7 @@
  * Values of options, checked where they enter. Pure.
  */
 import { InvalidArgumentError } from 'commander';
-import { parseSize, type ImageChoice } from '../index';
+import { parseDuration, parseSize, type ImageChoice } from '../index';
 
 const NAME = /^[A-Za-z0-9._-]+$/;
 
@@ -15,6 +15,16 @@ export function parsePositiveSize(text: string): number {
   }
   if (size <= 0) throw new InvalidArgumentError('A size must be more than nothing.');
   return size;
+}
+
+/** Milliseconds; 'none' is Infinity. A bare number says no unit: '30' could be either. */
+export function parseWait(text: string): number {
+  if (text === 'none') return Infinity;
+  try {
+    return parseDuration(text);
+  } catch {
+    throw new InvalidArgumentError("Expected a duration such as 500ms, 30s or 5m, or 'none'.");
+  }
 }
 
 export function parseCount(text: string): number {

@@ -1,5 +1,5 @@
 /** The pure parts: parsers of what the system says, sizes, pieces, paths. */
-import { BlockmirrorError, formatSize, parseSize } from '../../lib/index';
+import { BlockmirrorError, formatDuration, formatSize, parseDuration, parseSize } from '../../lib/index';
 import { chooseRing } from '../../lib/life/create';
 import { parseLabelHead } from '../../lib/life/find_images';
 import { labelPosition } from '../../lib/look/layout';
@@ -42,6 +42,38 @@ test('what is neither a number nor a text is no size', () => {
     expect(() => parseSize(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
     expect(() => formatSize(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
   }
+});
+
+test('durations are milliseconds or have a unit, and are written with the largest that leaves them whole', () => {
+  const texts = ['500ms', '30s', '1.5 s', '5m', '1h', '2d', 7, 0, Infinity];
+  expect(texts.map((text) => parseDuration(text))).toEqual([
+    500,
+    30_000,
+    1500,
+    300_000,
+    3_600_000,
+    172_800_000,
+    7,
+    0,
+    Infinity,
+  ]);
+  for (const wrong of ['', '30', 's', '-1s', '1e3ms', '0.3ms', '1w', NaN, -1, 1.5, -Infinity, 1e15]) {
+    expect(() => parseDuration(wrong, 'waitForImages')).toThrow(
+      expect.objectContaining({ code: 'ERR_BLOCKMIRROR_INVALID_OPTION' }),
+    );
+  }
+  for (const wrong of [null, undefined, {}, 7n]) {
+    expect(() => parseDuration(wrong as never)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+  }
+  expect([0, 1500, 30_000, 300_000, 86_400_000, Infinity, null].map(formatDuration)).toEqual([
+    '0ms',
+    '1500ms',
+    '30s',
+    '5m',
+    '1d',
+    'none',
+    'none',
+  ]);
 });
 
 test('mountinfo: optional fields before the dash, and blanks written in octal', () => {

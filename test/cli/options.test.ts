@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { collectImage, collectSlave, parseImageChoice, parsePositiveSize } from '../../lib/cli/options';
+import { collectImage, collectSlave, parseImageChoice, parsePositiveSize, parseWait } from '../../lib/cli/options';
 
 test('a size is bytes, or a number with a binary unit', () => {
   expect([parsePositiveSize('4096'), parsePositiveSize('64KiB'), parsePositiveSize('4GiB')]).toEqual([
@@ -11,6 +11,11 @@ test('a size is bytes, or a number with a binary unit', () => {
 
 test.each(['', 'much', '4GB', '-1', '0', '1.0001KiB'])('%j is no size', (text) => {
   expect(() => parsePositiveSize(text)).toThrow(InvalidArgumentError);
+});
+
+test('a wait has a unit, or has no end', () => {
+  expect(['0s', '500ms', '30s', '5m', 'none'].map(parseWait)).toEqual([0, 500, 30_000, 300_000, Infinity]);
+  for (const wrong of ['', '30', 'ever', '-1s', '1w']) expect(() => parseWait(wrong)).toThrow(InvalidArgumentError);
 });
 
 test('an image may have a name before its path', () => {
