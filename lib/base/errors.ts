@@ -77,10 +77,10 @@ export const ERRORS = {
     summary: 'A verify found that the slave differs from the master',
     remedy: 'Verify the mirror again: it says where, and whether it still does',
   },
-  NO_SLAVE: {
-    summary: 'No slave is in sync any more, and writes are rejected',
+  TOO_FEW_IN_SYNC: {
+    summary: 'Fewer images are in sync than the mirror asks for, and writes are rejected',
     remedy:
-      'Reading still works. When the device of a slave works again, blockmirror resync takes it back; with other devices make the mirror anew over the same master, with keepData',
+      'Nothing that was acknowledged is lost, and reading still works. When the device of a slave works again, blockmirror resync takes it back, and writes go on: repeat the one that failed, for its range may hold it in part. To go on with fewer, lower minInSync: blockmirror set',
   },
   LOG_FAILED: {
     summary: 'The log cannot be written, and no write is acknowledged any more',
@@ -452,6 +452,8 @@ export interface StatusNames {
   images: readonly { name: string; path: string }[];
   /** Once the mirror is known: then remedies are whole commands. */
   mirror?: MirrorFacts;
+  /** Of this opening. */
+  minInSync?: number;
 }
 
 /** The typed error of a native status; `names` may be short of images before the superblock is loaded. */
@@ -477,6 +479,9 @@ export function errorOfStatus(
   }
   if (status.reason !== undefined && status.reason !== '') {
     context.detail ??= `copy ${status.position === 0 ? 'A' : 'B'}: ${status.reason}`;
+  }
+  if (known === 'TOO_FEW_IN_SYNC' && names?.minInSync !== undefined) {
+    context.detail ??= `minInSync is ${names.minInSync}`;
   }
   if (known === 'UNKNOWN_VERSION' && status.position > 0) {
     context.detail ??= `version ${status.position} of the format`;

@@ -18,6 +18,8 @@ export interface MirrorFacts {
   log: string;
   /** Bytes of the mirror. */
   size: number;
+  /** As the log has it. */
+  minInSync?: number;
   /** The master first. */
   images: readonly ImageFact[];
 }
@@ -42,10 +44,12 @@ export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ??
   const image = (option: string, { name, path }: ImageFact): string => `--${option} ${shellQuote(`${name}=${path}`)}`;
   const first = mirror.images.find(({ name }) => name === master);
   const slaves = mirror.images.filter(({ name }) => name !== master).map((slave) => image('slave', slave));
+  const minInSync = (mirror.minInSync ?? 1) > 1 ? [`--min-in-sync ${mirror.minInSync}`] : [];
   return [
     `blockmirror create --log ${shellPath(mirror.log)}`,
     ...(first === undefined ? [] : [image('master', first)]),
     ...slaves,
+    ...minInSync,
     `--size ${mirror.size} --keep-data --overwrite-signature`,
   ].join(' ');
 }
@@ -105,8 +109,8 @@ export function remedyOf(name: ErrorName, { mirror, image, position }: Situation
       return `Close the mirror where it is open, see that its device works again, and ${takeBack(mirror.log)}. With another device in its place have everything copied to it: ${anew}`;
     case 'SLAVE_DIFFERS':
       return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, have everything copied from it: ${anew}`;
-    case 'NO_SLAVE':
-      return `Reading still works. Close the mirror, see that a slave's device works again, and ${takeBack(mirror.log)}. With other devices in their place have everything copied to them: ${anew}`;
+    case 'TOO_FEW_IN_SYNC':
+      return `Nothing that was acknowledged is lost, and reading still works. Close the mirror, see that a slave's device works again, and ${takeBack(mirror.log)}; then repeat the write that failed, for its range may hold it in part. With other devices in their place have everything copied to them: ${anew}. To go on with what is in sync: ${quoted(`${command('set', mirror.log)} minInSync=1`)}`;
     case 'MASTER_FAILED':
       return `Close the mirror. When the device answers again: ${quoted(command('recover', mirror.log))}; when it does not, ${quoted(command('status', mirror.log))} says which slave can take its place`;
     case 'LOG_FAILED':

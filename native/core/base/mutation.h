@@ -91,7 +91,9 @@ namespace blockmirror {
   X(flush_skips_synchronizing, "a flush skips the slave that is resynced")                                    \
   X(older_copy_believed, "a slave that comes back older than it went is resynced by its debt alone")          \
   X(resync_label_not_told, "a resync begins without telling the label of its slave")                          \
-  X(damage_forgets_misses, "after damage to the ring a fractured slave owes what its map says")
+  X(damage_forgets_misses, "after damage to the ring a fractured slave owes what its map says")               \
+  X(debt_counts_for_minimum, "a slave with debt counts for minInSync")                                        \
+  X(acknowledge_below_minimum, "a write is acknowledged although too few images in sync are left")
 
 enum class Mutation : std::uint8_t {
   none,

@@ -18,7 +18,7 @@ namespace blockmirror {
   X(QUEUE_FULL)        /* too many requests pending; nothing was logged or written */                         \
   X(NOT_RECOVERED)     /* opened unclean with recovery: 'manual'; I/O waits for recover() */                  \
   X(MASTER_FAILED)     /* a write or flush of the master failed; the mirror stopped */                        \
-  X(NO_SLAVE)          /* no slave in sync is left; writes are rejected */                                    \
+  X(TOO_FEW_IN_SYNC)   /* fewer images are in sync than minInSync asks for; writes are rejected */            \
   X(LOG_FAILED)        /* the log cannot be written; no write is acknowledged any more (I12) */               \
   X(READ_FAILED)       /* an image or the log cannot be read */                                               \
   X(WRITE_FAILED)      /* a write outside the mirror's write path failed (format, label, recovery) */         \

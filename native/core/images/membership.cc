@@ -1,5 +1,7 @@
 #include "membership.h"
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "../base/headroom.h"
@@ -16,6 +18,25 @@ ImageSet Membership::receiving() const {
     if (rights_of(superblock_.images[i].state).receives && images_[i] != nullptr) set |= image_bit(i);
   }
   return set & static_cast<ImageSet>(~held_back_);
+}
+
+ImageSet Membership::in_sync() const {
+  ImageSet set = receiving();
+  for (unsigned i = 0; i < superblock_.images.size(); ++i) {
+    const ImageState state = superblock_.images[i].state;
+    const bool counts = mutated(Mutation::debt_counts_for_minimum) && state == ImageState::synchronizing;
+    if (!rights_of(state).in_sync && !counts) set &= static_cast<ImageSet>(~image_bit(i));
+  }
+  return set;
+}
+
+unsigned Membership::minimum_in_sync() const {
+  return std::max<unsigned>(superblock_.policies.minimum_in_sync, required_in_sync_);
+}
+
+bool Membership::enough_in_sync(ImageSet without) const {
+  const auto left = static_cast<unsigned>(in_sync() & ~without);
+  return static_cast<unsigned>(std::popcount(left)) >= minimum_in_sync();
 }
 
 ImageSet Membership::attached() const {

@@ -8,6 +8,8 @@
 //    writes the superblock while a change waits writes that generation with it, and then the labels.
 //  - I12: what failed to be written to the log, or to the master's label, is not written again, and failure() says so
 //    from then on.
+//  - I10: an image in sync has every acknowledged write. One with debt, synchronizing, has not, and does not count for
+//    minInSync; the master always counts.
 //  - I10: an image never comes back by itself; only a later resync or create may make it in_sync again.
 //  - I8: of the two copies of a superblock or label the one that is not the newest whole one is written first. A power loss
 //    in a write may have torn it, and one in the next write must not tear the other.
@@ -60,6 +62,13 @@ class Membership {
   // Images that get every write: in sync, assumed, or being made (create).
   ImageSet receiving() const;
   ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
+  // Those that have every acknowledged write (StateRights::in_sync), the master among them.
+  ImageSet in_sync() const;
+  // Of this opening: what the log says, or more when the opener asked for more.
+  unsigned minimum_in_sync() const;
+  void require_in_sync(unsigned images) { required_in_sync_ = images; }
+  // Whether writes may go on once these slaves are out too.
+  bool enough_in_sync(ImageSet without = 0) const;
   ImageSet attached() const;
   // Whether that slave may stand in where the master cannot be read, and nothing is owed: it was in sync when this opening
   // began or came to be since, and is not known to differ from it.
@@ -140,8 +149,9 @@ class Membership {
   std::array<int, kMaxImages> errors_{};
   std::array<Carried, kMaxImages> carried_{};
   unsigned stale_superblock_ = 0;
-  ImageSet parting_ = 0;    // they are told why they go
-  ImageSet held_back_ = 0;  // their resync is not durable yet: they receive nothing
+  unsigned required_in_sync_ = 0;  // by whoever opened it; 0: what the log says
+  ImageSet parting_ = 0;           // they are told why they go
+  ImageSet held_back_ = 0;         // their resync is not durable yet: they receive nothing
   std::uint64_t changes_ = 0;
   std::uint64_t changes_durable_ = 0;
   bool locked_ = false;

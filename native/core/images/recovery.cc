@@ -187,7 +187,7 @@ Task<Outcome> Recovery::settle_slaves(ParallelOperation::Results results) {
   const Outcome outcome = co_await membership_.settle(results, Code::MASTER_FAILED);
   if (!outcome.ok()) co_return outcome;
   const bool pointless = needs_slave_ && membership_.receiving_slaves() == 0;
-  co_return pointless ? Outcome::of(Code::NO_SLAVE) : Outcome::success();
+  co_return pointless ? Outcome::of(Code::TOO_FEW_IN_SYNC) : Outcome::success();
 }
 
 // One step's copying, shared by its pieces.
@@ -209,7 +209,7 @@ class Recovery::Copying final : public PieceWork {
   Task<Outcome> copy(Extent piece, const PieceMemory& memory) {
     Membership& membership = recovery_.membership_;
     const ImageSet slaves = membership.receiving_slaves();
-    if (slaves == 0) co_return recovery_.needs_slave_ ? Outcome::of(Code::NO_SLAVE) : Outcome::success();
+    if (slaves == 0) co_return recovery_.needs_slave_ ? Outcome::of(Code::TOO_FEW_IN_SYNC) : Outcome::success();
     const ImageSet read_from = reads_slaves() ? static_cast<ImageSet>(slaves | 1u) : ImageSet{1};
     ParallelOperation reads(membership.images(), read_from, request_of(Operation::read, piece, nullptr));
     for (unsigned i = 0; i < kMaxImages; ++i) reads.set_memory(i, memory[i]);

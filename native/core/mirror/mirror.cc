@@ -72,12 +72,19 @@ void Mirror::leave() {
   --admitted_;
 }
 
-Outcome Mirror::may_write() const {
+Outcome Mirror::may_go_on() const {
   if (!stopped_.ok()) return stopped_;
   if (!membership_.failure().ok()) return membership_.failure();
-  if (!intents_.failure().ok()) return intents_.failure();
-  if (membership_.receiving_slaves() == 0) return Outcome::of(Code::NO_SLAVE);
-  return Outcome::success();
+  return intents_.failure();
+}
+
+Outcome Mirror::enough_in_sync() const {
+  return membership_.enough_in_sync() ? Outcome::success() : Outcome::of(Code::TOO_FEW_IN_SYNC);
+}
+
+Outcome Mirror::may_write() const {
+  const Outcome outcome = may_go_on();
+  return outcome.ok() ? enough_in_sync() : outcome;
 }
 
 // --- requests
@@ -162,7 +169,7 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       outcome = co_await intents_.cover(widened, lease);  // I1
     if (outcome.ok()) {
       note_activity();
-      outcome = may_write();  // the last slave may have failed while it waited
+      outcome = may_write();  // slaves may have failed while it waited
     }
     const auto look_for_abort = [&] {
       const bool aborted = outcome.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire);
@@ -191,6 +198,7 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       // And those that went out while this waited for another's fracture: what it wrote is not settled yet, nor flushed.
       owe_lost(targets, widened);
       if (outcome.ok() && !mutated(Mutation::acknowledge_after_log_failure)) outcome = intents_.failure();  // I12
+      if (outcome.ok() && !mutated(Mutation::acknowledge_below_minimum)) outcome = enough_in_sync();
       if (outcome.ok() && !unmended_.empty()) note_written(extent);
       --writes_in_flight_;
       if (--landing_[landing] == 0) landed_.wake_all();
@@ -263,6 +271,7 @@ Task<Outcome> Mirror::flush() {
   RequestInFlight counted(*this);
   Outcome outcome = co_await flush_images();
   if (outcome.ok()) outcome = intents_.failure();
+  if (outcome.ok()) outcome = enough_in_sync();
   if (outcome.ok()) ++counters_.flushes;
   co_return outcome;
 }
@@ -340,23 +349,27 @@ Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
   if (closing_) co_return Outcome::of(Code::CLOSED);
   RequestInFlight counted(*this);
   while (admission_stopped_) co_await admission_opened_.wait();
-  if (const Outcome refused = may_write(); !refused.ok()) co_return refused;
+  if (const Outcome refused = may_go_on(); !refused.ok()) co_return refused;
   const ImageSet asked = slaves;
   slaves &= membership_.receiving_slaves();
-  if ((membership_.receiving_slaves() & ~slaves) == 0) co_return Outcome::of(Code::NO_SLAVE);
+  // One that does not count takes nothing away, however few are left.
+  const auto leaves_too_few = [&] {
+    return (membership_.in_sync() & slaves) != 0 && !membership_.enough_in_sync(slaves);
+  };
+  if (leaves_too_few()) co_return Outcome::of(Code::TOO_FEW_IN_SYNC);
   admission_stopped_ = true;
   const std::uint64_t began = runtime_.now_ns();
   co_await writes_landed();
   Outcome outcome = co_await flush_images();
   // Only those that got through it: an error has taken the others out.
   slaves &= membership_.receiving_slaves();
-  const bool last = (membership_.receiving_slaves() & ~slaves) == 0;
+  const bool too_few = leaves_too_few();
   const bool points = (slaves & debts_.owing()) == 0;  // one that is being resynced holds none
   bool told = false;
-  if (outcome.ok() && !last) outcome = co_await membership_.part_with(slaves, told);
+  if (outcome.ok() && !too_few) outcome = co_await membership_.part_with(slaves, told);
   if (outcome.ok()) intents_.set_generation(membership_.generation());
   if (!outcome.ok()) stop(outcome);
-  if (outcome.ok() && last) outcome = Outcome::of(Code::NO_SLAVE);
+  if (outcome.ok() && too_few) outcome = Outcome::of(Code::TOO_FEW_IN_SYNC);
   into.common = outcome.ok() && told && points && slaves == asked;
   into.pause_ns = runtime_.now_ns() - began;
   admission_stopped_ = false;

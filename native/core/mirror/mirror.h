@@ -9,6 +9,12 @@
 //    two writers of one block never undo one another.
 //  - I5, I14: what a slave that is out misses is owed before the write is submitted; what one that goes out may have lost,
 //    when it does. Their maps are written before anything of it is retired.
+//  - minInSync: a write is admitted, and acknowledged, only while that many images are in sync, the master counted. A write
+//    during which a slave goes out, so that too few are left, is answered TOO_FEW_IN_SYNC once the fracture is durable (I5):
+//    it stands on the master and on those in sync, is owed by the slave that went, and is never undone, so that what was
+//    read of it stays (I4). To its caller it is a failed write like any other; of a partial block the bytes that it does not
+//    name hold what they held. datasync flushes, and answers the same: an acknowledged write may be durable on fewer.
+//    Without any slave the master goes on under the same intents: every slave owes them.
 //  - I2: retirement follows a flush of all receiving images. Before it each of them is asked what its file lost: a loss
 //    fails the image as an error would, for what it held there is gone without an error (I11).
 //  - I11: a failed write or flush of the master stops the mirror; of a slave, fails that slave. Never retried. Both the
@@ -69,6 +75,7 @@ class Mirror final : private FailureListener {
 
   // Takes slaves out at one point in time: no write is under way, and all are flushed, when they go. `into.common`: every one
   // of them holds that point, and its label says so. A slave that fails meanwhile is out by its own error.
+  // TOO_FEW_IN_SYNC: fewer images than minInSync would be left; none was taken out.
   Task<Outcome> fracture(ImageSet slaves, FractureResult& into);
 
   // --- for a resync
@@ -116,7 +123,9 @@ class Mirror final : private FailureListener {
   void note_written(Extent extent);
   Task<void> admit();
   void leave();
+  Outcome may_go_on() const;
   Outcome may_write() const;
+  Outcome enough_in_sync() const;
   // Of images that a write was sent to: those that receive no more owe it.
   void owe_lost(ImageSet targets, Extent extent);
   Task<Outcome> flush_images();

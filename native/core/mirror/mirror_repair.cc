@@ -76,7 +76,7 @@ Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into) {
 
 // The bytes stay right whatever happens to that slave meanwhile: the range is held, so nobody writes it.
 Task<bool> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned from) {
-  if (!may_write().ok()) co_return false;  // it stays as it is
+  if (!may_go_on().ok()) co_return false;  // it stays as it is
   IntentLog::Lease lease;
   if (!mutated(Mutation::repair_without_intent)) {
     const Outcome covered = co_await intents_.cover(block.widened(repair_.block_length()), lease);  // I1
@@ -84,7 +84,7 @@ Task<bool> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
   }
   note_activity();
   bool mended = false;
-  if (may_write().ok()) {
+  if (may_go_on().ok()) {
     ++writes_in_flight_;
     const Outcome outcome = co_await repair_.rewrite(block, bytes, from);
     --writes_in_flight_;

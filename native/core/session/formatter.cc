@@ -177,6 +177,10 @@ Outcome plan_superblock(Runtime& runtime, const FormatOptions& options, const De
   if (into.max_images < std::max<std::size_t>(kMinimumMapSlots, images.size()) || options.max_images > kMaxImages) {
     return Outcome::of(Code::OUT_OF_RANGE, kLogDevice, 0, options.max_images);
   }
+  if (options.minimum_in_sync < 1 || options.minimum_in_sync > images.size()) {
+    return Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, options.minimum_in_sync);
+  }
+  into.policies.minimum_in_sync = static_cast<std::uint8_t>(options.minimum_in_sync);
   into.maps = planned_maps(into.ring.position + into.ring.length(), into.size);
   into.log_size = log_length(into.ring.record_count, into.ring.record_size, into.size, into.max_images);
   if (into.log_size > log_traits.size) return Outcome::of(Code::TOO_SMALL, kLogDevice, 0, into.log_size);

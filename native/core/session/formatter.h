@@ -20,7 +20,7 @@
 namespace blockmirror {
 
 // Decides everything about a new mirror from its options and devices. Pure but for the random identities. TOO_SMALL
-// (image or log), MISALIGNED (size), OUT_OF_RANGE (ring records), BLOCK_TOO_LARGE (blocks larger than a label or a record; position: how large).
+// (image or log), MISALIGNED (size), OUT_OF_RANGE (ring records, slots for maps, minInSync), BLOCK_TOO_LARGE (blocks larger than a label or a record; position: how large).
 Outcome plan_superblock(Runtime& runtime, const FormatOptions& options, const Device& log,
                         std::span<Device* const> images, Superblock& into);
 

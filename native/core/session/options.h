@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct FormatOptions {
   unsigned max_images =
       0;  // that there is room for fracture maps of; 0: kDefaultMapSlots, or the images when they are more
   bool assume_identical = false;
-  std::vector<Image> images;  // [0] is the master; one per device given to set_images
+  unsigned minimum_in_sync = 1;  // images, the master counted
+  std::vector<Image> images;     // [0] is the master; one per device given to set_images
 };
 
 struct ActivateOptions {
@@ -31,11 +33,19 @@ struct ActivateOptions {
   // Slaves that this opening does without when their verdict is not ok and left_out.h allows it; one whose resync had not
   // ended needs no asking. Their fracture is durable with the new incarnation.
   ImageSet left_out = 0;
+  // For this opening alone, and never below what the log says; 0: what the log says.
+  unsigned minimum_in_sync = 0;
   // After a crash: the mirror runs at once, and what is owed is paid by resync() while it does. Otherwise it is recovered
   // first, by the steps of recover_.
   bool background = false;
   // When not empty, one per image: where the images were found this time, to be remembered.
   std::vector<FormatOptions::Image> found_at;
+};
+
+// What is to change of a mirror's policies; the others stay.
+struct PolicyChange {
+  std::optional<unsigned> minimum_in_sync;
+  std::optional<RejoinPolicy> rejoin;
 };
 
 }  // namespace blockmirror

@@ -147,6 +147,7 @@ Snapshot Session::snapshot() const {
   Snapshot snapshot;
   snapshot.phase = s.phase;
   snapshot.image_count = static_cast<unsigned>(s.superblock.images.size());
+  snapshot.minimum_in_sync = s.membership.minimum_in_sync();
   for (unsigned i = 0; i < snapshot.image_count; ++i) {
     snapshot.states[i] = s.superblock.images[i].state;
     snapshot.errors[i] = s.membership.error_of(i);

@@ -64,7 +64,12 @@ class Session {
   // Running, or after assess for a look: reads the maps that nobody has read, so that the snapshot says what each slave owes.
   // NO_MEMORY.
   Task<Outcome> read_debts();
+  // WRONG_PHASE, OUT_OF_RANGE (less than minInSync, or more than there are images; position: what the log says), and what
+  // assess told of an image that is not left out.
   Task<Outcome> activate(ActivateOptions options);
+  // Loaded: changes the mirror's policies, durably, without anything being opened. OUT_OF_RANGE (position: how many images
+  // there are): nothing was changed.
+  Task<Outcome> set_policies(PolicyChange change);
   const Superblock& superblock() const;  // loaded or later
 
   // compare: the slaves are read too, to count the bytes that differ. only_differing: and only those blocks written.
@@ -83,7 +88,7 @@ class Session {
   // and what was remembered of it is forgotten.
   Task<Outcome> record_verify(VerifyResult found);
   // Running: the operator takes these slaves out at one point in time. Those that received nothing before stay out, and
-  // `into.common` is false then. NO_SLAVE: none would be left.
+  // `into.common` is false then. TOO_FEW_IN_SYNC: fewer than minInSync would be left, and none was taken out.
   Task<Outcome> fracture(ImageSet slaves, FractureResult& into);
   // Running: the slave, whose device is attached, receives writes again and is resynced by resync(). Its label is looked at
   // anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE refuse it. One that is not as

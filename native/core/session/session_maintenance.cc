@@ -1,8 +1,23 @@
-// What is done to a mirror that runs: comparing its images, and taking slaves back.
+// What is done to a mirror that is there: its policies, comparing its images, and taking slaves back.
 #include "../base/mutation.h"
 #include "state.h"
 
 namespace blockmirror {
+// --- policies
+
+Task<Outcome> Session::set_policies(PolicyChange change) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  if (s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+  const std::size_t images = s.superblock.images.size();
+  const unsigned least = change.minimum_in_sync.value_or(s.superblock.policies.minimum_in_sync);
+  if (least < 1 || least > images) co_return Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, images);
+  s.superblock.policies.minimum_in_sync = static_cast<std::uint8_t>(least);
+  s.superblock.policies.rejoin = change.rejoin.value_or(s.superblock.policies.rejoin);
+  co_return co_await s.membership.write_superblock();
+}
+
 // --- comparing
 
 Task<Outcome> Session::compare(std::vector<Extent> extents, bool all, CompareResult& into) {

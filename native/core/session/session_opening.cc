@@ -240,6 +240,11 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
   if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
+  const unsigned least = s.superblock.policies.minimum_in_sync, asked = options.minimum_in_sync;
+  if (asked != 0 && (asked < least || asked > s.superblock.images.size())) {
+    co_return Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, least);
+  }
+  s.membership.require_in_sync(asked);
   // Before anything is written: the mirror must not end for want of it half way.
   if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
   if (!s.broken.ok()) co_return s.broken;

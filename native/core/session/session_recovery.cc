@@ -10,7 +10,7 @@ namespace blockmirror {
 
 Outcome Session::State::with_all_slaves(Outcome outcome) const {
   const bool being_made = phase == Phase::planned || phase == Phase::formatting;
-  if (!being_made || (!outcome.ok() && outcome.code != Code::NO_SLAVE)) return outcome;
+  if (!being_made || (!outcome.ok() && outcome.code != Code::TOO_FEW_IN_SYNC)) return outcome;
   if (mutated(Mutation::create_without_slave)) return outcome;
   for (unsigned i = 1; i < superblock.images.size(); ++i) {
     if (rights_of(superblock.images[i].state).receives) continue;

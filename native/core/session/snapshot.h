@@ -29,6 +29,7 @@ struct Snapshot {
   Phase phase = Phase::idle;
   Outcome stopped;
   unsigned image_count = 0;
+  unsigned minimum_in_sync = 0;  // of this opening
   std::array<ImageState, kMaxImages> states{};
   std::array<int, kMaxImages> errors{};                    // errno that failed the image, 0 otherwise
   std::array<std::uint64_t, kMaxImages> bytes_differed{};  // as ImageRecord has them

@@ -118,7 +118,7 @@ TEST_CASE("request table: a request completes once, with its last part, and of s
   REQUIRE(parts.size() == 4);
   table.answer(*parts[3], Outcome::of(Code::LOG_FAILED, kLogDevice, 5, 3 * kMiB));
   table.answer(*parts[1], Outcome::of(Code::MASTER_FAILED, 0, 28, kMiB));
-  table.answer(*parts[2], Outcome::of(Code::NO_SLAVE, kNoImage, 0, 2 * kMiB));
+  table.answer(*parts[2], Outcome::of(Code::TOO_FEW_IN_SYNC, kNoImage, 0, 2 * kMiB));
   CHECK(table.collect().empty());
   CHECK_FALSE(table->is_free(9));
   table.answer(*parts[0]);

@@ -159,6 +159,8 @@ std::string to_json(const Certificate& certificate) {
   list.add("regionsCoveredAhead", counts.regions_ahead);
   list.add("writesCoveredAhead", counts.writes_ahead);
   list.add("writesAborted", counts.aborted);
+  list.add("writesOfMasterAlone", counts.writes_alone);
+  list.add("writesRefusedForMinInSync", counts.writes_refused);
   list.add("verifiesBegun", counts.verifies_begun);
   list.add("verifiesReported", counts.verifies);
   list.add("differencesReported", counts.differences);

@@ -60,6 +60,8 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("regions that it covered before a write asked for them", counts.regions_ahead);
   text += counted("of them written later in the same life", counts.writes_ahead);
   text += counted("writes called off before they reached an image", counts.aborted);
+  text += counted("writes acknowledged by a master whose slaves were all out", counts.writes_alone);
+  text += counted("writes refused because too few images were in sync", counts.writes_refused);
   text += counted("verifies begun beside requests", counts.verifies_begun);
   text += counted("of them reported", counts.verifies);
   text += counted("slaves that they found different", counts.differences);

@@ -51,7 +51,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
       number_(number),
       model_(std::move(model)),
       trace_begin_(verdict.trace.size()),
-      checker_(geometry, world.recovery_budget,
+      checker_(geometry, world.recovery_budget, world.minimum_in_sync,
                [this](const char* invariant, std::string words) { verdict_.fail(invariant, std::move(words)); }),
       tracer_(std::make_unique<Tracer>(*this)),
       machine_(std::move(disks), number, tracer_.get(), world.shape()),
@@ -404,7 +404,9 @@ Task<void> Life::write(const Action& action) {
     model_.write_aborted(number);
   }
   note(words_of(action) + (outcome.ok() ? " is acknowledged" : " fails"));
+  if (outcome.code == Code::TOO_FEW_IN_SYNC && !ended_) ++verdict_.counts.writes_refused;
   if (!outcome.ok() || ended_) co_return;
+  if (checker_.is_alone()) ++verdict_.counts.writes_alone;
   checker_.acknowledged(extent, named.position, contents, durable);
   model_.write_acknowledged(number, durable);
 }

@@ -17,9 +17,11 @@ std::string words_of(std::uint64_t block) { return "block " + std::to_string(blo
 
 }  // namespace
 
-OrderChecker::OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, Violation violation)
+OrderChecker::OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, unsigned minimum_in_sync,
+                           Violation violation)
     : geometry_(geometry),
       recovery_budget_(recovery_budget),
+      minimum_in_sync_(minimum_in_sync),
       violation_(std::move(violation)),
       blocks_((geometry.mirror_size + kBlock - 1) / kBlock),
       regions_((blocks_.size() + kRegionBlocks - 1) / kRegionBlocks),
@@ -394,6 +396,7 @@ void OrderChecker::acknowledged(Extent written, std::uint64_t position, const st
                                 bool durable) {
   if (log_failed_) violation_("I12", "a write is acknowledged although the log failed");
   if (images_[0].out) return violation_("I4", "a write is acknowledged although the master failed");
+  judge_minimum("a write");
   for (unsigned i = 0; i < images_.size(); ++i) {
     const VolatileDisk& disk = (*disks_)[i + 1];
     for (std::size_t sector = 0; sector < contents.size(); ++sector) {
@@ -428,11 +431,28 @@ bool OrderChecker::reached(unsigned image, Extent extent) const {
 // I4, I5: an image that failed a flush, or a write before it, holds nothing for certain.
 void OrderChecker::flush_acknowledged() {
   if (images_[0].out) return violation_("I4", "a datasync is acknowledged although the master failed");
+  judge_minimum("a datasync");
   for (unsigned i = 1; i < images_.size(); ++i) {
     if (images_[i].out && !is_durably_out(i))
       violation_("I5",
                  "a datasync is acknowledged before the superblock says that image " + std::to_string(i) + " failed");
   }
+}
+
+// A slave whose resync ended counts once the superblock says so: nothing is acknowledged in between.
+void OrderChecker::judge_minimum(const char* what) {
+  unsigned in_sync = 1;
+  for (unsigned i = 1; i < images_.size() && minimum_in_sync_ > 1; ++i) {
+    const StoredState state = claimed_state(i);
+    if (!images_[i].out && (state == StoredState::in_sync || state == StoredState::assumed)) ++in_sync;
+  }
+  if (in_sync < minimum_in_sync_)
+    violation_("minInSync", std::string(what) + " is acknowledged with " + std::to_string(in_sync) +
+                                " images in sync, and the mirror asks for " + std::to_string(minimum_in_sync_));
+}
+
+bool OrderChecker::is_alone() const {
+  return std::all_of(images_.begin() + 1, images_.end(), [](const Image& slave) { return slave.out; });
 }
 
 void OrderChecker::judge_fracture(unsigned image) {

@@ -12,6 +12,8 @@
 //   I6   overlapping data writes are never under way together, and none beside what a verify reads
 //   I7   the memory of a write does not change while it is under way
 //   budget  no crash from now on could leave more to copy than the recovery budget
+//   minInSync  no write and no datasync is acknowledged while fewer images are in sync than it asks for, those that failed
+//        or are being resynced not counted
 //   I8   no slave is recorded as failed without a new generation, which names the one before; at the end of an opening
 //        both copies of each label are of that opening; nothing is written to the data of a slave that was out before
 //        superblock and label say, durably, that it is being resynced
@@ -50,7 +52,7 @@ struct Geometry {
 class OrderChecker : public Watcher {
  public:
   using Violation = std::function<void(const char* invariant, std::string words)>;
-  OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, Violation violation);
+  OrderChecker(const Geometry& geometry, std::uint64_t recovery_budget, unsigned minimum_in_sync, Violation violation);
 
   void attach(const Disks& disks) { disks_ = &disks; }
   // Of a write or flush of that image, whoever has heard of it.
@@ -82,6 +84,9 @@ class OrderChecker : public Watcher {
   std::uint64_t regions_ahead() const { return regions_ahead_; }
   // A write of that extent was acknowledged: `contents` at `position` must be on every image that claims to be in sync.
   void acknowledged(Extent written, std::uint64_t position, const std::vector<SectorRef>& contents, bool durable);
+
+  // Whether no slave receives anything.
+  bool is_alone() const;
 
   // A datasync was.
   void flush_acknowledged();
@@ -138,6 +143,7 @@ class OrderChecker : public Watcher {
   bool is_durably_resynced(unsigned image) const;
   bool is_durably_out(unsigned image) const;
   void judge_fracture(unsigned image);
+  void judge_minimum(const char* what);
   bool reached(unsigned image, Extent extent) const;
   std::vector<std::byte> newest_superblock(bool only_whole) const;
   StoredState claimed_state(unsigned image) const;
@@ -149,6 +155,7 @@ class OrderChecker : public Watcher {
 
   Geometry geometry_;
   std::uint64_t recovery_budget_;
+  unsigned minimum_in_sync_;
   Violation violation_;
   const Disks* disks_ = nullptr;
   bool running_ = false;

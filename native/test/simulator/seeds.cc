@@ -340,6 +340,14 @@ void draw_shape(std::uint64_t seed, World& world) {
   world.record_size = kRecordSizes[random.below(std::size(kRecordSizes))];
 }
 
+// How many images in sync the mirror asks for: in two thirds the master alone is enough. By a generator of its own, when it is
+// known how many slaves there are.
+void draw_minimum(std::uint64_t seed, World& world) {
+  Random random(seed * 73 + 59);
+  if (!random.one_in(3)) return;
+  world.minimum_in_sync = random.one_in(4) ? world.slaves + 1 : 2;
+}
+
 // Whoever asks for blocks asks for whole ones; only a write may name a part.
 void align_requests(SeedPlan& plan) {
   const std::uint32_t block = plan.world.block_size / static_cast<std::uint32_t>(kSimulatedSector);
@@ -537,6 +545,28 @@ void draw_returns(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// Every slave goes out, the master goes on alone, and they come back: in that life, or one of them in the next. With a
+// generator of its own.
+template <typename IsKept>
+void draw_alone(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 79 + 61);
+  if (!random.one_in(16) || plan.streams) return;
+  plan.world.minimum_in_sync = 1;
+  LifePlan& life = plan.lives.front();
+  plan.ends.front().after_events = random.one_in(2) ? ~0ull : 60 + random.below(200);
+  for (unsigned slave = 0; slave < plan.world.slaves; ++slave) {
+    const PlannedFault fault{Fault::write_error, 2 + slave, static_cast<unsigned>(random.below(3))};
+    if (is_kept()) life.faults.push_back(fault);
+  }
+  for (LifePlan& one : plan.lives) {
+    const bool first = &one == &life;
+    if (!first || random.one_in(2)) {
+      const Action action = draw_return(random);
+      if (is_kept()) one.actions.insert(first ? one.actions.end() : one.actions.begin(), action);
+    }
+  }
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
@@ -551,6 +581,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   plan.world.new_owners = true;
   if (additions.older_generation) plan.world.slaves = 3;
   draw_shape(seed_case.seed, plan.world);
+  draw_minimum(seed_case.seed, plan.world);
   Streams streams(seed_case.seed);
   if (streams.any) widen_world(streams, plan.world);
   const std::uint64_t lives = std::max<std::uint64_t>(1 + random.below(3), additions.older_generation ? 2 : 1);
@@ -594,6 +625,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_failed_repairs(seed_case.seed, plan, is_kept);
   draw_absurd_numbers(seed_case.seed, plan, is_kept);
   draw_returns(seed_case.seed, plan, is_kept);
+  draw_alone(seed_case.seed, plan, is_kept);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {
@@ -620,7 +652,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
   const World& world = plan.world;
   const std::uint64_t key = world.slaves + 16 * world.ring_records + 1024 * world.mirror_size +
                             (world.proven ? 512 : 0) + (world.block_size > 512 ? 8 : 0) +
-                            (std::uint64_t{world.record_size} << 40);
+                            (std::uint64_t{world.record_size} << 40) + (std::uint64_t{world.minimum_in_sync} << 60);
   auto found = created_by_world.find(key);
   if (found == created_by_world.end()) found = created_by_world.emplace(key, create(world)).first;
   const Created& created = found->second;
@@ -686,7 +718,8 @@ std::vector<std::string> words_of(const SeedPlan& plan) {
                   std::to_string(plan.world.ring_records) + " records, a recovery budget of " +
                   std::to_string(plan.world.recovery_budget / 1024 / 1024) + " MiB, blocks of " +
                   std::to_string(plan.world.block_size) + ", records of " + std::to_string(plan.world.record_size) +
-                  (plan.world.proven ? ", the slaves in sync" : ", the slaves assumed to be in sync"));
+                  (plan.world.proven ? ", the slaves in sync" : ", the slaves assumed to be in sync") + ", minInSync " +
+                  std::to_string(plan.world.minimum_in_sync));
   const auto fault_words = [](const PlannedFault& fault) {
     return std::string(kFaultWords[static_cast<std::size_t>(fault.fault)]) + " (disk " + std::to_string(fault.disk) +
            ", " + std::to_string(fault.ordinal) + ")";

@@ -16,6 +16,7 @@ struct World {
   std::uint64_t mirror_size = 64 * 1024;  // bytes
   std::uint32_t ring_records = 8;
   std::uint64_t recovery_budget = 1024 * 1024;  // bytes
+  unsigned minimum_in_sync = 1;                 // images, the master counted
   bool proven = false;                          // the slaves are in sync, not only assumed to be
   std::uint32_t block_size = 512;               // bytes; of the images
   std::uint32_t record_size = 4096;             // bytes; the log's physical block

@@ -23,6 +23,7 @@ class SimulatedMirror {
     std::uint64_t recovery_budget = kDefaultRecoveryBudget;
     std::uint32_t logical_block_size = 512;
     std::uint32_t physical_block_size = 4096;
+    unsigned minimum_in_sync = 1;
   };
   explicit SimulatedMirror(const Options& options) : options_(options), runtime(options.seed) {
     log = std::make_unique<SimulatedDevice>(runtime, log_length(options.ring_records, 4096, options.size));
@@ -61,6 +62,7 @@ class SimulatedMirror {
     format.size = options_.size;
     format.ring_records = options_.ring_records;
     format.assume_identical = assume_identical;
+    format.minimum_in_sync = options_.minimum_in_sync;
     for (unsigned i = 0; i <= options_.slaves; ++i) {
       FormatOptions::Image image;
       image.name = i == 0 ? "master" : "slave" + std::to_string(i);

@@ -111,12 +111,12 @@ TEST_CASE("a master that lost allocation is never given up") {
   CHECK(open_without(mirror, 3).code == Code::LOST_ALLOCATION);
 }
 
-TEST_CASE("with its only slave given up a mirror opens to be read, and writes are answered NO_SLAVE") {
+TEST_CASE("with its only slave given up a mirror opens, and its master takes writes alone") {
   RunningMirror mirror({.slaves = 1});
   REQUIRE(mirror.run(mirror.session->close()).ok());
   mirror.images[1]->lose_allocation(0);
   REQUIRE(open_without(mirror, image_bit(1)).ok());
-  CHECK(mirror.write({0, 4096}, 1).code == Code::NO_SLAVE);
+  CHECK(mirror.write({0, 4096}, 1).ok());
   CHECK(mirror.run(mirror.session->close()).ok());
 }
 
