@@ -26,7 +26,8 @@ import type { Engine } from './io/engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './base/errors';
 import { elsewhereOf } from './life/find_images';
 import { loadBinding } from './base/load';
-import type { MirrorFacts } from './base/remedies';
+import { type MirrorFacts, command } from './base/remedies';
+import { minInSyncOfOpening } from './base/policies';
 import { byteLengthOf, elementsOf, isView } from './base/intrinsics';
 import { checkOpen, checkPath, checkStoredPath } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
@@ -147,7 +148,11 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   static async open(log: string, options: OpenOptions = {}): Promise<Mirror> {
     checkPath(log, 'log');
     const checked = checkOpen(options, loadBinding().limits);
-    const mirror = await Mirror.fromAttached(await attach(log, { ...checked, attachFailed }), checked.recoveryBudget);
+    const mirror = await Mirror.fromAttached(
+      await attach(log, { ...checked, attachFailed }),
+      checked.recoveryBudget,
+      checked.minInSync,
+    );
     try {
       // Nobody would see how much differed: open() resolves with the mirror, not with a report.
       const how = { compare: false, readBack: true };
@@ -160,8 +165,11 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** @internal A mirror that has to be recovered is opened as with recovery 'manual'. On an error it is let go. */
-  static async fromAttached(attached: Attached, recoveryBudget: number): Promise<Mirror> {
+  static async fromAttached(attached: Attached, recoveryBudget: number, asked: number | null = null): Promise<Mirror> {
     try {
+      const { engine, logPath } = attached;
+      const minInSync = minInSyncOfOpening(asked, attached.superblock, `${command('set', logPath)} minInSync=${asked}`);
+      engine.names = { ...engine.names, minInSync };
       const host = await thisHost();
       const paths = attached.images.map((image) => image.store);
       for (const { name, store } of attached.images) {
@@ -171,6 +179,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
         recoveryBudget,
         ...host,
         leftOut: attached.lost,
+        minInSync,
         paths,
       });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');

@@ -1,19 +1,24 @@
-/** Recovery, verification and resync of a mirror that nobody has open: what the command line does. */
-import { attach, createUnfinished, letGo } from './life/attach';
+/** Recovery, verification, resync and policies of a mirror that nobody has open: what the command line does. */
+import { attach, createUnfinished, holdLog, letGo, newEngine } from './life/attach';
+import type { NativeSuperblock } from './base/binding';
 import { attachFailed } from './life/failed_slaves';
 import { elsewhereOf } from './life/find_images';
 import { foreignLog, workToText } from './life/foreign_log';
 import { look } from './life/inspect';
 import { loadBinding } from './base/load';
 import { Mirror } from './mirror';
-import { type CheckedRecover, checkPath, checkRecover, checkResync, checkVerify } from './base/options';
+import { type CheckedRecover, checkPath, checkRecover, checkResync, checkSet, checkVerify } from './base/options';
+import { refuseUnreachable } from './base/policies';
 import { cleanReport, dryRunReport } from './life/recovery';
 import { refuseLivingOwner } from './look/owner';
 import type {
+  Policies,
   RecoverOptions,
   RecoveryReport,
   ResyncOptions,
   ResyncReport,
+  SetOptions,
+  SetReport,
   VerifyOptions,
   VerifyReport,
 } from './base/types';
@@ -83,4 +88,26 @@ export async function resync(log: string, options: ResyncOptions = {}): Promise<
   } finally {
     await mirror.close();
   }
+}
+
+/**
+ * Changes policies of a mirror, durably. Its images need not be there, and one that was not closed cleanly is not recovered.
+ * @throws INVALID_OPTION, and BUSY where somebody has it open
+ */
+export async function set(log: string, options: SetOptions): Promise<SetReport> {
+  checkPath(log, 'log');
+  const { policies, ...how } = checkSet(options);
+  const engine = newEngine('auto');
+  try {
+    const { superblock } = await holdLog(engine, log, how);
+    if (policies.minInSync !== undefined) refuseUnreachable(policies.minInSync, superblock.images.length);
+    const after = await engine.command('setPolicies', policies);
+    return { uuid: after.mirrorUuid, log, before: policiesOf(superblock), policies: policiesOf(after) };
+  } finally {
+    await letGo(engine);
+  }
+}
+
+function policiesOf({ minInSync, rejoin }: NativeSuperblock): Policies {
+  return { minInSync, rejoin };
 }

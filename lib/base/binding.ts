@@ -123,6 +123,9 @@ export interface NativeSuperblock {
   logSize: number;
   /** Images that the log has room for. */
   maxImages: number;
+  /** Images in sync that writes ask for, the master counted. */
+  minInSync: number;
+  rejoin: 'auto' | 'manual';
   generation: NativeGeneration;
   openCount: number;
   lifecycle: 'creating' | 'opening' | 'open' | 'sealed';
@@ -240,6 +243,8 @@ export interface NativeSnapshot {
   stopped: NativeOutcome | null;
   inFlight: number;
   images: NativeImageSnapshot[];
+  /** Of this opening. */
+  minInSync: number;
   lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
@@ -295,6 +300,7 @@ export interface NativeCommands {
       size: number;
       ringRecords: number;
       maxImages: number;
+      minInSync: number;
       assumeIdentical: boolean;
       images: { name: string; path: string; pathKind: NativePathKind }[];
     };
@@ -322,17 +328,21 @@ export interface NativeCommands {
   readDebts: { arguments: Record<string, never>; result: null };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
    * Writes the new incarnation to log and labels (I8), and flushes the master (I4). leftOut: slaves that this
-   * opening does without, durably, when what was found of them allows it (native/core/session/left_out.h). */
+   * opening does without, durably, when what was found of them allows it (native/core/session/left_out.h).
+   * minInSync: for this opening, never below what the log says (OUT_OF_RANGE). */
   activate: {
     arguments: {
       recoveryBudget: number;
       host: string;
       bootId: string;
       leftOut?: readonly number[];
+      minInSync?: number;
       paths?: { path: string; pathKind: NativePathKind }[];
     };
     result: NativeSuperblock;
   };
+  /** loaded. Changes policies of the mirror, durably; those that are not named stay. OUT_OF_RANGE: nothing was changed. */
+  setPolicies: { arguments: { minInSync?: number; rejoin?: 'auto' | 'manual' }; result: NativeSuperblock };
   /** recovering, formatting: the steps of recovery after assess and plan.
    * compare: read the slaves too and count the differing bytes. onlyDiffering: and write only blocks that differ. */
   recoverCopy: { arguments: NativeExtents & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };

@@ -12,14 +12,17 @@ import {
   checkPath,
   invalidOption,
 } from './option_reader';
+import { POLICIES, POLICY_KEYS, refuseUnreachable } from './policies';
 import { shown } from './shown';
 import type {
   CreateOptions,
   ImageChoice,
   InspectOptions,
   OpenOptions,
+  Policies,
   RecoverOptions,
   ResyncOptions,
+  SetOptions,
   VerifyOptions,
 } from './types';
 
@@ -55,6 +58,7 @@ export interface CheckedCreate extends CheckedLongWork {
   trustFolders: boolean;
   ringRecords: number | null;
   maxImages: number;
+  minInSync: number;
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages {
@@ -63,6 +67,8 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages {
   polling: boolean;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
+  /** null: the mirror's own. */
+  minInSync: number | null;
 }
 
 export interface CheckedRecover extends CheckedLongWork, CheckedImages {
@@ -88,12 +94,18 @@ export interface CheckedResync extends CheckedLongWork, CheckedImages {
   trustFolders: boolean;
 }
 
+export interface CheckedSet {
+  policies: Partial<Policies>;
+  takeOver: boolean;
+  trustFolders: boolean;
+}
+
 const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
 
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'readBack'],
-    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', 'maxImages', ...LONG_WORK],
+    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', 'maxImages', 'minInSync', ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
@@ -120,6 +132,8 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
   if (maxImages < images.length || maxImages > most) {
     throw invalidOption(`maxImages is ${maxImages}`, `Give ${images.length}, the images there are, to ${most}`);
   }
+  const minInSync = minInSyncOf(reader) ?? 1;
+  refuseUnreachable(minInSync, images.length);
   const size = reader.get('size') === undefined ? null : reader.size('size');
   if (size === 0)
     throw invalidOption('size is 0', 'Give a size, or leave it out for the largest that the images allow');
@@ -139,6 +153,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     trustFolders: reader.flag('trustFolders', false),
     ringRecords,
     maxImages,
+    minInSync,
     ...reader.longWork(),
   };
 }
@@ -150,6 +165,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'takeOver',
     'trustFolders',
     'recoveryBudget',
+    'minInSync',
     'polling',
     ...LONG_WORK,
   ]);
@@ -162,6 +178,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
     recoveryBudget: budget,
+    minInSync: minInSyncOf(reader),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
@@ -223,6 +240,21 @@ export function checkResync(options: ResyncOptions): CheckedResync {
     ...reader.images(),
     ...reader.longWork(),
   };
+}
+
+export function checkSet(options: SetOptions): CheckedSet {
+  const reader = new OptionReader(options, [...POLICY_KEYS, 'takeOver', 'trustFolders'], 'options', 'set()');
+  const given = POLICY_KEYS.filter((key) => reader.get(key) !== undefined);
+  if (given.length === 0) throw invalidOption('nothing is to be set', `Give one of ${POLICY_KEYS.join(', ')}`);
+  const policies = Object.fromEntries(
+    given.map((key) => [key, POLICIES[key].check(reader.get(key), `options.${key}`)]),
+  ) as Partial<Policies>;
+  return { policies, takeOver: reader.flag('takeOver', false), trustFolders: reader.flag('trustFolders', false) };
+}
+
+function minInSyncOf(reader: OptionReader): number | null {
+  const value = reader.get('minInSync');
+  return value === undefined ? null : POLICIES.minInSync.check(value, 'options.minInSync');
 }
 
 function checkImage(

@@ -11,9 +11,11 @@
  *   recover(log: string, options?: RecoverOptions): Promise<RecoveryReport>      dryRun writes nothing
  *   verify(log: string, options?: VerifyOptions): Promise<VerifyReport>
  *   resync(log: string, options?: ResyncOptions): Promise<ResyncReport>
+ *   set(log: string, options: SetOptions): Promise<SetReport>                    policies of a mirror that nobody has open
  *   recoveryReportToText(report: RecoveryReport): string                          lib/look/report.ts
  *   verifyReportToText(report: VerifyReport): string
  *   resyncReportToText(report: ResyncReport): string
+ *   setReportToText(report: SetReport): string
  *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/base/size.ts; '4GiB', '512KiB', '4096'
  *   parseDuration(text: string | number): number, formatDuration(ms: number | null): string   lib/base/duration.ts; '30s'
  *   findUses(path: string): Promise<DeviceUse[]>                                  lib/system/uses.ts; mounted, swap, holders
@@ -114,6 +116,8 @@ export interface CreateOptions extends DeviceOption {
   ringRecords?: number;
   /** Images that the log has room for, the master counted; default 4, or as many as there are. */
   maxImages?: number;
+  /** As in Policies; default 1. */
+  minInSync?: number;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
 }
@@ -132,6 +136,8 @@ export interface OpenOptions extends DeviceOption {
   trustFolders?: boolean;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
+  /** As in Policies, for this opening alone. It may only raise what the mirror's own is (set() changes that). */
+  minInSync?: number;
   /**
    * 'auto' (default): while requests follow one another within 0.4 ms, both the engine's thread and the event loop look
    * for what comes next instead of sleeping, which on fast devices takes much off every request and costs processor
@@ -203,6 +209,25 @@ export interface ResyncOptions extends DeviceOption, ResyncChoice {
   /** As in CreateOptions. */
   trustFolders?: boolean;
   images?: Readonly<Record<string, string>>;
+}
+
+/** What a mirror goes by; it stands in the log. */
+export interface Policies {
+  /**
+   * Images in sync that writes ask for, the master counted: 1 to the number of images. With fewer, writes are rejected
+   * (TOO_FEW_IN_SYNC) and reading goes on. A slave that is being resynced does not count. 1: the master alone goes on.
+   */
+  minInSync: number;
+  /** Whether a slave comes back when its device is there again, or only when it is asked for. */
+  rejoin: 'auto' | 'manual';
+}
+
+/** The policies to change; the others stay. */
+export interface SetOptions extends Partial<Policies> {
+  /** As in OpenOptions. */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
 }
 
 export interface WriteOptions {
@@ -422,6 +447,9 @@ export interface Status {
    * known: where the log failed nothing could be noted.
    */
   stopped: Problem | null;
+  /** As in Policies; of this opening where it is open here, else as the log has it. */
+  minInSync: number;
+  rejoin: Policies['rejoin'];
   images: ImageStatus[];
   logUse: {
     recordCount: number;
@@ -680,6 +708,13 @@ export interface CreateReport {
   bytesCopied: number;
   readBack: boolean;
   durationMs: number;
+}
+
+export interface SetReport {
+  uuid: string;
+  log: string;
+  before: Policies;
+  policies: Policies;
 }
 
 /** Why a device or file is not ours to write. */

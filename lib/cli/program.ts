@@ -8,6 +8,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { formatSize } from '../index';
+import { POLICIES, POLICY_KEYS } from '../base/policies';
 import { shownLine } from '../base/shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
@@ -20,6 +21,7 @@ import { inspectCommand } from './commands/inspect';
 import { logCommand } from './commands/log';
 import { recoverCommand } from './commands/recover';
 import { resyncCommand } from './commands/resync';
+import { setCommand } from './commands/set';
 import { statusCommand } from './commands/status';
 import { verifyCommand } from './commands/verify';
 import { packageVersion } from './version';
@@ -81,6 +83,7 @@ function buildProgram(perform: Perform): Command {
   addRecover(program, perform);
   addVerify(program, perform);
   addResync(program, perform);
+  addSet(program, perform);
   addLog(program, perform);
   addDoctor(program, perform);
   addDemo(program, perform);
@@ -106,6 +109,7 @@ function addCreate(program: Command, perform: Perform): void {
       parsePositiveSize,
     )
     .option('--max-images <count>', 'images that the log has room for, the master counted; default: 4', parseCount)
+    .option('--min-in-sync <count>', 'images in sync that writes ask for, the master counted; default: 1', parseCount)
     .option('--assume-identical', 'all images hold the same bytes already: copy nothing')
     .option('--keep-data', "the master's content is the truth and stays")
     .option('--overwrite-signature', 'what the slaves and the log hold now may go')
@@ -184,6 +188,17 @@ function addResync(program: Command, perform: Perform): void {
     .addOption(jsonOption())
     .addHelpText('after', RESYNC_HELP + EXIT_CODES_HELP)
     .action(perform(resyncCommand));
+}
+
+function addSet(program: Command, perform: Perform): void {
+  program
+    .command('set <log> <settings...>')
+    .description('Change what a mirror goes by: KEY=VALUE, kept in its log')
+    .addOption(takeOverOption())
+    .addOption(trustFoldersOption())
+    .addOption(jsonOption())
+    .addHelpText('after', SET_HELP + EXIT_CODES_HELP)
+    .action(perform(setCommand));
 }
 
 function addLog(program: Command, perform: Perform): void {
@@ -335,6 +350,18 @@ Examples:
   blockmirror resync m.log
   blockmirror resync m.log slave1 --rate 100MiB
   blockmirror resync m.log --json | jq '.slaves[].state'
+`;
+
+const SET_HELP = `
+${POLICY_KEYS.map((key) => `  ${key}=VALUE`.padEnd(20) + `${POLICIES[key].meaning}: ${POLICIES[key].values}`).join('\n')}
+
+The mirror must not be in use; its images need not be there, and nothing is recovered. With minInSync=1 the master goes on
+alone when every slave is out. With 2 writes are refused until a slave is in sync again: nothing that was acknowledged is
+then on the master alone.
+
+Examples:
+  blockmirror set m.log minInSync=2
+  blockmirror set m.log minInSync=1 rejoin=manual
 `;
 
 const LOG_HELP = `

@@ -82,15 +82,7 @@ export async function letGo(engine: Engine): Promise<void> {
 }
 
 async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
-  engine.names = { log: logPath, images: [] };
-  await refuseUnsafeFolders([{ name: 'log', path: logPath }], options.trustFolders);
-  const held = await openLogExclusive(engine, logPath).catch((error: unknown) => {
-    throw isBlockmirrorError(error, 'HOLE') ? error.withRemedy(logLost(logPath)) : error;
-  });
-  const superblock = await loadSuperblock(engine, logPath);
-  const word = { folder: await folderOfLog(logPath), trust: await trustIn(held) };
-  if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, word);
-  await refuseLivingOwner(superblock, logPath, options);
+  const { held, superblock, word } = await holdLog(engine, logPath, options);
   const images = await findTrusted(engine, logPath, superblock, word, options);
   const unattached =
     (await options.attachFailed?.(logPath, superblock, images, word, options.trustFolders)) ??
@@ -119,6 +111,24 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   }
   throwIfAborted(options.signal);
   return { engine, logPath, superblock, assessment, images, lost, unattached };
+}
+
+/** The log of a mirror that nobody has open, held exclusively. */
+export async function holdLog(
+  engine: Engine,
+  logPath: string,
+  options: Pick<AttachOptions, 'takeOver' | 'trustFolders'>,
+): Promise<{ held: NativeDeviceFacts; superblock: NativeSuperblock; word: LogWord }> {
+  engine.names = { log: logPath, images: [] };
+  await refuseUnsafeFolders([{ name: 'log', path: logPath }], options.trustFolders);
+  const held = await openLogExclusive(engine, logPath).catch((error: unknown) => {
+    throw isBlockmirrorError(error, 'HOLE') ? error.withRemedy(logLost(logPath)) : error;
+  });
+  const superblock = await loadSuperblock(engine, logPath);
+  const word = { folder: await folderOfLog(logPath), trust: await trustIn(held) };
+  if (superblock.lifecycle === 'creating') throw createUnfinished(logPath, superblock, word);
+  await refuseLivingOwner(superblock, logPath, options);
+  return { held, superblock, word };
 }
 
 /** @throws FOREIGN_LOG, with the plan, before a byte of an image was read by which root would take another's word */

@@ -135,14 +135,21 @@ async function plan(
   stored: Awaited<ReturnType<typeof judge>>,
   ringRecords: number,
 ): Promise<void> {
-  const { size, assumeIdentical, maxImages } = checked;
+  const { size, assumeIdentical, maxImages, minInSync } = checked;
   const images = checked.images.map(({ name }, index) => ({
     name,
     path: stored[index]?.path ?? '',
     pathKind: stored[index]?.pathKind ?? ('absolute' as const),
   }));
   try {
-    await engine.command('planFormat', { size: size ?? 0, ringRecords, maxImages, assumeIdentical, images });
+    await engine.command('planFormat', {
+      size: size ?? 0,
+      ringRecords,
+      maxImages,
+      minInSync,
+      assumeIdentical,
+      images,
+    });
   } catch (error) {
     if (!isBlockmirrorError(error, 'MISALIGNED')) throw error;
     throw new BlockmirrorError('INVALID_OPTION', {

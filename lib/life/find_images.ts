@@ -62,7 +62,7 @@ export function mirrorFacts(
     doubtful:
       (isOut(image.state) && paths[index]?.isItself !== true) || (!believed && (paths[index]?.path ?? '') === ''),
   }));
-  return { log, size: superblock.size, images };
+  return { log, size: superblock.size, minInSync: superblock.minInSync, images };
 }
 
 /** Where the log says that it is, and root does not take its word. */

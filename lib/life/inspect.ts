@@ -319,6 +319,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       generation: superblock.generation,
       phase: phaseOf(superblock, assessment, held, stopped),
       stopped,
+      minInSync: superblock.minInSync,
       images: superblock.images.map((image, index) => ({
         ...image,
         path: images[index]?.path || (seen.mirror.images[index]?.path ?? ''),

@@ -1,5 +1,6 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
 import { shown, shownLine } from '../base/shown';
+import { POLICY_KEYS } from '../base/policies';
 import { formatSize } from '../base/size';
 import type {
   Extent,
@@ -9,6 +10,7 @@ import type {
   Repair,
   ResyncReport,
   ResyncSlave,
+  SetReport,
   VerifyReport,
   VerifySlave,
 } from '../base/types';
@@ -137,6 +139,14 @@ function comparedInWords(slave: VerifySlave, report: VerifyReport): string {
   if (bytesDiffered === 0) return compared ? 'equal to the master' : `equal as far as it was compared${scope}`;
   const expected = report.clean || bytesExpected === null ? '' : `, ${bytesExpected} of them inside the live intents`;
   return `${bytesDiffered} ${bytesDiffered === 1 ? 'byte differs' : 'bytes differ'}${expected}${scope}`;
+}
+
+/** What a mirror goes by, and what it went by before. */
+export function setReportToText({ before, policies }: SetReport): string {
+  return POLICY_KEYS.map((key) => {
+    const was = policies[key] === before[key] ? '' : ` (was ${before[key]})`;
+    return `${key}: ${policies[key]}${was}`;
+  }).join('\n');
 }
 
 /** Slaves that hold the same where they differ from the master, each group once. */

@@ -62,6 +62,8 @@ export interface StatusFacts {
   generation: NativeGeneration;
   phase: Phase;
   stopped: Problem | null;
+  /** Of this opening, or what the log says. */
+  minInSync: number;
   images: readonly ImageFacts[];
   /** Nothing is in flight and nothing uncertain: what is in sync is identical. */
   provable: boolean;
@@ -87,6 +89,8 @@ export function buildStatus(facts: StatusFacts): Status {
     generation: facts.generation,
     phase: facts.phase,
     stopped: facts.stopped,
+    minInSync: facts.minInSync,
+    rejoin: superblock.rejoin,
     images: superblock.images.map((image, index) => imageStatus(facts, image, facts.images[index])),
     logUse: { recordCount, recordsLive: logUse.recordsLive, recordSize, sequence: logUse.sequence, tail: logUse.tail },
     coverage: { ...facts.coverage },
@@ -190,7 +194,7 @@ function mirrorOf({ log, superblock, images }: StatusFacts): MirrorFacts {
     path: images[index]?.path || path,
     doubtful: images[index]?.doubtful === true,
   }));
-  return { log, size: superblock.size, images: all };
+  return { log, size: superblock.size, minInSync: superblock.minInSync, images: all };
 }
 
 /** What a mirror that is open here adds to the superblock. */
@@ -216,6 +220,7 @@ export function liveStatus(facts: LiveFacts): Status {
   return buildStatus({
     ...facts,
     generation: snapshot.generation,
+    minInSync: snapshot.minInSync,
     images: superblock.images.map((image, index) => ({
       state: snapshot.images[index]?.state ?? image.state,
       error: snapshot.images[index]?.error || image.error,

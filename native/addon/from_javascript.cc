@@ -188,6 +188,7 @@ Command::Body plan_format(Napi::Env env, Fields& fields) {
   command.options.max_images = fields.small_number("maxImages");
   if (command.options.max_images < kMinimumMapSlots || command.options.max_images > kMaxImages)
     fields.reject("maxImages");
+  command.options.minimum_in_sync = fields.small_number("minInSync");
   command.options.assume_identical = fields.flag("assumeIdentical");
   fields.list("images",
               [&](Napi::Value image) { command.options.images.push_back(image_from(env, fields, image, true)); });
@@ -221,9 +222,21 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
   if (fields.has("leftOut")) command.options.left_out = slaves_from(env, fields, "leftOut");
+  if (fields.has("minInSync")) command.options.minimum_in_sync = fields.small_number("minInSync");
   if (fields.has("paths")) {
     fields.list("paths",
                 [&](Napi::Value path) { command.options.found_at.push_back(image_from(env, fields, path, false)); });
+  }
+  return command;
+}
+
+Command::Body set_policies(Napi::Env, Fields& fields) {
+  SetPolicies command;
+  if (fields.has("minInSync")) command.change.minimum_in_sync = fields.small_number("minInSync");
+  if (fields.has("rejoin")) {
+    const std::string rejoin = fields.text("rejoin");
+    if (rejoin != "auto" && rejoin != "manual") fields.reject("rejoin");
+    command.change.rejoin = rejoin == "auto" ? RejoinPolicy::automatic : RejoinPolicy::manual;
   }
   return command;
 }
@@ -308,6 +321,7 @@ constexpr Parser kParsers[] = {
     {"assess", plain<Assess>},
     {"readDebts", plain<ReadDebts>},
     {"activate", activate},
+    {"setPolicies", set_policies},
     {"recoverCopy", recover_copy},
     {"recoverFlushSlaves", plain<RecoverFlushSlaves>},
     {"recoverReadBack", with_extents<RecoverReadBack>},

@@ -185,6 +185,8 @@ Napi::Value superblock_object(Napi::Env env, const Superblock& superblock) {
   object.set("physicalBlockSize", number(superblock.physical_block_size));
   object.set("logSize", number(superblock.log_size));
   object.set("maxImages", number(superblock.max_images));
+  object.set("minInSync", number(superblock.policies.minimum_in_sync));
+  object.set("rejoin", superblock.policies.rejoin == RejoinPolicy::automatic ? "auto" : "manual");
   object.set("generation", generation_object(env, superblock.generation));
   object.set("openCount", number(superblock.open_count));
   object.set("lifecycle", name_of(superblock.lifecycle));
@@ -323,6 +325,7 @@ struct Results {
   Napi::Value operator()(const ScanRing& command) const { return progress_object(env, command.progress); }
   Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
   Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
+  Napi::Value operator()(const SetPolicies& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
   Napi::Value operator()(const RecoverReadBack& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
@@ -404,6 +407,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.set("stopped", snapshot.phase == Phase::stopped ? to_javascript(env, snapshot.stopped) : env.Null());
   object.set("inFlight", number(snapshot.requests_in_flight));
   object.set("images", images);
+  object.set("minInSync", number(snapshot.minimum_in_sync));
   object.set("lastVerify", verify_object(env, snapshot.last_verify));
   object.set("generation", generation_object(env, snapshot.generation));
   object.set("log", log);

@@ -97,6 +97,11 @@ struct Activate {
   Superblock superblock;
 };
 
+struct SetPolicies {
+  PolicyChange change;
+  Superblock superblock;
+};
+
 struct RecoverCopy {
   std::vector<Extent> extents;
   bool compare = false;
@@ -146,10 +151,10 @@ struct Shape {
 };
 
 struct Command {
-  using Body =
-      std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage, FormatLog,
-                   FormatFlushMaster, ScanRing, Assess, ReadDebts, Activate, RecoverCopy, RecoverFlushSlaves,
-                   RecoverReadBack, RecoverRetire, Compare, RecordVerify, Rejoin, ResyncStep, Close>;
+  using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
+                            FormatLog, FormatFlushMaster, ScanRing, Assess, ReadDebts, Activate, SetPolicies,
+                            RecoverCopy, RecoverFlushSlaves, RecoverReadBack, RecoverRetire, Compare, RecordVerify,
+                            Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

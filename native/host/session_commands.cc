@@ -242,6 +242,11 @@ Task<Outcome> SessionHost::execute(Activate& command) {
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
+Task<Outcome> SessionHost::execute(SetPolicies& command) {
+  Task<Outcome> step = session_->set_policies(command.change);
+  co_return co_await with_superblock(std::move(step), command.superblock);
+}
+
 Task<Outcome> SessionHost::execute(RecoverCopy& command) {
   return session_->recover_copy(std::move(command.extents), command.compare, command.only_differing, command.result);
 }

@@ -62,6 +62,7 @@ class SessionHost {
   Task<Outcome> execute(Assess& command);
   Task<Outcome> execute(ReadDebts& command);
   Task<Outcome> execute(Activate& command);
+  Task<Outcome> execute(SetPolicies& command);
   Task<Outcome> execute(RecoverCopy& command);
   Task<Outcome> execute(RecoverFlushSlaves& command);
   Task<Outcome> execute(RecoverReadBack& command);

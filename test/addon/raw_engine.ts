@@ -175,6 +175,7 @@ export async function format(engine: RawEngine, files: Files): Promise<NativeSup
     size: 0,
     ringRecords,
     maxImages: files.images.length,
+    minInSync: 1,
     assumeIdentical: true,
     images: files.images.map((file, index) => ({ name: `i${index}`, path: file, pathKind: 'absolute' })),
   });

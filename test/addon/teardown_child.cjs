@@ -71,6 +71,7 @@ async function reach(step, { engine, command }) {
   await command('planFormat', {
     size: 0,
     maxImages: 4,
+    minInSync: 1,
     ringRecords: options.ringRecords,
     assumeIdentical: true,
     images: options.files.images.map((path, index) => ({ name: `i${index}`, path, pathKind: 'absolute' })),

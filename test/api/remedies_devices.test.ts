@@ -25,7 +25,7 @@ describeUnless(
     const makeFailing = useFailingDevices();
     const { runs } = operatorShell(() => mirrors.folder());
 
-    async function made(paths: Partial<Paths>): Promise<{ mirror: Mirror; paths: Paths }> {
+    async function made(paths: Partial<Paths & { minInSync: number }>): Promise<{ mirror: Mirror; paths: Paths }> {
       const whole = { log: '', master: '', slaves: [], ...paths };
       whole.log ||= makeLoop(LOG).path;
       whole.master ||= makeLoop(IMAGE).path;
@@ -89,12 +89,12 @@ describeUnless(
       await isWhole(paths.log, [MIB, 9 * MIB]);
     });
 
-    test('NO_SLAVE', async () => {
+    test('TOO_FEW_IN_SYNC', async () => {
       const slave = makeFailing(IMAGE);
-      const { mirror, paths } = await made({ slaves: [slave.path] });
+      const { mirror, paths } = await made({ slaves: [slave.path], minInSync: 2 });
       slave.breakIt();
-      await mirror.write(CONTENT, { position: MIB });
-      const error = await failure(mirror.write(CONTENT, { position: 2 * MIB }), 'NO_SLAVE');
+      await failure(mirror.write(CONTENT, { position: MIB }), 'TOO_FEW_IN_SYNC');
+      const error = await failure(mirror.write(CONTENT, { position: 2 * MIB }), 'TOO_FEW_IN_SYNC');
       await mirror.close();
       slave.mendIt();
       const [command] = commandsOf(error.remedy);

@@ -14,6 +14,7 @@ export interface CreateArguments extends DeviceChoice, TrustFolders {
   slave: string[];
   size?: number;
   maxImages?: number;
+  minInSync?: number;
   assumeIdentical?: boolean;
   keepData?: boolean;
   overwriteSignature?: boolean;
@@ -32,6 +33,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       slaves: options.slave.map(parseImageChoice),
       ...(options.size === undefined ? {} : { size: options.size }),
       ...(options.maxImages === undefined ? {} : { maxImages: options.maxImages }),
+      ...(options.minInSync === undefined ? {} : { minInSync: options.minInSync }),
       assumeIdentical: options.assumeIdentical === true,
       keepData: options.keepData === true,
       overwriteSignature: options.overwriteSignature === true,

@@ -108,6 +108,7 @@ export function statusToText(
           'Size',
           `${formatSize(status.size)}, in blocks of ${formatSize(status.blockSize)}; generation ${status.generation.counter}`,
         ],
+        ['Policies', policiesInWords(status)],
         ['Log use', logUseInWords(status)],
         ['Coverage', inspection.damaged ? 'not known: the log is damaged' : coverageInWords(status)],
         ['Recovery', lastRecoveryInWords(status)],
@@ -144,6 +145,16 @@ function phaseInWords({ status }: Inspection): string {
     case 'stopped':
       return `STOPPED, since the master failed; still open${holder}`;
   }
+}
+
+function policiesInWords({ minInSync, rejoin, images }: Status): string {
+  const inSync = images.filter(countsForMinInSync).length;
+  return `minInSync ${minInSync}, and ${inSync} of ${count(images.length, 'image')} in sync; rejoin ${rejoin}`;
+}
+
+/** One that a verify found different receives every write, and its log calls it in sync. */
+function countsForMinInSync({ role, state, debt }: ImageStatus): boolean {
+  return role === 'master' || isInSync(state) || (state === 'inconsistent' && debt === 'none');
 }
 
 function logUseInWords(status: Status): string {
@@ -234,8 +245,11 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
   if (!inspection.attachable) return 'see to what is named above; the mirror cannot be opened as it is.';
   if (status.phase === 'unclean' || inspection.damaged) return null;
   if (lost !== '') {
-    const alone = status.images.every((image) => image.role === 'master' || !(isInSync(image.state) || differs(image)));
-    const how = alone ? 'writes are refused until a slave is in sync again' : `the mirror works without ${lost}`;
+    const inSync = status.images.filter(countsForMinInSync).length;
+    const tooFew = inSync < status.minInSync;
+    const how = tooFew
+      ? `writes are refused until ${count(status.minInSync, 'image')} are in sync`
+      : `the mirror works without ${lost}`;
     const back = names((image) => image.role === 'slave' && mayComeBack(image));
     if (back === '') return `${how}; what is said above brings ${lost} back.`;
     return `${how}; ${command('resync')} takes ${back} back when its device works, and copies what it missed.`;
