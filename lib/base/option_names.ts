@@ -57,6 +57,8 @@ const MEANT: Readonly<Record<string, readonly string[]>> = {
   bandwidth: ['rate'],
   limit: ['rate'],
   everything: ['full'],
+  quorum: ['minInSync'],
+  minimuminsync: ['minInSync'],
   engine: ['device'],
 };
 

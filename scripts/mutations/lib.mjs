@@ -34,6 +34,31 @@ export const lib = [
     put: 'return PACE.idle.longest;',
     test: 'test/api/resync_pace.test.ts',
   },
+  // --- policies
+  {
+    name: 'an opening lowers minInSync without a word',
+    file: 'lib/base/policies.ts',
+    find: 'if (asked >= mirror.minInSync) return asked;',
+    put: 'if (asked >= 1) return Math.max(asked, mirror.minInSync);',
+    test: 'test/api/policies.test.ts',
+    named: 'would lower it is refused',
+  },
+  {
+    name: 'an opening does not raise minInSync',
+    file: 'lib/mirror.ts',
+    find: '        minInSync,\n',
+    put: '',
+    test: 'test/api/policies.test.ts',
+    named: 'may raise it',
+  },
+  {
+    name: 'a mirror that is made anew by a remedy loses its minInSync',
+    file: 'lib/base/remedies.ts',
+    find: '    ...minInSync,\n',
+    put: '',
+    test: 'test/api/policies.test.ts',
+    named: 'keeps minInSync',
+  },
   // --- recovery, create, verify
   {
     name: 'the read-back is ignored',

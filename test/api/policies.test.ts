@@ -1,10 +1,11 @@
 /** What a mirror goes by: minInSync at create, open and set, and what status shows of it. */
+import { truncateSync } from 'node:fs';
 import { Mirror, inspect, resync, set } from '../../lib/index';
 import { runCommand } from '../support/command_line';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { useFailingDevices } from '../support/failing_device';
 import { describeUnless } from '../support/skip';
-import { MIB, failure, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, failure, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 
@@ -67,6 +68,24 @@ test('set refuses what is no value, nothing at all, and an unknown name', async 
   await failure(set(paths.log, {}), 'INVALID_OPTION');
   await failure(set(paths.log, { minInsync: 2 } as object), 'INVALID_OPTION');
   expect((await inspect(paths.log)).status).toMatchObject({ minInSync: 1, rejoin: 'auto' });
+});
+
+test('the command of a remedy that makes a mirror anew keeps minInSync', async () => {
+  const paths = await mirrors.create({ minInSync: 2 });
+  truncateSync(paths.slaves[0] as string, 2 * MIB);
+  const { status } = await inspect(paths.log);
+  expect(status.images[1]?.error?.message).toMatch(/`[^`]*blockmirror create [^`]* --min-in-sync 2 [^`]*`/);
+});
+
+test('a slave that comes up short leaves a mirror of minInSync 2 readable, and closed as ever', async () => {
+  const paths = await mirrors.create({ minInSync: 2 });
+  truncateSync(paths.slaves[0] as string, 2 * MIB);
+  truncateSync(paths.slaves[0] as string, MIRROR_SIZE + MIB);
+  const mirror = await mirrors.open(paths);
+  await failure(mirror.write(pattern(4096, 1), { position: 0 }), 'TOO_FEW_IN_SYNC');
+  await expect(mirror.read(Buffer.alloc(4096), { position: 0 })).resolves.toMatchObject({ bytesRead: 4096 });
+  await mirror.close();
+  expect((await inspect(paths.log)).status.phase).toBe('closed');
 });
 
 test('set leaves a mirror alone that somebody has open', async () => {
