@@ -55,7 +55,7 @@ export const lib = [
     name: 'a mirror that is made anew by a remedy loses its minInSync',
     file: 'lib/base/remedies.ts',
     find: '    ...minInSync,\n',
-    put: '',
+    put: '    ...minInSync.slice(1),\n',
     test: 'test/api/policies.test.ts',
     named: 'keeps minInSync',
   },

@@ -41,8 +41,9 @@ constexpr Hint kHints[] = {
     {"accept_older_opening", "137"},       {"create_without_plan", "create:3"},
     {"create_over_data", "create:0"},      {"ready_before_flush", "create:3"},
     {"create_without_slave", "create:1"},  {"log_not_flushed_by_create", "create:3"},
-    {"write_skips_synchronizing", "19"},   {"flush_skips_synchronizing", "27"},
+    {"write_skips_synchronizing", "23"},   {"flush_skips_synchronizing", "224"},
     {"resync_takes_no_range", "45"},       {"damage_forgets_misses", "12"},
+    {"repair_beside_writes", "91"},        {"debt_counts_for_minimum", "19"},
     {"assumed_not_flushed", "create:5"},   {"assumed_called_in_sync", "create:2"},
 };
 
