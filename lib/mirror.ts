@@ -18,13 +18,13 @@ import {
   wholeNumberOutOfRange,
 } from './base/arguments';
 import { type Attached, attach, letGo } from './life/attach';
-import type { NativeOutcome } from './base/binding';
+import type { NativeOutcome, NativeSuperblock } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
 import { createMirror } from './life/create';
 import { attachFailed } from './life/failed_slaves';
 import type { Engine } from './io/engine';
 import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './base/errors';
-import { elsewhereOf } from './life/find_images';
+import { elsewhereOf, mirrorFacts } from './life/find_images';
 import { loadBinding } from './base/load';
 import { type MirrorFacts, command } from './base/remedies';
 import { minInSyncOfOpening } from './base/policies';
@@ -46,13 +46,14 @@ import { chooseSlaves, runResync } from './life/resync';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
-import { liveStatus, shownOwner, shownRecovery } from './look/status';
+import { isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
 import { processName, thisHost } from './system/processes';
 import type {
   Bytes,
   CreateOptions,
   CreateReport,
   DiscardOptions,
+  FractureCause,
   MirrorReadStream,
   MirrorWriteStream,
   OpenOptions,
@@ -117,7 +118,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private resyncPaused = false;
   private readonly watch: StateWatch;
 
-  private constructor(attached: Attached, owner: Owner) {
+  /** @param before as it was when it was opened */
+  private constructor(attached: Attached, owner: Owner, before: NativeSuperblock) {
     super();
     this.attached = attached;
     this.engine = attached.engine;
@@ -129,11 +131,13 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     this.lastRecovery = shownRecovery(attached.superblock.lastRecovery);
     this.watch = new StateWatch(
       this.engine,
+      before.images,
       (change) =>
         this.emit('state', {
           image: attached.superblock.images[change.index]?.name ?? '',
           from: change.from,
           to: change.to,
+          reason: isOut(change.to) ? (change.cause as FractureCause) : null,
         }),
       () => this.emit('degraded', this.status()),
       (repair) => this.emit('repaired', shownRepair(repair, attached.superblock)),
@@ -148,15 +152,14 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   static async open(log: string, options: OpenOptions = {}): Promise<Mirror> {
     checkPath(log, 'log');
     const checked = checkOpen(options, loadBinding().limits);
-    const mirror = await Mirror.fromAttached(
-      await attach(log, { ...checked, attachFailed }),
-      checked.recoveryBudget,
-      checked.minInSync,
-    );
+    const attached = await attach(log, { ...checked, requireNamed: false, attachFailed });
+    const mirror = await Mirror.fromAttached(attached, checked.recoveryBudget, checked.minInSync);
     try {
       // Nobody would see how much differed: open() resolves with the mirror, not with a report.
       const how = { compare: false, readBack: true };
       if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, how);
+      // Not before the caller, who has the mirror only now, had a chance to listen.
+      setImmediate(() => mirror.watch.begin());
       return mirror;
     } catch (error) {
       await mirror.close().catch(() => undefined);
@@ -178,12 +181,13 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       const superblock = await attached.engine.command('activate', {
         recoveryBudget,
         ...host,
-        leftOut: attached.lost,
+        leftOut: attached.leftOut,
         minInSync,
         paths,
       });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');
-      return new Mirror({ ...attached, superblock }, owner);
+      attached.engine.names.mirror = mirrorFacts(attached.logPath, superblock, attached.images, attached.word);
+      return new Mirror({ ...attached, superblock }, owner, attached.superblock);
     } catch (error) {
       await letGo(attached.engine);
       throw error;
@@ -374,6 +378,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       superblock: this.attached.superblock,
       expectedAt: this.attached.images.map(({ expectedAt }) => expectedAt ?? null),
       paths: this.engine.names.mirror?.images.map(({ path }) => path) ?? this.paths,
+      doubtful: this.engine.names.mirror?.images.map(({ doubtful }) => doubtful === true) ?? [],
       snapshot,
       stopped: this.stopReason(snapshot.stopped),
       phase: this.phaseOf(snapshot.phase),

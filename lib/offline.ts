@@ -23,13 +23,13 @@ import type {
   VerifyReport,
 } from './base/types';
 
-/** A mirror that was closed cleanly is not touched, unless a slave's file lost allocation: that is made known to its log. */
+/** A mirror that was closed cleanly is not touched, unless it does without a slave from now on: that is made known to its log. */
 export async function recover(log: string, options: RecoverOptions = {}): Promise<RecoveryReport> {
   checkPath(log, 'log');
   const checked = checkRecover(options);
   if (checked.dryRun) return dryRun(log, checked);
-  const attached = await attach(log, checked);
-  if (attached.assessment.clean && attached.lost.length === 0) {
+  const attached = await attach(log, { ...checked, requireNamed: true });
+  if (attached.assessment.clean && attached.leftOut.length === 0) {
     const { superblock, assessment, images } = attached;
     await letGo(attached.engine);
     const foundElsewhere = elsewhereOf(images);
@@ -56,7 +56,7 @@ async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryRep
   }
   // A plan that recover() would not begin is none: what it refuses is refused here, by the same checks. They write nothing.
   if (!held) await refuseLivingOwner(superblock, log, checked);
-  if (!held && seen.obstacles.length > 0) await letGo((await attach(log, checked)).engine);
+  if (!held && seen.obstacles.length > 0) await letGo((await attach(log, { ...checked, requireNamed: true })).engine);
   const paths = images.map((image) => image.path);
   return dryRunReport({ log, superblock, assessment, held, paths, foundElsewhere: elsewhereOf(images) });
 }
@@ -65,7 +65,7 @@ async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryRep
 export async function verify(log: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkPath(log, 'log');
   const { all, ...checked } = checkVerify(options);
-  const attached = await attach(log, { ...checked, ...(all ? { attachFailed } : {}) });
+  const attached = await attach(log, { ...checked, requireNamed: true, ...(all ? { attachFailed } : {}) });
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
   try {
     return await mirror.verify({ all, onProgress: checked.onProgress, signal: checked.signal });
@@ -78,7 +78,7 @@ export async function verify(log: string, options: VerifyOptions = {}): Promise<
 export async function resync(log: string, options: ResyncOptions = {}): Promise<ResyncReport> {
   checkPath(log, 'log');
   const { slaves, rate, full, ...checked } = checkResync(options);
-  const attached = await attach(log, { ...checked, attachFailed });
+  const attached = await attach(log, { ...checked, requireNamed: true, attachFailed });
   const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };

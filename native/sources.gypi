@@ -60,9 +60,11 @@
       "native/devices/simulated/volatile_disk.cc"
     ],
     "host_sources": [
+      "native/host/attaching.cc",
       "native/host/buffer_pool.cc",
       "native/host/copy_out.cc",
       "native/host/engine_thread.cc",
+      "native/host/opening.cc",
       "native/host/owned_memory.cc",
       "native/host/request_table.cc",
       "native/host/session_commands.cc",

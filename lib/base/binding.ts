@@ -282,7 +282,8 @@ export interface NativeCommands {
    * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
   openImages: {
     /** members: of a mirror that is there; what a file of theirs lost is for assess to judge, not refused as HOLE.
-     * makeLengths: as makeLength of openLog, one per path. */
+     * makeLengths: as makeLength of openLog, one per path. optional: slaves that may stay unopened; the result has their
+     * outcome in the place of facts, and the engine knows it when it assesses. */
     arguments: {
       paths: string[];
       readOnly: boolean;
@@ -290,8 +291,9 @@ export interface NativeCommands {
       resolved?: boolean;
       members?: boolean;
       makeLengths?: readonly number[];
+      optional?: readonly number[];
     };
-    result: NativeDeviceFacts[];
+    result: (NativeDeviceFacts | NativeOutcome)[];
   };
   /** idle -> planned. size 0: the largest the images allow. Decides everything (MISALIGNED, TOO_SMALL, BLOCK_TOO_LARGE,
    * OUT_OF_RANGE before anything is written) and writes it durably to the log, as a superblock that is `creating`. */
@@ -367,6 +369,16 @@ export interface NativeCommands {
   /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend. It is
    * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
   recordVerify: { arguments: { bytesCompared: number[]; bytesDiffered: number[] }; result: null };
+  /** running: the operator takes these slaves out at one point in time. common: all of them hold it, and their labels say
+   * so. pauseMs: the longest time that a request was held. */
+  fracture: { arguments: { slaves: readonly number[] }; result: { common: boolean; pauseMs: number } };
+  /** running, recovering: opens the device of a slave that is out, exclusively, on a thread of its own. BUSY (ETIMEDOUT)
+   * where that takes too long, also while an earlier one is still not over; else as openImages. WRONG_PHASE: the slave
+   * receives writes, or has its device. */
+  attachImage: { arguments: { image: number; path: string; resolved: boolean }; result: NativeDeviceFacts };
+  /** running, recovering: lets the device of a slave go that is out. loaded, after assess: of one that is to be left out.
+   * BUSY (ETIMEDOUT) while it still holds a request. */
+  detachImage: { arguments: { image: number }; result: null };
   /** running: that slave, which is out and whose device is attached, receives writes again, and is to be resynced. Its label
    * is looked at anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE. full: it
    * owes everything, whatever is known. */

@@ -21,6 +21,12 @@ export interface CheckedImages {
   images: Readonly<Record<string, string>>;
 }
 
+export interface CheckedPresence {
+  /** Milliseconds, or Infinity; null: not given. */
+  waitForImages: number | null;
+  requireAll: boolean;
+}
+
 export function checkPath(path: unknown, name: string): string {
   if (typeof path !== 'string') throw invalidArgumentType(name, 'a path (string)', path);
   if (path === '' || path.includes('\0')) {
@@ -152,6 +158,10 @@ export class OptionReader {
       images[name] = checkPath((value as Record<string, unknown>)[name], `${this.prefix}.images.${name}`);
     }
     return { images };
+  }
+
+  presence(): CheckedPresence {
+    return { waitForImages: this.duration('waitForImages'), requireAll: this.flag('requireAll', false) };
   }
 
   longWork(): CheckedLongWork {

@@ -7,6 +7,7 @@ import { elementsOf } from './intrinsics';
 import {
   type CheckedImages,
   type CheckedLongWork,
+  type CheckedPresence,
   OptionReader,
   checkNames,
   checkPath,
@@ -61,7 +62,7 @@ export interface CheckedCreate extends CheckedLongWork {
   minInSync: number;
 }
 
-export interface CheckedOpen extends CheckedLongWork, CheckedImages {
+export interface CheckedOpen extends CheckedLongWork, CheckedImages, CheckedPresence {
   takeOver: boolean;
   trustFolders: boolean;
   polling: boolean;
@@ -71,7 +72,7 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages {
   minInSync: number | null;
 }
 
-export interface CheckedRecover extends CheckedLongWork, CheckedImages {
+export interface CheckedRecover extends CheckedLongWork, CheckedImages, CheckedPresence {
   takeOver: boolean;
   trustFolders: boolean;
   dryRun: boolean;
@@ -79,13 +80,13 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages {
   readBack: boolean;
 }
 
-export interface CheckedVerify extends CheckedLongWork, CheckedImages {
+export interface CheckedVerify extends CheckedLongWork, CheckedImages, CheckedPresence {
   all: boolean;
   takeOver: boolean;
   trustFolders: boolean;
 }
 
-export interface CheckedResync extends CheckedLongWork, CheckedImages {
+export interface CheckedResync extends CheckedLongWork, CheckedImages, CheckedPresence {
   /** null: all that are not in sync. */
   slaves: readonly string[] | null;
   rate: number | null;
@@ -101,6 +102,7 @@ export interface CheckedSet {
 }
 
 const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
+const PRESENCE = ['waitForImages', 'requireAll'] as const;
 
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
@@ -167,6 +169,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'recoveryBudget',
     'minInSync',
     'polling',
+    ...PRESENCE,
     ...LONG_WORK,
   ]);
   const budget =
@@ -183,6 +186,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     trustFolders: reader.flag('trustFolders', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
     ...reader.images(),
+    ...reader.presence(),
     ...reader.longWork(),
   };
 }
@@ -202,6 +206,7 @@ export function checkRecover(options: RecoverOptions): CheckedRecover {
     'images',
     'takeOver',
     'trustFolders',
+    ...PRESENCE,
     ...LONG_WORK,
   ]);
   return {
@@ -211,17 +216,19 @@ export function checkRecover(options: RecoverOptions): CheckedRecover {
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),
+    ...reader.presence(),
     ...reader.longWork(),
   };
 }
 
 export function checkVerify(options: VerifyOptions): CheckedVerify {
-  const reader = new OptionReader(options, ['all', 'images', 'takeOver', 'trustFolders', ...LONG_WORK]);
+  const reader = new OptionReader(options, ['all', 'images', 'takeOver', 'trustFolders', ...PRESENCE, ...LONG_WORK]);
   return {
     all: reader.flag('all', false),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),
+    ...reader.presence(),
     ...reader.longWork(),
   };
 }
@@ -229,6 +236,7 @@ export function checkVerify(options: VerifyOptions): CheckedVerify {
 export function checkResync(options: ResyncOptions): CheckedResync {
   const reader = new OptionReader(options, [
     ...['slaves', 'rate', 'full', 'images', 'takeOver', 'trustFolders'],
+    ...PRESENCE,
     ...LONG_WORK,
   ]);
   return {
@@ -238,6 +246,7 @@ export function checkResync(options: ResyncOptions): CheckedResync {
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),
+    ...reader.presence(),
     ...reader.longWork(),
   };
 }

@@ -65,7 +65,17 @@ export type Duration = number | string;
 
 /** Steps of long work, in the order in which they are reached. */
 export type ProgressStep =
-  'prepare' | 'format' | 'scan' | 'flushMaster' | 'copy' | 'flushSlaves' | 'readBack' | 'compare' | 'retire' | 'resync';
+  | 'waitForImages'
+  | 'prepare'
+  | 'format'
+  | 'scan'
+  | 'flushMaster'
+  | 'copy'
+  | 'flushSlaves'
+  | 'readBack'
+  | 'compare'
+  | 'retire'
+  | 'resync';
 
 export interface Progress {
   step: ProgressStep;
@@ -122,7 +132,19 @@ export interface CreateOptions extends DeviceOption {
   signal?: AbortSignal;
 }
 
-export interface OpenOptions extends DeviceOption {
+/** Of an opening: what it does about images that are not there. */
+export interface PresenceOptions {
+  /**
+   * How long images that are absent are waited for, milliseconds or text such as '60s'; Infinity: until they come. Default: as
+   * the mirror was made, 10 s. A slave that is absent then, or is not what it should be, is fractured, durably, and the mirror
+   * goes on without it. Without its master no mirror is opened. A slave that is out already is not waited for.
+   */
+  waitForImages?: Duration;
+  /** Refuse the opening where an image that should receive writes is absent or not what it should be; default false. */
+  requireAll?: boolean;
+}
+
+export interface OpenOptions extends DeviceOption, PresenceOptions {
   /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
   recovery?: 'auto' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
@@ -156,7 +178,7 @@ export interface InspectOptions {
   signal?: AbortSignal;
 }
 
-export interface RecoverOptions extends DeviceOption {
+export interface RecoverOptions extends DeviceOption, PresenceOptions {
   /** Writes nothing: the report says what would be copied. */
   dryRun?: boolean;
   /**
@@ -175,7 +197,7 @@ export interface RecoverOptions extends DeviceOption {
   signal?: AbortSignal;
 }
 
-export interface VerifyOptions extends DeviceOption {
+export interface VerifyOptions extends DeviceOption, PresenceOptions {
   /** Slaves that failed are read and compared too, where their devices can be opened; nothing of them is changed. */
   all?: boolean;
   /** As in OpenOptions. */
@@ -201,7 +223,7 @@ export interface ResyncChoice {
   signal?: AbortSignal;
 }
 
-export interface ResyncOptions extends DeviceOption, ResyncChoice {
+export interface ResyncOptions extends DeviceOption, PresenceOptions, ResyncChoice {
   /** Names of the slaves; default: all that are out of the mirror, or being resynced. */
   slaves?: readonly string[];
   /** As in OpenOptions. */
@@ -326,6 +348,8 @@ export interface StateEvent {
   image: string;
   from: RecordedState;
   to: RecordedState;
+  /** Why it stopped receiving writes; null when it did not. */
+  reason: FractureCause | null;
 }
 /** States as the log holds them: 'in-sync' is shown as synchronized or consistent. */
 export type RecordedState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';

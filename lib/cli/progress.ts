@@ -7,6 +7,7 @@ import { formatSize } from '../index';
 import { duration } from './words';
 
 const STEP_WORDS: Record<ProgressStep, string> = {
+  waitForImages: 'Waiting for images',
   prepare: 'Preparing files',
   format: 'Formatting',
   scan: 'Reading the log',

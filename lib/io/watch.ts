@@ -13,6 +13,8 @@ export interface StateChange {
   index: number;
   from: NativeImageState;
   to: NativeImageState;
+  /** As NativeImageSnapshot has it. */
+  cause: string;
 }
 
 export class StateWatch {
@@ -21,27 +23,40 @@ export class StateWatch {
   private inSync: number;
   private stopped = false;
   private repairs: number;
+  /** Nobody can listen yet. */
+  private held = true;
 
-  /** @param onDegraded fewer slaves are in sync than before, or the mirror stopped */
+  /**
+   * Tells nothing before begin().
+   * @param before the images as they were opened
+   * @param onDegraded fewer slaves are in sync than before, or the mirror stopped
+   */
   constructor(
     private readonly engine: Engine,
+    before: readonly { state: NativeImageState; bytesDiffered: number }[],
     private readonly onChange: (change: StateChange) => void,
     private readonly onDegraded: () => void,
     private readonly onRepaired: (repair: NativeRepair) => void,
   ) {
     const snapshot = engine.snapshot();
-    this.states = snapshot.images.map((image) => image.state);
-    this.inSync = inSync(snapshot.images);
+    this.states = before.map((image) => image.state);
+    this.inSync = inSync(before);
     this.repairs = repairsOf(snapshot);
     engine.afterCompletions = (): void => this.lookSoon();
+  }
+
+  /** Tells what the opening itself has changed, and from then on whatever is new. */
+  begin(): void {
+    this.held = false;
+    this.lookNow();
   }
 
   /** Tells what completions have shown so far, and looks no more. */
   stop(): void {
     this.engine.afterCompletions = null;
-    if (this.timer === null) return;
-    clearTimeout(this.timer);
+    if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
+    this.held = false;
     this.look();
   }
 
@@ -60,11 +75,12 @@ export class StateWatch {
   }
 
   private look(): void {
+    if (this.held) return;
     const snapshot = this.engine.snapshot();
     const states = snapshot.images.map((image) => image.state);
     const changes = states.flatMap((to, index): StateChange[] => {
       const from = this.states[index] ?? to;
-      return from === to ? [] : [{ index, from, to }];
+      return from === to ? [] : [{ index, from, to, cause: snapshot.images[index]?.cause ?? 'none' }];
     });
     const stopped = snapshot.phase === 'stopped';
     const count = inSync(snapshot.images);

@@ -4,24 +4,25 @@
  * The order matters: the log is held first (I9), so that nobody changes where the images are while they are looked for.
  */
 import { availableParallelism } from 'node:os';
-import type { NativeAssessment, NativeDeviceFacts, NativeOutcome, NativeSuperblock } from '../base/binding';
+import type { NativeAssessment, NativeDeviceFacts, NativeImageRecord, NativeSuperblock } from '../base/binding';
 import { Engine } from '../io/engine';
-import { BlockmirrorError, type SystemError, errorOfStatus, isBlockmirrorError } from '../base/errors';
+import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
 import { explainImage, explainLog } from '../look/explain';
-import { DistrustedImage, type FoundImage, type LogWord, findImages, isRemembered, mirrorFacts } from './find_images';
+import { DistrustedImage, type FoundImage, type LogWord, absentImage, mirrorFacts } from './find_images';
+import { goesWithout } from './goes_without';
+import { type Presence, awaitImages, isRequired, judgeImages, openPresent, setStrangersAside } from './present_images';
+import { explainUnopened, isLink, linkMeanwhile, refuseUnsafe } from './image_checks';
 import { foreignLog, recoveryWork } from './foreign_log';
 import { explainBusy, explainUnknown } from '../look/holders';
 import { loadBinding } from '../base/load';
-import { isLoss, lossOf, sectorsGrown } from '../look/losses';
 import { refuseLivingOwner } from '../look/owner';
-import { type MirrorFacts, logLost, remedyOf } from '../base/remedies';
+import { logLost, remedyOf } from '../base/remedies';
 import { assess } from './scan';
 import { throwIfAborted } from '../base/signals';
-import { type NamedPlace, readSurroundings, refuseOverlaps, refuseUsed } from '../system/uses';
 import { followPath, refuseUnsafeFolders } from '../system/folders';
 import { findPlace, folderOfLog, refuseReplaced } from '../system/places';
 import { distrust, isBelieved, trustIn } from '../look/trust';
-import type { DeviceKind, Problem, ProgressListener } from '../base/types';
+import type { DeviceKind, Problem } from '../base/types';
 
 export interface Attached {
   engine: Engine;
@@ -29,13 +30,16 @@ export interface Attached {
   superblock: NativeSuperblock;
   assessment: NativeAssessment;
   images: FoundImage[];
-  /** Slaves whose files lost allocation: they are failed when the mirror is activated. */
+  word: LogWord;
+  /** Slaves that this opening does without: activate fractures them. */
+  leftOut: readonly number[];
+  /** Of these, those whose files lost allocation. */
   lost: readonly number[];
-  /** By name: slaves that are out, and could not be attached. */
+  /** By name: slaves that are out, or left out, and could not be attached. */
   unattached: ReadonlyMap<string, Problem>;
 }
 
-export interface AttachOptions {
+export interface AttachOptions extends Presence {
   device: 'auto' | DeviceKind;
   /** Of a mirror that is going to be used, not only repaired or looked at. */
   polling?: boolean;
@@ -52,9 +56,6 @@ export interface AttachOptions {
     word: LogWord,
     trustFolders: boolean,
   ) => Promise<Map<string, Problem>>;
-  signal: AbortSignal | undefined;
-  /** Told where reading the ring takes more than a moment. */
-  onProgress?: ProgressListener | undefined;
 }
 
 /** Holds log and images exclusively. On an error everything is let go. */
@@ -84,14 +85,13 @@ export async function letGo(engine: Engine): Promise<void> {
 async function attachWith(engine: Engine, logPath: string, options: AttachOptions): Promise<Attached> {
   const { held, superblock, word } = await holdLog(engine, logPath, options);
   const images = await findTrusted(engine, logPath, superblock, word, options);
-  const unattached =
-    (await options.attachFailed?.(logPath, superblock, images, word, options.trustFolders)) ??
-    new Map<string, Problem>();
+  await setStrangersAside(logPath, images, options);
+  const outside = await options.attachFailed?.(logPath, superblock, images, word, options.trustFolders);
   const mirror = mirrorFacts(logPath, superblock, images, word);
   engine.names = { log: logPath, images, mirror };
   throwIfAborted(options.signal);
   await refuseUnsafe(logPath, images, options.trustFolders);
-  const opened = await openImagesExclusive(engine, images, true, [], superblock.owner);
+  const opened = await openPresent(engine, images, superblock.owner, options);
   await refuseDistrusted(logPath, superblock, word, images, opened, options);
   // Again, of what is held: what was looked at before may have changed until then.
   const again = await findAgain(images);
@@ -101,16 +101,10 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   }
   await refuseUnsafe(logPath, again, options.trustFolders);
   const assessment = await assess(engine, () => throwIfAborted(options.signal), options.onProgress);
-  const lost: number[] = [];
-  for (const [index, verdict] of assessment.images.entries()) {
-    if (verdict.code === 0) continue;
-    const error = explainVerdict(engine, superblock, assessment, index, isRemembered(images[index]), mirror);
-    if (index === 0 || !isBlockmirrorError(error, 'LOST_ALLOCATION'))
-      throw await explainImage(error, superblock, mirror);
-    lost.push(index);
-  }
+  const { leftOut, lost, problems } = await judgeImages(engine, superblock, assessment, images, mirror, options);
   throwIfAborted(options.signal);
-  return { engine, logPath, superblock, assessment, images, lost, unattached };
+  const unattached = new Map([...(outside ?? []), ...problems]);
+  return { engine, logPath, superblock, assessment, images, word, leftOut, lost, unattached };
 }
 
 /** The log of a mirror that nobody has open, held exclusively. */
@@ -137,16 +131,25 @@ async function findTrusted(
   log: string,
   superblock: NativeSuperblock,
   word: LogWord,
-  { images: overrides, trustFolders }: AttachOptions,
+  options: AttachOptions,
 ): Promise<FoundImage[]> {
-  const images = await findImages(superblock, word, overrides).catch(async (error: unknown) => {
-    if (!isBlockmirrorError(error)) throw error;
-    throw await explainImage(error, superblock, mirrorFacts(log, superblock, [], word));
-  });
+  const found = await awaitImages(superblock, word, options.images, options);
+  const images: (FoundImage | DistrustedImage)[] = [];
+  for (const [index, image] of found.entries()) {
+    if (!(image instanceof BlockmirrorError)) {
+      images.push(image);
+      continue;
+    }
+    const { name } = superblock.images[index] as NativeImageRecord;
+    const named = Object.hasOwn(options.images, name);
+    if (isRequired({ named }, index, options) || !goesWithout(image, true))
+      throw await explainImage(image, superblock, mirrorFacts(log, superblock, [], word));
+    images.push(absentImage({ name, named }, image));
+  }
   const trusted = images.filter((image): image is FoundImage => !(image instanceof DistrustedImage));
   if (trusted.length === images.length) return trusted;
   const work = await recoveryWork(engine, superblock);
-  throw await foreignLog(superblock, { log, word, images, trustFolders, work });
+  throw await foreignLog(superblock, { log, word, images, trustFolders: options.trustFolders, work });
 }
 
 /** The same of what is held, which counts: a path that was looked at may have led elsewhere when it was opened. */
@@ -155,32 +158,16 @@ async function refuseDistrusted(
   superblock: NativeSuperblock,
   word: LogWord,
   images: readonly FoundImage[],
-  opened: readonly NativeDeviceFacts[],
+  opened: readonly (NativeDeviceFacts | null)[],
   { trustFolders }: AttachOptions,
 ): Promise<void> {
   const judged = images.map((image, index) => {
-    const { uid } = opened[index] as NativeDeviceFacts;
+    const uid = opened[index]?.uid ?? 0;
     const why = image.path === '' || image.named ? null : distrust(word.trust, { uid });
     return why === null ? image : new DistrustedImage(image.name, image.path, uid, why);
   });
   if (!judged.some((image) => image instanceof DistrustedImage)) return;
   throw await foreignLog(superblock, { log, word, images: judged, trustFolders, work: null });
-}
-
-/** Why the image may not be attached as it is. LOST_ALLOCATION of a slave: the mirror opens without it. */
-export function explainVerdict(
-  engine: Engine,
-  superblock: NativeSuperblock,
-  assessment: NativeAssessment,
-  index: number,
-  remembered: boolean,
-  mirror: MirrorFacts,
-): BlockmirrorError {
-  const status = { ...(assessment.images[index] as NativeOutcome), image: index };
-  const error = errorOfStatus(engine.binding.codes, status, engine.names);
-  if (isLoss(error, remembered)) return lossOf(error, index, superblock, assessment, mirror);
-  if (!isBlockmirrorError(error, 'BLOCK_TOO_LARGE')) return error;
-  return sectorsGrown(error, status.position, superblock.blockSize);
 }
 
 /** @throws NOT_A_LOG, which says what it is instead, and what the engine finds wrong with it */
@@ -217,42 +204,23 @@ export async function openLogExclusive(engine: Engine, logPath: string, makeLeng
 }
 
 /**
- * @param members of a mirror that is there already
- * @param makeLengths one per image, as of openLogExclusive; none: nothing is made
- * @param owner as the log records it, to tell another holder from it
+ * Of a mirror that is to be made.
+ * @param makeLengths one per image, as of openLogExclusive
  */
 export async function openImagesExclusive(
   engine: Engine,
   images: readonly { name: string; path: string }[],
-  members: boolean,
-  makeLengths: readonly number[] = [],
-  owner: NativeSuperblock['owner'] | null = null,
+  makeLengths: readonly number[],
 ): Promise<NativeDeviceFacts[]> {
   try {
     const paths: string[] = [];
-    for (const { name, path } of images) paths.push(path === '' ? '' : await followPath(path, name));
+    for (const { name, path } of images) paths.push(await followPath(path, name));
     const how = { resolved: true, readOnly: false, exclusive: true };
-    return await engine.command('openImages', { paths, ...how, members, makeLengths });
+    const opened = await engine.command('openImages', { paths, ...how, members: false, makeLengths });
+    return opened as NativeDeviceFacts[]; // none of them was optional
   } catch (error) {
-    if (isLink(error)) throw linkMeanwhile(error, error.image ?? 'image', error.path ?? '');
-    if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);
-    throw await explainBusy(error.image ?? 'image', error.path ?? '', owner, error.cause ?? error);
+    throw await explainUnopened(error, null);
   }
-}
-
-/** The engine met a link on a path whose links had been followed before. */
-function isLink(error: unknown): error is BlockmirrorError {
-  return isBlockmirrorError(error, 'OPEN_FAILED') && (error.cause as SystemError | undefined)?.code === 'ELOOP';
-}
-
-function linkMeanwhile(error: BlockmirrorError, image: string, path: string): BlockmirrorError {
-  return new BlockmirrorError('OPEN_FAILED', {
-    image,
-    path,
-    detail: 'somebody put a symbolic link in its place meanwhile',
-    remedy: 'Look who may write its folder, and name a path that nobody else can change',
-    cause: error.cause,
-  });
 }
 
 /** Reads the superblock beside whoever holds the log. */
@@ -265,20 +233,6 @@ export async function readSuperblock(logPath: string): Promise<NativeSuperblock>
   } finally {
     await letGo(engine);
   }
-}
-
-export async function refuseUnsafe(
-  logPath: string,
-  images: readonly FoundImage[],
-  trustFolders: boolean,
-): Promise<void> {
-  await refuseUnsafeFolders([{ name: 'log', path: logPath }, ...images], trustFolders);
-  const places: NamedPlace[] = [];
-  const log = await findPlace(logPath, 'log');
-  if (log !== null) places.push({ name: 'log', place: log });
-  for (const { name, place } of images) if (place !== null) places.push({ name, place });
-  refuseOverlaps(places);
-  refuseUsed(places, await readSurroundings());
 }
 
 async function findAgain(images: readonly FoundImage[]): Promise<FoundImage[]> {

@@ -114,7 +114,7 @@ async function hold(work: Work, checked: CheckedCreate, wanted: readonly WantedF
   engine.names = { log: checked.log, images: checked.images };
   const log = await openLogExclusive(engine, checked.log, lengthOf('log'));
   const lengths = checked.images.map(({ name }) => lengthOf(name));
-  const images = await openImagesExclusive(engine, checked.images, false, lengths).catch(async (error: unknown) => {
+  const images = await openImagesExclusive(engine, checked.images, lengths).catch(async (error: unknown) => {
     throw await consentBeforeHole(error, checked);
   });
   return { log, images };

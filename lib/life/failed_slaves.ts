@@ -5,11 +5,12 @@
  * They are tried one by one, apart from the mirror's own engine, so that a dead device or a foreign image among them is
  * named, and keeps nobody from using the others.
  */
-import { letGo, newEngine, refuseUnsafe } from './attach';
+import { letGo, newEngine } from './attach';
 import type { NativeDeviceFacts, NativeSuperblock } from '../base/binding';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from '../base/errors';
 import { DistrustedImage, type FoundImage, type LogWord, findFailedImage } from './find_images';
 import { distrustedImage } from './foreign_log';
+import { refuseUnsafe } from './image_checks';
 import { command } from '../base/remedies';
 import { followPath } from '../system/folders';
 import { isOut } from '../look/status';

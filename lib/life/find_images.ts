@@ -8,7 +8,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeImageRecord, NativeSuperblock } from '../base/binding';
-import { BlockmirrorError } from '../base/errors';
+import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
 import { LABEL_MAGIC, labelPosition } from '../look/layout';
 import type { MirrorFacts } from '../base/remedies';
 import { shown } from '../base/shown';
@@ -21,17 +21,24 @@ import { type LogTrust, distrust, isBelieved } from '../look/trust';
 
 export interface FoundImage {
   name: string;
-  /** Empty: left out, a slave that is out of the mirror and was not found. */
+  /** Empty: a slave that is not there (`absent`), or is out of the mirror and was not looked for. */
   path: string;
   place: Place | null;
   /** Set when it was not there, and was found elsewhere by its label. */
   expectedAt?: string;
   /** By the caller, this time. */
   named: boolean;
-  /** A slave that is out, found by its own label and judged: it is itself. */
-  isItself?: true;
+  /** It carries the label of that image, as far as a plain read shows. */
+  isItself: boolean;
+  /** Of a slave that receives writes: why there is nothing to attach. */
+  absent?: BlockmirrorError;
   /** What the log shall remember from now on; an empty path: what it has. */
   store: StoredPath;
+}
+
+/** The same slave, with nothing to attach. */
+export function absentImage({ name, named }: Pick<FoundImage, 'name' | 'named'>, why: BlockmirrorError): FoundImage {
+  return { name, path: '', place: null, named, store: KEEP, isItself: false, absent: why };
 }
 
 /** A file, at the path that the log remembers. */
@@ -77,23 +84,28 @@ export class DistrustedImage {
 
 /** Limit of a search in the log's folder. */
 const FOLDER_LIMIT = 4096;
-const KEEP: StoredPath = { path: '', pathKind: 'absolute' };
+export const KEEP: StoredPath = { path: '', pathKind: 'absolute' };
 
 /**
- * All of them, in the order of the superblock; whoever is to use them asks for their names where one is not trusted.
- * @throws INVALID_OPTION for names the mirror has not, IMAGE_MISSING
+ * All of them, in the order of the superblock, or why one was not found; whoever is to use them asks for their names where
+ * one is not trusted.
+ * @throws INVALID_OPTION for names the mirror has not
  */
 export async function findImages(
   superblock: NativeSuperblock,
   log: LogWord,
   overrides: Readonly<Record<string, string>>,
-): Promise<(FoundImage | DistrustedImage)[]> {
+): Promise<(FoundImage | DistrustedImage | BlockmirrorError)[]> {
   refuseUnknownNames(superblock, overrides);
-  const found: (FoundImage | DistrustedImage)[] = [];
+  const found: (FoundImage | DistrustedImage | BlockmirrorError)[] = [];
   for (const image of superblock.images) {
-    const result = await findImage(superblock, image, log, overrides[image.name]);
-    if (result instanceof BlockmirrorError) throw result;
-    found.push(result);
+    const result = findImage(superblock, image, log, overrides[image.name]);
+    found.push(
+      await result.catch((error: unknown) => {
+        if (isBlockmirrorError(error, 'OPEN_FAILED')) return error;
+        throw error;
+      }),
+    );
   }
   return found;
 }
@@ -139,21 +151,22 @@ export async function findImage(
   if (override !== undefined) {
     const place = await findPlace(override, name);
     if (place === null) return missing(name, override, 'the path that was given does not exist');
-    return { name, path: override, place, named: true, store: await pathToStore(place, logFolder) };
+    const isItself = await carriesAnywhere(superblock, image, place.realPath, place.size);
+    return { name, path: override, place, named: true, isItself, store: await pathToStore(place, logFolder) };
   }
   const stored = storedPathToPath(image, logFolder);
   // A slave that is out gets no writes, and opening its device may hang or fail.
-  if (isOut(image.state)) return { name, path: '', place: null, named: false, store: KEEP };
+  if (isOut(image.state)) return { name, path: '', place: null, named: false, isItself: false, store: KEEP };
   const place = await findPlace(stored, name);
   const why =
     place === null
       ? null
       : distrust(log.trust, { uid: place.uid, outside: leadsOutside(image, place.realPath, logFolder) });
   if (place !== null && why !== null) return new DistrustedImage(name, stored, place.uid, why);
-  const carriesLabel = place !== null && (await carries(superblock, image, place.realPath, image.labelPosition));
+  const isItself = place !== null && (await carries(superblock, image, place.realPath, image.labelPosition));
   // The kernel may have given this device's name to another one since.
-  if (place !== null && (carriesLabel || place.kind === 'file'))
-    return { name, path: stored, place, named: false, store: KEEP };
+  if (place !== null && (isItself || place.kind === 'file'))
+    return { name, path: stored, place, named: false, isItself, store: KEEP };
   const candidates = await search(superblock, image, log);
   const [only] = candidates;
   if (candidates.length === 1 && only !== undefined) {
@@ -164,16 +177,26 @@ export async function findImage(
         path: only,
         place: moved,
         named: false,
+        isItself: true,
         expectedAt: stored,
         store: await pathToStore(moved, logFolder),
       };
     }
   }
   if (candidates.length > 1) {
-    return missing(name, stored, `several carry its label: ${candidates.join(', ')}`, 'Say which one it is');
+    const undecided = missing(name, stored, `several carry its label: ${candidates.join(', ')}`, 'Say which one it is');
+    UNDECIDED.add(undecided);
+    return undecided;
   }
-  if (place !== null) return { name, path: stored, place, named: false, store: KEEP };
+  if (place !== null) return { name, path: stored, place, named: false, isItself, store: KEEP };
   return missing(name, stored, 'the path does not exist, and no device and no file beside the log carries its label');
+}
+
+const UNDECIDED = new WeakSet<BlockmirrorError>();
+
+/** Of several that carry its label none is chosen: waiting changes nothing. */
+export function isUndecided(error: BlockmirrorError): boolean {
+  return UNDECIDED.has(error);
 }
 
 function missing(image: string, path: string, detail: string, advice?: string): BlockmirrorError {

@@ -7,7 +7,7 @@
  *  - One image that cannot be used never hides the others.
  *  - `attachable` is false whenever open() would refuse, and `obstacles` says all the reasons.
  */
-import { explainVerdict, letGo, loadSuperblock, newEngine } from './attach';
+import { letGo, loadSuperblock, newEngine } from './attach';
 import type {
   NativeAssessment,
   NativeBinding,
@@ -20,6 +20,7 @@ import { BlockmirrorError, errorOfStatus, failureReason, isBlockmirrorError, isW
 import { explainImage } from '../look/explain';
 import { DistrustedImage, type LogWord, findImage, isRemembered, mirrorFacts, refuseUnknownNames } from './find_images';
 import { distrustedImage } from './foreign_log';
+import { explainVerdict } from './image_checks';
 import { describeOwner, explainUnknown, findHolder, withOwner } from '../look/holders';
 import { identifyPlace, identityToText } from '../look/identify';
 import { type SeenDevice, findObstacles } from './obstacles';
@@ -211,7 +212,8 @@ async function seeImages({ binding, log, superblock, word, overrides }: Seeing):
       seen.push({ name, path: '', facts: null, problem: null, error, isItself: error === null && !unseen });
     } else {
       const expectedAt = found.expectedAt ?? null;
-      seen.push({ ...seeDevice(binding, name, found.path), expectedAt, remembered: isRemembered(found) });
+      const { isItself } = found;
+      seen.push({ ...seeDevice(binding, name, found.path), expectedAt, isItself, remembered: isRemembered(found) });
     }
   }
   return seen;

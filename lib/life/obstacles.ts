@@ -8,6 +8,7 @@ import type { NativeBinding, NativeDeviceFacts } from '../base/binding';
 import { BlockmirrorError, type StatusNames, errorOfStatus, isBlockmirrorError } from '../base/errors';
 import { explainBusy, heldLock, unknownUse } from '../look/holders';
 import type { DistrustedImage } from './find_images';
+import { goesWithout } from './goes_without';
 import { refuseUnsafeFolders } from '../system/folders';
 import { findPlace } from '../system/places';
 import type { Problem } from '../base/types';
@@ -19,7 +20,7 @@ export interface SeenDevice {
   /** Empty: it was left out, or not found. */
   path: string;
   facts: NativeDeviceFacts | null;
-  /** Of a slave that failed earlier: nothing else is at its path by now. */
+  /** Its label is there; of a slave that failed earlier: nothing else is at its path by now. */
   isItself?: boolean;
   expectedAt?: string | null;
   /** A file, at the path that the log remembers. */
@@ -46,9 +47,6 @@ export async function findObstacles(
 ): Promise<Problem[]> {
   const surroundings = await readSurroundings();
   const devices = [log, ...images];
-  const leftOut = new Set(
-    images.filter(({ problem }, index) => index > 0 && problem !== null && OPENS_WITHOUT.has(problem.code)),
-  );
   const places: NamedPlace[] = [];
   for (const [index, device] of devices.entries()) {
     if (device.path === '') continue;
@@ -63,7 +61,7 @@ export async function findObstacles(
     if ('code' in whole) device.problem = errorOfStatus(binding.codes, { ...whole, image: LOG }, names).toJSON();
   }
   const obstacles = devices
-    .filter((device) => !leftOut.has(device))
+    .filter((device) => device === log || device === images[0] || !opensWithout(device))
     .map((device) => device.problem)
     .filter((problem) => problem !== null);
   const overlap = problemOf(() => refuseOverlaps(places));
@@ -104,8 +102,15 @@ async function obstacleOf(
   return (await explainBusy(image, path, null, undefined)).toJSON();
 }
 
-/** A slave of which this was found is no obstacle: the mirror opens without it. */
-const OPENS_WITHOUT: ReadonlySet<string> = new Set(['ERR_BLOCKMIRROR_SLAVE_FAILED', 'ERR_BLOCKMIRROR_LOST_ALLOCATION']);
+/** Such a slave is no obstacle: the mirror opens without it. */
+function opensWithout({ problem, error, isItself }: SeenDevice): boolean {
+  if (problem === null) return false;
+  return (
+    problem.code === 'ERR_BLOCKMIRROR_SLAVE_FAILED' ||
+    goesWithout({ code: problem.code, cause: error?.cause }, isItself !== false)
+  );
+}
+
 const EROFS = 30;
 /** Of a native status. */
 const LOG = -2;

@@ -204,6 +204,8 @@ export interface LiveFacts {
   /** Where the images are this time, in superblock order; empty for one that was left out. */
   paths: readonly string[];
   expectedAt: readonly (string | null)[];
+  /** Their paths may be other devices' by now. */
+  doubtful: readonly boolean[];
   snapshot: NativeSnapshot;
   stopped: Problem | null;
   phase: Phase;
@@ -230,7 +232,7 @@ export function liveStatus(facts: LiveFacts): Status {
       path: facts.paths[index] ?? '',
       expectedAt: facts.expectedAt[index] ?? null,
       problem: null,
-      doubtful: isOut(image.state) && (facts.paths[index] ?? '') === '',
+      doubtful: facts.doubtful[index] ?? true,
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
     lastVerify: shownVerify(snapshot.lastVerify),

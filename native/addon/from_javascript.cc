@@ -158,13 +158,24 @@ Command::Body open_log(Napi::Env, Fields& fields) {
   return command;
 }
 
-Command::Body open_images(Napi::Env, Fields& fields) {
+ImageSet slaves_from(Napi::Env env, Fields& fields, const char* name) {
+  ImageSet slaves = 0;
+  fields.list(name, [&](Napi::Value index) {
+    std::uint64_t image = kMaxImages;
+    if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject(name);
+    slaves |= image_bit(static_cast<unsigned>(image));
+  });
+  return slaves;
+}
+
+Command::Body open_images(Napi::Env env, Fields& fields) {
   OpenImages command;
   fields.list("paths", [&](Napi::Value path) { command.paths.push_back(fields.text(path, "paths")); });
   command.read_only = fields.flag("readOnly");
   command.exclusive = fields.flag("exclusive");
   command.members = fields.flag_or("members", false);
   command.resolved = fields.flag_or("resolved", false);
+  if (fields.has("optional")) command.optional = slaves_from(env, fields, "optional");
   if (fields.has("makeLengths")) {
     fields.list("makeLengths",
                 [&](Napi::Value length) { command.make_lengths.push_back(fields.number(length, "makeLengths")); });
@@ -199,16 +210,6 @@ Command::Body scan_ring(Napi::Env, Fields& fields) {
   ScanRing command;
   command.bytes = fields.number("bytes");
   return command;
-}
-
-ImageSet slaves_from(Napi::Env env, Fields& fields, const char* name) {
-  ImageSet slaves = 0;
-  fields.list(name, [&](Napi::Value index) {
-    std::uint64_t image = kMaxImages;
-    if (!whole_number(env, index, image) || image == 0 || image >= kMaxImages) return fields.reject(name);
-    slaves |= image_bit(static_cast<unsigned>(image));
-  });
-  return slaves;
 }
 
 Command::Body activate(Napi::Env env, Fields& fields) {
@@ -274,10 +275,35 @@ Command::Body record_verify(Napi::Env, Fields& fields) {
   return command;
 }
 
+std::uint32_t slave_from(Fields& fields) {
+  const std::uint32_t image = fields.small_number("image");
+  if (image == 0 || image >= kMaxImages) fields.reject("image");
+  return std::min<std::uint32_t>(image, kMaxImages - 1);
+}
+
+Command::Body fracture(Napi::Env env, Fields& fields) {
+  FractureSlaves command;
+  command.slaves = slaves_from(env, fields, "slaves");
+  return command;
+}
+
+Command::Body attach_image(Napi::Env, Fields& fields) {
+  AttachImage command;
+  command.image = slave_from(fields);
+  command.path = fields.text("path");
+  command.resolved = fields.flag("resolved");
+  return command;
+}
+
+Command::Body detach_image(Napi::Env, Fields& fields) {
+  DetachImage command;
+  command.image = slave_from(fields);
+  return command;
+}
+
 Command::Body rejoin(Napi::Env, Fields& fields) {
   Rejoin command;
-  command.image = fields.small_number("image");
-  if (command.image == 0 || command.image >= kMaxImages) fields.reject("image");
+  command.image = slave_from(fields);
   command.full = fields.flag("full");
   return command;
 }
@@ -328,6 +354,9 @@ constexpr Parser kParsers[] = {
     {"recoverRetire", recover_retire},
     {"compare", compare},
     {"recordVerify", record_verify},
+    {"fracture", fracture},
+    {"attachImage", attach_image},
+    {"detachImage", detach_image},
     {"rejoin", rejoin},
     {"resync", resync},
     {"close", plain<Close>},

@@ -292,6 +292,13 @@ Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
   return object;
 }
 
+Napi::Value fracture_object(Napi::Env env, const FractureResult& result) {
+  PlainObject object(env);
+  object.set("common", result.common);
+  object.set("pauseMs", static_cast<double>(result.pause_ns) / 1e6);
+  return object;
+}
+
 Napi::Value resync_object(Napi::Env env, const ResyncResult& result) {
   PlainObject object(env);
   object.set("inSync", number(result.in_sync));
@@ -318,7 +325,11 @@ struct Results {
     return superblock_object(env, command.superblock);
   }
   Napi::Value operator()(const OpenImages& command) const {
-    return array_of(env, command.facts, [this](const DeviceFacts& facts) { return to_javascript(env, facts); });
+    std::size_t at = 0;
+    return array_of(env, command.facts, [&](const DeviceFacts& facts) -> Napi::Value {
+      const Outcome& outcome = command.outcomes[at++];
+      return outcome.ok() ? to_javascript(env, facts) : to_javascript(env, outcome);
+    });
   }
   Napi::Value operator()(const PlanFormat& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
@@ -329,6 +340,8 @@ struct Results {
   Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
   Napi::Value operator()(const RecoverReadBack& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
+  Napi::Value operator()(const FractureSlaves& command) const { return fracture_object(env, command.result); }
+  Napi::Value operator()(const AttachImage& command) const { return to_javascript(env, command.facts); }
   Napi::Value operator()(const ResyncStep& command) const { return resync_object(env, command.result); }
   template <typename Other>
   Napi::Value operator()(const Other&) const {

@@ -36,6 +36,7 @@ class FileDevice : public Device {
   const DeviceTraits& traits() const override { return file_.traits(); }
   void submit(DeviceRequest& request) override;
   AllocationLoss allocation_loss() override { return file_.allocation_loss(); }
+  bool is_idle() const override { return requests_in_flight_ == 0; }
 
   int descriptor() const { return file_.descriptor(); }
   TransferPolicy& policy() { return policy_; }

@@ -52,8 +52,10 @@ struct OpenImages {
   bool exclusive = true;
   bool resolved = false;
   bool members = false;                     // of a mirror that is there; else files must be allocated in full
+  ImageSet optional = 0;                    // those that may stay unopened: each of them has its outcome
   std::vector<std::uint64_t> make_lengths;  // one per path, or none at all
   std::vector<DeviceFacts> facts;
+  std::vector<Outcome> outcomes;
 };
 
 struct PlanFormat {
@@ -130,6 +132,24 @@ struct RecordVerify {
   VerifyResult found;
 };
 
+struct FractureSlaves {
+  ImageSet slaves = 0;
+  FractureResult result;
+};
+
+// Opens the device of a slave that is out, beside a mirror that runs.
+struct AttachImage {
+  std::uint32_t image = 0;
+  std::string path;
+  bool resolved = false;
+  DeviceFacts facts;
+};
+
+// Lets the device of a slave go that is out, or that an opening leaves out.
+struct DetachImage {
+  std::uint32_t image = 0;
+};
+
 struct Rejoin {
   std::uint32_t image = 0;
   bool full = false;
@@ -154,7 +174,7 @@ struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
                             FormatLog, FormatFlushMaster, ScanRing, Assess, ReadDebts, Activate, SetPolicies,
                             RecoverCopy, RecoverFlushSlaves, RecoverReadBack, RecoverRetire, Compare, RecordVerify,
-                            Rejoin, ResyncStep, Close>;
+                            FractureSlaves, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

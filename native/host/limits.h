@@ -22,6 +22,12 @@ inline constexpr std::uint32_t kActiveParts = 4096;
 // Regions of one discard that are zeroed at once.
 inline constexpr std::uint32_t kDiscardLanes = 8;
 
+// How long a slave's device may take to be opened beside a running mirror, or to answer what it still holds when it is let
+// go; and how often that is looked at.
+inline constexpr std::uint64_t kAttachWait_ns = 10'000'000'000;
+inline constexpr std::uint64_t kDetachWait_ns = 2'000'000'000;
+inline constexpr std::uint64_t kAttachLook_ns = 5'000'000;
+
 // How long the JavaScript thread waits at most, at destroy and at the end of its environment, for requests that the
 // kernel holds. Beyond it the thread is left to itself: it frees what it has once the kernel lets go.
 inline constexpr unsigned kStopWaitMs = 3000;

@@ -28,9 +28,9 @@ bool SessionHost::place_of(const std::string& path, Place& into) {
 }
 
 bool SessionHost::is_attached(const Place& place) const {
-  if (log_.device && log_.place == place) return true;
+  if (log_.is_present() && log_.place == place) return true;
   for (const Attached& image : images_) {
-    if (image.device && image.place == place) return true;
+    if (image.is_present() && image.place == place) return true;
   }
   return false;
 }
@@ -83,16 +83,20 @@ Outcome SessionHost::attach(const std::string& path, const OpenFileOptions& opti
     return outcome;
   }
   const Made made = facts.made;
+  outcome = take_over(std::move(file), image, into, facts);
+  facts.made = made;
+  if (!outcome.ok()) into.made.undo();
+  return outcome;
+}
+
+Outcome SessionHost::take_over(OpenFile file, ImageIndex image, Attached& into, DeviceFacts& facts) {
   facts = facts_of(file);
   facts.descriptor = file.descriptor();
-  facts.made = made;
   into.place = {facts.traits.block_device, facts.device, facts.inode};
   std::unique_ptr<Device> device = reactor_.make_device(std::move(file));
-  if (!device) {
-    into.made.undo();
-    return Outcome::of(Code::NO_MEMORY, image);
-  }
-  into.device = std::make_unique<GatedDevice>(std::move(device), gate_);
+  if (!device) return Outcome::of(Code::NO_MEMORY, image);
+  if (!into.device) into.device = std::make_unique<GatedDevice>(reactor_, gate_);
+  into.device->put(std::move(device));
   return Outcome::success();
 }
 
@@ -136,21 +140,26 @@ Task<Outcome> SessionHost::execute(OpenImages& command) {
   const std::size_t count = command.paths.size();
   images_.resize(count);
   command.facts.resize(count);
+  command.outcomes.resize(count);
   for (const std::size_t i : order_of_opening(command.paths)) {
     if (command.paths[i].empty()) continue;
     options.length_if_empty = i < command.make_lengths.size() ? command.make_lengths[i] : 0;
     Attached opened;
     Outcome outcome = attach(command.paths[i], options, static_cast<ImageIndex>(i), opened, command.facts[i]);
-    if (!outcome.ok()) {
-      for (Attached& image : images_) image.made.undo();
-      images_.clear();
-      co_return outcome;
-    }
-    images_[i] = std::move(opened);
+    command.outcomes[i] = outcome;
+    if (outcome.ok()) images_[i] = std::move(opened);
+    const bool optional = i < kMaxImages && (command.optional & image_bit(static_cast<unsigned>(i))) != 0;
+    if (outcome.ok() || optional) continue;
+    for (Attached& image : images_) image.made.undo();
+    images_.clear();
+    co_return outcome;
   }
   std::vector<Device*> devices;
-  for (const Attached& image : images_) devices.push_back(image.device.get());
-  session_->set_images(std::move(devices));
+  for (Attached& image : images_) {
+    if (!image.device) image.device = std::make_unique<GatedDevice>(reactor_, gate_);
+    devices.push_back(image.device.get());
+  }
+  session_->set_images(std::move(devices), command.outcomes);
   co_return Outcome::success();
 }
 
@@ -172,7 +181,7 @@ Task<Outcome> SessionHost::execute(LoadSuperblock& command) {
 
 Task<Outcome> SessionHost::execute(PlanFormat& command) {
   bool ready = log_.device && !images_.empty() && command.options.images.size() == images_.size();
-  for (const Attached& image : images_) ready = ready && image.device;
+  for (const Attached& image : images_) ready = ready && image.is_present();
   if (!ready) co_return Outcome::of(Code::WRONG_PHASE);
   Task<Outcome> step = session_->plan_format(std::move(command.options));
   co_return co_await with_superblock(std::move(step), command.superblock);
@@ -268,7 +277,17 @@ Task<Outcome> SessionHost::execute(Compare& command) {
 
 Task<Outcome> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }
 
-Task<Outcome> SessionHost::execute(Rejoin& command) { return session_->rejoin(command.image, command.full); }
+Task<Outcome> SessionHost::execute(FractureSlaves& command) {
+  return session_->fracture(command.slaves, command.result);
+}
+
+Task<Outcome> SessionHost::execute(Rejoin& command) {
+  const ImageSet one = image_bit(command.image);
+  rejoining_ |= one;
+  const Outcome outcome = co_await session_->rejoin(command.image, command.full);
+  rejoining_ &= static_cast<ImageSet>(~one);
+  co_return outcome;
+}
 
 Task<Outcome> SessionHost::execute(ResyncStep& command) {
   return session_->resync(command.slaves, command.longest, command.result);

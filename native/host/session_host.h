@@ -6,10 +6,13 @@
 //  - Devices outlive every request of the session: they go when close has settled everything, or at the end of the
 //    thread when the reactor holds nothing (I9: the locks go with them).
 //  - Nothing is started after a close command: the request table refuses it.
+//  - While a mirror runs the device of a slave comes and goes only while that slave is out, and goes only when it holds no
+//    request (I15). The session keeps the same GatedDevice for an image all its life.
 #pragma once
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,6 +26,7 @@
 #include "../devices/reactor.h"
 #include "commands.h"
 #include "gated_device.h"
+#include "opening.h"
 #include "request_part.h"
 
 namespace blockmirror {
@@ -69,6 +73,9 @@ class SessionHost {
   Task<Outcome> execute(RecoverRetire& command);
   Task<Outcome> execute(Compare& command);
   Task<Outcome> execute(RecordVerify& command);
+  Task<Outcome> execute(FractureSlaves& command);
+  Task<Outcome> execute(AttachImage& command);
+  Task<Outcome> execute(DetachImage& command);
   Task<Outcome> execute(Rejoin& command);
   Task<Outcome> execute(ResyncStep& command);
   Task<Outcome> execute(Close& command);
@@ -81,8 +88,9 @@ class SessionHost {
   };
   struct Attached {
     Place place;
-    std::unique_ptr<Device> device;  // null: left out
-    MadeFile made;                   // of a file that was not there
+    std::unique_ptr<GatedDevice> device;  // not present: left out
+    MadeFile made;                        // of a file that was not there
+    bool is_present() const { return device && device->is_present(); }
   };
   static bool place_of(const std::string& path, Place& into);
   bool is_attached(const Place& place) const;
@@ -90,6 +98,8 @@ class SessionHost {
                               DeviceFacts& facts);
   Outcome attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
                  DeviceFacts& facts);
+  Outcome take_over(OpenFile file, ImageIndex image, Attached& into, DeviceFacts& facts);
+  bool may_come_or_go(std::uint32_t image) const;
   static std::vector<std::size_t> order_of_opening(const std::vector<std::string>& paths);
   void detach_images();
   bool alone_in(Phase first, Phase second) const;
@@ -104,6 +114,8 @@ class SessionHost {
   std::unique_ptr<Session> session_;
   Attached log_;
   std::vector<Attached> images_;
+  std::array<std::unique_ptr<Opening>, kMaxImages> openings_;  // under way, or given up on and not over
+  ImageSet rejoining_ = 0;
   unsigned active_ = 0;
   bool has_superblock_ = false;
   bool closing_ = false;

@@ -189,8 +189,8 @@ export const lib = [
   {
     name: 'open does not look at the signal once it has begun',
     file: 'lib/mirror.ts',
-    find: 'await attach(log, { ...checked, attachFailed })',
-    put: 'await attach(log, { ...checked, attachFailed, signal: undefined })',
+    find: '{ ...checked, requireNamed: false, attachFailed }',
+    put: '{ ...checked, requireNamed: false, attachFailed, signal: undefined }',
     test: 'test/api/abort.test.ts',
   },
   {

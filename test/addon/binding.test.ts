@@ -196,11 +196,11 @@ test('an image that cannot be opened is named by its number; an empty path leave
   await engine.command('openLog', { path: files.log, readOnly: true, exclusive: false });
   const missing = { paths: [master, `${master}-gone`], readOnly: true, exclusive: false };
   expect(await engine.attempt('openImages', missing)).toMatchObject({ name: 'OPEN_FAILED', image: 1, systemError: 2 });
-  const facts: NativeDeviceFacts[] = await engine.command('openImages', {
+  const facts = (await engine.command('openImages', {
     paths: [master, ''],
     readOnly: true,
     exclusive: false,
-  });
+  })) as NativeDeviceFacts[];
   expect(facts.map(({ path, size }) => [path, size > 0])).toEqual([
     [master, true],
     ['', false],

@@ -8,7 +8,17 @@ import { noLoopDevices } from '../support/loop_device';
 import { testUnless } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
 import { bytesOfVector } from '../support/vectors';
-import { MIB, MIRROR_SIZE, type Paths, describeDeviceKinds, failure, overwrite, pattern, useMirrors } from './support';
+import {
+  MIB,
+  MIRROR_SIZE,
+  type Paths,
+  describeDeviceKinds,
+  failure,
+  overwrite,
+  pattern,
+  useMirrors,
+  STRICT,
+} from './support';
 
 const mirrors = useMirrors();
 
@@ -120,7 +130,7 @@ test('an image of another mirror', async () => {
   mkdirSync(folder);
   const other = join(folder, 'slave.img');
   await mirrors.create({ log: join(folder, 'log'), master: join(folder, 'master.img'), slaves: [other] });
-  const error = await failure(mirrors.open(paths, { images: { slave1: other } }), 'FOREIGN_IMAGE');
+  const error = await failure(mirrors.open(paths, { ...STRICT, images: { slave1: other } }), 'FOREIGN_IMAGE');
   expect(error.image).toBe('slave1');
   expect(error.path).toBe(other);
   expect(error.message).toContain(`--image slave1=${paths.slaves[0]}`);
@@ -129,7 +139,7 @@ test('an image of another mirror', async () => {
 test('an image without a label', async () => {
   const paths = await mirrors.create();
   const blank = writeFileInFull(join(mirrors.folder(), 'blank.img'), MIRROR_SIZE + MIB);
-  const error = await failure(mirrors.open(paths, { images: { slave1: blank } }), 'NO_LABEL');
+  const error = await failure(mirrors.open(paths, { ...STRICT, images: { slave1: blank } }), 'NO_LABEL');
   expect(error.image).toBe('slave1');
 });
 
@@ -145,7 +155,7 @@ test('an image put back from an older copy', async () => {
   const old = copyOf(slave);
   await writeOnce(paths, 1);
   copyFileSync(old, slave);
-  const error = await failure(mirrors.open(paths), 'STALE_IMAGE');
+  const error = await failure(mirrors.open(paths, STRICT), 'STALE_IMAGE');
   expect(error.image).toBe('slave1');
 });
 
@@ -182,7 +192,7 @@ describe('a recovery of an unclean mirror refuses, and leaves as it was,', () =>
   test('an image put back from an older copy', async () => {
     const { paths, slave, old } = await unclean();
     copyFileSync(old, slave);
-    await failure(recover(paths.log), 'STALE_IMAGE');
+    await failure(recover(paths.log, STRICT), 'STALE_IMAGE');
     expect(readFileSync(slave).equals(readFileSync(old))).toBe(true);
   });
 
@@ -244,7 +254,7 @@ describe('where the images are', () => {
     mkdirSync(elsewhere);
     const there = join(elsewhere, 'slave.img');
     renameSync(paths.slaves[0] as string, there);
-    const error = await failure(mirrors.open(paths), 'IMAGE_MISSING');
+    const error = await failure(mirrors.open(paths, STRICT), 'IMAGE_MISSING');
     expect(error.message).toMatch(/--image slave1=PATH/);
     expect((await inspect(paths.log)).status.images[1]).toMatchObject({
       state: 'failed',
@@ -260,7 +270,7 @@ describe('where the images are', () => {
     copyFileSync(slave, join(mirrors.folder(), 'one.img'));
     copyFileSync(slave, join(mirrors.folder(), 'two.img'));
     rmSync(slave);
-    const error = await failure(mirrors.open(paths), 'IMAGE_MISSING');
+    const error = await failure(mirrors.open(paths, STRICT), 'IMAGE_MISSING');
     expect(error.message).toMatch(/one\.img/);
     expect(error.message).toMatch(/two\.img/);
   });
@@ -274,7 +284,7 @@ describe('where the images are', () => {
 
   test('a path that was given and does not exist', async () => {
     const paths = await mirrors.create();
-    await failure(mirrors.open(paths, { images: { slave1: '/nowhere/at/all' } }), 'IMAGE_MISSING');
+    await failure(mirrors.open(paths, { ...STRICT, images: { slave1: '/nowhere/at/all' } }), 'IMAGE_MISSING');
   });
 });
 
@@ -284,7 +294,7 @@ test('after a refusal nothing is held and nothing was written', async () => {
   const before = readFileSync(paths.log);
   renameSync(slave, `${slave}.away`);
   unlinkSync(`${slave}.away`);
-  await failure(mirrors.open(paths), 'IMAGE_MISSING');
+  await failure(mirrors.open(paths, STRICT), 'IMAGE_MISSING');
   expect(readFileSync(paths.log).equals(before)).toBe(true);
   expect((await inspect(paths.log)).status.phase).toBe('closed');
 });

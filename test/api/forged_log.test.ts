@@ -31,7 +31,7 @@ import {
 import { commandsOf, operatorShell } from '../support/pasted_command';
 import { noLoopDevices, useLoopDevices } from '../support/loop_device';
 import { describeUnless, notRoot } from '../support/skip';
-import { MIB, MIRROR_SIZE, NOBODY, type Paths, bytesOf, failure, overwrite, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, NOBODY, type Paths, bytesOf, failure, overwrite, useMirrors, STRICT } from './support';
 
 const mirrors = useMirrors();
 const { at } = mirrors;
@@ -107,7 +107,8 @@ describeUnless(notRoot, 'as root, of a log of another user', () => {
     const paths = await aimedAtRoot();
     forgePath(paths.log, 1, at('gone.img'));
     rmSync(paths.slaves[0] as string);
-    await failure(recover(paths.log), 'IMAGE_MISSING');
+    await failure(recover(paths.log, STRICT), 'IMAGE_MISSING');
+    expect((await recover(paths.log, { waitForImages: 0 })).slaves).toMatchObject([{ state: 'behind' }]);
     expect(readFileSync(paths.private).equals(paths.before)).toBe(true);
   });
 
@@ -155,7 +156,7 @@ describeUnless(notRoot, 'as root, of a log of another user', () => {
     const target = at('made by root');
     rmSync([paths.master, ...paths.slaves][index] as string);
     forgePath(paths.log, index, target);
-    const { message } = await failure(recover(paths.log), 'IMAGE_MISSING');
+    const { message } = await failure(recover(paths.log, STRICT), 'IMAGE_MISSING');
     const error = (await inspect(paths.log)).status.images[index]?.error;
     const { stdout } = await runCommand(['status', paths.log]);
     for (const text of [message, error?.message, stdout]) {
@@ -305,7 +306,7 @@ describe('a file that is longer than its image was', () => {
     forgeUnclean(paths.log);
     appendFileSync(slave, Buffer.alloc(2 * MIB, 'appended'));
     const before = readFileSync(slave);
-    const error = await failure(recover(paths.log), 'GROWN_IMAGE');
+    const error = await failure(recover(paths.log, STRICT), 'GROWN_IMAGE');
     expect(readFileSync(slave).equals(before)).toBe(true);
     expect((await inspect(paths.log)).status.images[1]?.error?.code).toBe('ERR_BLOCKMIRROR_GROWN_IMAGE');
     const [cut = ''] = commandsOf(error.remedy);
@@ -323,7 +324,7 @@ describe('a file that is longer than its image was', () => {
     forgeUnclean(paths.log);
     forgeLabel(target, MIRROR_SIZE, (label) => label.writeUInt8(0, 90));
     const before = readFileSync(target);
-    await failure(recover(paths.log), 'GROWN_IMAGE');
+    await failure(recover(paths.log, STRICT), 'GROWN_IMAGE');
     await failure(recover(paths.log, { images: { slave1: target } }), 'GROWN_IMAGE');
     expect(readFileSync(target).equals(before)).toBe(true);
   });
@@ -336,9 +337,11 @@ describe('a stored path that leads to something else than a file', () => {
     forgePath(paths.log, 1, path);
     const { status, attachable } = await inspect(paths.log);
     expect(status.images[1]).toMatchObject({ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_OPEN_FAILED' } });
-    expect(attachable).toBe(false);
-    await failure(recover(paths.log), 'OPEN_FAILED');
-    await failure(verify(paths.log), 'OPEN_FAILED');
+    expect(attachable).toBe(true);
+    await failure(recover(paths.log, STRICT), 'OPEN_FAILED');
+    expect((await verify(paths.log, { waitForImages: 0 })).slaves).toMatchObject([
+      { state: 'behind', compared: false },
+    ]);
   });
 
   test('a FIFO in place of an image or of a log keeps nobody waiting', async () => {
@@ -347,7 +350,8 @@ describe('a stored path that leads to something else than a file', () => {
     rmSync(slave);
     execFileSync('mkfifo', [slave]);
     expect((await inspect(paths.log)).status.images[1]?.state).toBe('failed');
-    await failure(recover(paths.log), 'OPEN_FAILED');
+    await failure(recover(paths.log, STRICT), 'OPEN_FAILED');
+    expect((await recover(paths.log, { waitForImages: 0 })).slaves).toMatchObject([{ state: 'behind' }]);
     await failure(inspect(slave), 'OPEN_FAILED');
     await failure(identify(slave), 'OPEN_FAILED');
     expect((await identify(paths.log)).kind).toBe('log');

@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:
 import { join } from 'node:path';
 import { type BlockmirrorError, Mirror, inspect, recover } from '../../lib/index';
 import { MAIN } from '../support/command_line';
-import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, pattern, useMirrors, STRICT } from './support';
 
 const mirrors = useMirrors();
 
@@ -145,7 +145,7 @@ test('a path that somebody named is no member on its word alone: too short a fil
   const other = join(mirrors.folder(), 'other.img');
   closeSync(openSync(other, 'w'));
   truncateSync(other, MIB);
-  const error = await failure(mirrors.open(paths, { images: { slave1: other } }), 'TRUNCATED_IMAGE');
+  const error = await failure(mirrors.open(paths, { ...STRICT, images: { slave1: other } }), 'TRUNCATED_IMAGE');
   expect(error.image).toBe('slave1');
   expectNoFilling(error.message);
   expect(statSync(other).size).toBe(MIB);

@@ -11,7 +11,7 @@ import { type MirrorFacts, recreate, remedyOf, remedyOfPath } from '../../lib/ba
 import { shellPath, shellQuote } from '../../lib/base/shell';
 import { shownLine } from '../../lib/base/shown';
 import { commandsOf, operatorShell } from '../support/pasted_command';
-import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, type Paths, bytesOf, failure, overwrite, pattern, useMirrors, STRICT } from './support';
 
 const mirrors = useMirrors();
 const CONTENT = pattern(64 * 1024, 7);
@@ -79,7 +79,7 @@ describe('a slave that is lost is copied again', () => {
     await mirror.write(CONTENT, { position: 3 * MIB });
     await mirror.close();
     copyFileSync(older, first(paths));
-    const error = await failure(Mirror.open(paths.log), 'STALE_IMAGE');
+    const error = await failure(Mirror.open(paths.log, STRICT), 'STALE_IMAGE');
     const [command, ...others] = commandsOf(error.remedy);
     expect(others).toEqual([]);
     runs(command as string);
@@ -108,7 +108,7 @@ test('images that were exchanged are named by what they are, and the command fin
   renameSync(one, aside);
   renameSync(two, one);
   renameSync(aside, two);
-  const error = await failure(Mirror.open(paths.log), 'SWAPPED_IMAGES');
+  const error = await failure(Mirror.open(paths.log, STRICT), 'SWAPPED_IMAGES');
   expect(error.message).toContain(`it is slave 'slave2' of mirror`);
   const [command] = commandsOf(error.remedy);
   runs(command as string);

@@ -141,7 +141,8 @@ describe('inspect', () => {
     await (await mirrors.open(paths)).close();
     copyFileSync(old, slave);
     const inspection = await inspect(paths.log);
-    expect(inspection.attachable).toBe(false);
+    expect(inspection.attachable).toBe(true);
+    expect(inspection.obstacles).toEqual([]);
     expect(inspection.status.images[1]).toMatchObject({
       state: 'failed',
       error: { code: 'ERR_BLOCKMIRROR_STALE_IMAGE' },

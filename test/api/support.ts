@@ -16,6 +16,9 @@ export const NOBODY = 65534;
 
 export const MIRROR_SIZE = 8 * MIB;
 
+/** Every image has to be there, now. */
+export const STRICT = { requireAll: true, waitForImages: 0 } as const;
+
 export interface Paths {
   log: string;
   master: string;

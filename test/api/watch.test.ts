@@ -19,7 +19,8 @@ function run(listeners: string): string[] {
     const engine = { afterCompletions: null, snapshot };
     process.on('uncaughtException', (error) => lines.push('uncaught ' + error.message));
     ${listeners}
-    const watch = new StateWatch(engine, change, degraded);
+    const watch = new StateWatch(engine, snapshot().images, change, degraded);
+    watch.begin();
     const fail = (image) => { states[image] = 'failed'; engine.afterCompletions?.(); };
     fail(1);
     fail(2);

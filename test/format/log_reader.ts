@@ -248,7 +248,7 @@ function judgePath({ path, pathKind }: NamedPath): void {
   must(!components.some((component) => ['', '.', '..'].includes(component)), 'a path that is not normal');
 }
 
-const isAlive = ({ state }: { state: string }): boolean => state !== 'failed';
+const isAlive = ({ state }: { state: string }): boolean => !['behind', 'inconsistent', 'failed'].includes(state);
 const isSamePath = (one: NamedPath, other: NamedPath): boolean =>
   one.path === other.path && one.pathKind === other.pathKind;
 const lastWholeMiB = (deviceSize: number): number => (Math.floor(deviceSize / MIB) - 1) * MIB;

@@ -91,6 +91,10 @@ class Device {
   // What the file behind the device lost, as far as the file system says. Costs a stat; a suspicion costs a walk of the
   // extents. Devices that are no files of their own lose nothing that could be asked for.
   virtual AllocationLoss allocation_loss() { return {}; }
+  // False: there is nothing behind it now (host/gated_device.h), and every request fails.
+  virtual bool is_present() const { return true; }
+  // Whether it holds no request. Then nothing that was asked of it can still land.
+  virtual bool is_idle() const { return true; }
 
   class SingleOperation;
   SingleOperation read(std::uint64_t position, std::span<std::byte> into);

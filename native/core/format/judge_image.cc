@@ -124,9 +124,12 @@ const char* judge_image(const Superblock& superblock, unsigned index, Bound boun
   return judge_condition(superblock, index, bound);
 }
 
-// A failed slave keeps the path that it had: another image may have it since.
+// A slave that is out keeps the path that it had: another image may have it since.
 bool paths_differ(const ImageRecord& one, const ImageRecord& other) {
-  const bool left_out = one.state == ImageState::failed || other.state == ImageState::failed;
+  const auto is_out = [](ImageState state) {
+    return state == ImageState::behind || state == ImageState::inconsistent || state == ImageState::failed;
+  };
+  const bool left_out = is_out(one.state) || is_out(other.state);
   return left_out || one.path != other.path || one.path_kind != other.path_kind;
 }
 

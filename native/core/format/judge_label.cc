@@ -149,7 +149,10 @@ Outcome judge_rejoin(const Superblock& superblock, unsigned index, const Outcome
   const ImageRecord& image = superblock.images[index];
   Code code = judge_identity(superblock, index, label);
   if (code == Code::ok && traits.size < image.device_size) code = Code::TRUNCATED_IMAGE;
-  if (code == Code::ok && transfer_unit(traits) > superblock.block_size) code = Code::BLOCK_TOO_LARGE;
+  // A torn write must not destroy more than the ranges of requests are widened to.
+  const std::uint32_t torn = std::min(traits.physical_block_size, kMaximumPhysicalBlockSize);
+  const bool large = transfer_unit(traits) > superblock.block_size || torn > superblock.physical_block_size;
+  if (code == Code::ok && large) code = Code::BLOCK_TOO_LARGE;
   const bool placed = label.size == superblock.size && label.label_position == image.label_position;
   if (code == Code::ok && !placed) code = Code::LABEL_DAMAGED;
   return code == Code::ok ? Outcome::success() : Outcome::of(code, static_cast<ImageIndex>(index));

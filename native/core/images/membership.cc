@@ -15,7 +15,7 @@ Membership::Membership(Runtime& runtime, Superblock& superblock, Counters& count
 ImageSet Membership::receiving() const {
   ImageSet set = 0;
   for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
-    if (rights_of(superblock_.images[i].state).receives && images_[i] != nullptr) set |= image_bit(i);
+    if (rights_of(superblock_.images[i].state).receives && is_attached(i)) set |= image_bit(i);
   }
   return set & static_cast<ImageSet>(~held_back_);
 }
@@ -42,7 +42,7 @@ bool Membership::enough_in_sync(ImageSet without) const {
 ImageSet Membership::attached() const {
   ImageSet set = 0;
   for (unsigned i = 0; i < superblock_.images.size() && i < images_.size(); ++i) {
-    if (images_[i] != nullptr) set |= image_bit(i);
+    if (is_attached(i)) set |= image_bit(i);
   }
   return set;
 }
@@ -86,8 +86,7 @@ void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause,
 
 Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
   ImageRecord& image = superblock_.images[slave];
-  BLOCKMIRROR_ASSERT(images_[slave] != nullptr && image.debt != DebtKind::none,
-                     "a resync of a slave that owes nothing");
+  BLOCKMIRROR_ASSERT(image.debt != DebtKind::none, "a resync of a slave that owes nothing");
   transitions_.count(image.state, ImageEvent::resync_began);
   image.state = next_state(image.state, ImageEvent::resync_began);
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());

@@ -70,6 +70,10 @@ class Membership {
   // Whether writes may go on once these slaves are out too.
   bool enough_in_sync(ImageSet without = 0) const;
   ImageSet attached() const;
+  // Whether there is a device behind it now.
+  bool is_attached(unsigned image) const {
+    return image < images_.size() && images_[image] != nullptr && images_[image]->is_present();
+  }
   // Whether that slave may stand in where the master cannot be read, and nothing is owed: it was in sync when this opening
   // began or came to be since, and is not known to differ from it.
   bool may_serve(unsigned slave) const;
@@ -80,7 +84,8 @@ class Membership {
   // failure stops the mirror.
   void fail(unsigned slave, int error, FractureCause cause) { take_out(slave, ImageEvent::erred, cause, error); }
   // It is not there, or is not what it should be, or the operator took it out: what it held stays a point in time.
-  void leave(unsigned slave, FractureCause cause) { take_out(slave, ImageEvent::left, cause, 0); }
+  // `error`: the errno with which its device could not be opened; 0: none.
+  void leave(unsigned slave, FractureCause cause, int error = 0) { take_out(slave, ImageEvent::left, cause, error); }
   // The operator takes these slaves out together: one generation, one date, one barrier, in the log and in their own labels
   // too. The caller has let no write go on, and flushed them all. False in `told`: a label of theirs does not say so.
   Task<Outcome> part_with(ImageSet slaves, bool& told);

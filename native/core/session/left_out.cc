@@ -6,8 +6,10 @@
 namespace blockmirror {
 namespace {
 
-constexpr std::array<LeftOut, 11> kLeftOut{{
+constexpr std::array<LeftOut, 13> kLeftOut{{
     {Code::OPEN_FAILED, ImageEvent::left, FractureCause::absent},
+    {Code::READ_ONLY_DEVICE, ImageEvent::left, FractureCause::label_error},
+    {Code::NO_DIRECT_IO, ImageEvent::left, FractureCause::unreadable},
     {Code::NO_LABEL, ImageEvent::left, FractureCause::blank},
     {Code::FOREIGN_IMAGE, ImageEvent::left, FractureCause::foreign},
     {Code::SWAPPED_IMAGES, ImageEvent::left, FractureCause::foreign},

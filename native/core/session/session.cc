@@ -15,12 +15,15 @@ Phase Session::phase() const {
 }
 const Superblock& Session::superblock() const { return state_->superblock; }
 void Session::set_log(Device& log) { state_->membership.set_log(log); }
-void Session::set_images(std::vector<Device*> images) { state_->membership.set_images(std::move(images)); }
+void Session::set_images(std::vector<Device*> images, std::vector<Outcome> unopened) {
+  state_->membership.set_images(std::move(images));
+  state_->unopened = std::move(unopened);
+}
 
 std::uint32_t Session::memory_alignment() const {
   std::uint32_t alignment = 512;
   for (const Device* image : state_->membership.images()) {
-    if (image != nullptr) alignment = std::max(alignment, image->traits().memory_alignment);
+    if (image != nullptr && image->is_present()) alignment = std::max(alignment, image->traits().memory_alignment);
   }
   return alignment;
 }

@@ -44,9 +44,10 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   Phase phase() const;
-  // Devices stay the caller's and must outlive the session's last request. A null image is absent (a failed slave).
+  // Devices stay the caller's and must outlive the session's last request. An image that is null, or not present, is not
+  // attached; `unopened`, one per image or none, says with what it could not be opened.
   void set_log(Device& log);
-  void set_images(std::vector<Device*> images);
+  void set_images(std::vector<Device*> images, std::vector<Outcome> unopened = {});
 
   Task<Outcome> load_superblock();
   // Decides everything about a new mirror, and writes that plan, `creating`, durably to the log; nothing else yet.

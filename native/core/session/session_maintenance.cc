@@ -68,8 +68,8 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
   if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
   ImageRecord& image = s.superblock.images[slave];
-  Device* const device = slave < s.membership.images().size() ? s.membership.images()[slave] : nullptr;
-  if (device == nullptr || rights_of(image.state).receives) co_return wrong_phase();
+  if (!s.membership.is_attached(slave) || rights_of(image.state).receives) co_return wrong_phase();
+  Device* const device = s.membership.images()[slave];
   const FoundLabel found = co_await read_label(*device, image.label_position);
   Outcome verdict = judge_rejoin(s.superblock, slave, found.found, found.label, device->traits());
   verdict.image = static_cast<ImageIndex>(slave);

@@ -101,6 +101,14 @@ bool Session::State::tell_ring(Assessment& into) {
   return has_spare_memory(kCopiesOfDebt * into.debt.size() * sizeof(Extent));
 }
 
+Outcome Session::State::judge_unattached(unsigned image) const {
+  if (!rights_of(superblock.images[image].state).receives) return Outcome::success();
+  Outcome verdict = image < unopened.size() ? unopened[image] : Outcome::success();
+  if (verdict.ok()) verdict = Outcome::of(Code::OPEN_FAILED);
+  verdict.image = static_cast<ImageIndex>(image);
+  return verdict;
+}
+
 Task<Outcome> Session::assess(Assessment& into) {
   State& s = *state_;
   if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
@@ -136,12 +144,11 @@ Task<Outcome> Session::assess(Assessment& into) {
   }
   into.clean = sealed && !into.damaged;
   for (unsigned i = 0; i < s.superblock.images.size(); ++i) {
-    Device* device = i < s.membership.images().size() ? s.membership.images()[i] : nullptr;
-    if (device == nullptr) {
-      const bool expected = !rights_of(s.superblock.images[i].state).receives;
-      into.images.push_back(expected ? Outcome::success() : Outcome::of(Code::OPEN_FAILED, static_cast<ImageIndex>(i)));
+    if (!s.membership.is_attached(i)) {
+      into.images.push_back(s.judge_unattached(i));
       continue;
     }
+    Device* const device = s.membership.images()[i];
     const FoundLabel label = co_await read_label(*device, s.superblock.images[i].label_position);
     if (label.found.code == Code::NO_MEMORY) co_return label.found;
     Outcome verdict = judge_label(s.superblock, i, label.found, label.label, device->traits().size);
@@ -214,7 +221,7 @@ Task<Outcome> Session::State::begin_incarnation(const ActivateOptions& options) 
   b.lifecycle = Lifecycle::opening;
   // A torn write destroys as much as the largest physical block that is there now.
   for (unsigned i = 0; i < b.images.size(); ++i) {
-    if ((membership.receiving() & image_bit(i)) == 0) continue;
+    if ((membership.attached() & image_bit(i)) == 0) continue;  // one that is out may come back
     const std::uint32_t block = membership.images()[i]->traits().physical_block_size;
     b.physical_block_size = std::min(std::max(b.physical_block_size, block), kMaximumPhysicalBlockSize);
   }
@@ -249,6 +256,7 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
   if (!s.broken.ok()) co_return s.broken;
   for (unsigned i = 0; i < s.verdicts.size(); ++i) {
+    if (s.verdicts[i].ok() && !s.membership.is_attached(i)) s.verdicts[i] = s.judge_unattached(i);
     const bool may_go =
         (options.left_out & image_bit(i)) != 0 || s.superblock.images[i].state == ImageState::synchronizing;
     const bool given_up = i > 0 && may_go && find_left_out(s.verdicts[i].code);
@@ -326,7 +334,7 @@ void Session::State::leave_out(unsigned slave, const LeftOut& why) {
                         ? kLostAllocation
                         : verdicts[slave].system_error;
   if (why.event == ImageEvent::erred) return membership.fail(slave, error, why.cause);
-  membership.leave(slave, why.cause);
+  membership.leave(slave, why.cause, verdicts[slave].system_error);
 }
 
 // Of slaves that are out already. A damaged ring names no live intent: what they missed may be anywhere, and that is durable

@@ -72,6 +72,7 @@ struct Session::State final : private FractureListener {
   std::uint64_t highest_sequence = 0;
   ExtentSet debt;
   std::vector<Outcome> verdicts;
+  std::vector<Outcome> unopened;  // by set_images
   bool assume_identical = false;  // of the plan
 
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
@@ -112,6 +113,7 @@ struct Session::State final : private FractureListener {
   void begin_resyncs_after_crash();
   bool owes_crash_debt() const;
   std::uint64_t crash_debt_bytes() const;
+  Outcome judge_unattached(unsigned image) const;
   void leave_out(unsigned slave, const LeftOut& why);
   Task<Outcome> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);
