@@ -10,8 +10,14 @@ export { identify } from './look/identify';
 export { inspect } from './life/inspect';
 export { Mirror } from './mirror';
 export type { LongWorkOptions, MirrorEvents } from './mirror';
-export { recover, resync, set, verify } from './offline';
-export { recoveryReportToText, resyncReportToText, setReportToText, verifyReportToText } from './look/report';
+export { fracture, recover, resync, set, verify } from './offline';
+export {
+  fractureReportToText,
+  recoveryReportToText,
+  resyncReportToText,
+  setReportToText,
+  verifyReportToText,
+} from './look/report';
 export { findSignatures } from './look/signatures';
 export { findUses } from './system/uses';
 export { formatDuration, parseDuration } from './base/duration';

@@ -17,7 +17,7 @@ import {
   toNumber,
   wholeNumberOutOfRange,
 } from './base/arguments';
-import { type Attached, attach, letGo } from './life/attach';
+import { type Attached, attach, letGo, tooFewPresent } from './life/attach';
 import type { NativeOutcome, NativeSuperblock } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
 import { createMirror } from './life/create';
@@ -29,7 +29,7 @@ import { loadBinding } from './base/load';
 import { type MirrorFacts, command } from './base/remedies';
 import { minInSyncOfOpening } from './base/policies';
 import { byteLengthOf, elementsOf, isView } from './base/intrinsics';
-import { checkOpen, checkPath, checkStoredPath } from './base/options';
+import { checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import {
   type RequestMode,
@@ -42,6 +42,7 @@ import {
   readOptions,
   refuseMore,
 } from './base/request_options';
+import { fractureSlaves } from './life/fracture';
 import { chooseSlaves, runResync } from './life/resync';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
@@ -54,6 +55,7 @@ import type {
   CreateReport,
   DiscardOptions,
   FractureCause,
+  FractureReport,
   MirrorReadStream,
   MirrorWriteStream,
   OpenOptions,
@@ -190,7 +192,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       return new Mirror({ ...attached, superblock }, owner, attached.superblock);
     } catch (error) {
       await letGo(attached.engine);
-      throw error;
+      throw isBlockmirrorError(error, 'TOO_FEW_IN_SYNC') ? tooFewPresent(error, attached) : error;
     }
   }
 
@@ -441,6 +443,24 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const resync = this.lastResync.then(() => runResync(context));
     this.lastResync = resync.catch(() => undefined);
     return this.track(resync);
+  }
+
+  /**
+   * Takes slaves out of the mirror at one point in time, while it is in use: writes are held for a moment, everything is flushed,
+   * and each slave keeps what was acknowledged until then, which its label and the log say. Nothing is written to it until
+   * resync() takes it back. A slave that is out already stays as it is, and there is then no common point.
+   * @param images names of slaves
+   * @throws TOO_FEW_IN_SYNC where fewer would be in sync than the mirror asks for: nothing was done
+   */
+  async fracture(images: readonly string[]): Promise<FractureReport> {
+    const names = someNames(images, 'images');
+    this.refuseUnready();
+    const { engine, log } = this;
+    const { superblock } = this.attached;
+    const foundElsewhere = elsewhereOf(this.attached.images);
+    const mirror = engine.names.mirror as MirrorFacts;
+    const work = fractureSlaves({ engine, log, superblock, mirror, foundElsewhere, names });
+    return this.track(work).finally(() => this.watch.lookNow());
   }
 
   /** A resync under way, and any to come, waits after its step until resumeResync(). */

@@ -7,11 +7,21 @@ import { foreignLog, workToText } from './life/foreign_log';
 import { look } from './life/inspect';
 import { loadBinding } from './base/load';
 import { Mirror } from './mirror';
-import { type CheckedRecover, checkPath, checkRecover, checkResync, checkSet, checkVerify } from './base/options';
+import {
+  type CheckedRecover,
+  checkFracture,
+  checkPath,
+  checkRecover,
+  checkResync,
+  checkSet,
+  checkVerify,
+} from './base/options';
 import { refuseUnreachable } from './base/policies';
 import { cleanReport, dryRunReport } from './life/recovery';
 import { refuseLivingOwner } from './look/owner';
 import type {
+  FractureOptions,
+  FractureReport,
   Policies,
   RecoverOptions,
   RecoveryReport,
@@ -85,6 +95,25 @@ export async function resync(log: string, options: ResyncOptions = {}): Promise<
   try {
     if (!attached.assessment.clean) await mirror.recover({ compare: false, ...work });
     return await mirror.resync(slaves, { full, ...(rate === null ? {} : { rate }), ...work });
+  } finally {
+    await mirror.close();
+  }
+}
+
+/**
+ * Takes slaves out of a mirror that nobody has open: each keeps it as it is now. One that was not closed cleanly is recovered
+ * first.
+ */
+export async function fracture(log: string, options: FractureOptions): Promise<FractureReport> {
+  checkPath(log, 'log');
+  const { slaves, ...checked } = checkFracture(options);
+  const attached = await attach(log, { ...checked, requireNamed: true });
+  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const { onProgress, signal } = checked;
+  const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
+  try {
+    if (!attached.assessment.clean) await mirror.recover({ compare: false, ...work });
+    return await mirror.fracture(slaves);
   } finally {
     await mirror.close();
   }

@@ -47,6 +47,14 @@ export function checkNames(names: unknown, option: string): string[] | null {
   });
 }
 
+/** At least one. */
+export function someNames(names: unknown, option: string): string[] {
+  const checked = checkNames(names ?? undefined, option);
+  if (checked === null) throw invalidArgumentType(option, 'an array of names of images', names);
+  if (checked.length === 0) throw invalidOption(`${option} is empty`, 'Name the slaves that are to go out');
+  return checked;
+}
+
 /** More than a mirror has images. */
 const NAMES_LIMIT = 64;
 

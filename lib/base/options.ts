@@ -10,6 +10,7 @@ import {
   type CheckedPresence,
   OptionReader,
   checkNames,
+  someNames,
   checkPath,
   invalidOption,
 } from './option_reader';
@@ -17,6 +18,7 @@ import { POLICIES, POLICY_KEYS, refuseUnreachable } from './policies';
 import { shown } from './shown';
 import type {
   CreateOptions,
+  FractureOptions,
   ImageChoice,
   InspectOptions,
   OpenOptions,
@@ -27,7 +29,7 @@ import type {
   VerifyOptions,
 } from './types';
 
-export { checkPath } from './option_reader';
+export { checkPath, someNames } from './option_reader';
 
 export interface Limits {
   slaves: number;
@@ -82,6 +84,12 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages, CheckedP
 
 export interface CheckedVerify extends CheckedLongWork, CheckedImages, CheckedPresence {
   all: boolean;
+  takeOver: boolean;
+  trustFolders: boolean;
+}
+
+export interface CheckedFracture extends CheckedLongWork, CheckedImages, CheckedPresence {
+  slaves: readonly string[];
   takeOver: boolean;
   trustFolders: boolean;
 }
@@ -225,6 +233,22 @@ export function checkVerify(options: VerifyOptions): CheckedVerify {
   const reader = new OptionReader(options, ['all', 'images', 'takeOver', 'trustFolders', ...PRESENCE, ...LONG_WORK]);
   return {
     all: reader.flag('all', false),
+    takeOver: reader.flag('takeOver', false),
+    trustFolders: reader.flag('trustFolders', false),
+    ...reader.images(),
+    ...reader.presence(),
+    ...reader.longWork(),
+  };
+}
+
+export function checkFracture(options: FractureOptions): CheckedFracture {
+  const reader = new OptionReader(options, [
+    ...['slaves', 'images', 'takeOver', 'trustFolders'],
+    ...PRESENCE,
+    ...LONG_WORK,
+  ]);
+  return {
+    slaves: someNames(reader.get('slaves'), 'options.slaves'),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),

@@ -12,6 +12,7 @@
  *   verify(log: string, options?: VerifyOptions): Promise<VerifyReport>
  *   resync(log: string, options?: ResyncOptions): Promise<ResyncReport>
  *   set(log: string, options: SetOptions): Promise<SetReport>                    policies of a mirror that nobody has open
+ *   fracture(log: string, options: FractureOptions): Promise<FractureReport>
  *   recoveryReportToText(report: RecoveryReport): string                          lib/look/report.ts
  *   verifyReportToText(report: VerifyReport): string
  *   resyncReportToText(report: ResyncReport): string
@@ -721,6 +722,40 @@ export interface ResyncReport {
   bytesUnreadable: number;
   slaves: ResyncSlave[];
   durationMs: number;
+}
+
+export interface FracturedSlave {
+  name: string;
+  path: string;
+  /** `behind`: it holds the point in time. Anything else: it does not, and `error` says why. */
+  state: ImageState;
+  error: Problem | null;
+}
+
+/** Slaves that the operator took out of the mirror together. */
+export interface FractureReport {
+  uuid: string;
+  log: string;
+  foundElsewhere: FoundElsewhere[];
+  /** Every slave that was named holds the mirror as it was at `at`, one and the same point in time, and its label says so. */
+  common: boolean;
+  /** When; null: no slave went out by this. */
+  at: string | null;
+  /** How long writes were held, milliseconds. */
+  pauseMs: number;
+  slaves: FracturedSlave[];
+}
+
+export interface FractureOptions extends DeviceOption, PresenceOptions {
+  /** Names of the slaves. */
+  slaves: readonly string[];
+  /** As in OpenOptions. */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
+  images?: Readonly<Record<string, string>>;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
 }
 
 export interface CreateReport {

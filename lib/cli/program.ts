@@ -12,11 +12,12 @@ import { POLICIES, POLICY_KEYS } from '../base/policies';
 import { shownLine } from '../base/shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
-import { collectImage, collectSlave, parseAge, parseCount, parsePositiveSize } from './options';
+import { collectImage, collectSlave, parseAge, parseCount, parsePositiveSize, parseWait } from './options';
 import { Output, type Outcome } from './output';
 import { createCommand } from './commands/create';
 import { demoCommand, DEMO_DEFAULT_SIZE } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
+import { fractureCommand } from './commands/fracture';
 import { inspectCommand } from './commands/inspect';
 import { logCommand } from './commands/log';
 import { recoverCommand } from './commands/recover';
@@ -82,6 +83,7 @@ function buildProgram(perform: Perform): Command {
   addInspect(program, perform);
   addRecover(program, perform);
   addVerify(program, perform);
+  addFracture(program, perform);
   addResync(program, perform);
   addSet(program, perform);
   addLog(program, perform);
@@ -146,12 +148,14 @@ function addInspect(program: Command, perform: Perform): void {
 }
 
 function addRecover(program: Command, perform: Perform): void {
-  program
-    .command('recover <log>')
-    .description('Make the images equal after a crash: copy what the log names from the master to the slaves')
-    .option('--dry-run', 'write nothing, only say what would be copied')
-    .option('--no-compare', 'do not count what differs before it is overwritten: faster')
-    .option('--no-read-back', 'do not read the copy back')
+  withPresence(
+    program
+      .command('recover <log>')
+      .description('Make the images equal after a crash: copy what the log names from the master to the slaves')
+      .option('--dry-run', 'write nothing, only say what would be copied')
+      .option('--no-compare', 'do not count what differs before it is overwritten: faster')
+      .option('--no-read-back', 'do not read the copy back'),
+  )
     .addOption(deviceOption())
     .addOption(imageOption())
     .addOption(takeOverOption())
@@ -162,10 +166,12 @@ function addRecover(program: Command, perform: Perform): void {
 }
 
 function addVerify(program: Command, perform: Perform): void {
-  program
-    .command('verify <log>')
-    .description('Compare every byte of the slaves with the master; changes no data')
-    .option('--all', 'read slaves that failed as well, where their devices can be opened')
+  withPresence(
+    program
+      .command('verify <log>')
+      .description('Compare every byte of the slaves with the master; changes no data')
+      .option('--all', 'read slaves that failed as well, where their devices can be opened'),
+  )
     .addOption(deviceOption())
     .addOption(imageOption())
     .addOption(takeOverOption())
@@ -176,11 +182,13 @@ function addVerify(program: Command, perform: Perform): void {
 }
 
 function addResync(program: Command, perform: Perform): void {
-  program
-    .command('resync <log> [slaves...]')
-    .description('Take slaves back that are out of the mirror: copy what they miss from the master')
-    .option('--rate <size>', 'most bytes a second, such as 100MiB; default: as fast as it goes', parsePositiveSize)
-    .option('--full', 'copy everything, whatever is known of what they miss')
+  withPresence(
+    program
+      .command('resync <log> [slaves...]')
+      .description('Take slaves back that are out of the mirror: copy what they miss from the master')
+      .option('--rate <size>', 'most bytes a second, such as 100MiB; default: as fast as it goes', parsePositiveSize)
+      .option('--full', 'copy everything, whatever is known of what they miss'),
+  )
     .addOption(deviceOption())
     .addOption(imageOption())
     .addOption(takeOverOption())
@@ -188,6 +196,21 @@ function addResync(program: Command, perform: Perform): void {
     .addOption(jsonOption())
     .addHelpText('after', RESYNC_HELP + EXIT_CODES_HELP)
     .action(perform(resyncCommand));
+}
+
+function addFracture(program: Command, perform: Perform): void {
+  withPresence(
+    program
+      .command('fracture <log> <slaves...>')
+      .description('Take slaves out of the mirror at one point in time: each keeps what the mirror holds now'),
+  )
+    .addOption(deviceOption())
+    .addOption(imageOption())
+    .addOption(takeOverOption())
+    .addOption(trustFoldersOption())
+    .addOption(jsonOption())
+    .addHelpText('after', FRACTURE_HELP + EXIT_CODES_HELP)
+    .action(perform(fractureCommand));
 }
 
 function addSet(program: Command, perform: Perform): void {
@@ -234,6 +257,20 @@ function addDemo(program: Command, perform: Perform): void {
     .addOption(jsonOption())
     .addHelpText('after', DEMO_HELP + EXIT_CODES_HELP)
     .action(perform(demoCommand));
+}
+
+/** Of a verb that opens the mirror. */
+function withPresence(command: Command): Command {
+  return command
+    .option(
+      '--wait-for-images <duration>',
+      "how long to wait for absent images, such as 60s, or 'none'; default: 10s",
+      parseWait,
+    )
+    .option(
+      '--require-all',
+      'refuse the mirror where an image is absent or not what it should be, instead of going on without it',
+    );
 }
 
 function jsonOption(): Option {
@@ -338,6 +375,17 @@ Exit code 3: a slave differs, or was not compared.
 Examples:
   blockmirror verify m.log
   blockmirror verify m.log --json | jq .differences
+`;
+
+const FRACTURE_HELP = `
+The mirror must not be in use; one that was not closed cleanly is recovered first. All slaves that are named go out together:
+they hold the same point in time, dated, and nothing is written to them until resync takes them back. It is refused where
+fewer images would be in sync than the mirror asks for (minInSync).
+Exit code 3: there is no common point: a slave failed, or was out already.
+
+Examples:
+  blockmirror fracture m.log slave1
+  blockmirror fracture m.log slave1 slave2 --json | jq '.common, .at'
 `;
 
 const RESYNC_HELP = `

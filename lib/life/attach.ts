@@ -16,7 +16,7 @@ import { foreignLog, recoveryWork } from './foreign_log';
 import { explainBusy, explainUnknown } from '../look/holders';
 import { loadBinding } from '../base/load';
 import { refuseLivingOwner } from '../look/owner';
-import { logLost, remedyOf } from '../base/remedies';
+import { command, logLost, remedyOf } from '../base/remedies';
 import { assess } from './scan';
 import { throwIfAborted } from '../base/signals';
 import { followPath, refuseUnsafeFolders } from '../system/folders';
@@ -105,6 +105,17 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   throwIfAborted(options.signal);
   const unattached = new Map([...(outside ?? []), ...problems]);
   return { engine, logPath, superblock, assessment, images, word, leftOut, lost, unattached };
+}
+
+/** Why an opening may not do without the slaves that it would do without. */
+export function tooFewPresent(error: BlockmirrorError, { logPath, unattached }: Attached): BlockmirrorError {
+  const why = [...unattached.values()].map(({ message }) => message).join(' ');
+  const lower = command('set', logPath);
+  return error
+    .withDetail(why)
+    .withRemedy(
+      `Nothing was written. See to the slaves that are named, and open it again; to go on without them: \`${lower} minInSync=1\``,
+    );
 }
 
 /** The log of a mirror that nobody has open, held exclusively. */

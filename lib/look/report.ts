@@ -5,6 +5,7 @@ import { formatSize } from '../base/size';
 import type {
   Extent,
   FoundElsewhere,
+  FractureReport,
   ImageState,
   RecoveryReport,
   Repair,
@@ -139,6 +140,21 @@ function comparedInWords(slave: VerifySlave, report: VerifyReport): string {
   if (bytesDiffered === 0) return compared ? 'equal to the master' : `equal as far as it was compared${scope}`;
   const expected = report.clean || bytesExpected === null ? '' : `, ${bytesExpected} of them inside the live intents`;
   return `${bytesDiffered} ${bytesDiffered === 1 ? 'byte differs' : 'bytes differ'}${expected}${scope}`;
+}
+
+/** What was taken out, and whether all of it is one point in time. */
+export function fractureReportToText({ common, at, pauseMs, slaves }: FractureReport): string {
+  const point = common
+    ? `one point in time: every slave holds the mirror as it was at ${at ?? ''}`
+    : 'NO COMMON POINT IN TIME: not every slave that was named holds the same';
+  return [
+    ...slaves.map(({ name, path, state, error }) => {
+      const why = error === null ? '' : `; ${shownLine(error.message)}`;
+      return `${shown(name)} (${shown(path)}): ${state}${why}`;
+    }),
+    point,
+    `writes were held for ${pauseMs.toFixed(1)} ms`,
+  ].join('\n');
 }
 
 /** What a mirror goes by, and what it went by before. */

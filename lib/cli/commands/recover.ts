@@ -10,13 +10,15 @@ import {
   imagesOf,
   isInSync,
   LISTED,
+  presenceOf,
   type DeviceChoice,
   type ImagePaths,
+  type Presence,
   type TakeOver,
   type TrustFolders,
 } from './shared';
 
-export interface RecoverArguments extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
+export interface RecoverArguments extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {
   dryRun?: boolean;
   compare: boolean;
   readBack: boolean;
@@ -35,6 +37,7 @@ export async function recoverCommand(output: Output, log: string, options: Recov
       takeOver: options.takeOver === true,
       trustFolders: options.trustFolders === true,
       device: options.device,
+      ...presenceOf(options),
       ...imagesOf(options),
       onProgress: output.progress.listener,
       signal,

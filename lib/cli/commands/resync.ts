@@ -5,9 +5,18 @@ import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver, type TrustFolders } from './shared';
+import {
+  commandLine,
+  imagesOf,
+  presenceOf,
+  type DeviceChoice,
+  type ImagePaths,
+  type Presence,
+  type TakeOver,
+  type TrustFolders,
+} from './shared';
 
-export interface ResyncArguments extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
+export interface ResyncArguments extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {
   /** Bytes a second. */
   rate?: number;
   full?: boolean;
@@ -30,6 +39,7 @@ export async function resyncCommand(
       takeOver: options.takeOver === true,
       trustFolders: options.trustFolders === true,
       device: options.device,
+      ...presenceOf(options),
       ...imagesOf(options),
       onProgress: output.progress.listener,
       signal,

@@ -21,6 +21,16 @@ export interface TrustFolders {
   trustFolders?: boolean;
 }
 
+export interface Presence {
+  /** Milliseconds, or Infinity. */
+  waitForImages?: number;
+  requireAll?: boolean;
+}
+
+export function presenceOf({ waitForImages, requireAll }: Presence): { waitForImages?: number; requireAll: boolean } {
+  return { requireAll: requireAll === true, ...(waitForImages === undefined ? {} : { waitForImages }) };
+}
+
 export function imagesOf(options: ImagePaths): { images?: Record<string, string> } {
   return options.image === undefined ? {} : { images: options.image };
 }

@@ -5,9 +5,18 @@ import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import { commandLine, imagesOf, type DeviceChoice, type ImagePaths, type TakeOver, type TrustFolders } from './shared';
+import {
+  commandLine,
+  imagesOf,
+  presenceOf,
+  type DeviceChoice,
+  type ImagePaths,
+  type Presence,
+  type TakeOver,
+  type TrustFolders,
+} from './shared';
 
-export interface VerifyChoice extends DeviceChoice, ImagePaths, TakeOver, TrustFolders {
+export interface VerifyChoice extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {
   all?: boolean;
 }
 
@@ -26,7 +35,7 @@ export async function verifyCommand(output: Output, log: string, options: Verify
   const report = await interruptible(
     () => stopped(last),
     output,
-    (signal) => verify(log, { ...chosen, ...imagesOf(options), onProgress, signal }),
+    (signal) => verify(log, { ...chosen, ...presenceOf(options), ...imagesOf(options), onProgress, signal }),
   );
   return {
     exitCode: report.result === 'identical' ? EXIT.done : EXIT.attention,

@@ -32,6 +32,7 @@ struct ActivateOptions {
   Owner owner;
   // Slaves that this opening does without when their verdict is not ok and left_out.h allows it; one whose resync had not
   // ended needs no asking. Their fracture is durable with the new incarnation.
+  // TOO_FEW_IN_SYNC where that would leave fewer in sync than the mirror asks for.
   ImageSet left_out = 0;
   // For this opening alone, and never below what the log says; 0: what the log says.
   unsigned minimum_in_sync = 0;

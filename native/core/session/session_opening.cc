@@ -242,6 +242,21 @@ Task<Outcome> Session::State::begin_incarnation(const ActivateOptions& options) 
   co_return outcome;
 }
 
+// By what assess found. An opening takes no slave out below minInSync; a mirror that is below it already opens, so that it can
+// be repaired.
+Outcome Session::State::judge_left_out(ImageSet left_out) {
+  ImageSet leaving = 0;
+  for (unsigned i = 0; i < verdicts.size(); ++i) {
+    if (verdicts[i].ok() && !membership.is_attached(i)) verdicts[i] = judge_unattached(i);
+    if (verdicts[i].ok()) continue;
+    const bool may_go = (left_out & image_bit(i)) != 0 || superblock.images[i].state == ImageState::synchronizing;
+    if (i == 0 || !may_go || !find_left_out(verdicts[i].code)) return verdicts[i];
+    if (rights_of(superblock.images[i].state).in_sync) leaving |= image_bit(i);
+  }
+  const bool enough = leaving == 0 || membership.enough_in_sync(leaving);
+  return enough ? Outcome::success() : Outcome::of(Code::TOO_FEW_IN_SYNC);
+}
+
 Task<Outcome> Session::activate(ActivateOptions options) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
@@ -255,13 +270,7 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   // Before anything is written: the mirror must not end for want of it half way.
   if (!has_spare_memory(kMirrorMemory)) co_return no_memory();
   if (!s.broken.ok()) co_return s.broken;
-  for (unsigned i = 0; i < s.verdicts.size(); ++i) {
-    if (s.verdicts[i].ok() && !s.membership.is_attached(i)) s.verdicts[i] = s.judge_unattached(i);
-    const bool may_go =
-        (options.left_out & image_bit(i)) != 0 || s.superblock.images[i].state == ImageState::synchronizing;
-    const bool given_up = i > 0 && may_go && find_left_out(s.verdicts[i].code);
-    if (!s.verdicts[i].ok() && !given_up) co_return s.verdicts[i];
-  }
+  if (const Outcome refused = s.judge_left_out(options.left_out); !refused.ok()) co_return refused;
   if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
   s.begin_debts();
   for (unsigned i = 1; i < s.verdicts.size(); ++i) {

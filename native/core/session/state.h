@@ -114,6 +114,7 @@ struct Session::State final : private FractureListener {
   bool owes_crash_debt() const;
   std::uint64_t crash_debt_bytes() const;
   Outcome judge_unattached(unsigned image) const;
+  Outcome judge_left_out(ImageSet left_out);
   void leave_out(unsigned slave, const LeftOut& why);
   Task<Outcome> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);

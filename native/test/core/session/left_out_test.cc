@@ -154,6 +154,47 @@ TEST_CASE("left out: a slave whose resync had not ended needs no asking") {
   CHECK(mirror.images_equal());
 }
 
+TEST_CASE("left out: what could not be opened is recorded with its errno, and read-only is not absent") {
+  Rig mirror;
+  mirror.close();
+  mirror.new_session();
+  std::vector<Device*> devices;
+  for (auto& image : mirror.images) devices.push_back(image.get());
+  devices[kGone] = nullptr;
+  mirror.session->set_images(devices, {{}, Outcome::of(Code::READ_ONLY_DEVICE, kGone, EROFS), {}});
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  REQUIRE(mirror.run(mirror.session->assess(mirror.assessment)).ok());
+  CHECK(mirror.assessment.images[kGone].code == Code::READ_ONLY_DEVICE);
+  ActivateOptions options;
+  options.left_out = image_bit(kGone);
+  REQUIRE(mirror.run(mirror.session->activate(options)).ok());
+  CHECK(mirror.gone().fracture.cause == FractureCause::label_error);
+  CHECK(mirror.gone().error == EROFS);
+}
+
+TEST_CASE("left out: no opening takes a slave out below the mirror's minimum, and one that is below it already opens") {
+  Rig mirror;
+  PolicyChange change;
+  change.minimum_in_sync = 3;
+  mirror.close();
+  mirror.new_session();
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  REQUIRE(mirror.run(mirror.session->set_policies(change)).ok());
+  CHECK(mirror.open_without(image_bit(kGone)).code == Code::TOO_FEW_IN_SYNC);
+  CHECK(mirror.durable_state(kGone) == ImageState::in_sync);
+  mirror.new_session();
+  change.minimum_in_sync = 2;
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  REQUIRE(mirror.run(mirror.session->set_policies(change)).ok());
+  REQUIRE(mirror.open_without(image_bit(kGone)).ok());
+  mirror.close();
+  mirror.new_session();
+  change.minimum_in_sync = 3;
+  REQUIRE(mirror.run(mirror.session->load_superblock()).ok());
+  REQUIRE(mirror.run(mirror.session->set_policies(change)).ok());
+  REQUIRE(mirror.open_without(0).ok());
+}
+
 TEST_CASE("left out: an image that is newer than the log, or parted from it, is never left out") {
   for (const Code code : {Code::STALE_LOG, Code::DIVERGED, Code::MASTER_FAILED, Code::NO_MEMORY}) {
     CHECK_FALSE(find_left_out(code).has_value());
