@@ -3,7 +3,9 @@
     "core_sources": [
       "native/core/base/crc32c.cc",
       "native/core/base/extent_gatherer.cc",
+      "native/core/base/held_memory.cc",
       "native/core/base/identity.cc",
+      "native/core/base/latency.cc",
       "native/core/format/block_seal.cc",
       "native/core/format/fracture_map.cc",
       "native/core/format/history.cc",
@@ -21,6 +23,7 @@
       "native/core/images/membership.cc",
       "native/core/images/piece_runner.cc",
       "native/core/images/recovery.cc",
+      "native/core/images/watched_device.cc",
       "native/core/log/coverage.cc",
       "native/core/log/intent_log.cc",
       "native/core/log/log_reader.cc",

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "assert.h"
+#include "held_memory.h"
 
 namespace blockmirror {
 
@@ -23,7 +24,7 @@ class AlignedBuffer {
   static AlignedBuffer try_make(std::size_t length) {
     AlignedBuffer made;
     const std::size_t rounded = (length + kAlignment - 1) / kAlignment * kAlignment;
-    made.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+    made.memory_ = {static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)), Free{rounded}};
     if (made.memory_ == nullptr) return made;
     std::memset(made.memory_.get(), 0, rounded);
     made.length_ = length;
@@ -38,7 +39,11 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
+    std::size_t length;  // bytes
+    void operator()(std::byte* memory) const {
+      constexpr HeldMemory::Release kFree{[](void*, std::byte* begin, std::size_t) { std::free(begin); }};
+      HeldMemory::of_this_thread().let_go(memory, length, kFree);
+    }
   };
   std::unique_ptr<std::byte, Free> memory_;
   std::size_t length_ = 0;

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <span>
 
+#include "held_memory.h"
+
 namespace blockmirror {
 
 // For all memory that holds users' bytes: a core dump is read by others, sent away and kept. A wish: an error changes nothing.
@@ -31,7 +33,9 @@ class DataBuffer {
   DataBuffer(const DataBuffer&) = delete;
   DataBuffer& operator=(const DataBuffer&) = delete;
   ~DataBuffer() {
-    if (memory_ != nullptr) ::munmap(memory_, length_);
+    if (memory_ == nullptr) return;
+    constexpr HeldMemory::Release kUnmap{[](void*, std::byte* begin, std::size_t length) { ::munmap(begin, length); }};
+    HeldMemory::of_this_thread().let_go(memory_, length_, kUnmap);
   }
 
   bool empty() const { return memory_ == nullptr; }

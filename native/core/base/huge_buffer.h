@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "data_buffer.h"
+#include "held_memory.h"
 
 namespace blockmirror {
 
@@ -44,7 +45,9 @@ class HugeBuffer {
   HugeBuffer(const HugeBuffer&) = delete;
   HugeBuffer& operator=(const HugeBuffer&) = delete;
   ~HugeBuffer() {
-    if (mapping_ != nullptr) ::munmap(mapping_, mapped_);
+    if (mapping_ == nullptr) return;
+    constexpr HeldMemory::Release kUnmap{[](void*, std::byte* begin, std::size_t length) { ::munmap(begin, length); }};
+    HeldMemory::of_this_thread().let_go(static_cast<std::byte*>(mapping_), mapped_, kUnmap);
   }
 
   std::byte* data() const { return memory_; }

@@ -93,7 +93,10 @@ namespace blockmirror {
   X(resync_label_not_told, "a resync begins without telling the label of its slave")                          \
   X(damage_forgets_misses, "after damage to the ring a fractured slave owes what its map says")               \
   X(debt_counts_for_minimum, "a slave with debt counts for minInSync")                                        \
-  X(acknowledge_below_minimum, "a write is acknowledged although too few images in sync are left")
+  X(acknowledge_below_minimum, "a write is acknowledged although too few images in sync are left")            \
+  X(late_completion_counts, "what a slave has not answered by its deadline counts as done")                   \
+  X(hung_slave_written_again, "a slave is written again while an older request to it is out")                 \
+  X(held_memory_reused, "memory that a hung request names is used again before it is answered")
 
 enum class Mutation : std::uint8_t {
   none,

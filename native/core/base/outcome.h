@@ -51,6 +51,7 @@ namespace blockmirror {
   X(USE_UNKNOWN)       /* whether something else uses it cannot be found out here (I9); the errno says why */ \
   X(LOST_ALLOCATION)   /* the file of an image lost blocks that it had; position: the first of them */        \
   X(SLAVE_FAILED)      /* a slave failed while the mirror was being made */                                   \
+  X(STALLED)           /* an image still owes an answer past its deadline; nothing was asked of it */         \
   X(GROWN_IMAGE)       /* the file is longer than the image was, so that its label is in its middle */
 
 enum class Code : std::uint16_t {

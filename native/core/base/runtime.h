@@ -53,8 +53,9 @@ class Runtime {
  public:
   virtual ~Runtime() = default;
 
-  virtual std::uint64_t now_ns() const = 0;         // monotonic
-  virtual std::uint64_t wall_clock_ms() const = 0;  // since 1970, for dates in reports only, never for decisions
+  virtual std::uint64_t now_ns() const = 0;               // monotonic
+  virtual std::uint64_t recent_ns() { return now_ns(); }  // the same clock, at most a turn of the loop ago
+  virtual std::uint64_t wall_clock_ms() const = 0;        // since 1970, for dates in reports only, never for decisions
   virtual void random(std::span<std::byte> into) = 0;
   virtual void arm(Timer& timer, std::uint64_t deadline_ns) = 0;  // re-arming moves the deadline
   virtual void disarm(Timer& timer) = 0;

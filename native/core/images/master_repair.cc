@@ -16,12 +16,16 @@ std::uint64_t MasterRepair::block_length() const {
 
 Task<void> MasterRepair::read_slave(Extent block, ImageSet slaves, std::span<std::byte> into, unsigned& from) {
   from = 0;
+  // Not into the caller's memory: a read that is past its deadline may still land.
   for (unsigned i = 1; i < membership_.images().size(); ++i) {
     const bool gives = membership_.may_serve(i) || mutated(Mutation::repair_from_unproven_slave);
     if (!gives || (slaves & membership_.receiving() & image_bit(i)) == 0) continue;
-    if (co_await membership_.images()[i]->read(block.position, into) != 0) continue;
+    DataBuffer found(block.length);
+    if (found.empty()) co_return;
+    if (co_await membership_.images()[i]->read(block.position, found.span()) != 0) continue;
     // It may have failed a write meanwhile, and lost its cache before this read.
     if (!membership_.may_serve(i) && !mutated(Mutation::repair_from_unproven_slave)) continue;
+    std::memcpy(into.data(), found.span().data(), block.length);
     from = i;
     co_return;
   }

@@ -151,6 +151,7 @@ void Membership::come_back(unsigned slave) {
 
 FractureCause Membership::cause_of(Operation operation, int error) {
   if (error == kLostAllocation) return FractureCause::lost_allocation;
+  if (error == ETIMEDOUT) return FractureCause::deadline;
   if (operation == Operation::flush) return FractureCause::flush_error;
   return operation == Operation::read ? FractureCause::read_error : FractureCause::write_error;
 }
@@ -301,7 +302,7 @@ Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
       const int error = co_await images_[i]->write(position, bytes_of(i), true);
       if (error == 0) continue;
       if (i == 0) co_return broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
-      fail(i, error, FractureCause::label_error);
+      fail(i, error, error == ETIMEDOUT ? FractureCause::deadline : FractureCause::label_error);
       parting_ &= static_cast<ImageSet>(~image_bit(i));
       images &= static_cast<ImageSet>(~image_bit(i));
     }

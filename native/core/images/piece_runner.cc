@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "../base/mutation.h"
+
 namespace blockmirror {
 
 unsigned BlockMap::take(std::uint64_t length) {
@@ -46,7 +48,7 @@ Task<Outcome> PieceRunner::run(std::span<const Extent> extents, ImageSet images,
   ++serving_;
   turn_over_.wake_all();
   while (run.pieces > 0) co_await run.piece_ended.wait();
-  if (--runs_ == 0) buffers_ = {};
+  if (--runs_ == 0) buffers_ = std::make_shared<Buffers>();
   co_return run.outcome;
 }
 
@@ -55,8 +57,10 @@ Task<void> PieceRunner::start_pieces(Run& run, Extent extent) {
     const Extent piece{at, std::min(extent.end(), (at / kRegionLength + 1) * kRegionLength) - at};
     unsigned block = BlockMap::kNone;
     while (run.outcome.ok() && block == BlockMap::kNone) {
-      if (pieces_ < kCopyLanes) block = blocks_.take(piece.length);
-      if (block == BlockMap::kNone) co_await room_.wait();
+      // Buffers may have been left to a device that hangs, and new ones begun.
+      if (!make_buffers(run.images)) run.outcome = Outcome::of(Code::NO_MEMORY, kNoImage, ENOMEM);
+      if (run.outcome.ok() && pieces_ < kCopyLanes) block = buffers_->blocks.take(piece.length);
+      if (run.outcome.ok() && block == BlockMap::kNone) co_await room_.wait();
     }
     if (block == BlockMap::kNone) co_return;
     ++pieces_;
@@ -67,13 +71,18 @@ Task<void> PieceRunner::start_pieces(Run& run, Extent extent) {
 }
 
 Task<void> PieceRunner::work_on(Run& run, Extent piece, unsigned block) {
+  const std::shared_ptr<Buffers> buffers = buffers_;
   PieceMemory memory{};
   for (unsigned i = 0; i < kMaxImages; ++i) {
-    if ((run.images & image_bit(i)) != 0) memory[i] = buffers_[i].data() + block * BlockMap::kBlock;
+    if ((run.images & image_bit(i)) != 0) memory[i] = buffers->of_image[i].data() + block * BlockMap::kBlock;
   }
   const Outcome outcome = co_await run.work.work_on(piece, memory);
   if (!outcome.ok() && run.outcome.ok()) run.outcome = outcome;
-  blocks_.give_back(block, piece.length);
+  if (!is_held(*buffers, run.images, block, piece.length)) {
+    buffers->blocks.give_back(block, piece.length);
+  } else if (buffers == buffers_) {
+    buffers_ = std::make_shared<Buffers>();
+  }
   --pieces_;
   room_.wake_all();
   if (--run.pieces == 0) run.piece_ended.wake_all();
@@ -81,11 +90,22 @@ Task<void> PieceRunner::work_on(Run& run, Extent piece, unsigned block) {
 
 bool PieceRunner::make_buffers(ImageSet images) {
   for (unsigned i = 0; i < kMaxImages; ++i) {
-    if ((images & image_bit(i)) == 0 || !buffers_[i].empty()) continue;
-    buffers_[i] = HugeBuffer(kCopyBytes);
-    if (buffers_[i].empty()) return false;
+    HugeBuffer& buffer = buffers_->of_image[i];
+    if ((images & image_bit(i)) == 0 || !buffer.empty()) continue;
+    buffer = HugeBuffer(kCopyBytes);
+    if (buffer.empty()) return false;
   }
   return true;
+}
+
+bool PieceRunner::is_held(const Buffers& buffers, ImageSet images, unsigned block, std::uint64_t length) {
+  const HeldMemory& held = HeldMemory::of_this_thread();
+  if (!held.any() || mutated(Mutation::held_memory_reused)) return false;
+  for (unsigned i = 0; i < kMaxImages; ++i) {
+    if ((images & image_bit(i)) == 0) continue;
+    if (held.holds(buffers.of_image[i].data() + block * BlockMap::kBlock, length)) return true;
+  }
+  return false;
 }
 
 }  // namespace blockmirror

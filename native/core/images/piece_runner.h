@@ -8,6 +8,8 @@
 //  - After a piece failed no further one of that run starts; run() returns when all that it started have ended.
 //  - Nothing is allocated for a piece: one buffer for each image, cut into blocks, is made when a run first needs it and
 //    goes when nothing runs.
+//  - I7, I15: a buffer that a hung request still names is not used for another piece: the pieces after it have new ones. An
+//    image that hangs gets no request until it has answered all, so that it makes for one set of buffers at most.
 // A piece never reaches over a multiple of kRegionLength, so that its range is one lock.
 #pragma once
 
@@ -15,6 +17,7 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "../base/device.h"
@@ -57,7 +60,7 @@ class PieceWork {
 class PieceRunner {
  public:
   explicit PieceRunner(Runtime& runtime) : runtime_(runtime), room_(runtime), turn_over_(runtime) {}
-  ~PieceRunner() { BLOCKMIRROR_ASSERT(blocks_.empty(), "pieces were left under way"); }
+  ~PieceRunner() { BLOCKMIRROR_ASSERT(pieces_ == 0, "pieces were left under way"); }
   PieceRunner(const PieceRunner&) = delete;
   PieceRunner& operator=(const PieceRunner&) = delete;
 
@@ -66,13 +69,17 @@ class PieceRunner {
 
  private:
   struct Run;
+  struct Buffers {
+    BlockMap blocks;
+    std::array<HugeBuffer, kMaxImages> of_image;
+  };
   Task<void> start_pieces(Run& run, Extent extent);
   Task<void> work_on(Run& run, Extent piece, unsigned block);
   bool make_buffers(ImageSet images);  // false: the address space is limited
+  static bool is_held(const Buffers& buffers, ImageSet images, unsigned block, std::uint64_t length);
 
   Runtime& runtime_;
-  BlockMap blocks_;
-  std::array<HugeBuffer, kMaxImages> buffers_;
+  std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>();  // of the pieces that start from here on
   unsigned pieces_ = 0;  // under way
   unsigned runs_ = 0;
   Condition room_;  // a piece ended

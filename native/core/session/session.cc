@@ -6,18 +6,81 @@
 #include "state.h"
 
 namespace blockmirror {
-Session::Session(Runtime& runtime) : state_(std::make_unique<State>(runtime)) {}
-Session::~Session() = default;
+Session::Session(Runtime& runtime, DeviceLatencies* latencies) : state_(std::make_unique<State>(runtime)) {
+  state_->latencies = latencies;
+}
+Session::~Session() {
+  state_->leave_images();
+  if (state_->watched_log) WatchedDevice::leave(std::move(state_->watched_log));
+}
 
 Phase Session::phase() const {
   state_->note_stop();
   return state_->phase;
 }
 const Superblock& Session::superblock() const { return state_->superblock; }
-void Session::set_log(Device& log) { state_->membership.set_log(log); }
+
+// --- devices
+
+void Session::set_log(Device& log) {
+  State& s = *state_;
+  if (s.watched_log) WatchedDevice::leave(std::move(s.watched_log));
+  s.watched_log = s.watch(log, kMaxImages);
+  s.membership.set_log(*s.watched_log);
+}
+
 void Session::set_images(std::vector<Device*> images, std::vector<Outcome> unopened) {
-  state_->membership.set_images(std::move(images));
-  state_->unopened = std::move(unopened);
+  State& s = *state_;
+  s.leave_images();
+  std::vector<Device*> watched;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    s.watched_images.push_back(images[i] == nullptr ? nullptr : s.watch(*images[i], i));
+    watched.push_back(s.watched_images.back().get());
+  }
+  s.membership.set_images(std::move(watched));
+  s.unopened = std::move(unopened);
+}
+
+void Session::set_device_timeout(std::optional<std::uint64_t> timeout_ns) {
+  state_->chosen_timeout_ns = timeout_ns;
+  state_->set_timeouts();
+}
+
+std::uint32_t Session::owed(unsigned image) const {
+  const auto& watched = state_->watched_images;
+  return image < watched.size() && watched[image] ? watched[image]->owed() : 0;
+}
+
+bool Session::is_stalled(unsigned image) const { return state_->is_stalled(image); }
+
+// The mirror goes on without a slave; without the log or the master it has to wait.
+std::unique_ptr<WatchedDevice> Session::State::watch(Device& device, std::size_t image) const {
+  const bool slave = image > 0 && image < kMaxImages;
+  const auto past_deadline = slave ? WatchedDevice::PastDeadline::answer : WatchedDevice::PastDeadline::tell;
+  LatencyRecorder* const latency = latencies == nullptr ? nullptr : &(*latencies)[image];
+  auto watched = std::make_unique<WatchedDevice>(runtime, device, past_deadline, latency);
+  watched->set_timeout(timeout_ns());
+  return watched;
+}
+
+std::uint64_t Session::State::timeout_ns() const {
+  constexpr std::uint64_t kLongest_ms = UINT64_MAX / 4 / 1'000'000;  // any sum of two is a time still
+  if (chosen_timeout_ns) return std::min(*chosen_timeout_ns, kLongest_ms * 1'000'000);
+  return std::min(superblock.policies.device_timeout_ms, kLongest_ms) * 1'000'000;
+}
+
+void Session::State::set_timeouts() const {
+  if (watched_log) watched_log->set_timeout(timeout_ns());
+  for (const auto& watched : watched_images) {
+    if (watched) watched->set_timeout(timeout_ns());
+  }
+}
+
+void Session::State::leave_images() {
+  for (auto& watched : watched_images) {
+    if (watched) WatchedDevice::leave(std::move(watched));
+  }
+  watched_images.clear();
 }
 
 std::uint32_t Session::memory_alignment() const {
@@ -157,7 +220,10 @@ Snapshot Session::snapshot() const {
     snapshot.bytes_differed[i] = s.superblock.images[i].bytes_differed;
     snapshot.changed_at_ms[i] = s.superblock.images[i].changed_at_ms;
     snapshot.debts[i] = s.debt_of(i);
+    if (s.is_stalled(i)) snapshot.stalled_since_ms[i] = s.watched_images[i]->stalled_since_ms();
   }
+  if (s.watched_log) snapshot.log_stalled_since_ms = s.watched_log->stalled_since_ms();
+  snapshot.device_timeout_ms = s.timeout_ns() / 1'000'000;
   snapshot.last_verify = s.superblock.last_verify;
   snapshot.generation = s.superblock.generation;
   snapshot.ring_records = s.superblock.ring.record_count;

@@ -16,12 +16,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "../base/device.h"
 #include "../base/extent.h"
+#include "../base/latency.h"
 #include "../base/limits.h"
 #include "../base/outcome.h"
 #include "../base/runtime.h"
@@ -38,16 +40,24 @@ namespace blockmirror {
 
 class Session {
  public:
-  explicit Session(Runtime& runtime);
+  // `latencies`: where each device's is counted; stays as long as the session.
+  explicit Session(Runtime& runtime, DeviceLatencies* latencies = nullptr);
   ~Session();  // asserts that nothing is in flight
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   Phase phase() const;
-  // Devices stay the caller's and must outlive the session's last request. An image that is null, or not present, is not
-  // attached; `unopened`, one per image or none, says with what it could not be opened.
+  // Devices stay the caller's and must outlive the session's last request, and until they owe no answer (owed()). An
+  // image that is null, or not present, is not attached; `unopened`, one per image or none, says with what it could not be
+  // opened.
   void set_log(Device& log);
   void set_images(std::vector<Device*> images, std::vector<Outcome> unopened = {});
+  // I15: how long a request to a device may take before the slave is fractured, or the log or master said to be stalled.
+  // 0: for ever. Empty, as at the start: as the log's policy has it; 30 s before that is known.
+  void set_device_timeout(std::optional<std::uint64_t> timeout_ns);
+  // How many requests that image's device has not answered; whoever lets a device go has to keep it as long as any.
+  std::uint32_t owed(unsigned image) const;
+  bool is_stalled(unsigned image) const;
 
   Task<Outcome> load_superblock();
   // Decides everything about a new mirror, and writes that plan, `creating`, durably to the log; nothing else yet.
@@ -92,7 +102,8 @@ class Session {
   // `into.common` is false then. TOO_FEW_IN_SYNC: fewer than minInSync would be left, and none was taken out.
   Task<Outcome> fracture(ImageSet slaves, FractureResult& into);
   // Running: the slave, whose device is attached, receives writes again and is resynced by resync(). Its label is looked at
-  // anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE refuse it. One that is not as
+  // anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE refuse it. STALLED: it owes an
+  // answer from before, and nothing was asked of it (I15). One that is not as
   // it went owes everything, as does any with `full`.
   Task<Outcome> rejoin(unsigned slave, bool full);
   // One step of at most `longest` bytes, of all those slaves that were rejoined (mirror/resync.h).

@@ -62,6 +62,12 @@ Task<Outcome> Session::fracture(ImageSet slaves, FractureResult& into) {
 
 // --- rejoining
 
+// I11, I15: a request of before may still land on it, after any copy.
+Outcome Session::State::refuse_stalled(unsigned slave) const {
+  const bool stalled = is_stalled(slave) && !mutated(Mutation::hung_slave_written_again);
+  return stalled ? Outcome::of(Code::STALLED, static_cast<ImageIndex>(slave), ETIMEDOUT) : Outcome::success();
+}
+
 Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
@@ -69,6 +75,7 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
   ImageRecord& image = s.superblock.images[slave];
   if (!s.membership.is_attached(slave) || rights_of(image.state).receives) co_return wrong_phase();
+  if (const Outcome stalled = s.refuse_stalled(slave); !stalled.ok()) co_return stalled;
   Device* const device = s.membership.images()[slave];
   const FoundLabel found = co_await read_label(*device, image.label_position);
   Outcome verdict = judge_rejoin(s.superblock, slave, found.found, found.label, device->traits());
@@ -78,6 +85,7 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   co_await s.mirror->writes_landed();
   co_await s.debts.load(slave);
   if (rights_of(image.state).receives) co_return wrong_phase();  // somebody else was faster
+  if (const Outcome stalled = s.refuse_stalled(slave); !stalled.ok()) co_return stalled;
   // What a verify found stands in no debt.
   const bool differs = image.bytes_differed != 0;
   const bool known = is_as_told(image, found.label) || mutated(Mutation::older_copy_believed);

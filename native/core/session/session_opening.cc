@@ -52,6 +52,7 @@ Task<Outcome> Session::load_superblock() {
   if (!outcome.ok()) co_return outcome;
   if (const Outcome refused = judge_carried_out(s.superblock); !refused.ok()) co_return refused;
   s.membership.set_stale_superblock(stale);
+  s.set_timeouts();
   if (s.membership.log().traits().size < s.superblock.log_size) {
     co_return Outcome::of(Code::TOO_SMALL, kLogDevice, 0, s.superblock.log_size);
   }
@@ -342,7 +343,8 @@ void Session::State::leave_out(unsigned slave, const LeftOut& why) {
   const int error = why.cause == FractureCause::lost_allocation || why.cause == FractureCause::too_small
                         ? kLostAllocation
                         : verdicts[slave].system_error;
-  if (why.event == ImageEvent::erred) return membership.fail(slave, error, why.cause);
+  const FractureCause cause = error == ETIMEDOUT ? FractureCause::deadline : why.cause;
+  if (why.event == ImageEvent::erred) return membership.fail(slave, error, cause);
   membership.leave(slave, why.cause, verdicts[slave].system_error);
 }
 

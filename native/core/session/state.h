@@ -14,6 +14,7 @@
 #include "../images/membership.h"
 #include "../images/piece_runner.h"
 #include "../images/recovery.h"
+#include "../images/watched_device.h"
 #include "../log/log_reader.h"
 #include "../mirror/comparison.h"
 #include "../mirror/mirror.h"
@@ -54,6 +55,10 @@ struct Session::State final : private FractureListener {
   State& operator=(const State&) = delete;
 
   Runtime& runtime;
+  DeviceLatencies* latencies = nullptr;
+  std::optional<std::uint64_t> chosen_timeout_ns;  // by this opening; else the log's policy holds
+  std::unique_ptr<WatchedDevice> watched_log;
+  std::vector<std::unique_ptr<WatchedDevice>> watched_images;
   Phase phase = Phase::idle;
   Superblock superblock;
   Counters counters;
@@ -91,6 +96,15 @@ struct Session::State final : private FractureListener {
   Outcome broken;  // a flush of the master failed: never retried (I11)
 
   std::uint64_t next_sequence = 0;  // of the incarnation that activate or format began
+
+  std::uint64_t timeout_ns() const;
+  Outcome refuse_stalled(unsigned slave) const;
+  std::unique_ptr<WatchedDevice> watch(Device& device, std::size_t image) const;
+  void set_timeouts() const;
+  void leave_images();
+  bool is_stalled(unsigned image) const {
+    return image < watched_images.size() && watched_images[image] && watched_images[image]->stalled();
+  }
 
   Extent whole() const { return {0, superblock.size}; }
   Outcome may_step(std::initializer_list<Phase> allowed) {

@@ -41,6 +41,7 @@ Creation::Creation(const World& world, const CreationPlan& plan, Disks disks, st
     verdict_.count(fault);
     note("  fault of disk " + std::to_string(disk) + ": " + std::string(kFaultWords[static_cast<std::size_t>(fault)]));
   };
+  session_.set_device_timeout(0);
   session_.set_log(machine_.device(0));
   std::vector<Device*> images;
   for (unsigned i = 0; i <= world.slaves; ++i) {

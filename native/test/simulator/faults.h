@@ -28,6 +28,7 @@ namespace blockmirror::simulator {
   X(short_transfer, "a write is carried out in two parts")                                                        \
   X(try_again, "a request is put back (EAGAIN) and carried out later")                                            \
   X(stops_answering, "a device answers nothing any more")                                                         \
+  X(hangs, "a device answers nothing for a while, or never again, and requests have a deadline")                  \
   X(device_reset, "a device fails everything from now on, its cache is gone")                                     \
   X(device_returns, "a device fails a write, has lost its cache, and answers again")                              \
   X(shared_disk, "two images on one disk fail together")                                                          \

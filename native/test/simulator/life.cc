@@ -19,6 +19,7 @@ class Life::Tracer : public Watcher {
   explicit Tracer(Life& life) : life_(life) {}
   void submitted(unsigned disk, const DeviceRequest& request) override {
     if (life_.verdict_.tracing) life_.note("  " + life_.words_of_request(disk, request) + " is submitted");
+    life_.note_deadlines(nullptr, disk);
     life_.checker_.submitted(disk, request);
     life_.judge_copy_of_lie(disk, request);
     life_.count_ahead();
@@ -26,8 +27,10 @@ class Life::Tracer : public Watcher {
   void settled(unsigned disk, const DeviceRequest& request, int error) override {
     if (life_.verdict_.tracing)
       life_.note("  " + life_.words_of_request(disk, request) + (error == 0 ? " completes" : " fails"));
+    life_.note_deadlines(&request, disk);
     life_.checker_.settled(disk, request, error);
   }
+  void asked_while_late(unsigned disk) override { life_.checker_.asked_while_late(disk); }
   void loss_told(unsigned disk) override { life_.checker_.loss_told(disk); }
   void changed(unsigned disk, const DeviceRequest& request) override { life_.checker_.changed(disk, request); }
   void cache_lost(unsigned disk) override {
@@ -77,6 +80,8 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
     note("  fault of disk " + std::to_string(disk) + ": " + std::string(kFaultWords[static_cast<std::size_t>(fault)]));
   };
   lie_is_noted_ = lie_is_noted();
+  session_->set_device_timeout(plan_.device_timeout_ns);
+  machine_.expect_answers_within(plan_.device_timeout_ns);
   session_->set_log(machine_.device(0));
   std::vector<Device*> images;
   for (unsigned i = 0; i <= world.slaves; ++i) images.push_back(&machine_.device(i + 1));
@@ -177,8 +182,10 @@ bool Life::step() {
   const bool issue_possible = may_issue();
   const unsigned requests = completable + (issue_possible ? 1 : 0);
   const unsigned timers = machine_.timer_competes() ? 1 : 0;
-  const unsigned options = requests + timers + (may_close() ? 1 : 0);
+  const unsigned others = requests + timers + (may_close() ? 1 : 0);
+  const unsigned options = others + (others > 0 && machine_.may_recover() ? 1 : 0);
   if (options > 0) {
+    timers_in_a_row_ = 0;
     const bool free = running_ && (!closing_ || machine_.any_under_way(closing_since_));
     unsigned chosen = free && options > 1 ? chooser_.choose(options) : 0;
     if (issue_possible && plan_.eager) chosen = completable;
@@ -190,13 +197,17 @@ bool Life::step() {
     } else if (chosen < requests + timers) {
       ++verdict_.counts.timers;
       (void)machine_.fire_timer();
-    } else {
+    } else if (chosen < others) {
       spawn(close_steps());
+    } else {
+      note("what hangs answers again");
+      machine_.recover();
     }
     machine_.settle_ready();
     return true;
   }
-  if (actions_running_ == 0 && running_ && !closing_ && plan_.close && machine_.pending().empty()) {
+  if (wait_for_deadlines()) return true;
+  if (actions_running_ == 0 && running_ && !closing_ && plan_.close && only_late()) {
     spawn(close_steps());
     machine_.settle_ready();
     return true;
@@ -209,6 +220,43 @@ bool Life::step() {
   }
   ended_ = true;
   return false;
+}
+
+// Requests that nobody waits for any more.
+bool Life::only_late() const {
+  const auto& pending = machine_.pending();
+  return std::all_of(pending.begin(), pending.end(),
+                     [&](const Pending& one) { return one.disk > 1 && session_->is_stalled(one.disk - 1); });
+}
+
+// Nothing can happen but that time passes. The master or the log may hang for ever.
+bool Life::wait_for_deadlines() {
+  constexpr unsigned kTimers = 8;
+  const bool waits = !opened_ || actions_running_ > 0 || (closing_ && !closed_);
+  if (plan_.device_timeout_ns == 0 || machine_.pending().empty() || (!waits && only_late())) return false;
+  if (timers_in_a_row_ < kTimers && machine_.fire_timer()) {
+    ++timers_in_a_row_;
+    return true;
+  }
+  if (!machine_.may_recover()) return false;
+  note("what hangs answers again");
+  machine_.recover();
+  return true;
+}
+
+// A slave is out by its deadline from the turn in which the engine says so.
+void Life::note_deadlines(const DeviceRequest* settling, unsigned disk) {
+  if (plan_.device_timeout_ns == 0) return;
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if (!session_->is_stalled(i) || receives(i) || checker_.has_failed(i)) continue;
+    std::vector<const DeviceRequest*> late;
+    if (settling != nullptr && disk == i + 1) late.push_back(settling);
+    for (const Pending& pending : machine_.pending()) {
+      if (pending.disk == i + 1) late.push_back(pending.request);
+    }
+    note("  slave " + std::to_string(i) + " is out by its deadline");
+    checker_.timed_out(i, late);
+  }
 }
 
 // --- opening

@@ -97,6 +97,9 @@ class Life {
   void issue();
   bool may_issue() const;
   bool may_close() const;
+  bool only_late() const;
+  bool wait_for_deadlines();
+  void note_deadlines(const DeviceRequest* settling, unsigned disk);
   unsigned spare_slow(unsigned chosen, unsigned completable, unsigned options);
   void judge_opening();
   std::vector<Refusal> reasons() const;
@@ -141,6 +144,7 @@ class Life {
   bool copying_ = false;
   bool flushing_ = false;  // beside the copies
   Condition flushing_ended_;
+  unsigned timers_in_a_row_ = 0;     // while nothing else could happen
   unsigned put_off_ = 0;             // answers of the slow disk
   std::uint64_t regions_ahead_ = 0;  // covered ahead of a stream, as far as they are counted
   bool lie_is_noted_ = false;        // in the log, before this opening

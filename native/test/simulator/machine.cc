@@ -52,6 +52,7 @@ Machine::Machine(Disks disks, std::uint64_t number, Watcher* watcher, Shape shap
       seen_(disks_.size()),
       seen_early_(disks_.size()),
       silent_(disks_.size()),
+      hangs_(disks_.size(), Hang::none),
       lost_(disks_.size()) {
   for (unsigned disk = 0; disk < disks_.size(); ++disk) ports_.push_back(std::make_unique<Port>(*this, disk, shape));
 }
@@ -125,7 +126,11 @@ void Machine::submit(unsigned disk, DeviceRequest& request) {
   pending.request = &request;
   pending.disk = disk;
   pending.number = submissions_++;
+  pending.since_ns = now_ns_;
   if (!dead_) {
+    const auto late = [&](const Pending& other) { return other.disk == disk && is_late(other); };
+    if (watcher_ != nullptr && disk > 1 && std::any_of(pending_.begin(), pending_.end(), late))
+      watcher_->asked_while_late(disk);
     if (watcher_ != nullptr) watcher_->submitted(disk, request);
     if (request.operation == Operation::flush) pending.flush_mark = disks_[disk].flush_mark();
     if (request.operation == Operation::write || request.operation == Operation::write_zeroes) {
@@ -158,9 +163,20 @@ bool Machine::memory_changed(const Pending& pending) const {
 
 unsigned Machine::completable() const {
   if (dead_) return static_cast<unsigned>(pending_.size());
-  return static_cast<unsigned>(
-      std::count_if(pending_.begin(), pending_.end(), [&](const Pending& pending) { return !silent_[pending.disk]; }));
+  return static_cast<unsigned>(std::count_if(pending_.begin(), pending_.end(),
+                                             [&](const Pending& pending) { return !is_held_up(pending.disk); }));
 }
+
+// Its deadline has passed, and so has every timer that was due by then.
+bool Machine::is_late(const Pending& pending) const {
+  const std::uint64_t deadline = pending.since_ns + timeout_ns_;
+  if (timeout_ns_ == 0 || deadline > now_ns_) return false;
+  return timers_.empty() || next_timer().deadline_ns > deadline;
+}
+
+bool Machine::may_recover() const { return std::find(hangs_.begin(), hangs_.end(), Hang::for_now) != hangs_.end(); }
+
+void Machine::recover() { std::replace(hangs_.begin(), hangs_.end(), Hang::for_now, Hang::none); }
 
 bool Machine::any_under_way(std::uint64_t number) const {
   return std::any_of(pending_.begin(), pending_.end(), [&](const Pending& pending) { return pending.number < number; });
@@ -169,7 +185,7 @@ bool Machine::any_under_way(std::uint64_t number) const {
 std::size_t Machine::place_of(unsigned index) const {
   for (std::size_t place = 0;; ++place) {
     BLOCKMIRROR_ASSERT(place < pending_.size(), "a completion that is not there was chosen");
-    if (!dead_ && silent_[pending_[place].disk]) continue;
+    if (!dead_ && is_held_up(pending_[place].disk)) continue;
     if (index-- == 0) return place;
   }
 }
@@ -270,6 +286,7 @@ bool Machine::is_due(const PlannedFault& fault, const Pending& pending) const {
     case Fault::write_error:
     case Fault::short_transfer:
     case Fault::stops_answering:
+    case Fault::hangs:
     case Fault::device_reset:
     case Fault::device_returns:
     case Fault::shared_disk:
@@ -334,6 +351,10 @@ int Machine::strike(Pending& pending, bool& again) {
         return 0;
       case Fault::stops_answering:
         silent_[pending.disk] = true;
+        again = true;
+        return 0;
+      case Fault::hangs:
+        hangs_[pending.disk] = fault_random_.one_in(3) ? Hang::for_good : Hang::for_now;
         again = true;
         return 0;
       case Fault::flush_error:

@@ -33,6 +33,7 @@ struct Pending {
   PendingWrite write;
   bool repairs = false;        // it rewrites what the master cannot read
   std::uint32_t put_back = 0;  // how often it was answered in part or not at all
+  std::uint64_t since_ns = 0;
 };
 
 // Sees every request at the boundary of the devices.
@@ -44,6 +45,8 @@ class Watcher {
   virtual void cache_lost(unsigned disk) = 0;
   // The memory of a write under way holds other bytes than when it was submitted.
   virtual void changed(unsigned disk, const DeviceRequest& request) = 0;
+  // A slave was asked for something while it owes an answer that is past its deadline.
+  virtual void asked_while_late(unsigned) {}
   // Whoever asked was told that the file of that disk lost blocks.
   virtual void loss_told(unsigned disk) = 0;
 };
@@ -104,7 +107,14 @@ class Machine : public Runtime {
   const std::vector<Struck>& struck() const { return struck_; }
 
   // Whether the disk still does what it is asked.
-  bool answers(unsigned disk) const { return !silent_[disk] && !lost_[disk]; }
+  bool answers(unsigned disk) const { return !silent_[disk] && !lost_[disk] && hangs_[disk] == Hang::none; }
+
+  // From now on a request may take that long; 0: as long as it likes.
+  void expect_answers_within(std::uint64_t timeout_ns) { timeout_ns_ = timeout_ns; }
+  // Whether a device hangs that may answer again.
+  bool may_recover() const;
+  // All that hang and may; what they owe is answered in its turn.
+  void recover();
 
   // Files that lost blocks, by disk; they stay so until they are made anew.
   std::uint32_t lost_blocks() const { return lost_blocks_; }
@@ -125,6 +135,8 @@ class Machine : public Runtime {
   Timer& next_timer() const;
   std::size_t place_of(unsigned index) const;
   void submit(unsigned disk, DeviceRequest& request);
+  bool is_late(const Pending& pending) const;
+  bool is_held_up(unsigned disk) const { return silent_[disk] || hangs_[disk] != Hang::none; }
   void capture(Pending& pending) const;
   bool memory_changed(const Pending& pending) const;
   void carry_out(Pending& pending);
@@ -154,6 +166,9 @@ class Machine : public Runtime {
   std::vector<std::array<unsigned, 4>> seen_early_;  // those of the opening with them
   unsigned seen_repairs_ = 0;
   std::vector<bool> silent_;  // stopped answering
+  enum class Hang : std::uint8_t { none, for_now, for_good };
+  std::vector<Hang> hangs_;
+  std::uint64_t timeout_ns_ = 0;
   std::uint32_t lost_blocks_ = 0;
   std::vector<std::uint64_t> lying_;
   bool lied_ = false;

@@ -148,6 +148,7 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
     return;
   }
   Image& image = images_[disk - 1];
+  if (std::erase(image.late, &request) > 0) return;
   if (error != 0 && request.operation != Operation::read) goes_out(image);
   if (request.operation == Operation::flush) {
     auto found = std::find_if(image.flushes.begin(), image.flushes.end(),
@@ -238,6 +239,21 @@ void OrderChecker::changed(unsigned disk, const DeviceRequest& request) {
   const std::string who = disk == 0 ? "the log" : "image " + std::to_string(disk - 1);
   violation_("I7", "the memory of a write of " + who + " at " + std::to_string(request.position) +
                        " changed while it was under way");
+}
+
+void OrderChecker::asked_while_late(unsigned disk) {
+  violation_("I15",
+             "image " + std::to_string(disk - 1) + " is asked again while it owes an answer that is past its deadline");
+}
+
+void OrderChecker::timed_out(unsigned index, const std::vector<const DeviceRequest*>& late) {
+  Image& image = images_[index];
+  goes_out(image);
+  image.late.insert(image.late.end(), late.begin(), late.end());
+  image.under_way.clear();
+  image.copies.clear();
+  image.flushes.clear();
+  image.comparisons.clear();
 }
 
 void OrderChecker::aborted(std::uint64_t position, const std::vector<SectorRef>& contents) {

@@ -22,6 +22,7 @@
 //   I11  an image that failed a write or a flush of an opening is not in sync at its end; nothing is retired that such an
 //        image may not hold before its failure is durable; a mirror is not sealed with an image that receives writes and
 //        whose file had lost blocks before the close began
+//   I15  nothing is asked of a slave while it owes an answer that is past its deadline
 //   I14  of a slave that went out in this life a resync copies nothing but what it missed, or had not flushed
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
@@ -65,6 +66,9 @@ class OrderChecker : public Watcher {
   void cache_lost(unsigned disk) override;
   void loss_told(unsigned disk) override;
   void changed(unsigned disk, const DeviceRequest& request) override;
+  void asked_while_late(unsigned disk) override;
+  // A slave went out by its deadline: what it answers to these requests counts for nothing.
+  void timed_out(unsigned image, const std::vector<const DeviceRequest*>& late);
   // A slave that is out may come back from here on, and has: whichever comes first, this or a write to it.
   void rejoins(unsigned image, bool full);
   void returned(unsigned image);
@@ -115,6 +119,7 @@ class OrderChecker : public Watcher {
     std::uint64_t flushed = 0;  // when the newest flush that succeeded was submitted
     std::vector<std::pair<const DeviceRequest*, std::uint64_t>> flushes;  // under way
     std::vector<Extent> comparisons;                                      // reads under way, in bytes
+    std::vector<const DeviceRequest*> late;  // answered upwards at their deadline, not by the device
   };
   struct Block {
     std::uint64_t stated = 0;          // newest record that states it

@@ -567,6 +567,33 @@ void draw_alone(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// Devices that hang, with a deadline for every request: until it has passed, until a rejoin was asked for, or for good. By a
+// generator of its own.
+template <typename IsKept>
+void draw_hangs(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 73 + 53);
+  if (!random.one_in(6) || plan.streams) return;
+  constexpr std::uint64_t kTimeout_ns = 50'000'000;
+  LifePlan& life = plan.lives[random.below(plan.lives.size())];
+  life.device_timeout_ns = kTimeout_ns;
+  life.concurrency = std::max(life.concurrency, 2u);
+  const bool of_slave = !random.one_in(5);
+  const unsigned slave = 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+  const unsigned disk = of_slave ? slave : static_cast<unsigned>(random.below(2));
+  const bool early = random.one_in(6);
+  if (is_kept()) life.faults.push_back({Fault::hangs, disk, static_cast<unsigned>(random.below(8)), early});
+  const unsigned other = 2 + static_cast<unsigned>(random.below(plan.world.slaves));
+  if (random.one_in(3) && is_kept())
+    life.faults.push_back({Fault::hangs, other, static_cast<unsigned>(random.below(8)), false});
+  static constexpr Action::Kind kAfter[] = {Action::Kind::write, Action::Kind::rejoin, Action::Kind::flush,
+                                            Action::Kind::rejoin, Action::Kind::retire};
+  for (std::uint64_t more = 2 + random.below(4), i = 0; i < more; ++i) {
+    Action action{kAfter[random.below(std::size(kAfter))], 0, 8, 1000 + 950 + i};
+    if (action.kind == Action::Kind::write) action.sector = 8 * static_cast<std::uint32_t>(random.below(12));
+    if (is_kept()) life.actions.push_back(action);
+  }
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
@@ -626,6 +653,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_absurd_numbers(seed_case.seed, plan, is_kept);
   draw_returns(seed_case.seed, plan, is_kept);
   draw_alone(seed_case.seed, plan, is_kept);
+  draw_hangs(seed_case.seed, plan, is_kept);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {

@@ -70,7 +70,8 @@ struct LifePlan {
   bool read_back = false;  // recovery reads back what it copied
   bool impatient = false;  // asks of recovery what has to wait until its debt is paid
   static constexpr unsigned kNoDisk = ~0u;
-  unsigned slow_disk = kNoDisk;  // mostly answers after the others
+  unsigned slow_disk = kNoDisk;         // mostly answers after the others
+  std::uint64_t device_timeout_ns = 0;  // of a request; 0: none
   std::vector<PlannedFault> faults;
   std::vector<SpoiltSector> spoilt;  // from its start on
 };

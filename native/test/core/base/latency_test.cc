@@ -1,0 +1,52 @@
+// How long devices take to answer, as counts.
+#include "../../../core/base/latency.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+
+using namespace blockmirror;
+
+namespace {
+constexpr std::uint64_t kSecond = 1'000'000'000;
+}
+
+TEST_CASE("latency: a length counts into the class that it lies in, told apart to an eighth") {
+  for (std::uint64_t length = 1024; length < (std::uint64_t{1} << 40); length += length / 7 + 1) {
+    CAPTURE(length);
+    const unsigned of = LatencyRecorder::class_of(length);
+    REQUIRE(length <= LatencyRecorder::end_of(of));
+    REQUIRE((of == 0 || length > LatencyRecorder::end_of(of - 1)));
+    REQUIRE(LatencyRecorder::end_of(of) <= length + length / 8);
+  }
+  CHECK(LatencyRecorder::class_of(0) == 0);
+  CHECK(LatencyRecorder::class_of(UINT64_MAX) == LatencyRecorder::kClasses - 1);
+}
+
+TEST_CASE("latency: percentiles are those of the counts, and never above the longest") {
+  const auto recorder = std::make_unique<LatencyRecorder>();
+  for (unsigned i = 0; i < 990; ++i) recorder->count(kSecond, 100'000);
+  for (unsigned i = 0; i < 10; ++i) recorder->count(kSecond, 5'000'000);
+  const LatencySummary summary = recorder->since_open();
+  CHECK(summary.count == 1000);
+  CHECK(summary.p50_ns >= 100'000);
+  CHECK(summary.p50_ns < 113'000);
+  CHECK(summary.p99_ns < 113'000);
+  CHECK(summary.p999_ns == 5'000'000);
+  CHECK(summary.longest_ns == 5'000'000);
+}
+
+TEST_CASE("latency: the last minute forgets what is older, since the opening does not") {
+  const auto recorder = std::make_unique<LatencyRecorder>();
+  CHECK(recorder->since_open().count == 0);
+  recorder->count(5 * kSecond, 900'000'000);
+  recorder->count(50 * kSecond, 1'000'000);
+  CHECK(recorder->last_minute(50 * kSecond).count == 2);
+  CHECK(recorder->last_minute(80 * kSecond).count == 1);
+  CHECK(recorder->last_minute(80 * kSecond).longest_ns == 1'000'000);
+  CHECK(recorder->last_minute(200 * kSecond).count == 0);
+  recorder->count(75 * kSecond, 2'000'000);  // where the first one stood
+  CHECK(recorder->last_minute(76 * kSecond).count == 2);
+  CHECK(recorder->since_open().count == 3);
+  CHECK(recorder->since_open().longest_ns == 900'000'000);
+}
