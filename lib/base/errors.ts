@@ -202,6 +202,11 @@ export const ERRORS = {
     remedy:
       'It is damaged, and must not be used as it is. The mirror goes on without a slave that is damaged so; to have it back, make the mirror anew over the same master, with keepData',
   },
+  STALLED: {
+    summary: 'The image still owes an answer to a request that is past its deadline, and nothing was asked of it',
+    remedy:
+      'See why its device does not answer (blockmirror status says since when). Ask again when it has answered; what is asked of it before is refused like this',
+  },
   GROWN_IMAGE: {
     summary:
       'The file of the image is longer than it was when the mirror was made, so that its label is not at its end',

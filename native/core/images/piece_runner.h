@@ -80,7 +80,7 @@ class PieceRunner {
 
   Runtime& runtime_;
   std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>();  // of the pieces that start from here on
-  unsigned pieces_ = 0;  // under way
+  unsigned pieces_ = 0;                                             // under way
   unsigned runs_ = 0;
   Condition room_;  // a piece ended
   std::uint64_t next_turn_ = 0;

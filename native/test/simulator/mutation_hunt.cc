@@ -44,6 +44,7 @@ constexpr Hint kHints[] = {
     {"write_skips_synchronizing", "23"},   {"flush_skips_synchronizing", "224"},
     {"resync_takes_no_range", "45"},       {"damage_forgets_misses", "12"},
     {"repair_beside_writes", "91"},        {"debt_counts_for_minimum", "19"},
+    {"late_completion_counts", "283"},     {"hung_slave_written_again", "148"},
     {"assumed_not_flushed", "create:5"},   {"assumed_called_in_sync", "create:2"},
 };
 
