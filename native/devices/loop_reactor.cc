@@ -18,12 +18,14 @@ FileDevice::FileDevice(LoopReactor& reactor, OpenFile file) : reactor_(reactor),
   BLOCKMIRROR_ASSERT(file_.is_open(), "a device needs an open file");
   BLOCKMIRROR_ASSERT(std::has_single_bit(traits().offset_alignment) && std::has_single_bit(traits().memory_alignment),
                      "alignments are powers of two");
+  ++reactor_.devices_;
   policy_.alignment = traits().offset_alignment;
   policy_.zero_range = traits().block_device;
 }
 
 FileDevice::~FileDevice() {
   BLOCKMIRROR_ASSERT(requests_in_flight_ == 0, "a device was destroyed with requests in flight");
+  --reactor_.devices_;
 }
 
 void FileDevice::submit(DeviceRequest& request) {
@@ -105,10 +107,19 @@ Outcome LoopReactor::bind_to_this_thread() {
 }
 
 void LoopReactor::enqueue(DeviceRequest& request) {
+  ++requests_in_flight_;
+  FileDevice& device = device_of(request);
+  if (device.admitted_ < share()) return admit(request);
+  request.next = nullptr;
+  (device.last_waiting_ == nullptr ? device.first_waiting_ : device.last_waiting_->next) = &request;
+  device.last_waiting_ = &request;
+}
+
+void LoopReactor::admit(DeviceRequest& request) {
+  ++device_of(request).admitted_;
   request.next = nullptr;
   (last_waiting_ == nullptr ? first_waiting_ : last_waiting_->next) = &request;
   last_waiting_ = &request;
-  ++requests_in_flight_;
 }
 
 // Returns how many completed at once, since they had nothing to transfer.
@@ -133,7 +144,15 @@ unsigned LoopReactor::start_waiting() {
 void LoopReactor::finish(DeviceRequest& request, int error) {
   --started_;
   --requests_in_flight_;
-  --device_of(request).requests_in_flight_;
+  FileDevice& device = device_of(request);
+  --device.requests_in_flight_;
+  --device.admitted_;
+  while (device.first_waiting_ != nullptr && device.admitted_ < share()) {
+    DeviceRequest& next = *device.first_waiting_;
+    device.first_waiting_ = std::exchange(next.next, nullptr);
+    if (device.first_waiting_ == nullptr) device.last_waiting_ = nullptr;
+    admit(next);
+  }
   request.complete(error);
 }
 

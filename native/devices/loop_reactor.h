@@ -2,8 +2,9 @@
 // requests, and the turn of the loop. A subclass knows how to start a attempt and how to wait for the answers.
 //
 // Invariants:
-//  - A request waits in first-in-first-out order until fewer than `queue_depth` are started; it counts as in flight
-//    from submit to completion.
+//  - A request waits in first-in-first-out order until fewer than `queue_depth` are started, and fewer than its device's
+//    share of them; it counts as in flight from submit to completion.
+//  - I15: the shares of all devices together are no more than there is. One that hangs never takes what others need.
 //  - Callbacks (completions, timers, ready coroutines) run from turn() alone; one that submits only queues.
 //  - turn() never sleeps after a callback ran in it: its caller may have something to pass on first.
 //  - A busy loop makes one system call a turn: a turn that found work at once leaves submission to the next one, which
@@ -12,6 +13,7 @@
 //    processor, which may be what completes the requests.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -48,6 +50,9 @@ class FileDevice : public Device {
   OpenFile file_;
   TransferPolicy policy_;
   unsigned requests_in_flight_ = 0;
+  unsigned admitted_ = 0;                   // in the reactor's queue, or started
+  DeviceRequest* first_waiting_ = nullptr;  // for the device's share
+  DeviceRequest* last_waiting_ = nullptr;
 };
 
 class LoopReactor : public Reactor {
@@ -93,12 +98,15 @@ class LoopReactor : public Reactor {
   friend class FileDevice;
 
   void enqueue(DeviceRequest& request);
+  void admit(DeviceRequest& request);
+  unsigned share() const { return std::max(1u, queue_depth_ / std::max(1u, devices_)); }
   unsigned start_waiting();
   unsigned run_callbacks();
   bool look_again(std::uint64_t deadline_ns);
   int find_random_bytes();
 
   const unsigned queue_depth_;
+  unsigned devices_ = 0;
   const bool polling_;
   PollingWindow answers_window_;   // while requests are in flight
   PollingWindow requests_window_;  // while there is nothing to do: for the next request

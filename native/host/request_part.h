@@ -2,7 +2,8 @@
 //
 // Life: taken from the free list and filled in by the JavaScript thread, pushed; run by one coroutine on the engine
 // thread, which writes `outcome` and nothing else here; pushed back; read and freed by the JavaScript thread. At any
-// moment exactly one side owns it; the rings hand over ownership.
+// moment exactly one side owns it; the rings hand over ownership. A part whose memory a hung device may still touch comes
+// back twice: with its outcome, and when the device has answered; the JavaScript thread frees it only then (I7, I15).
 #pragma once
 
 #include <atomic>
@@ -34,6 +35,7 @@ struct RequestPart {
   RequestKind kind = RequestKind::flush;
   bool durable = false;
   bool pooled = false;    // memory is a block of the pool
+  bool held = false;      // out: a device that hangs may still touch the memory; the part comes back once more without
   std::uint8_t lane = 0;  // discard: this part zeroes regions lane, lane + lanes, ...
   std::uint8_t lanes = 1;
   std::uint32_t ticket = 0;

@@ -64,7 +64,7 @@ RequestTable::RequestTable(std::unique_ptr<BufferPool> pool, RawArray<RequestPar
       requests_(std::move(requests)),
       states_(kPendingRequests, RequestState::free),
       submissions_(kAllParts),
-      completions_(kAllParts) {}
+      completions_(2 * std::size_t{kAllParts}) {}  // a part may come back twice
 
 // The engine's thread has ended.
 RequestTable::~RequestTable() {
@@ -72,6 +72,9 @@ RequestTable::~RequestTable() {
     if (states_[ticket] == RequestState::pending) end_use(requests_[ticket]);
   }
   for (OwnedMemory* owned : kept_) owned->end_use();
+  for (const auto& held : held_) {
+    if (held.second != nullptr) held.second->end_use();
+  }
 }
 
 Code RequestTable::submit_write(std::uint32_t ticket, std::span<const std::span<const std::byte>> buffers,
@@ -174,12 +177,14 @@ bool RequestTable::collect(Completion& into) {
   std::uint32_t index;
   while (completions_.pop(index)) {
     RequestPart& done = part(index);
+    if (let_go_held(index)) continue;
     std::uint32_t ticket = done.ticket;
     if (states_[ticket] != RequestState::pending) continue;  // it was abandoned before the engine was done with it
     Request& request = requests_[ticket];
     const Outcome& outcome = done.outcome;
     if (!outcome.ok() && (request.outcome.ok() || outcome.position < request.outcome.position))
       request.outcome = outcome;
+    if (done.held) keep_held(request, index);
     if (--request.parts_left > 0) continue;
     settle(ticket, request, into);
     return true;
@@ -343,6 +348,27 @@ Code RequestTable::submit_single(std::uint32_t ticket, RequestKind kind, Command
 
 void RequestTable::end_use(Request& request) {
   if (request.owned != nullptr) std::exchange(request.owned, nullptr)->end_use();
+}
+
+// False: it comes for the first time.
+bool RequestTable::let_go_held(std::uint32_t index) {
+  if (held_.empty()) return false;
+  const auto held = held_.find(index);
+  if (held == held_.end()) return false;
+  if (held->second != nullptr) held->second->end_use();
+  held_.erase(held);
+  free_part(index);
+  return true;
+}
+
+// What a device that hangs may still touch is no longer the request's: it has a use of its own of what was handed over.
+void RequestTable::keep_held(Request& request, std::uint32_t index) {
+  std::uint32_t* at = &request.first_part;
+  while (*at != index) at = &part(*at).next;
+  *at = part(index).next;
+  OwnedMemory* const owned = part(index).pooled ? nullptr : request.owned;
+  if (owned != nullptr) owned->begin_use();
+  held_.emplace(index, owned);
 }
 
 void RequestTable::settle(std::uint32_t ticket, Request& request, Completion& into) {

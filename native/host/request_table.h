@@ -6,6 +6,8 @@
 //  - A request is accepted as a whole or not at all: all its parts and all their memory, or QUEUE_FULL.
 //  - A part is whole blocks; where the request begins or ends inside of one, the part says so (RequestPart::partial).
 //  - Bytes to be written are copied before submit_write returns (I7); bytes read stay in the pool until finish_read.
+//  - A part whose memory a hung device may still touch keeps it, and is freed when it comes back for the second time. Its
+//    request completes all the same: the caller waits for no device that is out (I15).
 //  - What was handed over is in use until the engine is done with it. A request that was abandoned while the engine may
 //    still have it keeps its parts and all their memory as long as the table lives: until the engine's thread has ended.
 //  - A request completes once, when its last part has; of several errors the one at the lowest position counts.
@@ -122,6 +124,8 @@ class RequestTable {
   void submit(std::uint32_t ticket, Request& request);
   Code submit_single(std::uint32_t ticket, RequestKind kind, Command* command);
   void end_use(Request& request);
+  void keep_held(Request& request, std::uint32_t index);
+  bool let_go_held(std::uint32_t index);
   void settle(std::uint32_t ticket, Request& request, Completion& into);
   void keep_for_engine(std::uint32_t ticket, Request& request, Completion& into);
   bool collect_abandoned(Completion& into);
@@ -136,7 +140,8 @@ class RequestTable {
   std::uint32_t parts_in_use_ = 0;
   std::uint32_t free_parts_ = kNoPart;
   std::unordered_map<std::uint32_t, std::unique_ptr<Command>> commands_;
-  std::vector<OwnedMemory*> kept_;  // of requests that were abandoned
+  std::vector<OwnedMemory*> kept_;                        // of requests that were abandoned
+  std::unordered_map<std::uint32_t, OwnedMemory*> held_;  // parts that come back once more, and what they lie in
   Shape shape_;
   bool closing_ = false;
   bool abandoned_ = false;

@@ -110,6 +110,10 @@ DeviceFacts facts_of(const OpenFile& file) {
 
 void SessionHost::detach_images() {
   session_->set_images({});
+  // I15: ring, memory, descriptor and lock of a device that hangs are left to the process until it answers.
+  for (Attached& image : images_) {
+    if (image.device && !image.device->is_idle()) left_.push_back(std::move(image));
+  }
   images_.clear();
 }
 

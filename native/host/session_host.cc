@@ -1,8 +1,11 @@
 #include "session_host.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <variant>
+
+#include "../core/base/held_memory.h"
 
 namespace blockmirror {
 
@@ -23,6 +26,7 @@ SessionHost::~SessionHost() {
     static_cast<void>(settled_.release());
   }
   session_.reset();
+  left_.clear();
   images_.clear();
   log_ = Attached{};
 }
@@ -90,9 +94,18 @@ Task<Outcome> SessionHost::serve_command(Command& command) {
 
 void SessionHost::finish(RequestPart& part, const Outcome& outcome) {
   part.outcome = outcome;
+  part.held = part.memory != nullptr && HeldMemory::of_this_thread().holds(part.memory, part.extent.length);
   --active_;
   settled_->wake_all();
+  // Before the part is handed over: then its memory is the other thread's to free, but for this one hold.
+  const bool held = part.held;
   done_(context_, part);
+  if (!held) return;
+  const auto come_back = [](void* waiting, std::byte*, std::size_t) {
+    const std::unique_ptr<HeldPart> of(static_cast<HeldPart*>(waiting));
+    of->host->done_(of->host->context_, *of->part);
+  };
+  HeldMemory::of_this_thread().let_go(part.memory, part.extent.length, {come_back, new HeldPart{this, &part}});
 }
 
 Shape SessionHost::shape() const {

@@ -92,6 +92,10 @@ class SessionHost {
     MadeFile made;                        // of a file that was not there
     bool is_present() const { return device && device->is_present(); }
   };
+  struct HeldPart {
+    SessionHost* host;
+    RequestPart* part;
+  };
   static bool place_of(const std::string& path, Place& into);
   bool is_attached(const Place& place) const;
   static Outcome open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file, Attached& into,
@@ -114,6 +118,8 @@ class SessionHost {
   std::unique_ptr<Session> session_;
   Attached log_;
   std::vector<Attached> images_;
+  std::vector<Attached>
+      left_;  // by close, since they owe answers: they go when they have given them, or with the thread
   std::array<std::unique_ptr<Opening>, kMaxImages> openings_;  // under way, or given up on and not over
   ImageSet rejoining_ = 0;
   unsigned active_ = 0;

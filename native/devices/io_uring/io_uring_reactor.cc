@@ -56,6 +56,10 @@ int IoUringReactor::set_up() {
   free_seats_.reserve(queue_depth());
   not_taken_.reserve(queue_depth());
   for (unsigned i = queue_depth(); i > 0; --i) free_seats_.push_back(i - 1);
+  // What cannot begin without waiting goes to a worker of the kernel, of which there are four for each processor: fewer than
+  // a device that hangs takes (I15). Where it may not be raised, a device that hangs holds up such requests of the others.
+  unsigned workers[2] = {queue_depth(), 0};
+  (void)io_uring_register_iowq_max_workers(ring_.get(), workers);
   files_registered_ = io_uring_register_files_sparse(ring_.get(), kRegisteredFiles) == 0;
   buffers_registered_ = io_uring_register_buffers_sparse(ring_.get(), kRegisteredBuffers) == 0;
   return 0;

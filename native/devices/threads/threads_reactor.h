@@ -18,7 +18,9 @@ class ThreadsReactor final : public LoopReactor {
   // logged, and one image that hangs does not take every worker from the rest at low depths.
   static constexpr unsigned kWorkers = 2 * kMaxImages;
 
-  explicit ThreadsReactor(unsigned queue_depth, bool polling = false) : LoopReactor(queue_depth, polling) {}
+  // A worker for each that is started: no request waits behind those of a device that hangs.
+  explicit ThreadsReactor(unsigned queue_depth, bool polling = false)
+      : LoopReactor(std::min(queue_depth, kWorkers), polling) {}
 
   DeviceKind kind() const override { return DeviceKind::threads; }
   std::unique_ptr<Device> make_device(OpenFile file) override;

@@ -429,3 +429,60 @@ TEST_CASE("request table: a ticket's cancel reaches all parts of its request and
   REQUIRE(table.write(1, pattern(512), 0) == Code::ok);
   CHECK_FALSE(table.take().at(0)->progress->cancelled.load());
 }
+
+TEST_CASE(
+    "requests: a write whose memory a hung device may still touch completes, and keeps that memory until its part "
+    "comes back") {
+  Table table;
+  const std::vector<std::byte> bytes(4096);
+  REQUIRE(table.write(7, bytes, 0) == Code::ok);
+  RequestPart* part = table.take().at(0);
+  const std::uint64_t in_use = table->pool_bytes_in_use();
+  part->held = true;
+  table.answer(*part);
+  REQUIRE(table.collect().size() == 1);
+  CHECK(table->is_free(7));
+  CHECK(table->pool_bytes_in_use() == in_use);
+  REQUIRE(table.write(7, bytes, 0) == Code::ok);  // the ticket is free for another
+  RequestPart* other = table.take().at(0);
+  CHECK(other->memory != part->memory);
+  table.answer(*part);
+  CHECK(table.collect().empty());
+  CHECK(table->pool_bytes_in_use() == in_use);
+  table.answer(*other);
+  CHECK(table.collect().size() == 1);
+  CHECK(table->pool_bytes_in_use() == 0);
+}
+
+TEST_CASE("requests: of a request of many parts only those that are held stay, whichever comes first") {
+  Table table;
+  const std::vector<std::byte> bytes(3 * kRegionLength);
+  REQUIRE(table.write(7, bytes, 0) == Code::ok);
+  const std::vector<RequestPart*> parts = table.take();
+  REQUIRE(parts.size() == 3);
+  parts[1]->held = true;
+  table.answer(*parts[1]);
+  table.answer(*parts[1]);  // the device answered before the others
+  table.answer(*parts[0]);
+  CHECK(table.collect().empty());
+  table.answer(*parts[2]);
+  CHECK(table.collect().size() == 1);
+  CHECK(table->pool_bytes_in_use() == 0);
+  CHECK(table->parts_in_use() == 0);
+}
+
+TEST_CASE("requests: memory that was handed over is in use until a hung device has answered") {
+  Table table;
+  OwnedMemory* owned = OwnedMemory::make(2 * kRegionLength);
+  REQUIRE(table->submit_write_owned(7, *owned, 0, 2 * kRegionLength, 0, {}) == Code::ok);
+  const std::vector<RequestPart*> parts = table.take();
+  REQUIRE(parts.size() == 2);
+  parts[0]->held = true;
+  for (RequestPart* part : parts) table.answer(*part);
+  CHECK(table.collect().size() == 1);
+  CHECK(owned->in_use());
+  table.answer(*parts[0]);
+  CHECK(table.collect().empty());
+  CHECK_FALSE(owned->in_use());
+  owned->drop();
+}
