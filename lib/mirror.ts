@@ -18,6 +18,8 @@ import {
   wholeNumberOutOfRange,
 } from './base/arguments';
 import { type Attached, attach, letGo, tooFewPresent } from './life/attach';
+import { attachSlave, detachSlave } from './life/attach_slave';
+import { RejoinWatch } from './life/rejoin';
 import type { NativeOutcome, NativeSuperblock } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
 import { createMirror } from './life/create';
@@ -104,7 +106,8 @@ export interface LongWorkOptions {
 export class Mirror extends EventEmitter<MirrorEvents> {
   private readonly engine: Engine;
   private readonly log: string;
-  private readonly paths: readonly string[];
+  /** In superblock order; empty: not attached. */
+  private readonly paths: string[];
   private readonly attached: Attached;
   private readonly owner: Owner;
   private readonly geometry: Geometry;
@@ -118,7 +121,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   /** The last one that was asked for; the next begins when it has ended. */
   private lastResync: Promise<unknown> = Promise.resolve();
   private resyncPaused = false;
+  private rejoinsItself = false;
   private readonly watch: StateWatch;
+  private readonly rejoins: RejoinWatch;
 
   /** @param before as it was when it was opened */
   private constructor(attached: Attached, owner: Owner, before: NativeSuperblock) {
@@ -131,16 +136,22 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     this.geometry = { size: attached.superblock.size, blockSize: attached.superblock.blockSize };
     this.recovering = !attached.assessment.clean;
     this.lastRecovery = shownRecovery(attached.superblock.lastRecovery);
+    this.rejoins = new RejoinWatch(
+      () => this.engine.snapshot().images,
+      (slaves) => this.rejoinByItself(slaves),
+    );
     this.watch = new StateWatch(
       this.engine,
       before.images,
-      (change) =>
+      (change) => {
+        this.noteChange(change);
         this.emit('state', {
           image: attached.superblock.images[change.index]?.name ?? '',
           from: change.from,
           to: change.to,
           reason: isOut(change.to) ? (change.cause as FractureCause) : null,
-        }),
+        });
+      },
       () => this.emit('degraded', this.status()),
       (repair) => this.emit('repaired', shownRepair(repair, attached.superblock)),
     );
@@ -161,7 +172,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       const how = { compare: false, readBack: true };
       if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, how);
       // Not before the caller, who has the mirror only now, had a chance to listen.
-      setImmediate(() => mirror.watch.begin());
+      mirror.rejoinsItself = (checked.rejoin ?? attached.superblock.rejoin) === 'auto';
+      setImmediate(() => mirror.beginWatching());
       return mirror;
     } catch (error) {
       await mirror.close().catch(() => undefined);
@@ -380,6 +392,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       superblock: this.attached.superblock,
       expectedAt: this.attached.images.map(({ expectedAt }) => expectedAt ?? null),
       paths: this.engine.names.mirror?.images.map(({ path }) => path) ?? this.paths,
+      flapping: this.attached.superblock.images.map((_, index) => this.rejoinsItself && this.rejoins.isFlapping(index)),
       doubtful: this.engine.names.mirror?.images.map(({ doubtful }) => doubtful === true) ?? [],
       snapshot,
       stopped: this.stopReason(snapshot.stopped),
@@ -426,23 +439,54 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   async resync(images?: readonly string[] | null, options: ResyncChoice = {}): Promise<ResyncReport> {
     const { names, rate, full, ...work } = checkMirrorResync(images, options);
     this.refuseUnready();
-    const { superblock, images: found, lost } = this.attached;
-    chooseSlaves(superblock, names);
-    const unattached = new Map(this.attached.unattached);
-    for (const index of lost) {
-      const { name, path } = found[index] as (typeof found)[number];
-      unattached.set(name, new BlockmirrorError('LOST_ALLOCATION', { image: name, path }).toJSON());
+    const report = await this.resyncSlaves({ ...work, names, rate, full });
+    for (const [index, { name }] of this.attached.superblock.images.entries()) {
+      if (report.slaves.some((slave) => slave.name === name && slave.error === null)) this.rejoins.forgive(index);
     }
+    if (this.rejoinsItself) this.rejoins.look();
+    return report;
+  }
+
+  private resyncSlaves(
+    options: LongWorkOptions & { names: readonly string[] | null; rate: number | null; full: boolean },
+  ): Promise<ResyncReport> {
+    const { names, rate, full, ...work } = options;
+    chooseSlaves(this.attached.superblock, names);
     const context = {
       ...this.longWork(work),
       mirror: this.engine.names.mirror as MirrorFacts,
-      ...{ unattached, names, rate, full },
+      ...{ names, rate, full },
+      attach: (index: number) => this.attachAnew(index),
       isPaused: () => this.resyncPaused,
       onChange: () => this.watch.lookNow(),
     };
     const resync = this.lastResync.then(() => runResync(context));
     this.lastResync = resync.catch(() => undefined);
     return this.track(resync);
+  }
+
+  /** Of a slave that is out. @throws why its device cannot be attached */
+  private async attachAnew(index: number): Promise<void> {
+    const running = this.attached;
+    const { name, path } = running.images[index] as (typeof running.images)[number];
+    if (!(await detachSlave(running, index))) {
+      throw new BlockmirrorError('BUSY', {
+        image: name,
+        path,
+        detail: 'its device has not answered an old request yet',
+        remedy: 'Wait until it answers, or close the mirror',
+      });
+    }
+    this.paths[index] = '';
+    this.paths[index] = (await attachSlave(running, index)).path;
+    this.engine.names.mirror = mirrorFacts(running.logPath, running.superblock, running.images, running.word);
+  }
+
+  /** Slaves that came back by themselves, as far as they could. */
+  private async rejoinByItself(slaves: readonly number[]): Promise<void> {
+    if (this.closing !== null || this.recovering || this.resyncPaused) return;
+    const names = slaves.map((index) => this.attached.superblock.images[index]?.name ?? '');
+    await this.resyncSlaves({ names, rate: null, full: false });
   }
 
   /**
@@ -481,7 +525,19 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.close();
   }
 
+  private beginWatching(): void {
+    if (this.closing !== null) return;
+    this.watch.begin();
+    if (this.rejoinsItself) this.rejoins.look();
+  }
+
+  private noteChange({ index, to }: { index: number; to: string }): void {
+    if (to === 'failed' || to === 'inconsistent') this.rejoins.noteFailure(index);
+    if (this.rejoinsItself) this.rejoins.look();
+  }
+
   private async closeOnce(): Promise<void> {
+    this.rejoins.stop();
     await Promise.allSettled(this.work);
     this.watch.stop();
     try {

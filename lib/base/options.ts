@@ -68,6 +68,8 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages, CheckedPres
   takeOver: boolean;
   trustFolders: boolean;
   polling: boolean;
+  /** null: as the mirror has it. */
+  rejoin: 'auto' | 'manual' | null;
   recovery: 'auto' | 'manual';
   recoveryBudget: number;
   /** null: the mirror's own. */
@@ -175,6 +177,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'takeOver',
     'trustFolders',
     'recoveryBudget',
+    'rejoin',
     'minInSync',
     'polling',
     ...PRESENCE,
@@ -189,6 +192,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   return {
     recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
     recoveryBudget: budget,
+    rejoin: reader.get('rejoin') === undefined ? null : reader.choice('rejoin', ['auto', 'manual'] as const, 'auto'),
     minInSync: minInSyncOf(reader),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),

@@ -16,8 +16,8 @@ interface PolicyRow<K extends Key> {
   unit: 'images' | null;
   /** What it may be, for errors and help. */
   values: string;
-  /** What holds of an opening that is given an option of that name: 'larger' of the two; null: it takes none. */
-  opening: 'larger' | null;
+  /** What holds of an opening that is given an option of that name: 'larger' of the two; the 'option'; null: it takes none. */
+  opening: 'larger' | 'option' | null;
   meaning: string;
   /** Of a value as the command line has it. What is no value at all stays as it is, for check() to refuse. */
   fromText: (text: string) => unknown;
@@ -39,7 +39,7 @@ export const POLICIES: { readonly [K in Key]: PolicyRow<K> } = {
     stored: true,
     unit: null,
     values: 'auto or manual',
-    opening: null,
+    opening: 'option',
     meaning: 'whether a slave comes back when its device is there again, or only when it is asked for',
     fromText: (text) => text,
     check: (value, option) => {

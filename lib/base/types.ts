@@ -146,6 +146,12 @@ export interface PresenceOptions {
 }
 
 export interface OpenOptions extends DeviceOption, PresenceOptions {
+  /**
+   * 'auto': a slave that went out by a fault is taken back when its device answers again: tried after a second, then less and
+   * less often, at most once a minute. One that failed five times within an hour comes back only by resync(), as does one that
+   * the operator took out. 'manual': all of them do. Default: as the mirror has it ('auto' unless it was set).
+   */
+  rejoin?: 'auto' | 'manual';
   /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
   recovery?: 'auto' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */

@@ -7,6 +7,8 @@ import type { Engine } from './engine';
 
 /** How late, at most, a change is told after the completion that shows it. */
 const INTERVAL_MS = 50;
+/** How late one that no completion shows: the engine retires, and looks for losses, by itself. */
+const UNASKED_MS = 1000;
 
 export interface StateChange {
   /** Of the image, in superblock order. */
@@ -19,6 +21,7 @@ export interface StateChange {
 
 export class StateWatch {
   private timer: NodeJS.Timeout | null = null;
+  private unasked: NodeJS.Timeout | null = null;
   private states: NativeImageState[];
   private inSync: number;
   private stopped = false;
@@ -49,13 +52,17 @@ export class StateWatch {
   begin(): void {
     this.held = false;
     this.lookNow();
+    this.unasked = setInterval(() => this.lookNow(), UNASKED_MS);
+    this.unasked.unref();
   }
 
   /** Tells what completions have shown so far, and looks no more. */
   stop(): void {
     this.engine.afterCompletions = null;
     if (this.timer !== null) clearTimeout(this.timer);
+    if (this.unasked !== null) clearInterval(this.unasked);
     this.timer = null;
+    this.unasked = null;
     this.held = false;
     this.look();
   }

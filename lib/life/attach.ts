@@ -31,6 +31,7 @@ export interface Attached {
   assessment: NativeAssessment;
   images: FoundImage[];
   word: LogWord;
+  trustFolders: boolean;
   /** Slaves that this opening does without: activate fractures them. */
   leftOut: readonly number[];
   /** Of these, those whose files lost allocation. */
@@ -104,7 +105,8 @@ async function attachWith(engine: Engine, logPath: string, options: AttachOption
   const { leftOut, lost, problems } = await judgeImages(engine, superblock, assessment, images, mirror, options);
   throwIfAborted(options.signal);
   const unattached = new Map([...(outside ?? []), ...problems]);
-  return { engine, logPath, superblock, assessment, images, word, leftOut, lost, unattached };
+  const { trustFolders } = options;
+  return { engine, logPath, superblock, assessment, images, word, trustFolders, leftOut, lost, unattached };
 }
 
 /** Why an opening may not do without the slaves that it would do without. */

@@ -329,6 +329,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
         problem: images[index]?.problem ?? null,
         bytesOwed: seen.owed[index] ?? null,
         doubtful: seen.mirror.images[index]?.doubtful === true,
+        flapping: false,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',
       logUse: { recordsLive: assessment.liveRecords, sequence: assessment.sequence, tail: assessment.tail },

@@ -22,8 +22,8 @@ export interface ResyncContext extends LongWork {
   /** Empty for a slave that is not attached. */
   paths: readonly string[];
   foundElsewhere: readonly FoundElsewhere[];
-  /** Why a slave cannot be taken back as it is attached, or is not attached; by name. */
-  unattached: ReadonlyMap<string, Problem>;
+  /** Opens the device of that slave, anew where it has one. @throws why that cannot be */
+  attach: (index: number) => Promise<void>;
   /** null: all that are not in sync. */
   names: readonly string[] | null;
   /** Bytes a second; null: automatic. */
@@ -88,17 +88,12 @@ class Resync {
 
   /** One after the other: each waits until the writes that did not reach the slave have landed. */
   async takeBack(): Promise<void> {
-    const { engine, checkpoint, onChange, full } = this.context;
+    const { checkpoint, onChange, full } = this.context;
     for (const index of this.chosen) {
       checkpoint();
       if (!isOut(this.seen(index).state)) continue;
-      const problem = this.whyNotAttached(index);
-      if (problem !== null) {
-        this.refused.set(index, problem);
-        continue;
-      }
       try {
-        await engine.command('rejoin', { image: index, full });
+        await this.rejoin(index, full);
       } catch (error) {
         // Of the slave, and of nobody else: the log or the master ends it all.
         if (!isBlockmirrorError(error) || error.image !== this.nameOf(index)) throw error;
@@ -106,6 +101,22 @@ class Resync {
       }
       onChange();
     }
+  }
+
+  /** A device that went away and came back is another one to the kernel: what is held of it answers no more. */
+  private async rejoin(index: number, full: boolean): Promise<void> {
+    const { engine, attach, paths } = this.context;
+    const held = (paths[index] ?? '') !== '' && this.seen(index).cause !== 'lost-allocation';
+    if (held) {
+      try {
+        await engine.command('rejoin', { image: index, full });
+        return;
+      } catch (error) {
+        if (!isBlockmirrorError(error) || error.image !== this.nameOf(index)) throw error;
+      }
+    }
+    await attach(index);
+    await engine.command('rejoin', { image: index, full });
   }
 
   async copy(): Promise<void> {
@@ -180,15 +191,6 @@ class Resync {
       detail: `${seen.bytesOwed ?? 0} bytes could not be read from the master, and are still owed`,
       remedy: `Write those blocks anew, or mend the master; \`${command('resync', log)}\` goes on from there`,
     }).toJSON();
-  }
-
-  private whyNotAttached(index: number): Problem | null {
-    const name = this.nameOf(index);
-    const { unattached, paths, mirror } = this.context;
-    const known = unattached.get(name);
-    if (known !== undefined) return known;
-    if ((paths[index] ?? '') !== '') return null;
-    return failureOfSlave(mirror, index, this.pathOf(index), this.seen(index));
   }
 
   /** What each slave that is being resynced was paid in the step, as its debt says. */

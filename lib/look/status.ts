@@ -54,6 +54,8 @@ export interface ImageFacts {
   problem: Problem | null;
   /** A slave that failed earlier: its path may be another device's by now. */
   doubtful: boolean;
+  /** It failed again and again, and comes back only by hand. */
+  flapping: boolean;
 }
 
 export interface StatusFacts {
@@ -123,6 +125,7 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     expectedAt: null,
     problem: null,
     doubtful: true,
+    flapping: false,
   };
   const { state, path, expectedAt, problem, changedAtMs, bytesDiffered, debt, bytesOwed, resync } = record;
   const common = {
@@ -206,6 +209,7 @@ export interface LiveFacts {
   expectedAt: readonly (string | null)[];
   /** Their paths may be other devices' by now. */
   doubtful: readonly boolean[];
+  flapping: readonly boolean[];
   snapshot: NativeSnapshot;
   stopped: Problem | null;
   phase: Phase;
@@ -233,6 +237,7 @@ export function liveStatus(facts: LiveFacts): Status {
       expectedAt: facts.expectedAt[index] ?? null,
       problem: null,
       doubtful: facts.doubtful[index] ?? true,
+      flapping: facts.flapping[index] ?? false,
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
     lastVerify: shownVerify(snapshot.lastVerify),
@@ -286,7 +291,7 @@ export function failureOfSlave(
   mirror: MirrorFacts,
   index: number,
   path: string,
-  { error, cause, fracturedAtMs, debt, bytesOwed }: DebtFacts & { error: number },
+  { error, cause, fracturedAtMs, debt, bytesOwed, flapping = false }: DebtFacts & { error: number; flapping?: boolean },
 ): Problem {
   const when = fracturedAtMs === 0 ? null : `at ${new Date(fracturedAtMs).toISOString()}`;
   const why =
@@ -299,10 +304,12 @@ export function failureOfSlave(
   return new BlockmirrorError('SLAVE_FAILED', {
     image: mirror.images[index]?.name ?? `slave${index}`,
     ...(path === '' ? {} : { path }),
-    detail: `${reason}${owedInWords(debt, bytesOwed)}`,
+    detail: `${reason}${owedInWords(debt, bytesOwed)}${flapping ? FLAPPING : ''}`,
     remedy: remedyOf('SLAVE_FAILED', { mirror, image: index }) ?? '',
   }).toJSON();
 }
+
+const FLAPPING = '; it failed five times within an hour, and comes back only by hand';
 
 function owedInWords(debt: NativeDebt, bytesOwed: number | null): string {
   if (debt === 'everything') return '; all of it is to be copied';

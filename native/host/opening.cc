@@ -20,6 +20,8 @@ struct Opening::Shared {
     const std::unique_ptr<std::shared_ptr<Shared>> held(static_cast<std::shared_ptr<Shared>*>(argument));
     Shared& shared = **held;
     shared.outcome = OpenFile::open(shared.path, shared.options, shared.file);
+    const AllocationLoss loss = shared.outcome.ok() ? shared.file.allocation_loss() : AllocationLoss{};
+    if (loss.lost) shared.outcome = Outcome::of(Code::LOST_ALLOCATION, kNoImage, 0, loss.position);
     shared.done.store(true, std::memory_order_release);
     return nullptr;
   }

@@ -19,7 +19,7 @@ class Opening {
   // NO_MEMORY: there is no thread to be had.
   Outcome begin(const std::string& path, const OpenFileOptions& options);
   bool done() const;
-  // Once, when it is done.
+  // Once, when it is done. LOST_ALLOCATION: the file of a member lost blocks.
   Outcome take(OpenFile& into);
 
  private:

@@ -277,7 +277,7 @@ describe('a slave whose file lost blocks', () => {
   test('is not taken back as it is; filled it gets everything, for what the hole held is nowhere noted', async () => {
     const paths = await punched();
     const refused = await resync(paths.log);
-    expect(refused.slaves).toMatchObject([{ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_HOLE' } }]);
+    expect(refused.slaves).toMatchObject([{ state: 'failed', error: { code: 'ERR_BLOCKMIRROR_LOST_ALLOCATION' } }]);
     expect(bytesOf(paths.slaves[0] as string, 2 * MIB, 8192).equals(Buffer.alloc(8192))).toBe(true);
     execFileSync('fallocate', ['--length', String(MIRROR_SIZE + MIB), paths.slaves[0] as string]);
     expect(await resync(paths.log)).toMatchObject({ inSync: true, bytesCopied: MIRROR_SIZE });

@@ -64,7 +64,8 @@ export function useMirrors(): Mirrors {
       return paths;
     },
     open: async (paths, options = {}) => {
-      const mirror = await Mirror.open(paths.log, options);
+      // What comes back by itself has tests of its own.
+      const mirror = await Mirror.open(paths.log, { rejoin: 'manual', ...options });
       open.push(mirror);
       return mirror;
     },
