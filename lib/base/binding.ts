@@ -195,6 +195,8 @@ export interface NativeImageSnapshot extends Pick<
 > {
   /** At most; null: its map was not read yet. */
   bytesOwed: number | null;
+  /** 0: no request to it is past its deadline. */
+  stalledSinceMs: number;
 }
 
 export interface NativeResyncResult {
@@ -247,7 +249,7 @@ export interface NativeSnapshot {
   minInSync: number;
   lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
-  log: { sequence: number; tail: number; recordCount: number; recordsLive: number };
+  log: { sequence: number; tail: number; recordCount: number; recordsLive: number; stalledSinceMs: number };
   coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };
   counters: Record<string, number>;
   /** The newest of counters.repairs, oldest first, bounded. */
@@ -273,6 +275,8 @@ export interface NativeCommands {
       requireAllocated?: boolean;
       resolved?: boolean;
       makeLength?: number;
+      /** Of each request to log and images; 0: none. As the log says where it is not given. */
+      deviceTimeoutMs?: number;
     };
     result: NativeDeviceFacts;
   };

@@ -205,7 +205,7 @@ export const ERRORS = {
   STALLED: {
     summary: 'The image still owes an answer to a request that is past its deadline, and nothing was asked of it',
     remedy:
-      'See why its device does not answer (blockmirror status says since when). Ask again when it has answered; what is asked of it before is refused like this',
+      'See why its device does not answer. Ask again when it has answered; what is asked of it before is refused like this',
   },
   GROWN_IMAGE: {
     summary:

@@ -74,6 +74,8 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages, CheckedPres
   recoveryBudget: number;
   /** null: the mirror's own. */
   minInSync: number | null;
+  /** Milliseconds; null: the mirror's own. */
+  deviceTimeout: number | null;
 }
 
 export interface CheckedRecover extends CheckedLongWork, CheckedImages, CheckedPresence {
@@ -179,6 +181,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'recoveryBudget',
     'rejoin',
     'minInSync',
+    'deviceTimeout',
     'polling',
     ...PRESENCE,
     ...LONG_WORK,
@@ -194,6 +197,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     recoveryBudget: budget,
     rejoin: reader.get('rejoin') === undefined ? null : reader.choice('rejoin', ['auto', 'manual'] as const, 'auto'),
     minInSync: minInSyncOf(reader),
+    deviceTimeout: deviceTimeoutOf(reader),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
@@ -287,6 +291,12 @@ export function checkSet(options: SetOptions): CheckedSet {
     given.map((key) => [key, POLICIES[key].check(reader.get(key), `options.${key}`)]),
   ) as Partial<Policies>;
   return { policies, takeOver: reader.flag('takeOver', false), trustFolders: reader.flag('trustFolders', false) };
+}
+
+function deviceTimeoutOf(reader: OptionReader): number | null {
+  const timeout = reader.duration('deviceTimeout');
+  if (timeout === null || timeout >= 1) return timeout;
+  throw invalidOption(`deviceTimeout is ${timeout} ms`, 'Give at least 1 ms, or Infinity for none');
 }
 
 function minInSyncOf(reader: OptionReader): number | null {

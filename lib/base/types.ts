@@ -152,6 +152,12 @@ export interface OpenOptions extends DeviceOption, PresenceOptions {
    * the operator took out. 'manual': all of them do. Default: as the mirror has it ('auto' unless it was set).
    */
   rejoin?: 'auto' | 'manual';
+  /**
+   * How long a request to a device may take, milliseconds or text such as '30s'; Infinity: for ever. Default: as the mirror
+   * was made, 30 s. A slave that takes longer is fractured, and is asked nothing until it has answered. For the log and the
+   * master there is nothing else to go on with: requests wait.
+   */
+  deviceTimeout?: Duration;
   /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
   recovery?: 'auto' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */

@@ -44,6 +44,8 @@ export interface AttachOptions extends Presence {
   device: 'auto' | DeviceKind;
   /** Of a mirror that is going to be used, not only repaired or looked at. */
   polling?: boolean;
+  /** Of a request to a device, milliseconds; null: as the log says. */
+  deviceTimeout?: number | null;
   images: Readonly<Record<string, string>>;
   /** The operator says that the owner in the log is dead. */
   takeOver: boolean;
@@ -124,11 +126,11 @@ export function tooFewPresent(error: BlockmirrorError, { logPath, unattached }: 
 export async function holdLog(
   engine: Engine,
   logPath: string,
-  options: Pick<AttachOptions, 'takeOver' | 'trustFolders'>,
+  options: Pick<AttachOptions, 'takeOver' | 'trustFolders' | 'deviceTimeout'>,
 ): Promise<{ held: NativeDeviceFacts; superblock: NativeSuperblock; word: LogWord }> {
   engine.names = { log: logPath, images: [] };
   await refuseUnsafeFolders([{ name: 'log', path: logPath }], options.trustFolders);
-  const held = await openLogExclusive(engine, logPath).catch((error: unknown) => {
+  const held = await openLogExclusive(engine, logPath, 0, options.deviceTimeout ?? null).catch((error: unknown) => {
     throw isBlockmirrorError(error, 'HOLE') ? error.withRemedy(logLost(logPath)) : error;
   });
   const superblock = await loadSuperblock(engine, logPath);
@@ -204,10 +206,18 @@ export function createUnfinished(logPath: string, superblock: NativeSuperblock, 
 }
 
 /** @param makeLength above 0: a file that is not there is made of that length, one that is empty is given it */
-export async function openLogExclusive(engine: Engine, logPath: string, makeLength = 0): Promise<NativeDeviceFacts> {
+export async function openLogExclusive(
+  engine: Engine,
+  logPath: string,
+  makeLength = 0,
+  deviceTimeout: number | null = null,
+): Promise<NativeDeviceFacts> {
   try {
     const path = await followPath(logPath, 'log');
-    return await engine.command('openLog', { path, resolved: true, readOnly: false, exclusive: true, makeLength });
+    const how = { path, resolved: true, readOnly: false, exclusive: true, makeLength };
+    if (deviceTimeout === null) return await engine.command('openLog', how);
+    const deviceTimeoutMs = deviceTimeout === Infinity ? 0 : Math.ceil(deviceTimeout);
+    return await engine.command('openLog', { ...how, deviceTimeoutMs });
   } catch (error) {
     if (isLink(error)) throw linkMeanwhile(error, 'log', logPath);
     if (!isBlockmirrorError(error, 'BUSY')) throw await explainUnknown(error);

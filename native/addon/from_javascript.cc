@@ -155,6 +155,7 @@ Command::Body open_log(Napi::Env, Fields& fields) {
   command.require_allocated = fields.flag_or("requireAllocated", true);
   command.resolved = fields.flag_or("resolved", false);
   if (fields.has("makeLength")) command.make_length = fields.number("makeLength");
+  if (fields.has("deviceTimeoutMs")) command.device_timeout_ms = fields.number("deviceTimeoutMs");
   return command;
 }
 

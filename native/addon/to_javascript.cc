@@ -402,6 +402,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
     image.set("cause", name_of(debt.cause));
     image.set("fracturedAtMs", number(debt.fractured_at_ms));
     image.set("resync", name_of(debt.resync));
+    image.set("stalledSinceMs", number(snapshot.stalled_since_ms[i]));
     images.set_element(i, image);
   }
   bool any_record = snapshot.ring_records > 0 && snapshot.sequence >= snapshot.tail;
@@ -409,6 +410,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   log.set("sequence", number(snapshot.sequence));
   log.set("tail", number(snapshot.tail));
   log.set("recordCount", number(snapshot.ring_records));
+  log.set("stalledSinceMs", number(snapshot.log_stalled_since_ms));
   log.set("recordsLive", number(any_record ? snapshot.sequence - snapshot.tail + 1 : 0));
   PlainObject coverage(env);
   coverage.set("bytes", number(snapshot.coverage_bytes));

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -38,6 +39,7 @@ struct OpenLog {
   bool require_allocated = true;
   bool resolved = false;
   std::uint64_t make_length = 0;  // above 0: a file that is not there is made, one that is empty is given this length
+  std::optional<std::uint64_t> device_timeout_ms;  // of log and images; 0: none; empty: the log's policy
   DeviceFacts facts;
 };
 

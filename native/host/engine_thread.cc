@@ -95,6 +95,7 @@ void EngineThread::loop() {
     if (stop_requested_.load(std::memory_order_seq_cst) && !frozen) {
       frozen = true;
       host_->freeze();
+      if (host_->has_left() && reactor_->requests_in_flight() > 0) signal_waits_for_hung();
     }
     if (frozen && reactor_->requests_in_flight() == 0) return;
     bool may_sleep = frozen || !accept();
@@ -157,6 +158,12 @@ void EngineThread::signal_ended() {
   life_changed_.notify_all();
 }
 
+void EngineThread::signal_waits_for_hung() {
+  std::lock_guard lock(life_mutex_);
+  waits_for_hung_ = true;
+  life_changed_.notify_all();
+}
+
 void EngineThread::request_stop() {
   // The engine passes through the lock before it lets the reactor go.
   std::lock_guard lock(life_mutex_);
@@ -169,7 +176,7 @@ bool EngineThread::stop(std::chrono::steady_clock::time_point deadline) {
   bool ended;
   {
     std::unique_lock lock(life_mutex_);
-    while (!ended_ && life_changed_.wait_until(lock, deadline) != std::cv_status::timeout) {
+    while (!ended_ && !waits_for_hung_ && life_changed_.wait_until(lock, deadline) != std::cv_status::timeout) {
     }
     ended = ended_;
     left_alone_ = true;

@@ -76,6 +76,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   void publish();
   void signal_started(const Outcome& outcome);
   void signal_ended();
+  void signal_waits_for_hung();
 
   const EngineThreadOptions options_;
   const std::unique_ptr<RequestTable> requests_;
@@ -90,7 +91,8 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   std::condition_variable life_changed_;
   bool started_ = false;
   bool ended_ = false;
-  bool left_alone_ = false;  // joined or detached
+  bool waits_for_hung_ = false;  // nobody need wait for the thread: it waits for a device that was left behind
+  bool left_alone_ = false;      // joined or detached
   Outcome start_status_;
 
   std::mutex notify_mutex_;

@@ -129,6 +129,7 @@ Task<Outcome> SessionHost::execute(OpenLog& command) {
   Outcome outcome = attach(command.path, options, kLogDevice, opened, command.facts);
   if (!outcome.ok()) co_return outcome;
   log_ = std::move(opened);
+  if (command.device_timeout_ms) session_->set_device_timeout(*command.device_timeout_ms * 1'000'000);
   session_->set_log(*log_.device);
   co_return outcome;
 }

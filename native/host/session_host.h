@@ -42,6 +42,8 @@ class SessionHost {
   void start(RequestPart& part);
   unsigned active() const { return active_; }  // parts started and not done
   Snapshot snapshot() const { return session_->snapshot(); }
+  // Close has left devices that owe answers: the thread ends only when they have given them.
+  bool has_left() const { return !left_.empty(); }
   // From here on nothing more reaches a device; parts that wait for one never end.
   void freeze() { gate_.frozen = true; }
 
