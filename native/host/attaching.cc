@@ -78,6 +78,7 @@ Task<Outcome> SessionHost::execute(DetachImage& command) {
       co_return Outcome::success();
     }
     if (closing_) co_return Outcome::of(Code::CLOSED);
+    if (session_->is_stalled(command.image)) co_return Outcome::of(Code::STALLED, image, ETIMEDOUT);
     if (reactor_.now_ns() > deadline_ns) co_return Outcome::of(Code::BUSY, image, ETIMEDOUT);
     co_await Pause(reactor_, kAttachLook_ns);
   }
