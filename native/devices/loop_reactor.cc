@@ -176,6 +176,7 @@ bool LoopReactor::look_again(std::uint64_t deadline_ns) {
 void LoopReactor::turn(bool may_sleep) {
   BLOCKMIRROR_ASSERT(!turning_, "turn() was called from one of its callbacks");
   turning_ = true;
+  recent_ns_ = 0;
   bool worked = collect() != 0;
   worked = (run_callbacks() != 0) || worked;
   postponed_ = worked && may_sleep && !postponed_;
@@ -186,6 +187,7 @@ void LoopReactor::turn(bool may_sleep) {
     const bool sleep = idle && !look_again(deadline_ns) && wake_.begin_sleep();
     exchange(sleep, deadline_ns);
     if (sleep) wake_.end_sleep();
+    recent_ns_ = 0;
     collect();
     run_callbacks();
   }

@@ -62,6 +62,10 @@ class LoopReactor : public Reactor {
   LoopReactor& operator=(const LoopReactor&) = delete;
 
   std::uint64_t now_ns() const final;
+  std::uint64_t recent_ns() final {
+    if (recent_ns_ == 0) recent_ns_ = now_ns();
+    return recent_ns_;
+  }
   std::uint64_t wall_clock_ms() const final;
   void random(std::span<std::byte> into) final;
   void arm(Timer& timer, std::uint64_t deadline_ns) final { timers_.arm(timer, deadline_ns); }
@@ -120,6 +124,7 @@ class LoopReactor : public Reactor {
   unsigned started_ = 0;             // of those, handed to start()
   bool postponed_ = false;           // the last turn left its submissions to this one
   bool turning_ = false;
+  std::uint64_t recent_ns_ = 0;  // 0: not looked at since the kernel was asked last
 };
 
 }  // namespace blockmirror

@@ -91,8 +91,10 @@ void WatchedDevice::answered(DeviceRequest& inner) {
 }
 
 void WatchedDevice::answered(Record& record, int error) {
-  const std::uint64_t now = left_ ? 0 : runtime_.recent_ns();
-  if (latency_ != nullptr && !left_) latency_->count(now, now - record.since_ns);
+  if (latency_ != nullptr && !left_) {
+    const std::uint64_t now = runtime_.recent_ns();
+    latency_->count(now, now - record.since_ns);
+  }
   DeviceRequest* const outer = std::exchange(record.outer, nullptr);
   if (outer != nullptr) {
     remove(record);
