@@ -223,6 +223,7 @@ Command::Body activate(Napi::Env env, Fields& fields) {
   command.options.owner.boot_id = fields.uuid("bootId");
   command.options.owner.process_started = fields.number("processStarted");
   command.options.owner.pid_namespace = fields.number("pidNamespace");
+  command.options.background = fields.flag("background");
   if (fields.has("leftOut")) command.options.left_out = slaves_from(env, fields, "leftOut");
   if (fields.has("minInSync")) command.options.minimum_in_sync = fields.small_number("minInSync");
   if (fields.has("paths")) {
@@ -243,16 +244,8 @@ Command::Body set_policies(Napi::Env, Fields& fields) {
   return command;
 }
 
-Command::Body recover_copy(Napi::Env, Fields& fields) {
-  RecoverCopy command;
-  command.extents = fields.extents();
-  command.compare = fields.flag("compare");
-  command.only_differing = fields.flag("onlyDiffering");
-  return command;
-}
-
-Command::Body recover_retire(Napi::Env, Fields& fields) {
-  RecoverRetire command;
+Command::Body end_recovery(Napi::Env, Fields& fields) {
+  EndRecovery command;
   command.summary.live_intents = fields.number("liveIntents");
   command.summary.bytes_covered = fields.number("bytesCovered");
   command.summary.bytes_copied = fields.number("bytesCopied");
@@ -311,22 +304,18 @@ Command::Body rejoin(Napi::Env, Fields& fields) {
 
 Command::Body resync(Napi::Env env, Fields& fields) {
   ResyncStep command;
-  command.slaves = slaves_from(env, fields, "slaves");
-  command.longest = fields.number("longest");
-  if (command.longest == 0 || command.longest > kResyncBytes) fields.reject("longest");
+  command.order.slaves = slaves_from(env, fields, "slaves");
+  command.order.longest = fields.number("longest");
+  if (command.order.longest == 0 || command.order.longest > kResyncBytes) fields.reject("longest");
+  command.order.way.compare = fields.flag("compare");
+  command.order.way.only_differing = fields.flag("onlyDiffering");
+  command.order.read_back = fields.flag("readBack");
   return command;
 }
 
 template <typename StepCommand>
 Command::Body plain(Napi::Env, Fields&) {
   return StepCommand{};
-}
-
-template <typename StepCommand>
-Command::Body with_extents(Napi::Env, Fields& fields) {
-  StepCommand command;
-  command.extents = fields.extents();
-  return command;
 }
 
 struct Parser {
@@ -343,16 +332,12 @@ constexpr Parser kParsers[] = {
     {"unmake", plain<Unmake>},
     {"fillImage", fill_image},
     {"format", plain<FormatLog>},
-    {"formatFlushMaster", plain<FormatFlushMaster>},
     {"scanRing", scan_ring},
     {"assess", plain<Assess>},
     {"readDebts", plain<ReadDebts>},
     {"activate", activate},
     {"setPolicies", set_policies},
-    {"recoverCopy", recover_copy},
-    {"recoverFlushSlaves", plain<RecoverFlushSlaves>},
-    {"recoverReadBack", with_extents<RecoverReadBack>},
-    {"recoverRetire", recover_retire},
+    {"endRecovery", end_recovery},
     {"compare", compare},
     {"recordVerify", record_verify},
     {"fracture", fracture},

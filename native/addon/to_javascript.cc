@@ -264,15 +264,6 @@ Napi::Value recent_repairs(Napi::Env env, const RecentRepairs& recent) {
   return array_of(env, repairs, [env](const Repair& repair) { return repair_object(env, repair); });
 }
 
-Napi::Value copy_object(Napi::Env env, const CopyResult& result) {
-  PlainObject object(env);
-  object.set("bytesDiffered", numbers(env, result.bytes_differed));
-  object.set("bytesCopied", numbers(env, result.bytes_copied));
-  object.set("repairs",
-             array_of(env, result.repairs, [env](const Repair& repair) { return repair_object(env, repair); }));
-  return object;
-}
-
 Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
   PlainObject object(env);
   object.set("bytesCompared", numbers(env, result.bytes_compared));
@@ -305,6 +296,15 @@ Napi::Value resync_object(Napi::Env env, const ResyncResult& result) {
   object.set("bytesCopied", number(result.bytes_copied));
   object.set("bytesLeft", number(result.bytes_left));
   object.set("bytesUnreadable", number(result.bytes_unreadable));
+  object.set("unreadable", result.unreadable.ok() ? env.Null() : to_javascript(env, result.unreadable));
+  object.set("slavesDiffered", numbers(env, result.copied.bytes_differed));
+  object.set("slavesCopied", numbers(env, result.copied.bytes_copied));
+  object.set("repairs", array_of(env, result.copied.repairs,
+                                 [env](const Repair& repair) { return repair_object(env, repair); }));
+  PlainObject difference = extent_object(env, result.read_back_difference.extent);
+  difference.set("slave", number(result.read_back_difference.slave));
+  const bool differs = result.bytes_read_back_differing > 0;
+  object.set("readBackDifference", differs ? static_cast<Napi::Value>(difference) : env.Null());
   return object;
 }
 
@@ -337,8 +337,6 @@ struct Results {
   Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
   Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const SetPolicies& command) const { return superblock_object(env, command.superblock); }
-  Napi::Value operator()(const RecoverCopy& command) const { return copy_object(env, command.result); }
-  Napi::Value operator()(const RecoverReadBack& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const FractureSlaves& command) const { return fracture_object(env, command.result); }
   Napi::Value operator()(const AttachImage& command) const { return to_javascript(env, command.facts); }

@@ -82,9 +82,6 @@ struct FormatLog {
   Superblock superblock;
 };
 
-// Before what the master of a new mirror holds is copied.
-struct FormatFlushMaster {};
-
 struct ScanRing {
   std::uint64_t bytes = 0;
   ScanProgress progress;
@@ -106,21 +103,7 @@ struct SetPolicies {
   Superblock superblock;
 };
 
-struct RecoverCopy {
-  std::vector<Extent> extents;
-  bool compare = false;
-  bool only_differing = false;
-  CopyResult result;
-};
-
-struct RecoverFlushSlaves {};
-
-struct RecoverReadBack {
-  std::vector<Extent> extents;
-  CompareResult result;
-};
-
-struct RecoverRetire {
+struct EndRecovery {
   RecoverySummary summary;  // the time is filled in by the host
 };
 
@@ -159,8 +142,7 @@ struct Rejoin {
 
 // One step.
 struct ResyncStep {
-  ImageSet slaves = 0;
-  std::uint64_t longest = 0;
+  ResyncOrder order;
   ResyncResult result;
 };
 struct Close {};
@@ -174,9 +156,8 @@ struct Shape {
 
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
-                            FormatLog, FormatFlushMaster, ScanRing, Assess, ReadDebts, Activate, SetPolicies,
-                            RecoverCopy, RecoverFlushSlaves, RecoverReadBack, RecoverRetire, Compare, RecordVerify,
-                            FractureSlaves, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
+                            FormatLog, ScanRing, Assess, ReadDebts, Activate, SetPolicies, EndRecovery, Compare,
+                            RecordVerify, FractureSlaves, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -241,8 +241,6 @@ Task<Outcome> SessionHost::execute(FormatLog& command) {
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
-Task<Outcome> SessionHost::execute(FormatFlushMaster&) { return session_->format_flush_master(); }
-
 Task<Outcome> SessionHost::execute(ScanRing& command) { return session_->scan_ring(command.bytes, command.progress); }
 
 Task<Outcome> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
@@ -261,19 +259,9 @@ Task<Outcome> SessionHost::execute(SetPolicies& command) {
   co_return co_await with_superblock(std::move(step), command.superblock);
 }
 
-Task<Outcome> SessionHost::execute(RecoverCopy& command) {
-  return session_->recover_copy(std::move(command.extents), command.compare, command.only_differing, command.result);
-}
-
-Task<Outcome> SessionHost::execute(RecoverFlushSlaves&) { return session_->recover_flush_slaves(); }
-
-Task<Outcome> SessionHost::execute(RecoverReadBack& command) {
-  return session_->recover_read_back(std::move(command.extents), command.result);
-}
-
-Task<Outcome> SessionHost::execute(RecoverRetire& command) {
+Task<Outcome> SessionHost::execute(EndRecovery& command) {
   command.summary.finished_at_ms = reactor_.wall_clock_ms();
-  return session_->recover_retire(command.summary);
+  return session_->end_recovery(command.summary);
 }
 
 Task<Outcome> SessionHost::execute(Compare& command) {
@@ -295,7 +283,7 @@ Task<Outcome> SessionHost::execute(Rejoin& command) {
 }
 
 Task<Outcome> SessionHost::execute(ResyncStep& command) {
-  return session_->resync(command.slaves, command.longest, command.result);
+  return session_->resync(command.order, command.result);
 }
 
 // The files close here, not with the thread: whoever waits for close may open the mirror again at once (I9).

@@ -63,16 +63,12 @@ class SessionHost {
   Task<Outcome> execute(Unmake& command);
   Task<Outcome> execute(FillImage& command);
   Task<Outcome> execute(FormatLog& command);
-  Task<Outcome> execute(FormatFlushMaster& command);
   Task<Outcome> execute(ScanRing& command);
   Task<Outcome> execute(Assess& command);
   Task<Outcome> execute(ReadDebts& command);
   Task<Outcome> execute(Activate& command);
   Task<Outcome> execute(SetPolicies& command);
-  Task<Outcome> execute(RecoverCopy& command);
-  Task<Outcome> execute(RecoverFlushSlaves& command);
-  Task<Outcome> execute(RecoverReadBack& command);
-  Task<Outcome> execute(RecoverRetire& command);
+  Task<Outcome> execute(EndRecovery& command);
   Task<Outcome> execute(Compare& command);
   Task<Outcome> execute(RecordVerify& command);
   Task<Outcome> execute(FractureSlaves& command);

@@ -27,7 +27,6 @@ namespace blockmirror {
   X(acknowledge_after_log_failure, "a write is acknowledged although the log failed")                         \
   X(recover_wrong_direction, "recovery copies from the slave to the master")                                  \
   X(repair_from_unproven_slave, "what the master cannot read is taken from a slave that is only assumed")     \
-  X(repair_from_nothing, "what neither the master nor a slave can read is taken for zeroes")                  \
   X(repair_not_read_back, "a rewrite of the master is not read back")                                         \
   X(repair_without_intent, "the master is rewritten while no intent covers the block")                        \
   X(repair_failure_forgiven, "a repair that the master answers with an error lets the mirror go on")          \
@@ -37,12 +36,9 @@ namespace blockmirror {
   X(repair_beside_writes, "the master is rewritten without the range being held alone")                       \
   X(drop_last_sector, "recovery leaves out the last sector of an extent")                                     \
   X(skip_recovery, "an unclean mirror is opened without recovery: the next write's record retires its debt")  \
-  X(debt_retired_uncopied, "recovery's debt is retired although it was not copied")                           \
-  X(debt_retired_early, "recovery's debt is retired before the slaves are flushed")                           \
   X(read_before_master_flush, "the master is not flushed before it is read")                                  \
-  X(recovery_write_failure_ignored, "a failed write of a slave in recovery is ignored")                       \
-  X(recovery_flush_failure_ignored, "a failed flush of a slave in recovery is ignored")                       \
-  X(late_copy_flushed, "a flush counts for copies that ended while it ran")                                   \
+  X(resync_write_failure_ignored, "a failed write of a slave in a resync is ignored")                         \
+  X(resync_flush_failure_ignored, "a failed flush of a slave in a resync is ignored")                         \
   X(master_flush_failure_ignored, "a failed flush of the master at an opening is ignored")                    \
   X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
   X(skip_torn_check, "a torn record is taken for a whole one")                                                \
@@ -80,7 +76,6 @@ namespace blockmirror {
   X(log_not_flushed_by_create, "a create calls a log ready that is only in its cache")                        \
   X(create_over_data, "a create zeroes bytes before the label area")                                          \
   X(create_without_slave, "a slave that fails while the mirror is made is left out")                          \
-  X(ready_before_flush, "a create calls the mirror ready before the slaves are flushed")                      \
   X(assumed_not_flushed, "images that are said to be identical are not flushed before the log relies on it")  \
   X(assumed_called_in_sync, "slaves that are only said to be identical count as in sync")                     \
   X(map_not_flushed, "a tail moves before the maps are flushed")                                              \

@@ -33,8 +33,9 @@
 //   p3  Data moves under S only when S is durable.
 //   p4  An opening starts at H + 1 of a scan that found no damage, after a flush of the log. After damage the debt is
 //       everything, and the ring is rewritten in full, further on, before anything is retired.
-//   p5  Every record of an opening states a tail >= F: its first record retires or carries what came before, and no
-//       other is submitted that could not say so until that one is durable.
+//   p5  An opening whose scan found a gap (rule 8 or 9) states a tail >= F in every record: what came before is in the
+//       fracture maps, durably, before its first record is submitted. Without a gap its records may leave the tail where
+//       it was until the maps hold what it names: all of it is durable then, as D below F says.
 //   p6  No request of an earlier opening lands any more (I11: it was awaited, or is fenced off).
 //
 // Why no live durable record is dropped (I13). Let R be durable, not retired, perhaps with data under it. Its slot was
@@ -91,7 +92,7 @@ struct RingScanner::Horizon {
   std::uint64_t durable_now = 0;     // D from F on
 };
 
-enum class RingScanner::Verdict : std::uint8_t { live, retired, torn, damage };
+enum class RingScanner::Verdict : std::uint8_t { live, retired, torn, missing, damage };
 struct RingScanner::Judgement {
   Verdict verdict;
   const char* reason;
@@ -216,7 +217,7 @@ RingScanner::Judgement RingScanner::judge_slot(const Horizon& horizon, const Fin
   if (complete && found.newest == owed && (!retired || mutated(Mutation::trust_retired_record)))
     return {Verdict::live, ""};
   if (retired) return {Verdict::retired, ""};
-  if (owed > durable) return {Verdict::torn, ""};
+  if (owed > durable) return {Verdict::missing, ""};
   return {Verdict::damage, "a durable record is gone, or torn long after it was written"};
 }
 
@@ -274,7 +275,9 @@ void RingScanner::judge() {
     const Judgement judgement = judge_slot(horizon, finding, owed);
     scan_.highest_sequence = std::max(scan_.highest_sequence, finding.newest);
     if (judgement.verdict == Verdict::live) finding.live = !std::exchange(forget, false);
-    if (judgement.verdict == Verdict::torn) ++scan_.torn_records;
+    const bool missing = judgement.verdict == Verdict::missing;
+    if (judgement.verdict == Verdict::torn || missing) ++scan_.torn_records;
+    scan_.has_gaps = scan_.has_gaps || missing;
     if (judgement.verdict == Verdict::damage) add_damage(slot, owed, judgement.reason);
   }
   judge_order();

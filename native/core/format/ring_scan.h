@@ -47,6 +47,7 @@ struct RingScan {
   std::uint64_t tail = 0;
   std::uint64_t durable_through = 0;
   std::uint32_t torn_records = 0;      // of the tail: dropped, their writes were never started
+  bool has_gaps = false;               // some of them lie before the newest record that is complete
   std::uint32_t live_records = 0;      // that hold intents
   std::uint64_t highest_sequence = 0;  // that any sector of a slot that is not broken carries
 };

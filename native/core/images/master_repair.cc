@@ -6,7 +6,7 @@
 
 #include "../base/data_buffer.h"
 #include "../base/mutation.h"
-#include "recovery.h"
+#include "differences.h"
 
 namespace blockmirror {
 

@@ -41,6 +41,12 @@ struct FractureResult {
   std::uint64_t pause_ns = 0;  // how long writes were held
 };
 
+// How a portion is copied to the slaves.
+struct CopyWay {
+  bool compare = false;         // they are read first, and what differs is counted
+  bool only_differing = false;  // and only those blocks are written
+};
+
 struct CopyResult {
   // Per slave; of those that were compared. What a slave could not read counts as different.
   std::vector<std::uint64_t> bytes_differed;

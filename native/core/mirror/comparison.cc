@@ -4,16 +4,15 @@
 #include <cstring>
 
 #include "../base/mutation.h"
-#include "../images/recovery.h"
+#include "../images/differences.h"
 
 namespace blockmirror {
 
-Comparison::Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const Debts& debts,
-                       const ExtentSet& uncertain, ImageSet images, CompareResult& into)
+Comparison::Comparison(Membership& membership, const Superblock& superblock, Mirror& mirror, const Debts& debts,
+                       ImageSet images, CompareResult& into)
     : membership_(membership),
       mirror_(mirror),
       debts_(debts),
-      uncertain_(uncertain),
       block_(compare_block_of(superblock)),
       images_(images),
       on_request_(images & static_cast<ImageSet>(~membership.receiving())),
@@ -27,7 +26,7 @@ Comparison::Comparison(Membership& membership, const Superblock& superblock, Mir
 }
 
 Task<Outcome> Comparison::work_on(Extent piece, const PieceMemory& memory) {
-  const ParallelOperation::Results results = co_await read(piece, memory);
+  const ParallelOperation::Results results = co_await mirror_.read_images(piece, images_, memory);
   if ((results.failed & 1u) != 0) co_return Outcome::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
   // Asked after the reads: a slave that has failed since may have missed a write that the master has.
   ImageSet slaves = images_ & (on_request_ | membership_.receiving_slaves());
@@ -46,17 +45,6 @@ Task<Outcome> Comparison::work_on(Extent piece, const PieceMemory& memory) {
   co_return Outcome::success();
 }
 
-Task<ParallelOperation::Results> Comparison::read(Extent piece, const PieceMemory& memory) {
-  if (mirror_ != nullptr) co_return co_await mirror_->read_images(piece, images_, memory);
-  DeviceRequest model;
-  model.operation = Operation::read;
-  model.position = piece.position;
-  model.length = piece.length;
-  ParallelOperation everywhere(membership_.images(), images_, model);
-  for (unsigned i = 0; i < kMaxImages; ++i) everywhere.set_memory(i, memory[i]);
-  co_return co_await everywhere;
-}
-
 void Comparison::count(unsigned slave, Extent piece, ImageSet slaves, const PieceMemory& memory) {
   into_.bytes_compared[slave - 1] += piece.length;
   for (std::uint64_t at = 0; at < piece.length;) {
@@ -65,8 +53,7 @@ void Comparison::count(unsigned slave, Extent piece, ImageSet slaves, const Piec
       const std::uint64_t length = std::min(block_, run.end - at);
       const DifferingRun block = next_differing_run(memory[0], memory[slave], at, at + length, block_);
       Difference difference{slave - 1, {piece.position + at, length}};
-      const bool owed = debts_.owing_in(image_bit(slave) & membership_.receiving(), difference.extent) != 0;
-      difference.expected = owed || uncertain_.contains(difference.extent);
+      difference.expected = debts_.owing_in(image_bit(slave) & membership_.receiving(), difference.extent) != 0;
       for (unsigned i = 1; i < kMaxImages; ++i) {
         const bool other = i != slave && (slaves & image_bit(i)) != 0;
         if (other && std::memcmp(memory[slave] + at, memory[i] + at, length) == 0) difference.agreeing |= image_bit(i);
@@ -105,7 +92,7 @@ VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool pr
   for (unsigned i = 1; i < superblock.images.size(); ++i) {
     if ((receiving & image_bit(i)) == 0) continue;
     ImageRecord& image = superblock.images[i];
-    if (!rights_of(image.state).in_sync) continue;  // its resync copies what differs
+    if (!rights_of(image.state).in_sync && !is_after_crash(image)) continue;  // its resync copies what differs
     const std::uint64_t differed = found.bytes_differed[i - 1];
     const bool all = found.bytes_compared[i - 1] == superblock.size;
     std::uint64_t remembered = std::max(image.bytes_differed, differed);
@@ -129,12 +116,6 @@ VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool pr
     change.superblock = true;
   }
   return change;
-}
-
-void forget_differences(ImageSet receiving, Superblock& superblock) {
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
-    if ((receiving & image_bit(i)) != 0) superblock.images[i].bytes_differed = 0;
-  }
 }
 
 }  // namespace blockmirror

@@ -1,7 +1,7 @@
 // Comparison: what a verify reads and counts in one step, and what its end changes in the superblock.
 //
 // Invariants:
-//  - I6: a piece is read of all images at once, while the mirror runs under one lock of its range.
+//  - I6: a piece is read of all images at once, under one lock of its range.
 //  - I10: a slave counts as compared only where it was read. One that failed meanwhile missed writes, so that it takes no
 //    part from then on, and an error of a slave is no difference.
 //  - A difference is forgotten only when the slave was found equal over the whole mirror, or was copied in full.
@@ -24,23 +24,20 @@ namespace blockmirror {
 
 class Comparison final : public PieceWork {
  public:
-  // `mirror`: null before it runs. `debts`: what slaves that receive owe is expected
-  // to differ, as is `uncertain`: what recovery has not copied yet. `images`: the master and the slaves to
-  // compare with it, whether they receive writes or not.
-  Comparison(Membership& membership, const Superblock& superblock, Mirror* mirror, const Debts& debts,
-             const ExtentSet& uncertain, ImageSet images, CompareResult& into);
+  // `debts`: what slaves that receive owe is expected to differ. `images`: the master and the slaves to compare with it, whether
+  // they receive writes or not.
+  Comparison(Membership& membership, const Superblock& superblock, Mirror& mirror, const Debts& debts, ImageSet images,
+             CompareResult& into);
 
   Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override;
 
  private:
-  Task<ParallelOperation::Results> read(Extent piece, const PieceMemory& memory);
   void count(unsigned slave, Extent piece, ImageSet slaves, const PieceMemory& memory);
   void add(Difference difference, std::uint64_t bytes);
 
   Membership& membership_;
-  Mirror* const mirror_;
+  Mirror& mirror_;
   const Debts& debts_;
-  const ExtentSet& uncertain_;
   const std::uint64_t block_;
   const ImageSet images_;
   const ImageSet on_request_;  // slaves among them that receive no writes
@@ -55,7 +52,4 @@ struct VerifyChange {
 };
 VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool proves, std::uint64_t now_ms,
                           Superblock& superblock);
-// After every slave that receives writes was copied in full.
-void forget_differences(ImageSet receiving, Superblock& superblock);
-
 }  // namespace blockmirror

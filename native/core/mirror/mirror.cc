@@ -389,47 +389,6 @@ Task<void> Mirror::writes_landed() {
   landed_.wake_all();
 }
 
-Task<Outcome> Mirror::copy_to_slaves(Extent piece, ImageSet slaves, std::byte* bytes, ImageSet& copied) {
-  copied = 0;
-  for (bool mended = false;;) {
-    if (!stopped_.ok()) co_return stopped_;
-    int error = EIO;
-    {
-      RangeLock::Guard held(ranges_, piece.widened(physical_block_size_), RangeLock::Mode::shared);  // I6
-      if (!mutated(Mutation::resync_takes_no_range)) co_await held;
-      if (!is_unmended(piece)) error = co_await membership_.images()[0]->read(piece.position, {bytes, piece.length});
-      if (error == 0 && stopped_.ok()) {
-        DeviceRequest model;
-        model.operation = Operation::write;
-        model.position = piece.position;
-        model.length = piece.length;
-        model.memory = bytes;
-        const ImageSet targets = slaves & membership_.receiving_slaves();
-        ParallelOperation everywhere(membership_.images(), targets, model);
-        everywhere.report_failures(*this);
-        const ParallelOperation::Results results = co_await everywhere;
-        copied = targets & static_cast<ImageSet>(~results.failed);
-        co_return co_await settle(results);
-      }
-    }
-    if (mended) co_return Outcome::of(Code::READ_FAILED, 0, error, piece.position);
-    const Outcome outcome = co_await read_mended(piece, {bytes, piece.length});
-    if (!outcome.ok()) co_return outcome;
-    mended = true;
-  }
-}
-
-Task<Outcome> Mirror::flush_slaves(ImageSet slaves, ImageSet& flushed) {
-  DeviceRequest model;
-  model.operation = Operation::flush;
-  const ImageSet asked = slaves & membership_.receiving_slaves();
-  ParallelOperation everywhere(membership_.images(), asked, model);
-  everywhere.report_failures(*this);
-  const ParallelOperation::Results results = co_await everywhere;
-  flushed = asked & static_cast<ImageSet>(~results.failed);
-  co_return co_await settle(results);
-}
-
 Task<Outcome> Mirror::record_progress() {
   const Outcome outcome = co_await membership_.write_superblock();
   if (!outcome.ok()) stop(outcome);

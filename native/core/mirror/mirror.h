@@ -45,7 +45,9 @@
 #include "../images/debts.h"
 #include "../images/master_repair.h"
 #include "../images/membership.h"
+#include "../images/piece_runner.h"
 #include "../images/range_lock.h"
+#include "../images/results.h"
 #include "../log/intent_log.h"
 
 namespace blockmirror {
@@ -81,10 +83,14 @@ class Mirror final : private FailureListener {
   // --- for a resync
 
   // Copies what the master holds there to those slaves that still receive, under the range (I3, I6). `copied`: to which.
-  // READ_FAILED: the master cannot read it, and no slave may stand in. `bytes` has room for it.
-  Task<Outcome> copy_to_slaves(Extent piece, ImageSet slaves, std::byte* bytes, ImageSet& copied);
+  // READ_FAILED: the master cannot read it, and no slave may stand in. `memory` has room for it, of the master, and of the
+  // slaves where they are compared. `into` has an entry for each slave.
+  Task<Outcome> copy_to_slaves(Extent piece, ImageSet slaves, CopyWay way, const PieceMemory& memory, CopyResult& into,
+                               ImageSet& copied);
   // A slave that fails it is out. `flushed`: those that were flushed.
   Task<Outcome> flush_slaves(ImageSet slaves, ImageSet& flushed);
+  // Those among them that erred are out, durably.
+  Task<Outcome> fail_slaves(ParallelOperation::Results results);
   // Makes changes of membership durable, as the settlement of a request does.
   Task<Outcome> record_changes() { return settle({}); }
   // Writes the superblock as it is. A failure stops the mirror.
@@ -109,14 +115,21 @@ class Mirror final : private FailureListener {
                              const std::atomic<bool>* cancelled);
   Task<Outcome> complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial);
   Task<ParallelOperation::Results> read_images_once(Extent extent, ImageSet images, std::span<std::byte* const> into);
-  // After the master failed to read the extent. Takes the range.
-  Task<Outcome> read_mended(Extent extent, std::span<std::byte> into);
+  // After the master failed to read the extent. Takes the range. `repairs`: what was rewritten is told there, if not null.
+  Task<Outcome> read_mended(Extent extent, std::span<std::byte> into, std::vector<Repair>* repairs = nullptr);
   // The caller holds the extent, widened to repair_.block_length(), exclusively.
-  Task<Outcome> read_held(Extent extent, std::span<std::byte> into);
-  Task<Outcome> read_block(Extent block, std::span<std::byte> into);
+  Task<Outcome> read_held(Extent extent, std::span<std::byte> into, std::vector<Repair>* repairs = nullptr);
+  Task<Outcome> read_block(Extent block, std::span<std::byte> into, std::vector<Repair>* repairs);
   // Whether the master holds it again.
   Task<bool> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
   void settle_failed_repair(Extent block, const Outcome& outcome);
+  Task<Outcome> copy_held(Extent piece, ImageSet slaves, CopyWay way, const PieceMemory& memory, CopyResult& into,
+                          ImageSet& copied);
+  Task<Outcome> write_copy(Extent extent, ImageSet slaves, std::byte* bytes, CopyResult& into);
+  Task<Outcome> write_what_differs(Extent piece, ImageSet slaves, const PieceMemory& memory, CopyResult& into);
+  Task<void> read_what_can_be(Extent piece, unsigned slave, const PieceMemory& memory, std::vector<Extent>& unread);
+  Task<Outcome> read_back_unread(Extent piece, unsigned slave, const PieceMemory& memory,
+                                 const std::vector<Extent>& unread, CopyResult& into);
   void image_failed(unsigned image, Operation operation, int error) override;
   Task<void> note_master_failure();
   bool is_unmended(Extent extent) const;

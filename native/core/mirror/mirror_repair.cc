@@ -18,7 +18,7 @@ void Mirror::note_written(Extent extent) {
   std::erase_if(unmended_, [&](const Extent& block) { return extent.contains(block); });
 }
 
-Task<Outcome> Mirror::read_mended(Extent extent, std::span<std::byte> into) {
+Task<Outcome> Mirror::read_mended(Extent extent, std::span<std::byte> into, std::vector<Repair>* repairs) {
   while (repairs_under_way_ >= kRepairsAtOnce) co_await repair_ended_.wait();
   ++repairs_under_way_;
   Outcome outcome;
@@ -26,14 +26,14 @@ Task<Outcome> Mirror::read_mended(Extent extent, std::span<std::byte> into) {
     const auto mode = mutated(Mutation::repair_beside_writes) ? RangeLock::Mode::shared : RangeLock::Mode::exclusive;
     RangeLock::Guard held(ranges_, extent.widened(repair_.block_length()), mode);  // I6
     co_await held;
-    outcome = co_await read_held(extent, into);
+    outcome = co_await read_held(extent, into, repairs);
   }
   --repairs_under_way_;
   repair_ended_.wake_one();
   co_return outcome;
 }
 
-Task<Outcome> Mirror::read_held(Extent extent, std::span<std::byte> into) {
+Task<Outcome> Mirror::read_held(Extent extent, std::span<std::byte> into, std::vector<Repair>* repairs) {
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   // Somebody may have written it since it failed, and a bus that was reset answers again.
   if (!is_unmended(extent) && co_await membership_.images()[0]->read(extent.position, into) == 0) {
@@ -45,7 +45,7 @@ Task<Outcome> Mirror::read_held(Extent extent, std::span<std::byte> into) {
   const Extent wide = extent.widened(length).clipped(size_);
   for (std::uint64_t at = wide.position; at < wide.end(); at += length) {
     const Extent block{at, std::min(length, wide.end() - at)};
-    const Outcome outcome = co_await read_block(block, buffer.first(block.length));
+    const Outcome outcome = co_await read_block(block, buffer.first(block.length), repairs);
     if (!outcome.ok()) co_return outcome;
     const std::uint64_t begin = std::max(block.position, extent.position), end = std::min(block.end(), extent.end());
     std::memcpy(into.data() + (begin - extent.position), buffer.span().data() + (begin - at), end - begin);
@@ -53,7 +53,7 @@ Task<Outcome> Mirror::read_held(Extent extent, std::span<std::byte> into) {
   co_return Outcome::success();
 }
 
-Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into) {
+Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into, std::vector<Repair>* repairs) {
   int error = EIO;
   if (!is_unmended(block)) {
     error = co_await membership_.images()[0]->read(block.position, into);
@@ -70,6 +70,7 @@ Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into) {
   if (from == 0) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
   const bool mended = !is_unmended(block) && co_await mend(block, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
+  if (mended && repairs != nullptr && repairs->size() < kReportedRepairs) repairs->push_back({0, from, block});
   if (unpaid && !mended) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
   co_return Outcome::success();
 }

@@ -5,6 +5,7 @@
 
 #include "../base/assert.h"
 #include "../base/mutation.h"
+#include "../images/differences.h"
 
 namespace blockmirror {
 
@@ -12,7 +13,6 @@ Resync::Resync(Mirror& mirror, Membership& membership, Debts& debts, PieceRunner
     : mirror_(mirror), membership_(membership), debts_(debts), pieces_(pieces), superblock_(superblock) {
   chosen_.reserve(kResyncExtents);
   copied_.reserve(kResyncExtents);
-  unreadable_.reserve(kResyncExtents);
 }
 
 ImageSet Resync::resyncing(ImageSet slaves) const {
@@ -46,77 +46,153 @@ void Resync::choose(ImageSet slaves, std::uint64_t longest) {
   }
 }
 
-Task<Outcome> Resync::step(ImageSet slaves, std::uint64_t longest, ResyncResult& into) {
-  into = ResyncResult{};
-  // A slave that an opening found synchronizing: what it owes stands in a map that nobody has read yet.
+// A slave that an opening found synchronizing: what it owes may stand in a map that nobody has read yet. A debt of everything
+// is paid in order: what lies behind its frontier would be copied, and not be paid.
+void Resync::begin_pass(ImageSet slaves) {
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((resyncing(slaves) & image_bit(i)) != 0) co_await debts_.load(i);
+    if ((slaves & image_bit(i)) != 0) cursor_ = std::min(cursor_, debts_.of(i).owed_from());
   }
-  slaves_ = resyncing(slaves);
+}
+
+Task<Outcome> Resync::step(const ResyncOrder& order, ResyncResult& into) {
+  into = ResyncResult{};
+  into.copied.bytes_differed.assign(superblock_.images.size() - 1, 0);
+  into.copied.bytes_copied.assign(superblock_.images.size() - 1, 0);
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if ((resyncing(order.slaves) & image_bit(i)) != 0) co_await debts_.load(i);
+  }
+  const ImageSet slaves = resyncing(order.slaves);
   std::array<Uuid, kMaxImages> ids;
   for (unsigned i = 1; i < superblock_.images.size(); ++i) ids[i] = superblock_.images[i].resync.id;
-  // A debt of everything is paid in order: what lies behind its frontier would be copied, and not be paid.
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves_ & image_bit(i)) != 0) cursor_ = std::min(cursor_, debts_.of(i).owed_from());
-  }
-  choose(slaves_, longest);
+  begin_pass(slaves);
+  choose(slaves, order.longest);
   if (chosen_.empty()) {
     cursor_ = 0;  // once around: what was written meanwhile by a slave that failed and came back lies anywhere
-    choose(slaves_, longest);
+    choose(slaves, order.longest);
   }
-  copied_.clear();
-  unreadable_.clear();
-  Outcome outcome;
-  if (!chosen_.empty()) outcome = co_await pieces_.run(chosen_, ImageSet{1}, *this);
-  for (const Extent& extent : unreadable_) into.bytes_unreadable += extent.length;
-  if (!outcome.ok()) co_return outcome;
-  ImageSet flushed = slaves_;
+  Outcome outcome = co_await copy(order, slaves, into);
+  ImageSet flushed = slaves;
   const bool early = mutated(Mutation::paid_before_flush);
-  if (!copied_.empty() && !early) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
+  if (outcome.ok() && !copied_.empty() && !early) outcome = co_await mirror_.flush_slaves(slaves, flushed);
+  if (outcome.ok() && order.read_back) outcome = co_await read_back(slaves, into);
   if (!outcome.ok()) co_return outcome;
   ImageSet same = resyncing(flushed);
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if (superblock_.images[i].resync.id != ids[i]) same &= static_cast<ImageSet>(~image_bit(i));
   }
-  pay(same, into);
+  pay(same);
   outcome = co_await take_back(same, into);
-  if (early) outcome = co_await mirror_.flush_slaves(slaves_, flushed);
+  if (early) outcome = co_await mirror_.flush_slaves(slaves, flushed);
   if (outcome.ok()) outcome = co_await note_cursors(same);
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((resyncing(slaves) & image_bit(i)) != 0) into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
+    if ((resyncing(order.slaves) & image_bit(i)) != 0)
+      into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
   }
   co_return outcome;
 }
 
+// --- copying
+
+class Resync::Copying final : public PieceWork {
+ public:
+  Copying(Resync& resync, const ResyncOrder& order, ImageSet slaves, ResyncResult& into)
+      : resync_(resync), way_(order.way), slaves_(slaves), into_(into) {}
+
+  Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override {
+    Copied copied{piece, 0};
+    const ImageSet owing = resync_.debts_.owing_in(slaves_, piece);
+    const Outcome outcome =
+        co_await resync_.mirror_.copy_to_slaves(piece, owing, way_, memory, into_.copied, copied.slaves);
+    if (outcome.code == Code::READ_FAILED) {
+      if (into_.unreadable.ok()) into_.unreadable = outcome;
+      into_.bytes_unreadable += piece.length;
+      resync_.copied_.push_back({piece, 0, true});
+      co_return Outcome::success();
+    }
+    if (outcome.ok() && copied.slaves != 0) resync_.copied_.push_back(copied);
+    co_return outcome;
+  }
+
+ private:
+  Resync& resync_;
+  const CopyWay way_;
+  const ImageSet slaves_;
+  ResyncResult& into_;
+};
+
+Task<Outcome> Resync::copy(const ResyncOrder& order, ImageSet slaves, ResyncResult& into) {
+  copied_.clear();
+  if (chosen_.empty()) co_return Outcome::success();
+  Copying copying(*this, order, slaves, into);
+  const bool reads = order.way.compare || order.way.only_differing || mutated(Mutation::recover_wrong_direction);
+  const ImageSet images = static_cast<ImageSet>(1u | (reads ? slaves : 0));
+  const Outcome outcome = co_await pieces_.run(chosen_, images, copying);
+  for (const std::uint64_t bytes : into.copied.bytes_copied) into.bytes_copied += bytes;
+  co_return outcome;
+}
+
+// --- reading back
+
+class Resync::ReadingBack final : public PieceWork {
+ public:
+  ReadingBack(Resync& resync, ImageSet slaves, ResyncResult& into)
+      : resync_(resync), slaves_(slaves), block_(compare_block_of(resync.superblock_)), into_(into) {}
+
+  Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override {
+    const ImageSet slaves = slaves_ & resync_.membership_.receiving_slaves();
+    const ImageSet images = static_cast<ImageSet>(slaves | 1u);
+    ParallelOperation::Results results = co_await resync_.mirror_.read_images(piece, images, memory);
+    if ((results.failed & 1u) != 0) co_return Outcome::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
+    const Outcome outcome = co_await resync_.mirror_.fail_slaves(results);
+    if (!outcome.ok()) co_return outcome;
+    for (unsigned i = 1; i < kMaxImages; ++i) {
+      if ((slaves & ~results.failed & image_bit(i)) == 0) continue;
+      const DifferingRun run = next_differing_run(memory[0], memory[i], 0, piece.length, block_);
+      if (run.bytes == 0) continue;
+      if (into_.bytes_read_back_differing == 0)
+        into_.read_back_difference.slave = i - 1,
+        into_.read_back_difference.extent = {piece.position + run.begin, run.end - run.begin};
+      into_.bytes_read_back_differing += run.bytes;
+      resync_.not_copied(i, piece);
+    }
+    co_return Outcome::success();
+  }
+
+ private:
+  Resync& resync_;
+  const ImageSet slaves_;
+  const std::uint64_t block_;
+  ResyncResult& into_;
+};
+
+Task<Outcome> Resync::read_back(ImageSet slaves, ResyncResult& into) {
+  std::vector<Extent> extents;
+  for (const Copied& copy : copied_) {
+    if (copy.slaves != 0) extents.push_back(copy.extent);
+  }
+  ReadingBack reading(*this, slaves, into);
+  co_return co_await pieces_.run(extents, static_cast<ImageSet>(slaves | 1u), reading);
+}
+
+void Resync::not_copied(unsigned slave, Extent extent) {
+  for (Copied& copy : copied_) {
+    if (copy.extent.overlaps(extent)) copy.slaves &= static_cast<ImageSet>(~image_bit(slave));
+  }
+}
+
+// --- paying
+
 // Copies end in any order; a debt of everything is paid in that of the mirror, past what could not be read.
-void Resync::pay(ImageSet slaves, ResyncResult& into) {
-  for (const Extent& extent : unreadable_) copied_.push_back({extent, 0});
+void Resync::pay(ImageSet slaves) {
   std::sort(copied_.begin(), copied_.end(),
             [](const Copied& a, const Copied& b) { return a.extent.position < b.extent.position; });
   for (const Copied& copy : copied_) {
     for (unsigned i = 1; i < superblock_.images.size(); ++i) {
       if ((slaves & image_bit(i)) == 0) continue;
-      if (copy.slaves == 0) debts_.of(i).set_aside(copy.extent);
-      if ((copy.slaves & image_bit(i)) == 0) continue;
-      debts_.of(i).pay(copy.extent);
-      into.bytes_copied += copy.extent.length;
+      if (copy.unreadable) debts_.of(i).set_aside(copy.extent);
+      if ((copy.slaves & image_bit(i)) != 0) debts_.of(i).pay(copy.extent);
     }
   }
-}
-
-Task<Outcome> Resync::work_on(Extent piece, const PieceMemory& memory) {
-  ImageSet owing = 0;
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves_ & image_bit(i)) != 0 && debts_.of(i).owes(piece)) owing |= image_bit(i);
-  }
-  Copied copied{piece, 0};
-  const Outcome outcome = co_await mirror_.copy_to_slaves(piece, owing, memory[0], copied.slaves);
-  if (outcome.code == Code::READ_FAILED) {
-    unreadable_.push_back(piece);
-    co_return Outcome::success();
-  }
-  if (outcome.ok() && copied.slaves != 0) copied_.push_back(copied);
-  co_return outcome;
 }
 
 // How far a resync of everything is: after a crash it goes on from there. What was set aside is in no map, so that nothing

@@ -36,8 +36,8 @@ struct ActivateOptions {
   ImageSet left_out = 0;
   // For this opening alone, and never below what the log says; 0: what the log says.
   unsigned minimum_in_sync = 0;
-  // After a crash: the mirror runs at once, and what is owed is paid by resync() while it does. Otherwise it is recovered
-  // first, by the steps of recover_.
+  // After a crash: the mirror takes requests at once, and what is owed is paid while it does. Otherwise it takes none before
+  // end_recovery().
   bool background = false;
   // When not empty, one per image: where the images were found this time, to be remembered.
   std::vector<FormatOptions::Image> found_at;

@@ -93,52 +93,42 @@ std::uint32_t Session::memory_alignment() const {
 
 // --- requests
 
-namespace {
-
-// Why a request is not taken in this phase.
-Outcome refusal(Phase phase) {
-  switch (phase) {
-    case Phase::recovering:
-    case Phase::formatting:
-      return Outcome::of(Code::NOT_RECOVERED);
-    case Phase::closed:
-      return Outcome::of(Code::CLOSED);
-    default:
-      return wrong_phase();
-  }
+// What a crash left, or a plan, is paid first, unless the opening asked for it behind its back.
+Outcome Session::State::takes_requests() const {
+  if (one_of(phase, {Phase::recovering, Phase::formatting})) return Outcome::of(Code::NOT_RECOVERED);
+  if (mirror) return Outcome::success();
+  return phase == Phase::closed ? Outcome::of(Code::CLOSED) : wrong_phase();
 }
-
-}  // namespace
 
 Task<Outcome> Session::write(Extent extent, std::span<const std::byte> bytes, bool durable,
                              const std::atomic<bool>* cancelled) {
   State& s = *state_;
-  if (!s.mirror) co_return refusal(s.phase);
+  if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
   co_return co_await s.mirror->write(extent, bytes, durable, cancelled);
 }
 
 Task<Outcome> Session::write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
                                      const std::atomic<bool>* cancelled) {
   State& s = *state_;
-  if (!s.mirror) co_return refusal(s.phase);
+  if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
   co_return co_await s.mirror->write_partial(extent, bytes, partial, durable, cancelled);
 }
 
 Task<Outcome> Session::discard(Extent extent) {
   State& s = *state_;
-  if (!s.mirror) co_return refusal(s.phase);
+  if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
   co_return co_await s.mirror->discard(extent);
 }
 
 Task<Outcome> Session::read(Extent extent, std::span<std::byte> into) {
   State& s = *state_;
-  if (!s.mirror) co_return refusal(s.phase);
+  if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
   co_return co_await s.mirror->read(extent, into);
 }
 
 Task<Outcome> Session::flush() {
   State& s = *state_;
-  if (!s.mirror) co_return refusal(s.phase);
+  if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
   co_return co_await s.mirror->flush();
 }
 
@@ -155,7 +145,6 @@ Task<Outcome> Session::close() {
   s.close_outcome = co_await s.shut_down();
   s.resync.reset();
   s.mirror.reset();
-  s.recovery.reset();
   s.phase = Phase::closed;
   s.closed.wake_all();
   co_return s.close_outcome;
@@ -164,7 +153,10 @@ Task<Outcome> Session::close() {
 Task<Outcome> Session::State::shut_down() {
   if (!mirror) co_return Outcome::success();
   note_stop();
-  const bool stopped = phase == Phase::stopped;
+  // Before it took requests there is nothing to seal: the next opening finds what this one found.
+  const bool unfinished = one_of(phase, {Phase::recovering, Phase::formatting});
+  if (unfinished) mirror->stop(Outcome::of(Code::CLOSED));
+  const bool stopped = unfinished || phase == Phase::stopped;
   Outcome outcome = co_await mirror->close();
   if (outcome.ok()) outcome = co_await seal();
   co_return stopped ? Outcome::success() : outcome;  // a mirror that had stopped was only let go; it stays unclean
@@ -196,13 +188,14 @@ SnapshotDebt Session::State::debt_of(unsigned image) const {
   return debt;
 }
 
-// Of the slave that owes most of what a crash left.
-std::uint64_t Session::State::crash_debt_bytes() const {
-  std::uint64_t bytes = 0;
+ImageSet Session::State::recovering() const {
+  ImageSet slaves = 0;
   for (unsigned i = 1; i < superblock.images.size(); ++i) {
-    if (is_after_crash(superblock.images[i])) bytes = std::max(bytes, debts.of(i).bytes());
+    const ImageRecord& image = superblock.images[i];
+    const bool being_made = phase == Phase::formatting && image.state == ImageState::synchronizing;
+    if (being_made || is_after_crash(image)) slaves |= image_bit(i);
   }
-  return bytes;
+  return slaves;
 }
 
 const TransitionCounts& Session::transitions() const { return state_->membership.transitions(); }
@@ -230,8 +223,11 @@ Snapshot Session::snapshot() const {
   snapshot.recovery_budget = s.recovery_budget;
   snapshot.counters = s.counters;
   snapshot.recent_repairs = s.repair.recent();
-  if (s.recovery) snapshot.uncertain_bytes = s.recovery->uncopied().bytes();
-  if (s.mirror) snapshot.uncertain_bytes = s.crash_debt_bytes();
+  snapshot.recovering = s.recovering();
+  for (unsigned i = 1; s.mirror && i < snapshot.image_count; ++i) {
+    if ((snapshot.recovering & image_bit(i)) != 0)
+      snapshot.uncertain_bytes = std::max(snapshot.uncertain_bytes, s.debts.of(i).bytes());
+  }
   if (s.mirror) {
     const IntentLog& log = s.mirror->log();
     snapshot.stopped = s.mirror->stopped().ok() ? log.failure() : s.mirror->stopped();

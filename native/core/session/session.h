@@ -2,11 +2,11 @@
 //
 // The orchestration (which step when, what to tell the operator) belongs to the caller: lib/ in production, the
 // simulator in tests. The session makes a wrong order impossible: each step names the phases it may be called in
-// and answers WRONG_PHASE otherwise, and recover_retire refuses while any debt was not copied and flushed.
+// and answers WRONG_PHASE otherwise, and end_recovery refuses while any slave owes what it is about.
 //
-//   idle --load_superblock--> loaded --activate--> running               (clean)
-//                                     --activate--> recovering --recover_retire--> running
-//   idle --plan_format--> planned --format--> formatting --recover_retire--> running
+//   idle --load_superblock--> loaded --activate--> running               (clean, or what is owed is paid in the background)
+//                                     --activate--> recovering --resync, end_recovery--> running
+//   idle --plan_format--> planned --format--> formatting --resync, end_recovery--> running
 //   any  --close--> closed;   running --master or log failed--> stopped
 //
 // Invariants: I3 (recovery), I8 (attach, incarnation), I10 (status is derived), I12.
@@ -62,12 +62,9 @@ class Session {
   Task<Outcome> load_superblock();
   // Decides everything about a new mirror, and writes that plan, `creating`, durably to the log; nothing else yet.
   Task<Outcome> plan_format(FormatOptions options);
-  // Writes the rest of the log and the labels. A mirror is made with all its slaves: from here to the end of
-  // recover_retire the first that fails ends it, SLAVE_FAILED.
+  // Writes the rest of the log and the labels, and flushes the master, which is about to be copied (I4). A mirror is made with
+  // all its slaves: from here to end_recovery the first that fails ends it, SLAVE_FAILED.
   Task<Outcome> format();
-  // Formatting: what the master holds may be in its cache alone, and is about to be copied (I4). Where there was a mirror
-  // already, activate does this.
-  Task<Outcome> format_flush_master();
   // The first part of assess, about `bytes` of the ring at a time, for whoever wants to tell how far it is or to leave in
   // between. May be left out: assess does what is left of it. NO_MEMORY.
   Task<Outcome> scan_ring(std::uint64_t bytes, ScanProgress& into);
@@ -83,15 +80,9 @@ class Session {
   Task<Outcome> set_policies(PolicyChange change);
   const Superblock& superblock() const;  // loaded or later
 
-  // compare: the slaves are read too, to count the bytes that differ. only_differing: and only those blocks written.
-  Task<Outcome> recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into);
-  Task<Outcome> recover_flush_slaves();
-  Task<Outcome> recover_read_back(std::vector<Extent> extents, CompareResult& into);
-  Task<Outcome> recover_retire(RecoverySummary summary);
-
-  // Running: every slave has paid what a crash left, or is out. The log lets it go and remembers how it went. WRONG_PHASE: one
-  // has not.
-  Task<Outcome> record_recovery(RecoverySummary summary);
+  // Recovering or formatting, and then the mirror runs; or running, behind a recovery in the background. Every slave has paid
+  // what the crash left, or the plan, or is out: the log lets it go and remembers how it went. WRONG_PHASE: one has not.
+  Task<Outcome> end_recovery(RecoverySummary summary);
 
   // Running or recovering. `all`: slaves that receive no writes are compared too, where their device is attached.
   Task<Outcome> compare(std::vector<Extent> extents, bool all, CompareResult& into);
@@ -106,8 +97,8 @@ class Session {
   // answer from before, and nothing was asked of it (I15). One that is not as
   // it went owes everything, as does any with `full`.
   Task<Outcome> rejoin(unsigned slave, bool full);
-  // One step of at most `longest` bytes, of all those slaves that were rejoined (mirror/resync.h).
-  Task<Outcome> resync(ImageSet slaves, std::uint64_t longest, ResyncResult& into);
+  // Recovering, formatting or running: one step (mirror/resync.h) of all slaves of the order that owe and receive writes.
+  Task<Outcome> resync(ResyncOrder order, ResyncResult& into);
   Task<Outcome> retire_all();
   // Waits for every request accepted before it, seals when running, and ends the background work.
   Task<Outcome> close();

@@ -27,9 +27,7 @@ Task<Outcome> Session::compare(std::vector<Extent> extents, bool all, CompareRes
   if (!refused.ok()) co_return refused;
   if (const Outcome wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
   const ImageSet images = all ? s.membership.attached() : s.membership.receiving();
-  const ExtentSet none;
-  const ExtentSet& uncertain = s.recovery ? s.recovery->uncopied() : none;
-  Comparison comparison(s.membership, s.superblock, s.mirror ? &*s.mirror : nullptr, s.debts, uncertain, images, into);
+  Comparison comparison(s.membership, s.superblock, *s.mirror, s.debts, images, into);
   co_return co_await s.pieces.run(extents, images, comparison);
 }
 
@@ -102,16 +100,17 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   co_return outcome;
 }
 
-Task<Outcome> Session::resync(ImageSet slaves, std::uint64_t longest, ResyncResult& into) {
+Task<Outcome> Session::resync(ResyncOrder order, ResyncResult& into) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
+  const Outcome refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
+  if (!refused.ok()) co_return refused;
   if (!s.resync) s.resync.emplace(*s.mirror, s.membership, s.debts, s.pieces, s.superblock);
   if (s.resync_running) co_return wrong_phase();
   s.resync_running = true;
-  const Outcome outcome = co_await s.resync->step(slaves, longest, into);
+  const Outcome outcome = co_await s.resync->step(order, into);
   s.resync_running = false;
-  co_return outcome;
+  co_return s.with_all_slaves(outcome);
 }
 
 Task<Outcome> Session::retire_all() {

@@ -99,6 +99,7 @@ bool Session::State::tell_ring(Assessment& into) {
   into.live_intent_count = scanning->live_intent_count();
   into.debt = scanning->take_covered();
   highest_sequence = scan.highest_sequence;
+  ring_has_gaps = scan.has_gaps;
   return has_spare_memory(kCopiesOfDebt * into.debt.size() * sizeof(Extent));
 }
 
@@ -119,6 +120,7 @@ Task<Outcome> Session::assess(Assessment& into) {
   const Outcome outcome = co_await s.read_ring(UINT64_MAX / 2);
   if (!outcome.ok()) co_return outcome;
   s.highest_sequence = 0;
+  s.ring_has_gaps = false;
   const bool creating = !s.scanning;
   const bool told = creating || s.tell_ring(into);
   s.scanning.reset();
@@ -277,27 +279,40 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   for (unsigned i = 1; i < s.verdicts.size(); ++i) {
     if (!s.verdicts[i].ok()) s.leave_out(i, *find_left_out(s.verdicts[i].code));
   }
-  const bool background = options.background && !mutated(Mutation::skip_recovery);
-  if (background) s.begin_resyncs_after_crash();
-  if (background && !s.clean) s.owe_crash_debt(s.debts.owing());
+  if (!s.clean && !mutated(Mutation::skip_recovery)) {
+    s.begin_resyncs_after_crash();
+    s.owe_crash_debt(s.debts.owing());
+  }
   s.recovery_budget = options.recovery_budget;
-  const Outcome outcome = co_await s.begin_incarnation(options);
+  Outcome outcome = co_await s.begin_incarnation(options);
+  if (outcome.ok()) outcome = co_await s.flush_master();
+  if (outcome.ok()) outcome = co_await s.start_opened();
   if (!outcome.ok()) co_return outcome;
-  s.recovery.emplace(s.membership, s.pieces, s.repair, s.superblock, s.debt, false);
-  s.broken = co_await s.recovery->flush_master();  // I4: before the first read
-  if (!s.broken.ok()) co_return s.broken;
-  if (!s.clean && !background && !mutated(Mutation::skip_recovery)) {
-    s.phase = Phase::recovering;
-    co_return Outcome::success();
+  s.to_be_recovered = !s.clean;
+  s.phase = s.clean || options.background || mutated(Mutation::skip_recovery) ? Phase::running : Phase::recovering;
+  co_return outcome;
+}
+
+// I4: what a read returned once, from the master's volatile cache, must not be rolled back by a later power loss that finds
+// the slaves newer. Before anything is copied or read. A flush that failed is never tried again (I11).
+Task<Outcome> Session::State::flush_master() {
+  int error = 0;
+  if (!mutated(Mutation::read_before_master_flush)) error = co_await membership.images()[0]->flush();
+  if (mutated(Mutation::master_flush_failure_ignored)) error = 0;
+  if (error != 0) broken = Outcome::of(Code::MASTER_FAILED, 0, error);
+  co_return broken;
+}
+
+// A ring that is damaged is written anew: that everything is owed is durable in each entry by now (I14).
+Task<Outcome> Session::State::start_opened() {
+  std::uint64_t tail = scanned_tail;
+  if (ring_damaged) {
+    const Outcome outcome = co_await write_new_ring();
+    if (!outcome.ok()) co_return outcome;
+    tail = next_sequence - 1;
   }
-  s.recovery.reset();
-  std::uint64_t tail = s.scanned_tail;
-  if (background && s.ring_damaged) {  // that everything is owed is durable in each entry
-    const Outcome rewritten = co_await s.write_new_ring();
-    if (!rewritten.ok()) co_return rewritten;
-    tail = s.next_sequence - 1;
-  }
-  s.start_mirror(tail);
+  start_mirror(tail);
+  if (ring_has_gaps && !ring_damaged) co_return co_await mirror->write_maps();  // format/ring_scan.cc, p5
   co_return Outcome::success();
 }
 
@@ -312,7 +327,6 @@ void Session::State::start_mirror(std::uint64_t tail) {
   start.recovery_budget = recovery_budget;
   start.regions = (superblock.size + kRegionLength - 1) / kRegionLength;
   mirror.emplace(runtime, membership, debts, repair, superblock, start, counters);
-  phase = Phase::running;
 }
 
 // --- debts
@@ -373,13 +387,6 @@ void Session::State::begin_resyncs_after_crash() {
       membership.resync_after_crash(i, everything);
     }
   }
-}
-
-bool Session::State::owes_crash_debt() const {
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
-    if (is_after_crash(superblock.images[i])) return true;
-  }
-  return false;
 }
 
 void Session::State::owe_crash_debt(ImageSet slaves) {

@@ -1,4 +1,4 @@
-// Making a mirror, and recovering one: copying, flushing, retiring what a crash or a plan left owed.
+// Making a mirror, and the end of what a crash or a plan left owed. What is owed is paid by resync().
 #include "../base/headroom.h"
 #include "../base/mutation.h"
 #include "../base/spare_memory.h"
@@ -43,48 +43,28 @@ Task<Outcome> Session::format() {
   if (!outcome.ok()) co_return outcome;
   s.next_sequence = s.superblock.first_sequence;
   s.scanned_tail = s.superblock.ring.record_count;
-  ExtentSet debt;
   const ImageState assumed = mutated(Mutation::assumed_called_in_sync) ? ImageState::in_sync : ImageState::assumed;
-  if (s.assume_identical) {
-    for (std::size_t i = 1; i < s.superblock.images.size(); ++i) {
-      s.superblock.images[i].state = assumed;
-      s.superblock.images[i].pay_debt();
-    }
-  } else {
-    debt.add(s.whole());
+  for (std::size_t i = 1; s.assume_identical && i < s.superblock.images.size(); ++i) {
+    s.superblock.images[i].state = assumed;
+    s.superblock.images[i].pay_debt();
   }
-  s.recovery.emplace(s.membership, s.pieces, s.repair, s.superblock, std::move(debt), true);
+  if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
+  outcome = co_await s.flush_master();  // it is about to be copied
+  if (!outcome.ok()) co_return outcome;
+  s.start_mirror(s.scanned_tail);
   s.phase = Phase::formatting;
-  co_return Outcome::success();
-}
-
-Task<Outcome> Session::format_flush_master() {
-  State& s = *state_;
-  StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::formatting}); !refused.ok()) co_return refused;
-  co_return s.with_all_slaves(co_await s.recovery->flush_master());
-}
-
-// What is said to be identical nobody copied: it may stand in caches alone, and a power loss would then tell the images
-// apart while no intent covers the difference.
-Task<Outcome> Session::State::flush_assumed() {
-  Outcome outcome = co_await recovery->flush_master();
-  if (outcome.ok()) outcome = co_await recovery->flush_slaves();
-  co_return with_all_slaves(outcome);
+  s.to_be_recovered = true;
+  co_return outcome;
 }
 
 // The labels learn the final states first: until the superblock leaves `creating` there is no mirror to disagree with.
 Task<Outcome> Session::State::finish_format() {
-  if (assume_identical && !mutated(Mutation::assumed_not_flushed)) {
-    const Outcome flushed = co_await flush_assumed();
-    if (!flushed.ok()) co_return flushed;
-  }
-  for (ImageRecord& image : superblock.images) {
-    if (image.state != ImageState::synchronizing) continue;
-    image.state = ImageState::in_sync;
-    image.pay_debt();
-  }
-  const Outcome outcome = with_all_slaves(co_await membership.write_labels(membership.receiving(), false));
+  // What is said to be identical nobody copied: it may stand in caches alone, and a power loss would then tell the images
+  // apart while no intent covers the difference.
+  Outcome outcome;
+  if (assume_identical && !mutated(Mutation::assumed_not_flushed)) outcome = co_await mirror->flush();
+  if (outcome.ok()) outcome = co_await membership.write_labels(membership.receiving(), false);
+  outcome = with_all_slaves(outcome);
   if (!outcome.ok()) co_return outcome;
   superblock.lifecycle = Lifecycle::open;
   co_return co_await membership.write_superblock();
@@ -92,93 +72,43 @@ Task<Outcome> Session::State::finish_format() {
 
 // --- recovery
 
-Task<Outcome> Session::recover_copy(std::vector<Extent> extents, bool compare, bool only_differing, CopyResult& into) {
+Task<Outcome> Session::end_recovery(RecoverySummary summary) {
   State& s = *state_;
-  StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  if (const Outcome wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  co_return s.with_all_slaves(co_await s.recovery->copy(extents, compare, only_differing, into));
-}
-
-Task<Outcome> Session::recover_flush_slaves() {
-  State& s = *state_;
-  StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  if (s.phase == Phase::formatting && mutated(Mutation::ready_before_flush)) (void)co_await s.finish_format();
-  co_return s.with_all_slaves(co_await s.recovery->flush_slaves());
-}
-
-Task<Outcome> Session::recover_read_back(std::vector<Extent> extents, CompareResult& into) {
-  State& s = *state_;
-  StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::recovering, Phase::formatting}); !refused.ok()) co_return refused;
-  if (const Outcome wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  co_return s.with_all_slaves(co_await s.recovery->read_back(extents, into));
-}
-
-Task<Outcome> Session::recover_retire(RecoverySummary summary) {
-  State& s = *state_;
-  const Outcome refused = s.may_step({Phase::recovering, Phase::formatting});
+  const Outcome refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
   if (!refused.ok()) co_return refused;
-  // A copy under way would still write when ordinary writes do, and hold no range.
-  const bool paid = s.recovery->may_retire() || mutated(Mutation::debt_retired_uncopied);
-  if (s.steps_in_flight > 0 || !paid) co_return wrong_phase();
+  if (!s.to_be_recovered || s.resync_running || s.recovering() != 0) co_return wrong_phase();
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  s.retiring_debt = true;
-  const Outcome outcome = co_await s.pay_debt(std::move(summary));
-  s.retiring_debt = false;
+  s.ending_recovery = true;
+  const Outcome outcome = co_await s.finish_recovery(std::move(summary));
+  s.ending_recovery = false;
   co_return outcome;
 }
 
-Task<Outcome> Session::State::pay_debt(RecoverySummary summary) {
+Task<Outcome> Session::State::finish_recovery(RecoverySummary summary) {
   const bool formatting = phase == Phase::formatting;
-  std::uint64_t tail = scanned_tail;
-  if (!membership.failure().ok()) co_return membership.failure();
-  if (const Outcome complete = with_all_slaves(Outcome::success()); !complete.ok()) co_return complete;
-  if (!membership.durable()) {
-    const Outcome outcome = co_await membership.make_durable();
-    if (!outcome.ok()) co_return outcome;
-  }
-  if (ring_damaged) {
-    const Outcome outcome = co_await write_new_ring();
-    if (!outcome.ok()) co_return outcome;
-    tail = next_sequence - 1;
-  }
-  if (formatting) {
-    const Outcome outcome = co_await finish_format();
-    if (!outcome.ok()) co_return outcome;
-  }
-  if (!debts.begun() && !debts.begin(membership.log(), tail)) co_return no_memory();
-  if (debt.contains(whole())) forget_differences(membership.receiving(), superblock);
-  recovery.reset();
-  debt.clear();
-  start_mirror(tail);
-  retiring_debt = false;
-  Outcome outcome = co_await mirror->write_maps();  // I14: what slaves that are out owe of this crash too
-  if (outcome.ok()) outcome = co_await mirror->log().write_empty_record();
+  Outcome outcome = with_all_slaves(Outcome::success());
+  if (outcome.ok() && formatting) outcome = co_await finish_format();
+  if (outcome.ok()) outcome = co_await retire_what_was_before();
   if (outcome.ok() && !formatting) {
     summary.finished_at_ms = runtime.wall_clock_ms();
     superblock.last_recovery = summary;
     outcome = co_await membership.write_superblock();
   }
   if (outcome.ok() && !membership.durable()) outcome = co_await membership.make_durable();
-  if (!outcome.ok()) mirror->stop(outcome);  // I12: it takes requests already
+  if (!outcome.ok()) mirror->stop(outcome);  // half a change of state must not be built upon
+  if (outcome.ok()) {
+    phase = Phase::running;
+    to_be_recovered = false;
+  }
   co_return outcome;
 }
 
-Task<Outcome> Session::record_recovery(RecoverySummary summary) {
-  State& s = *state_;
-  StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
-  if (s.owes_crash_debt()) co_return wrong_phase();
-  Outcome outcome = co_await s.mirror->retire_all();
-  if (outcome.ok() && s.mirror->log().names_what_was_before()) {
-    outcome = co_await s.mirror->log().write_empty_record();
-  }
-  if (!outcome.ok()) co_return outcome;
-  summary.finished_at_ms = s.runtime.wall_clock_ms();
-  s.superblock.last_recovery = summary;
-  co_return co_await s.mirror->record_progress();
+// I14: what slaves that are out owe of it goes into their maps first.
+Task<Outcome> Session::State::retire_what_was_before() {
+  Outcome outcome = co_await mirror->retire_all();
+  const bool behind = mirror->log().names_what_was_before() || phase == Phase::formatting;
+  if (outcome.ok() && behind) outcome = co_await mirror->log().write_empty_record();
+  co_return outcome;
 }
 
 Task<Outcome> Session::State::write_new_ring() {

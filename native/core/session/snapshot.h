@@ -48,7 +48,8 @@ struct Snapshot {
   std::uint64_t coverage_bytes = 0;
   std::uint64_t coverage_regions = 0;
   std::uint64_t recovery_budget = 0;
-  std::uint64_t uncertain_bytes = 0;  // debt of an unfinished recovery
+  ImageSet recovering = 0;            // slaves that owe what a crash left; of a mirror that is being made: everything
+  std::uint64_t uncertain_bytes = 0;  // of the one among them that owes most
   RecentRepairs recent_repairs;
   Counters counters;
 };

@@ -13,7 +13,6 @@
 #include "../images/master_repair.h"
 #include "../images/membership.h"
 #include "../images/piece_runner.h"
-#include "../images/recovery.h"
 #include "../images/watched_device.h"
 #include "../log/log_reader.h"
 #include "../mirror/comparison.h"
@@ -72,6 +71,7 @@ struct Session::State final : private FractureListener {
   bool assessed = false;
   bool clean = false;
   bool ring_damaged = false;
+  bool ring_has_gaps = false;
   std::uint64_t scanned_sequence = 0;
   std::uint64_t scanned_tail = 0;
   std::uint64_t highest_sequence = 0;
@@ -82,14 +82,14 @@ struct Session::State final : private FractureListener {
 
   std::uint64_t recovery_budget = kDefaultRecoveryBudget;
   PieceRunner pieces{runtime};
-  std::optional<Recovery> recovery;
   std::optional<Mirror> mirror;
   std::optional<Resync> resync;
   bool resync_running = false;
   // Steps under way; close() waits for them, and refuses those that come later.
   unsigned steps_in_flight = 0;
   Condition steps_ended{runtime};
-  bool retiring_debt = false;  // from here to the running mirror no other step may see half of it
+  bool to_be_recovered = false;  // or made: end_recovery has not succeeded yet
+  bool ending_recovery = false;  // no other step may come between
   bool closing = false;
   Outcome close_outcome;
   Condition closed{runtime};
@@ -110,7 +110,7 @@ struct Session::State final : private FractureListener {
   Outcome may_step(std::initializer_list<Phase> allowed) {
     note_stop();
     if (closing) return Outcome::of(Code::CLOSED);
-    return one_of(phase, allowed) && !retiring_debt ? Outcome::success() : wrong_phase();
+    return one_of(phase, allowed) && !ending_recovery ? Outcome::success() : wrong_phase();
   }
   Outcome check_extents(const std::vector<Extent>& extents) const {
     for (const Extent& extent : extents) {
@@ -125,29 +125,31 @@ struct Session::State final : private FractureListener {
   void owe_crash_debt(ImageSet slaves);
   void begin_debts();
   void begin_resyncs_after_crash();
-  bool owes_crash_debt() const;
-  std::uint64_t crash_debt_bytes() const;
+  ImageSet recovering() const;
   Outcome judge_unattached(unsigned image) const;
   Outcome judge_left_out(ImageSet left_out);
   void leave_out(unsigned slave, const LeftOut& why);
   Task<Outcome> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);
-  Task<Outcome> pay_debt(RecoverySummary summary);
+  Outcome takes_requests() const;
+  Task<Outcome> flush_master();
+  Task<Outcome> retire_what_was_before();
+  Task<Outcome> finish_recovery(RecoverySummary summary);
   Task<Outcome> write_new_ring();
   Task<Outcome> seal();
   Task<Outcome> shut_down();
+  Task<Outcome> start_opened();
   void start_mirror(std::uint64_t tail);
   Task<Outcome> begin_incarnation(const ActivateOptions& options);
   Task<Outcome> flush_assumed();
   Task<Outcome> finish_format();
   SnapshotDebt debt_of(unsigned image) const;
   void note_stop() {
-    if (phase == Phase::running && mirror && (!mirror->stopped().ok() || !mirror->log().failure().ok())) {
+    const bool lives = one_of(phase, {Phase::formatting, Phase::recovering, Phase::running});
+    if (lives && mirror && (!mirror->stopped().ok() || !mirror->log().failure().ok())) {
       phase = Phase::stopped;
     }
   }
 };
-
-// A mirror that is being made keeps no maps: with a slave that failed there is none. What a crash left is owed by whoever
 
 }  // namespace blockmirror

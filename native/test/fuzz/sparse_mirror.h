@@ -11,7 +11,6 @@
 #include "../../core/session/session.h"
 #include "../../devices/simulated/simulated_runtime.h"
 #include "../../devices/simulated/sparse_disk.h"
-#include "../support/copy_steps.h"
 
 namespace blockmirror::fuzz {
 
@@ -111,15 +110,15 @@ class Opening {
   }
   Outcome recover() {
     if (session.phase() != Phase::recovering && session.phase() != Phase::formatting) return Outcome::success();
-    Outcome outcome = Outcome::success();
-    if (session.phase() == Phase::formatting) outcome = run(session.format_flush_master());
-    for (std::vector<Extent>& extents : test::copy_steps(assessment.debt)) {
-      CopyResult copied;
-      if (outcome.ok()) outcome = run(session.recover_copy(std::move(extents), true, false, copied));
+    for (ResyncResult step;;) {
+      ResyncOrder order;
+      order.slaves = session.snapshot().recovering;
+      order.way.compare = true;
+      const Outcome outcome = run(session.resync(order, step));
+      if (!outcome.ok()) return outcome;
+      if (step.bytes_left == 0) return run(session.end_recovery({}));
+      if (!step.unreadable.ok()) return step.unreadable;
     }
-    if (outcome.ok()) outcome = run(session.recover_flush_slaves());
-    if (outcome.ok()) outcome = run(session.recover_retire({}));
-    return outcome;
   }
   Outcome write(Extent extent, unsigned char fill) {
     AlignedBuffer bytes(extent.length);

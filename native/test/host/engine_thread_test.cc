@@ -101,7 +101,7 @@ class Client {
       format.options.images.push_back({"i" + std::to_string(i), files.image(i), PathKind::absolute});
     run(std::move(format));
     run(FormatLog{});
-    run(RecoverRetire{});
+    run(EndRecovery{});
   }
   void write(std::uint32_t ticket, std::span<const std::byte> bytes, std::uint64_t position) {
     REQUIRE(requests().submit_write(ticket, {&bytes, 1}, position, {}) == Code::ok);
@@ -218,7 +218,7 @@ TEST_CASE_TEMPLATE("engine thread: whoever submits at any moment, and nothing mo
   for (unsigned round = 0; round < 60000; ++round) {
     for (const std::uint32_t ticket : {0u, 1u}) {
       // Answered without a device: there is no mirror.
-      auto command = std::make_unique<Command>(Command{FormatFlushMaster{}, Shape{}});
+      auto command = std::make_unique<Command>(Command{ReadDebts{}, Shape{}});
       REQUIRE(client.requests().submit_command(ticket, std::move(command)) == Code::ok);
       client.engine().submitted();
       const unsigned delay = ticket == 0 ? round % 601 * 300 + round % 299 : 0;  // up to some tens of microseconds

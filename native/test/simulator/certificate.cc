@@ -150,6 +150,7 @@ std::string to_json(const Certificate& certificate) {
   list.add("crashStatesInRecovery", counts.recovery_crash_states);
   list.add("statesMet", counts.states_met);
   list.add("recoveries", counts.recoveries);
+  list.add("recoveriesBeside", counts.recoveries_beside);
   list.add("fullCompares", counts.full_compares);
   list.add("refused", counts.refused);
   list.add("lives", counts.lives);

@@ -52,6 +52,7 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("distinct crash states", counts.crash_states);
   text += counted("of them from a crash in a recovery", counts.recovery_crash_states);
   text += counted("recoveries", counts.recoveries);
+  text += counted("recoveries beside requests, to their end", counts.recoveries_beside);
   text += counted("of them full compares, after damage to the log", counts.full_compares);
   text += counted("openings refused because an older copy was put back", counts.refused);
   text += counted("openings in all", counts.lives);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "../../core/format/label.h"
-#include "../support/copy_steps.h"
 
 namespace blockmirror::simulator {
 namespace {
@@ -117,26 +116,18 @@ Task<void> Creation::steps() {
 }
 
 Task<Outcome> Creation::make(FormatOptions options) {
-  ExtentSet copied;
-  if (!options.assume_identical) copied.add({0, options.size});
   Outcome outcome = co_await session_.plan_format(std::move(options));
   if (outcome.ok()) outcome = co_await session_.format();
-  if (outcome.ok() && !plan_.assume_identical) outcome = co_await session_.format_flush_master();
-  std::vector<std::vector<Extent>> steps = test::copy_steps(copied);
-  for (std::size_t i = 0; outcome.ok() && i < steps.size(); ++i) {
-    CopyResult result;
-    outcome = co_await session_.recover_copy(std::move(steps[i]), false, false, result);
+  while (outcome.ok() && session_.snapshot().recovering != 0) {
+    ResyncOrder order;
+    order.slaves = session_.snapshot().recovering;
+    order.read_back = plan_.read_back;
+    ResyncResult step;
+    outcome = co_await session_.resync(order, step);
+    if (step.bytes_read_back_differing > 0 && !dead_) violation("what a create copied differs when it is read back");
+    if (outcome.ok() && !step.unreadable.ok()) outcome = step.unreadable;
   }
-  if (outcome.ok() && !plan_.assume_identical) outcome = co_await session_.recover_flush_slaves();
-  std::vector<std::vector<Extent>> readings = test::copy_steps(copied);
-  for (std::size_t i = 0; plan_.read_back && outcome.ok() && i < readings.size(); ++i) {
-    CompareResult compared;
-    outcome = co_await session_.recover_read_back(std::move(readings[i]), compared);
-    for (std::uint64_t bytes : compared.bytes_differed) {
-      if (bytes > 0 && outcome.ok() && !dead_) violation("what a create copied differs when it is read back");
-    }
-  }
-  if (outcome.ok()) outcome = co_await session_.recover_retire({});
+  if (outcome.ok()) outcome = co_await session_.end_recovery({});
   co_return outcome;
 }
 

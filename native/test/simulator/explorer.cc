@@ -23,6 +23,7 @@ Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) c
   Expectation& expectation = promises.expectation;
   expectation.promise = spares_only_durable(world_, lost) ? Promise::durable : life.promise();
   expectation.may_be_live = life.may_be_live();
+  expectation.owed_before = life.owed_before();
   expectation.damage_expected = false;
   expectation.differing = life.differing();
   expectation.lost_blocks = life.machine().lost_blocks();
@@ -107,6 +108,7 @@ void Explorer::recover(const Life& before, Disks disks, const Expectation& expec
   LifePlan plan;
   plan.read_back = state % 16 == 0;
   plan.impatient = state % 16 == 1;
+  plan.beside = state % 4 == 2;
   // Whatever is owed shows itself when it is paid: what it leaves different was forgotten.
   plan.actions.push_back({Action::Kind::rejoin, 0, kMendSectors, 0});
   if (effort_.faults && state % 8 == 3) plan.faults.push_back(fault_of_recovery(state / 8));

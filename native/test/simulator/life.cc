@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "../../core/base/aligned_buffer.h"
-#include "../support/copy_steps.h"
 
 namespace blockmirror::simulator {
 
@@ -59,7 +58,6 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
       tracer_(std::make_unique<Tracer>(*this)),
       machine_(std::move(disks), number, tracer_.get(), world.shape()),
       session_(std::make_unique<Session>(machine_)),
-      flushing_ended_(machine_),
       differing_(expectation.differing) {
   for (unsigned i = 1; i <= world.slaves; ++i) set_differing(i, (differing_ >> i & 1u) != 0);
   ++verdict_.counts.lives;
@@ -149,7 +147,7 @@ bool Life::may_issue() const {
   if (!running_ || closing_ || next_action_ == plan_.actions.size()) return false;
   const bool alone = plan_.actions[next_action_].kind == Action::Kind::quiet;
   if (alone) return actions_running_ == 0 && machine_.completable() == 0;
-  return actions_running_ < plan_.concurrency;
+  return actions_running_ < plan_.concurrency + (recovers_beside_ ? 1 : 0);
 }
 
 // Instead of a slow disk's answer whatever comes next in the order of choices.
@@ -275,6 +273,11 @@ Task<void> Life::open_steps() {
   if (outcome.ok()) {
     if (!expectation_.refusal_expected) judge_debt();  // of an older log nothing can be said
     options.recovery_budget = world_.recovery_budget;
+    options.background = plan_.beside;
+    checker_.scanned(assessment_.tail);
+    for (unsigned i = 1; i <= world_.slaves; ++i) {
+      if (session_->superblock().images[i].state == ImageState::in_sync) named_by_ring_ |= image_bit(i);
+    }
     if (world_.new_owners) options.owner.process = static_cast<std::uint32_t>(number_ + 1);
     outcome = co_await session_->activate(options);
   }
@@ -292,74 +295,70 @@ Task<void> Life::open_steps() {
   running_ = ran_ = true;
   machine_.start_counting();
   checker_.mirror_runs();
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if ((session_->snapshot().recovering & image_bit(i)) == 0) continue;
+    checker_.crashed(i, (named_by_ring_ & image_bit(i)) != 0 ? &assessment_.debt : nullptr);
+  }
   judge_opening();
+  if (session_->snapshot().recovering != 0) spawn(recover_beside());
 }
 
-// The steps of lib/life/recovery.ts, in their order.
+// Before the first request, or beside them.
 Task<Outcome> Life::recover() {
-  Outcome outcome = Outcome::success();
-  if (plan_.impatient && !assessment_.debt.empty()) co_await ask_too_early();
-  const bool only_differing = assessment_.damaged;
-  const bool compare = !plan_.read_back;  // both ways of copying are lived through
-  std::vector<std::vector<Extent>> copies = test::copy_steps(assessment_.debt);
-  for (std::vector<Extent>& extents : copies) {
-    if (!outcome.ok()) break;
-    copying_ = plan_.impatient;
-    if (copying_) spawn(flush_beside_copies());
-    CopyResult copied;
-    outcome = co_await session_->recover_copy(std::move(extents), compare, only_differing, copied);
-    copying_ = false;
-    while (flushing_) co_await flushing_ended_.wait();
-  }
-  // Either what was flushed beside the copies was all of them, or the debt is not let go.
-  if (plan_.impatient && outcome.ok() && !assessment_.debt.empty()) {
-    RecoverySummary summary;
-    outcome = co_await session_->recover_retire(summary);
-    if (outcome.code != Code::WRONG_PHASE) co_return outcome;
-    outcome = Outcome::success();
-  }
-  if (outcome.ok()) outcome = co_await session_->recover_flush_slaves();
-  std::vector<std::vector<Extent>> readings = test::copy_steps(assessment_.debt);
-  for (std::vector<Extent>& extents : readings) {
-    if (!plan_.read_back || !outcome.ok()) break;
-    CompareResult compared;
-    outcome = co_await session_->recover_read_back(std::move(extents), compared);
-    for (std::uint64_t bytes : compared.bytes_differed) {
-      if (bytes > 0 && outcome.ok() && !ended_)
-        verdict_.fail("read back", "what recovery copied differs when it is read back");
-    }
-  }
+  if (plan_.impatient && session_->snapshot().recovering != 0) co_await ask_too_early();
+  Outcome outcome = co_await pay_crash_debt();
+  if (!outcome.ok()) co_return outcome;
   RecoverySummary summary;
   summary.full_compare = assessment_.damaged;
-  for (unsigned i = 1; i <= world_.slaves; ++i) {
-    if (assessment_.debt.contains({0, geometry_.mirror_size})) set_differing(i, false);
-  }
-  if (outcome.ok()) outcome = co_await session_->recover_retire(summary);
-  co_return outcome;
+  co_return co_await session_->end_recovery(summary);
 }
 
-// I3: before its debt is paid a mirror takes no write, and does not let the debt go.
+Task<void> Life::recover_beside() {
+  ++actions_running_;
+  recovers_beside_ = true;
+  const Outcome outcome = co_await recover();
+  if (outcome.ok() && !ended_) {
+    recovery_ended_ = true;
+    ++verdict_.counts.recoveries_beside;
+  }
+  recovers_beside_ = false;
+  --actions_running_;
+}
+
+Task<Outcome> Life::pay_crash_debt() {
+  constexpr std::uint64_t kSmallStep = 8 * kSimulatedSector;
+  for (unsigned steps = 0; session_->snapshot().recovering != 0; ++steps) {
+    ResyncOrder order;
+    order.slaves = session_->snapshot().recovering;
+    order.longest = plan_.impatient ? kSmallStep : kResyncBytes;
+    order.way = {!plan_.read_back, assessment_.damaged};  // both ways of copying are lived through
+    order.read_back = plan_.read_back;
+    ResyncResult step;
+    const Outcome outcome = co_await session_->resync(order, step);
+    if (!outcome.ok()) co_return outcome;
+    if (ended_) co_return Outcome::of(Code::CLOSED);
+    if (step.bytes_read_back_differing > 0) verdict_.fail("read back", "what recovery copied differs when it is read back");
+    for (unsigned i = 1; i <= world_.slaves; ++i) {
+      if ((step.in_sync & image_bit(i)) == 0) continue;
+      if (assessment_.debt.contains({0, geometry_.mirror_size})) set_differing(i, false);
+      if (running_) judge_resynced(i);
+    }
+    const bool moves = step.bytes_copied > 0 || step.in_sync != 0 || step.copied.bytes_differed != std::vector<std::uint64_t>(world_.slaves);
+    if (!moves && !step.unreadable.ok()) co_return step.unreadable;
+    if (steps > kMostSteps) verdict_.fail("recovery", "it does not end");
+    if (verdict_.failed) co_return Outcome::of(Code::INTERNAL);
+  }
+  co_return Outcome::success();
+}
+
+// I3: before its debt is paid a mirror does not let the debt go, and takes no write unless it was asked to.
 Task<void> Life::ask_too_early() {
+  const Outcome ended = co_await session_->end_recovery({});
+  if (ended.ok()) verdict_.fail("I3", "the debt of recovery is let go, and nothing was copied");
+  if (plan_.beside) co_return;
   const AlignedBuffer bytes(kSimulatedSector);
   const Outcome written = co_await session_->write({0, kSimulatedSector}, bytes.span(), false, nullptr);
-  RecoverySummary summary;
-  const Outcome retired = co_await session_->recover_retire(summary);
   if (written.ok()) verdict_.fail("I3", "a write is taken before the debt of recovery is paid");
-  if (retired.ok()) verdict_.fail("I3", "the debt of recovery is retired, and nothing was copied");
-}
-
-// Flushes of the slaves, one after the other, while something is copied to them.
-Task<void> Life::flush_beside_copies() {
-  flushing_ = true;
-  const auto anybody = [&] {
-    bool any = false;
-    for (unsigned i = 1; i <= world_.slaves; ++i) any |= receives(i);
-    return any;
-  };
-  Outcome outcome;
-  while (copying_ && outcome.ok() && anybody()) outcome = co_await session_->recover_flush_slaves();
-  flushing_ = false;
-  flushing_ended_.wake_all();
 }
 
 // --- what the user does

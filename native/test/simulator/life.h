@@ -17,6 +17,8 @@
 
 namespace blockmirror::simulator {
 
+inline constexpr unsigned kMostSteps = 4096;  // of one resync: one that runs in circles ends
+
 // Garbage in the data of a slave since nobody had it open. Gone once the sector holds anything else.
 struct RottenSector {
   unsigned disk = 2;
@@ -38,6 +40,7 @@ struct Expectation {
   std::vector<RottenSector> rotten;
   std::uint32_t differing = 0;    // by image: a verify reported it, and nothing since may have shown it equal
   std::uint32_t lost_blocks = 0;  // by disk: its file has, and says so
+  std::uint64_t owed_before = 0;  // bytes of earlier crashes that no recovery has let go
   std::uint32_t restored = 0;     // by image: it was out, and an older copy of it was put back
   bool damage_possible = false;   // the log or a label was damaged: a full compare is right
   bool damage_expected = false;   // and anything else would be a guess
@@ -68,7 +71,9 @@ class Life {
   // What earlier crashes spared, unless this life opened: then all that it found is certain. One whose opening was refused
   // in the middle of its recovery has shown nothing to anybody.
   Promise promise() const { return ran_ ? Promise::acknowledged : expectation_.promise; }
-  std::vector<bool> may_be_live() const { return ran_ ? checker_.may_be_live() : expectation_.may_be_live; }
+  std::vector<bool> may_be_live() const;
+  // What lives before this crash left, and a recovery beside the requests has not let go.
+  std::uint64_t owed_before() const;
   std::uint32_t differing() const { return differing_; }
   std::uint64_t number() const { return number_; }
 
@@ -76,7 +81,8 @@ class Life {
   Task<void> open_steps();
   Task<Outcome> recover();
   Task<void> ask_too_early();
-  Task<void> flush_beside_copies();
+  Task<void> recover_beside();
+  Task<Outcome> pay_crash_debt();
   void call_off();
   Task<void> close_steps();
   Task<void> act(const Action& action);
@@ -90,6 +96,7 @@ class Life {
   void judge_rejoin(unsigned slave, const Outcome& outcome);
   void judge_resynced(unsigned slave);
   void judge_states();
+  bool keeps_crash_debt() const;
   void judge_stored_debts();
   bool is_in_sync(unsigned slave) const;
   Task<Outcome> compare_all(VerifyResult& found);
@@ -141,10 +148,10 @@ class Life {
   std::size_t next_action_ = 0;
   unsigned actions_running_ = 0;
   std::vector<std::atomic<bool>*> called_off_;  // of each write under way
-  bool copying_ = false;
-  bool flushing_ = false;  // beside the copies
-  Condition flushing_ended_;
   unsigned timers_in_a_row_ = 0;     // while nothing else could happen
+  ImageSet named_by_ring_ = 0;  // slaves that the opening found in sync: what they owe of the crash the ring names
+  bool recovers_beside_ = false;
+  bool recovery_ended_ = false;
   unsigned put_off_ = 0;             // answers of the slow disk
   std::uint64_t regions_ahead_ = 0;  // covered ahead of a stream, as far as they are counted
   bool lie_is_noted_ = false;        // in the log, before this opening

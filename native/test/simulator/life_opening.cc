@@ -17,6 +17,23 @@ constexpr std::uint32_t kStoredWrongBytes = 74;
 
 }  // namespace
 
+bool Life::keeps_crash_debt() const { return ran_ && plan_.beside && !recovery_ended_ && !assessment_.damaged; }
+
+std::vector<bool> Life::may_be_live() const {
+  if (!ran_) return expectation_.may_be_live;
+  std::vector<bool> live = checker_.may_be_live();
+  for (const Extent& extent : assessment_.debt.extents()) {
+    for (std::uint64_t block = extent.position / kBlock; keeps_crash_debt() && block * kBlock < extent.end(); ++block)
+      live[block] = true;
+  }
+  return live;
+}
+
+std::uint64_t Life::owed_before() const {
+  if (!ran_) return expectation_.owed_before;
+  return keeps_crash_debt() ? assessment_.debt.bytes() : 0;
+}
+
 void Life::judge_debt() {
   judge_stored_debts();
   if (assessment_.damaged) {
@@ -36,7 +53,7 @@ void Life::judge_debt() {
       return;
     }
   }
-  if (assessment_.debt.bytes() > world_.recovery_budget)
+  if (assessment_.debt.bytes() > world_.recovery_budget + expectation_.owed_before)
     verdict_.fail("budget", std::to_string(assessment_.debt.bytes()) + " bytes are to be copied, more than the budget");
 }
 

@@ -123,7 +123,8 @@ void OrderChecker::judge_serving(unsigned image) {
   // One whose resync has just ended serves before the superblock says so.
   const StoredState state = claimed_state(image);
   const bool proven =
-      state == StoredState::in_sync || (state == StoredState::synchronizing && images_[image].returned != 0);
+      state == StoredState::in_sync ||
+      (state == StoredState::synchronizing && (images_[image].returned != 0 || images_[image].crashed));
   if (images_[image].out || !proven) violation_("I10", what + ", which nobody has proven to be in sync");
   if (images_[image].differs) violation_("I10", what + ", which a verify found different");
 }
@@ -299,19 +300,30 @@ void OrderChecker::record_submitted(const DeviceRequest& request) {
   for (std::uint64_t block = 0; block < blocks_.size(); ++block) {
     if (states[block]) blocks_[block].stated = std::max(blocks_[block].stated, record.sequence);
   }
+  const bool passes = record.tail > scanned_tail_;
   records_under_way_.push_back({&request, std::move(record)});
-  if (!running_) return judge_debt_let_go();
+  if (!running_ && passes) judge_debt_let_go();
+  if (!running_) return;
   judge_budget();
   find_ahead(states);
 }
 
-// Before the mirror runs the one thing that a record can say is that nothing is live any more.
+bool OrderChecker::owes_durably(unsigned image) const {
+  for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
+    std::vector<std::byte> copy(kStoredSuperblock);
+    (*disks_)[0].durable().read(position, copy);
+    if (copy[stored_entry(image) + 19] == std::byte{0}) return false;
+  }
+  return true;
+}
+
+// Before the mirror runs a tail that passes what the ring named says that nothing of it is live any more.
 void OrderChecker::judge_debt_let_go() {
   for (unsigned i = 1; i < images_.size(); ++i) {
     const Image& image = images_[i];
     const bool unflushed = std::any_of(image.written.begin(), image.written.end(),
                                        [&](std::uint64_t when) { return when != 0 && when >= image.flushed; });
-    const bool left_out = image.out || is_durably_failed(i);
+    const bool left_out = image.out || is_durably_failed(i) || owes_durably(i);  // I14: its map, or everything
     if (left_out || (image.under_way.empty() && !unflushed)) continue;
     violation_("I3", "the debt of recovery is let go before image " + std::to_string(i) +
                          " was flushed after the last copy to it");
@@ -520,10 +532,20 @@ bool OrderChecker::is_durably_out(unsigned image) const {
 void OrderChecker::goes_out(Image& image) {
   if (image.out) return;
   image.out = true;
-  image.may_return = false;
+  image.may_return = image.crashed = false;
   const std::vector<bool> live = may_be_live();
   for (std::size_t block = 0; block < live.size(); ++block) {
     if (live[block]) image.missed[block] = true;
+  }
+}
+
+void OrderChecker::crashed(unsigned index, const ExtentSet* debt) {
+  Image& image = images_[index];
+  image.crashed = true;
+  if (debt == nullptr) return;
+  image.owes_all = false;
+  for (const Extent& extent : debt->extents()) {
+    for (std::uint64_t block = extent.position / kBlock; block * kBlock < extent.end(); ++block) image.missed[block] = true;
   }
 }
 

@@ -72,6 +72,10 @@ class OrderChecker : public Watcher {
   // A slave that is out may come back from here on, and has: whichever comes first, this or a write to it.
   void rejoins(unsigned image, bool full);
   void returned(unsigned image);
+  // A crash left it owing, and it is being paid. `debt`: what the ring names, where that is all of it; else null.
+  void crashed(unsigned image, const ExtentSet* debt);
+  // The ring as the opening found it.
+  void scanned(std::uint64_t tail) { scanned_tail_ = tail; }
   bool came_back(unsigned image) const { return images_[image].returned != 0; }
   bool is_under_way(std::uint64_t sector) const;  // a write of it, of any image
   // A close begins, and the files of these disks have lost blocks.
@@ -109,6 +113,7 @@ class OrderChecker : public Watcher {
     bool differs = false;
     bool lost = false;  // its cache is gone, and nobody has noticed yet
     bool may_return = false;
+    bool crashed = false;  // was in sync before a crash, and is being resynced
     bool owes_all = false;       // or nobody knows what it missed
     std::uint64_t returned = 0;  // when it came back; 0: it was never out
     std::vector<bool> missed;    // by block; what a resync may copy
@@ -147,6 +152,7 @@ class OrderChecker : public Watcher {
   void goes_out(Image& image);
   bool is_durably_resynced(unsigned image) const;
   bool is_durably_out(unsigned image) const;
+  bool owes_durably(unsigned image) const;
   void judge_fracture(unsigned image);
   void judge_minimum(const char* what);
   bool reached(unsigned image, Extent extent) const;
@@ -167,6 +173,7 @@ class OrderChecker : public Watcher {
   std::uint64_t clock_ = 0;
   std::uint64_t tail_ = 0;  // largest submitted
   std::uint64_t durable_tail_ = 0;
+  std::uint64_t scanned_tail_ = 0;
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
   Extent compared_;

@@ -592,6 +592,12 @@ void draw_hangs(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// Lives that recover beside their requests. With a generator of its own.
+void draw_recoveries_beside(std::uint64_t seed, SeedPlan& plan) {
+  Random random(seed * 83 + 67);
+  for (LifePlan& life : plan.lives) life.beside = random.one_in(2);
+}
+
 }  // namespace
 
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
@@ -652,6 +658,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_returns(seed_case.seed, plan, is_kept);
   draw_alone(seed_case.seed, plan, is_kept);
   draw_hangs(seed_case.seed, plan, is_kept);
+  draw_recoveries_beside(seed_case.seed, plan);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {
@@ -724,6 +731,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     expectation.rotten = life.expectation().rotten;
     expectation.differing = life.differing();
     expectation.lost_blocks = life.machine().lost_blocks();
+    expectation.owed_before = life.owed_before();
     expectation.restored = life.expectation().restored;
     expectation.damage_possible = life.expectation().damage_possible;
     // A copy that was put back is still there when the opening that would have refused it was cut off.

@@ -30,6 +30,7 @@ struct Counts {
   std::uint64_t crash_states = 0;  // distinct, by the hash of what the disks hold
   std::uint64_t states_met = 0;    // with those met again
   std::uint64_t recoveries = 0;
+  std::uint64_t recoveries_beside = 0;
   std::uint64_t recovery_crash_states = 0;  // of crash_states: from a crash in a recovery
   std::uint64_t lives = 0;
   std::uint64_t events = 0;

@@ -68,7 +68,8 @@ struct LifePlan {
   bool eager = false;      // asks for the next thing as soon as `concurrency` allows
   bool hasty = false;      // may close as soon as it has asked for everything, whatever is still under way
   bool read_back = false;  // recovery reads back what it copied
-  bool impatient = false;  // asks of recovery what has to wait until its debt is paid
+  bool impatient = false;  // asks of recovery what has to wait until its debt is paid, and recovers in small steps
+  bool beside = false;     // recovers beside its requests
   static constexpr unsigned kNoDisk = ~0u;
   unsigned slow_disk = kNoDisk;         // mostly answers after the others
   std::uint64_t device_timeout_ns = 0;  // of a request; 0: none

@@ -1,4 +1,4 @@
-// The extents of a plan as lib/life/recovery.ts gives them to the engine: cut at its limits, many to a step.
+// The extents of a verify as lib/life/verification.ts gives them to the engine: cut at its limits, many to a step.
 #pragma once
 
 #include <algorithm>

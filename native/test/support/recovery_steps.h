@@ -4,7 +4,6 @@
 #include <functional>
 #include <optional>
 
-#include "copy_steps.h"
 #include "running_mirror.h"
 
 namespace blockmirror::test {
@@ -27,22 +26,22 @@ struct RecoverySteps {
     co_return outcome;
   }
   Task<Outcome> recover(Session& session) {
-    Outcome outcome = co_await copy(session);
-    if (outcome.ok()) outcome = co_await session.recover_flush_slaves();
-    RecoverySummary summary;
-    if (outcome.ok()) outcome = co_await session.recover_retire(summary);
-    co_return outcome;
+    const Outcome outcome = co_await copy(session);
+    if (!outcome.ok()) co_return outcome;
+    co_return co_await session.end_recovery({});
   }
   Task<Outcome> copy(Session& session) {
-    std::vector<std::vector<Extent>> steps = copy_steps(assessment.debt);
-    for (std::vector<Extent>& extents : steps) {
-      CopyResult copied;
-      const Outcome outcome = co_await session.recover_copy(std::move(extents), compare, only_differing, copied);
+    for (ResyncResult step;;) {
+      ResyncOrder order;
+      order.slaves = session.snapshot().recovering;
+      order.way = {compare, only_differing};
+      const Outcome outcome = co_await session.resync(order, step);
       if (!outcome.ok()) co_return outcome;
-      for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
-      for (std::uint64_t bytes : copied.bytes_copied) bytes_copied += bytes;
+      for (std::uint64_t bytes : step.copied.bytes_differed) bytes_differed += bytes;
+      bytes_copied += step.bytes_copied;
+      if (step.bytes_left == 0) co_return Outcome::success();
+      if (!step.unreadable.ok()) co_return step.unreadable;
     }
-    co_return Outcome::success();
   }
 };
 

@@ -93,21 +93,19 @@ class SimulatedMirror {
     return outcome;
   }
 
-  // The steps of lib/life/recovery.ts, in their order; in formatting those of lib/life/create.ts.
+  // As lib/ does it: resync until nothing is left, and the end of it. In formatting too.
   Outcome recover() {
-    const bool formatting = session->phase() == Phase::formatting;
-    Outcome outcome = formatting ? run(session->format_flush_master()) : Outcome::success();
-    const ExtentSet plan = formatting ? whole() : assessment.debt;
-    for (const Extent& extent : plan.extents()) {
-      for (std::uint64_t at = extent.position; outcome.ok() && at < extent.end(); at += kCopyLength) {
-        CopyResult copied;
-        outcome = run(session->recover_copy({{at, std::min(kCopyLength, extent.end() - at)}}, true, false, copied));
-        for (std::uint64_t bytes : copied.bytes_differed) bytes_differed += bytes;
-      }
+    for (ResyncResult step;;) {
+      ResyncOrder order;
+      order.slaves = session->snapshot().recovering;
+      order.way = way;
+      const Outcome outcome = run(session->resync(order, step));
+      if (!outcome.ok()) return outcome;
+      for (std::uint64_t bytes : step.copied.bytes_differed) bytes_differed += bytes;
+      if (step.bytes_left == 0) break;
+      if (!step.unreadable.ok()) return step.unreadable;
     }
-    if (outcome.ok()) outcome = run(session->recover_flush_slaves());
-    if (outcome.ok()) outcome = run(session->recover_retire({}));
-    return outcome;
+    return run(session->end_recovery({}));
   }
 
   // Power is lost; every sector that was not durable lands or not, by the seed. The session is then taken down against
@@ -149,6 +147,7 @@ class SimulatedMirror {
   std::vector<std::unique_ptr<SimulatedDevice>> images;
   std::unique_ptr<Session> session;
   Assessment assessment;
+  CopyWay way{true, false};
   std::uint64_t bytes_differed = 0;
   bool background = false;  // what a crash left is paid while the mirror runs
 };

@@ -35,7 +35,7 @@ class Rig : public RunningMirror {
   std::uint64_t resync(ImageSet slaves = kSlaveSet) {
     std::uint64_t copied = 0;
     for (ResyncResult step;; copied += step.bytes_copied) {
-      REQUIRE(run(session->resync(slaves, kResyncBytes, step)).ok());
+      REQUIRE(run(session->resync({slaves, kResyncBytes}, step)).ok());
       if (step.bytes_left == 0 || (step.bytes_copied == 0 && step.in_sync == 0)) return copied + step.bytes_copied;
     }
   }
@@ -70,7 +70,7 @@ TEST_CASE("background recovery: it copies what the crash left live and nothing e
   CHECK(mirror.state(1) == ImageState::in_sync);
   CHECK(mirror.state(2) == ImageState::in_sync);
   CHECK(mirror.images_equal());
-  CHECK(mirror.run(mirror.session->record_recovery({})).ok());
+  CHECK(mirror.run(mirror.session->end_recovery({})).ok());
 }
 
 TEST_CASE("background recovery: a write to what is owed leaves the debt as it is") {
@@ -130,7 +130,7 @@ TEST_CASE("background recovery: crashes one after another forget nothing, and en
         (void)mirror.start_write(block_at(random() % 4000), static_cast<unsigned char>(random()));
       ResyncResult step;
       std::optional<Outcome> resynced, retired;
-      if (life > 0) mirror.start(mirror.session->resync(kSlaveSet, 16 * kBlock, step), resynced);
+      if (life > 0) mirror.start(mirror.session->resync({kSlaveSet, 16 * kBlock}, step), resynced);
       if (random() % 3 == 0) mirror.start(mirror.session->retire_all(), retired);
       for (unsigned i = random() % 400; i > 0; --i) mirror.runtime.step();
       mirror.crash(static_cast<unsigned>(random() % 101));
@@ -225,9 +225,9 @@ TEST_CASE("background recovery: it is recorded when every slave has paid, and no
   Rig mirror;
   mirror.crash_with({1});
   REQUIRE(mirror.open().ok());
-  CHECK(mirror.run(mirror.session->record_recovery({})).code == Code::WRONG_PHASE);
+  CHECK(mirror.run(mirror.session->end_recovery({})).code == Code::WRONG_PHASE);
   mirror.resync();
-  REQUIRE(mirror.run(mirror.session->record_recovery({})).ok());
+  REQUIRE(mirror.run(mirror.session->end_recovery({})).ok());
   mirror.crash(0);
   REQUIRE(mirror.open().ok());
   CHECK(mirror.assessment.debt.empty());

@@ -252,6 +252,7 @@ TEST_CASE("an unclean mirror that is found equal is not called verified before i
   VerifyResult found;
   REQUIRE(verify(mirror, found).ok());
   CHECK(found.bytes_differed == Sums{0});
+  REQUIRE(mirror.recover().ok());
   CHECK(mirror.durable_state(1) == ImageState::assumed);
 }
 

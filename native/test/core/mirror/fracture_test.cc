@@ -70,7 +70,7 @@ TEST_CASE("fracture: a slave that was taken out costs what was written since, an
   REQUIRE(mirror.write({5 * kBlock, 2 * kBlock}, 2).ok());
   REQUIRE(mirror.run(mirror.session->rejoin(1, false)).ok());
   ResyncResult step;
-  REQUIRE(mirror.run(mirror.session->resync(0b0010, kResyncBytes, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({0b0010, kResyncBytes}, step)).ok());
   CHECK(step.bytes_copied == 2 * kBlock);
   CHECK(step.in_sync == 0b0010);
   CHECK(mirror.images_equal());
@@ -121,7 +121,7 @@ TEST_CASE("fracture: a crash at any moment of it leaves a mirror that opens, and
       REQUIRE(mirror.run(mirror.session->rejoin(slave, false)).ok());
     }
     ResyncResult step;
-    REQUIRE(mirror.run(mirror.session->resync(0b0110, 8 * kMiB, step)).ok());
+    REQUIRE(mirror.run(mirror.session->resync({0b0110, 8 * kMiB}, step)).ok());
     CHECK(mirror.images_equal());
   }
 }

@@ -28,7 +28,7 @@ class Rig : public RunningMirror {
   ResyncResult resync(ImageSet slaves) {
     ResyncResult step;
     do {
-      REQUIRE(run(session->resync(slaves, kResyncBytes, step)).ok());
+      REQUIRE(run(session->resync({slaves, kResyncBytes}, step)).ok());
     } while (step.in_sync != slaves);
     return step;
   }

@@ -43,7 +43,7 @@ class Rig : public RunningMirror {
   std::uint64_t resync(ImageSet slaves = kGoneSet, std::uint64_t longest = kResyncBytes) {
     std::uint64_t copied = 0;
     for (ResyncResult step;; copied += step.bytes_copied) {
-      REQUIRE(run(session->resync(slaves, longest, step)).ok());
+      REQUIRE(run(session->resync({slaves, longest}, step)).ok());
       last = step;
       if (step.bytes_left == 0 || (step.bytes_copied == 0 && step.in_sync == 0)) return copied + step.bytes_copied;
     }
@@ -126,7 +126,7 @@ TEST_CASE("resync: a crash in its middle resumes it, and ends equal") {
     mirror.random_latencies();
     ResyncResult step;
     std::optional<Outcome> ended;
-    mirror.start(mirror.session->resync(kGoneSet, 8 * kBlock, step), ended);
+    mirror.start(mirror.session->resync({kGoneSet, 8 * kBlock}, step), ended);
     for (std::uint64_t i = seed * 3; i > 0; --i) mirror.runtime.step();
     (void)mirror.start_write(block_at(5), 0x55);
     for (std::uint64_t i = seed; i > 0; --i) mirror.runtime.step();
@@ -159,7 +159,7 @@ TEST_CASE("resync: one that was cut off, and closed, goes on from there at the n
   for (std::uint64_t i = 1; i < 20; ++i) mirror.put({i * 97}, 0x22);
   REQUIRE(mirror.rejoin().ok());
   ResyncResult step;
-  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, 8 * kBlock, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({kGoneSet, 8 * kBlock}, step)).ok());
   mirror.reopen();
   CHECK(mirror.state(kGone) == ImageState::synchronizing);
   CHECK_FALSE(mirror.session->snapshot().debts[kGone].known);
@@ -215,7 +215,7 @@ TEST_CASE("resync: a slave that fails in its middle owes what it owed, and comes
   for (std::uint64_t i = 0; i < 20; ++i) mirror.put({i * 97}, 0x22);
   REQUIRE(mirror.rejoin().ok());
   ResyncResult step;
-  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, 8 * kBlock, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({kGoneSet, 8 * kBlock}, step)).ok());
   CHECK(step.bytes_copied == 8 * kBlock);
   REQUIRE(mirror.run(mirror.session->flush()).ok());
   mirror.lose(kGone, 1000);
@@ -237,7 +237,7 @@ TEST_CASE("resync: writes while it runs reach the slave, and it ends equal") {
     std::mt19937_64 random(seed);
     for (ResyncResult step;;) {
       std::optional<Outcome> ended;
-      mirror.start(mirror.session->resync(kGoneSet, 8 * kBlock, step), ended);
+      mirror.start(mirror.session->resync({kGoneSet, 8 * kBlock}, step), ended);
       for (unsigned i = 0; i < 8; ++i)
         (void)mirror.start_write(block_at(random() % 200), static_cast<unsigned char>(i));
       REQUIRE(mirror.runtime.run_until([&] { return ended.has_value(); }));
@@ -255,7 +255,7 @@ TEST_CASE("resync: a full one copies everything, in order, and goes on from wher
   mirror.lose(kGone, 7);
   REQUIRE(mirror.rejoin(kGone, true).ok());
   ResyncResult step;
-  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, 4 * kMiB, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({kGoneSet, 4 * kMiB}, step)).ok());
   CHECK(step.bytes_left == 12 * kMiB);
   CHECK(mirror.resync() == 12 * kMiB);
   CHECK(mirror.images_equal());
@@ -363,7 +363,7 @@ TEST_CASE("resync: a slave that was only assumed to be equal is copied whole bef
   mirror.images[kGone]->decide = nullptr;
   REQUIRE(mirror.run(mirror.session->rejoin(kGone, false)).ok());
   ResyncResult step;
-  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, 4 * kMiB, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({kGoneSet, 4 * kMiB}, step)).ok());
   CHECK(step.bytes_copied == 4 * kMiB);
   CHECK(mirror.session->superblock().images[kGone].state == ImageState::in_sync);
   CHECK(mirror.images_equal());
@@ -397,7 +397,7 @@ TEST_CASE("resync: what the master cannot read is left owed by a full one, and t
   std::uint64_t copied = 0;
   ResyncResult step;
   for (unsigned i = 0; i < 20; ++i) {
-    REQUIRE(mirror.run(mirror.session->resync(kGoneSet, kMiB, step)).ok());
+    REQUIRE(mirror.run(mirror.session->resync({kGoneSet, kMiB}, step)).ok());
     copied += step.bytes_copied;
   }
   CHECK(copied == 3 * kMiB);
@@ -405,7 +405,7 @@ TEST_CASE("resync: what the master cannot read is left owed by a full one, and t
   CHECK(step.bytes_unreadable == kMiB);
   CHECK(mirror.session->superblock().images[kGone].resync.cursor == 0);
   mirror.images[0]->decide = nullptr;
-  REQUIRE(mirror.run(mirror.session->resync(kGoneSet, kMiB, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({kGoneSet, kMiB}, step)).ok());
   CHECK(step.in_sync == kGoneSet);
   CHECK(mirror.images_equal());
 }

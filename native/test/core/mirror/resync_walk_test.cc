@@ -135,7 +135,7 @@ class Walk : public RunningMirror {
   void resync(std::uint64_t longest, bool to_the_end) {
     for (ResyncResult result;;) {
       std::optional<Outcome> ended;
-      start(session->resync(0b110, longest, result), ended);
+      start(session->resync({0b110, longest}, result), ended);
       if (random_() % 2 == 0 && !to_the_end) writes(3);
       REQUIRE(runtime.run_until([&] { return ended.has_value(); }));
       REQUIRE(ended->ok());

@@ -40,7 +40,7 @@ class Rig : public RunningMirror {
     REQUIRE(run(session->rejoin(kGone, false)).ok());
     std::uint64_t copied = 0;
     for (ResyncResult step;; copied += step.bytes_copied) {
-      REQUIRE(run(session->resync(image_bit(kGone), kResyncBytes, step)).ok());
+      REQUIRE(run(session->resync({image_bit(kGone), kResyncBytes}, step)).ok());
       if (step.bytes_left == 0) return copied + step.bytes_copied;
     }
   }
@@ -143,7 +143,7 @@ TEST_CASE("left out: a slave whose resync had not ended needs no asking") {
   REQUIRE(mirror.open().ok());
   REQUIRE(mirror.run(mirror.session->rejoin(kGone, false)).ok());
   ResyncResult step;
-  REQUIRE(mirror.run(mirror.session->resync(image_bit(kGone), 4 * kBlock, step)).ok());
+  REQUIRE(mirror.run(mirror.session->resync({image_bit(kGone), 4 * kBlock}, step)).ok());
   mirror.close();
   REQUIRE(mirror.open_without(0).ok());
   CHECK(mirror.gone().state == ImageState::inconsistent);

@@ -30,7 +30,7 @@ Code open_code(SimulatedMirror& mirror) {
 void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allowed, Code otherwise) {
   Session& session = *mirror.session;
   Assessment assessment;
-  CopyResult copied;
+  ResyncResult resynced;
   CompareResult compared;
   AlignedBuffer bytes(4096);
   auto is_allowed = [&](const char* name) {
@@ -46,13 +46,10 @@ void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allo
   check("load", [&] { return session.load_superblock(); });
   check("plan_format", [&] { return session.plan_format({}); });
   check("format", [&] { return session.format(); });
-  check("format", [&] { return session.format_flush_master(); });
   check("assess", [&] { return session.assess(assessment); });
   check("activate", [&] { return session.activate({}); });
-  check("recover", [&] { return session.recover_copy({{0, 4096}}, false, false, copied); });
-  check("recover", [&] { return session.recover_flush_slaves(); });
-  check("recover", [&] { return session.recover_read_back({{0, 4096}}, compared); });
-  check("recover", [&] { return session.recover_retire({}); });
+  check("resync", [&] { return session.resync({}, resynced); });
+  check("recover", [&] { return session.end_recovery({}); });
   check("compare", [&] { return session.compare({{0, 4096}}, false, compared); });
   check("run", [&] { return session.record_verify({}); });
   check("run", [&] { return session.retire_all(); });
@@ -204,7 +201,7 @@ TEST_CASE("a mirror whose size is no multiple of a region, of large physical blo
 
 TEST_CASE("each phase allows its own steps and answers WRONG_PHASE, NOT_RECOVERED or CLOSED to the others") {
   RunningMirror mirror({});
-  check_only(mirror, {"compare", "run"}, Code::WRONG_PHASE);
+  check_only(mirror, {"compare", "resync", "run"}, Code::WRONG_PHASE);
   REQUIRE(mirror.write({0, 4096}, 1).ok());
   mirror.crash();
   mirror.new_session();
@@ -214,7 +211,7 @@ TEST_CASE("each phase allows its own steps and answers WRONG_PHASE, NOT_RECOVERE
   check_only(mirror, {"assess"}, Code::WRONG_PHASE);
   REQUIRE(mirror.run(mirror.session->assess(mirror.assessment)).ok());
   REQUIRE(mirror.run(mirror.session->activate({})).ok());
-  check_only(mirror, {"recover", "compare"}, Code::WRONG_PHASE);
+  check_only(mirror, {"recover", "resync", "compare"}, Code::WRONG_PHASE);
   REQUIRE(mirror.run(mirror.session->close()).ok());
   check_only(mirror, {}, Code::CLOSED);
 }
@@ -555,18 +552,13 @@ TEST_CASE("I11: a flush of the master that failed in a create is not tried again
   SimulatedMirror mirror({});
   mirror.new_session();
   REQUIRE(mirror.run(mirror.session->plan_format(mirror.format_options())).ok());
-  REQUIRE(mirror.run(mirror.session->format()).ok());
   mirror.images[0]->decide = [](const DeviceRequest& request) {
     return request.operation == Operation::flush ? error_fate() : SimulatedDevice::Fate{};
   };
-  CHECK(mirror.run(mirror.session->format_flush_master()).code == Code::MASTER_FAILED);
+  CHECK(mirror.run(mirror.session->format()).code == Code::MASTER_FAILED);
   mirror.images[0]->decide = nullptr;
-  CHECK(mirror.run(mirror.session->format_flush_master()).code == Code::MASTER_FAILED);
-  RecoverySteps steps;
-  steps.assessment.debt.add({0, mirror.session->superblock().size});
-  REQUIRE(mirror.run(steps.copy(*mirror.session)).ok());
-  REQUIRE(mirror.run(mirror.session->recover_flush_slaves()).ok());
-  CHECK(mirror.run(mirror.session->recover_retire({})).code == Code::WRONG_PHASE);
+  CHECK(mirror.run(mirror.session->end_recovery({})).code == Code::WRONG_PHASE);
+  CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::creating);
 }
 
 TEST_CASE("a master whose flush fails at opening is not attached, by a second try neither") {
