@@ -48,7 +48,7 @@ class IdleEngine {
   roundTrip() {
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      this.#native.command(0, 'formatFlushMaster', {});
+      this.#native.command(0, 'readDebts', {});
     });
   }
 

@@ -33,6 +33,7 @@ import { minInSyncOfOpening } from './base/policies';
 import { byteLengthOf, elementsOf, isView } from './base/intrinsics';
 import { checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
+import { automaticPace } from './life/resync';
 import {
   type RequestMode,
   checkMirrorRecover,
@@ -103,6 +104,15 @@ export interface LongWorkOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What an opening is asked for. */
+interface Opening {
+  recoveryBudget: number;
+  /** null: what the log says. */
+  minInSync?: number | null;
+  /** What a crash left is paid beside the requests. */
+  background?: boolean;
+}
+
 export class Mirror extends EventEmitter<MirrorEvents> {
   private readonly engine: Engine;
   private readonly log: string;
@@ -111,7 +121,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private readonly attached: Attached;
   private readonly owner: Owner;
   private readonly geometry: Geometry;
+  /** What a crash left is not paid yet. */
   private recovering: boolean;
+  /** And is paid beside the requests. */
+  private readonly recoversBeside: boolean;
   private lastRecovery: RecoverySummary | null;
   private closing: Promise<void> | null = null;
   private closedStatus: Status | null = null;
@@ -126,7 +139,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private readonly rejoins: RejoinWatch;
 
   /** @param before as it was when it was opened */
-  private constructor(attached: Attached, owner: Owner, before: NativeSuperblock) {
+  private constructor(attached: Attached, owner: Owner, before: NativeSuperblock, recoversBeside: boolean) {
     super();
     this.attached = attached;
     this.engine = attached.engine;
@@ -134,7 +147,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     this.paths = attached.images.map((image) => image.path);
     this.owner = owner;
     this.geometry = { size: attached.superblock.size, blockSize: attached.superblock.blockSize };
-    this.recovering = !attached.assessment.clean;
+    this.recoversBeside = recoversBeside;
+    this.recovering = !attached.assessment.clean || this.engine.snapshot().recovering.length > 0;
     this.lastRecovery = shownRecovery(attached.superblock.lastRecovery);
     this.rejoins = new RejoinWatch(
       () => this.engine.snapshot().images,
@@ -165,12 +179,16 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   static async open(log: string, options: OpenOptions = {}): Promise<Mirror> {
     checkPath(log, 'log');
     const checked = checkOpen(options, loadBinding().limits);
+    const background = checked.recovery === 'background';
     const attached = await attach(log, { ...checked, requireNamed: false, attachFailed });
-    const mirror = await Mirror.fromAttached(attached, checked.recoveryBudget, checked.minInSync);
+    const { recoveryBudget, minInSync } = checked;
+    const mirror = await Mirror.fromAttached(attached, { recoveryBudget, minInSync, background });
     try {
       // Nobody would see how much differed: open() resolves with the mirror, not with a report.
       const how = { compare: false, readBack: true };
       if (mirror.recovering && checked.recovery === 'auto') await mirror.startRecovery(checked, how);
+      // Whoever asks, by recover(), is told how it ended.
+      if (background) mirror.startRecovery({}, how).catch(() => undefined);
       // Not before the caller, who has the mirror only now, had a chance to listen.
       mirror.rejoinsItself = (checked.rejoin ?? attached.superblock.rejoin) === 'auto';
       setImmediate(() => mirror.beginWatching());
@@ -182,7 +200,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** @internal A mirror that has to be recovered is opened as with recovery 'manual'. On an error it is let go. */
-  static async fromAttached(attached: Attached, recoveryBudget: number, asked: number | null = null): Promise<Mirror> {
+  static async fromAttached(
+    attached: Attached,
+    { recoveryBudget, minInSync: asked = null, background = false }: Opening,
+  ): Promise<Mirror> {
     try {
       const { engine, logPath } = attached;
       const minInSync = minInSyncOfOpening(asked, attached.superblock, `${command('set', logPath)} minInSync=${asked}`);
@@ -195,13 +216,14 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       const superblock = await attached.engine.command('activate', {
         recoveryBudget,
         ...host,
+        background,
         leftOut: attached.leftOut,
         minInSync,
         paths,
       });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');
       attached.engine.names.mirror = mirrorFacts(attached.logPath, superblock, attached.images, attached.word);
-      return new Mirror({ ...attached, superblock }, owner, attached.superblock);
+      return new Mirror({ ...attached, superblock }, owner, attached.superblock, background);
     } catch (error) {
       await letGo(attached.engine);
       throw isBlockmirrorError(error, 'TOO_FEW_IN_SYNC') ? tooFewPresent(error, attached) : error;
@@ -412,7 +434,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     });
   }
 
-  /** Of a mirror opened with recovery 'manual'; of one that needs none, a report that says so. */
+  /**
+   * Of a mirror opened with recovery 'manual'; with 'background' it waits for what is under way already, or tries again what
+   * failed. Of one that needs none, a report that says so.
+   */
   async recover(
     options: { compare?: boolean; readBack?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
   ): Promise<RecoveryReport> {
@@ -566,10 +591,22 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       };
       return Promise.resolve(cleanReport({ ...this.longWork(options), superblock, assessment: nothing }));
     }
-    this.recoveryUnderWay ??= this.track(this.recoverOnce({ ...this.longWork(options), ...how })).finally(() => {
+    this.recoveryUnderWay ??= this.track(this.recoverInTurn(options, how)).finally(() => {
       this.recoveryUnderWay = null;
     });
     return this.recoveryUnderWay;
+  }
+
+  /** One resync at a time; beside requests it makes way for them. */
+  private recoverInTurn(
+    options: LongWorkOptions,
+    how: Pick<RecoveryContext, 'compare' | 'readBack'>,
+  ): Promise<RecoveryReport> {
+    const work = this.longWork(options);
+    const pace = this.recoversBeside ? { pace: automaticPace(this.engine, work.checkpoint) } : {};
+    const recovery = this.lastResync.then(() => this.recoverOnce({ ...work, ...how, ...pace }));
+    this.lastResync = recovery.catch(() => undefined);
+    return recovery;
   }
 
   private async recoverOnce(context: RecoveryContext): Promise<RecoveryReport> {
@@ -629,7 +666,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   private refuseUnready(): void {
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
-    if (this.recovering) throw new BlockmirrorError('NOT_RECOVERED');
+    if (this.recovering && !this.recoversBeside) throw new BlockmirrorError('NOT_RECOVERED');
   }
 
   /** The buffers that hold something, in an array of our own, and their lengths at this moment. */
@@ -719,7 +756,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private phaseOf(phase: string): Phase {
     if (phase === 'stopped') return 'stopped';
     if (phase === 'closed') return 'closed';
-    return this.recovering ? 'recovering' : 'running';
+    return this.recovering && !this.recoversBeside ? 'recovering' : 'running';
   }
 
   private stopReason(stopped: NativeOutcome | null): Problem | null {

@@ -19,6 +19,7 @@ import {
 import { refuseUnreachable } from './base/policies';
 import { cleanReport, dryRunReport } from './life/recovery';
 import { refuseLivingOwner } from './look/owner';
+import { isAfterCrash } from './look/status';
 import type {
   FractureOptions,
   FractureReport,
@@ -39,13 +40,14 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
   const checked = checkRecover(options);
   if (checked.dryRun) return dryRun(log, checked);
   const attached = await attach(log, { ...checked, requireNamed: true });
-  if (attached.assessment.clean && attached.leftOut.length === 0) {
+  const owes = attached.superblock.images.some(isAfterCrash);
+  if (attached.assessment.clean && attached.leftOut.length === 0 && !owes) {
     const { superblock, assessment, images } = attached;
     await letGo(attached.engine);
     const foundElsewhere = elsewhereOf(images);
     return cleanReport({ log, superblock, assessment, foundElsewhere, paths: images.map((image) => image.path) });
   }
-  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   const { compare, readBack, onProgress, signal } = checked;
   try {
     return await mirror.recover({ compare, readBack, onProgress, signal });
@@ -76,7 +78,7 @@ export async function verify(log: string, options: VerifyOptions = {}): Promise<
   checkPath(log, 'log');
   const { all, ...checked } = checkVerify(options);
   const attached = await attach(log, { ...checked, requireNamed: true, ...(all ? { attachFailed } : {}) });
-  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   try {
     return await mirror.verify({ all, onProgress: checked.onProgress, signal: checked.signal });
   } finally {
@@ -89,11 +91,11 @@ export async function resync(log: string, options: ResyncOptions = {}): Promise<
   checkPath(log, 'log');
   const { slaves, rate, full, ...checked } = checkResync(options);
   const attached = await attach(log, { ...checked, requireNamed: true, attachFailed });
-  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {
-    if (!attached.assessment.clean) await mirror.recover({ compare: false, ...work });
+    await mirror.recover({ compare: false, ...work });
     return await mirror.resync(slaves, { full, ...(rate === null ? {} : { rate }), ...work });
   } finally {
     await mirror.close();
@@ -108,7 +110,7 @@ export async function fracture(log: string, options: FractureOptions): Promise<F
   checkPath(log, 'log');
   const { slaves, ...checked } = checkFracture(options);
   const attached = await attach(log, { ...checked, requireNamed: true });
-  const mirror = await Mirror.fromAttached(attached, loadBinding().limits.defaultRecoveryBudget);
+  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {

@@ -208,16 +208,17 @@ export interface NativeResyncResult {
   bytesLeft: number;
   /** Of the master; left owed. */
   bytesUnreadable: number;
-}
-
-/** Per slave, index 0 is the first slave; a slave that takes no part has 0. */
-export interface NativeCopyResult {
-  /** 0 where nothing was compared; what a slave could not read counts as different. */
-  bytesDiffered: number[];
-  bytesCopied: number[];
+  /** READ_FAILED: the first of them. */
+  unreadable: NativeOutcome | null;
+  /** By slave, index 0 is the first; 0 where nothing was compared. What a slave could not read counts as different. */
+  slavesDiffered: number[];
+  slavesCopied: number[];
   /** Bounded. */
   repairs: NativeRepair[];
+  /** Of readBack: the first that differs; `slave` counts from 0. */
+  readBackDifference: { slave: number; position: number; length: number } | null;
 }
+
 /** Bytes of `image` that could not be read were written anew from image `from`; 0 is the master. */
 export interface NativeRepair {
   image: number;
@@ -251,6 +252,8 @@ export interface NativeSnapshot {
   generation: NativeGeneration;
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number; stalledSinceMs: number };
   coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };
+  /** Slaves, by their index among the images, that owe what a crash left; of a mirror that is being made: everything. */
+  recovering: number[];
   counters: Record<string, number>;
   /** The newest of counters.repairs, oldest first, bounded. */
   recentRepairs: NativeRepair[];
@@ -321,11 +324,9 @@ export interface NativeCommands {
   /** planned. Zeroes over the extents of an image; without extents: flushes it. */
   fillImage: { arguments: { image: number; extents?: Float64Array }; result: null };
   /** planned -> formatting. Writes the rest of the log in full, then the labels; slaves start as 'synchronizing', or
-   * 'assumed' with assumeIdentical. End with recover* over [0, size) and recoverRetire, or recoverRetire alone. The
-   * first slave that fails in any of these steps ends it: SLAVE_FAILED. */
+   * 'assumed' with assumeIdentical. Flushes the master. Then resync until snapshot().recovering is empty, and endRecovery.
+   * The first slave that fails in any of these steps ends it: SLAVE_FAILED. */
   format: { arguments: Record<string, never>; result: NativeSuperblock };
-  /** formatting: before anything is copied from the master. Where there was a mirror already, activate has done it. */
-  formatFlushMaster: { arguments: Record<string, never>; result: null };
   /** loaded. The first part of assess, about so many bytes of the ring at a time; bytesTotal may grow. May be left out. */
   scanRing: { arguments: { bytes: number }; result: { done: boolean; bytesDone: number; bytesTotal: number } };
   /** loaded. Reads labels and ring, judges, writes nothing. */
@@ -341,6 +342,8 @@ export interface NativeCommands {
       recoveryBudget: number;
       host: string;
       bootId: string;
+      /** It takes requests at once; what a crash left is paid beside them. */
+      background: boolean;
       leftOut?: readonly number[];
       minInSync?: number;
       paths?: { path: string; pathKind: NativePathKind }[];
@@ -349,14 +352,9 @@ export interface NativeCommands {
   };
   /** loaded. Changes policies of the mirror, durably; those that are not named stay. OUT_OF_RANGE: nothing was changed. */
   setPolicies: { arguments: { minInSync?: number; rejoin?: 'auto' | 'manual' }; result: NativeSuperblock };
-  /** recovering, formatting: the steps of recovery after assess and plan.
-   * compare: read the slaves too and count the differing bytes. onlyDiffering: and write only blocks that differ. */
-  recoverCopy: { arguments: NativeExtents & { compare: boolean; onlyDiffering: boolean }; result: NativeCopyResult };
-  recoverFlushSlaves: { arguments: Record<string, never>; result: null };
-  /** Reads master and slaves back and compares. */
-  recoverReadBack: { arguments: NativeExtents; result: NativeCompareResult };
-  /** Drops the debt; refused (WRONG_PHASE) while any of it was not copied and flushed -> running. */
-  recoverRetire: {
+  /** recovering or formatting -> running; or running, behind a recovery in the background. Every slave has paid what the
+   * crash, or the plan, left owed, or receives no writes: the log lets it go. WRONG_PHASE: one has not. */
+  endRecovery: {
     arguments: {
       liveIntents: number;
       bytesCovered: number;
@@ -387,9 +385,20 @@ export interface NativeCommands {
    * is looked at anew: NO_LABEL, LABEL_DAMAGED, FOREIGN_IMAGE, SWAPPED_IMAGES, TRUNCATED_IMAGE, BLOCK_TOO_LARGE. full: it
    * owes everything, whatever is known. */
   rejoin: { arguments: { image: number; full: boolean }; result: null };
-  /** running: one step of the resync of those slaves: at most `longest` bytes (up to limits.resyncBytes) of each are copied,
-   * flushed and paid. One at a time. */
-  resync: { arguments: { slaves: readonly number[]; longest: number }; result: NativeResyncResult };
+  /** running, recovering, formatting: one step of the resync of those slaves: at most `longest` bytes (up to
+   * limits.resyncBytes) of each are copied, flushed and paid. compare: they are read first, and what differs is counted.
+   * onlyDiffering: and only blocks that differ are written. readBack: what was copied is read again before it is paid; what
+   * differs then stays owed. One at a time. */
+  resync: {
+    arguments: {
+      slaves: readonly number[];
+      longest: number;
+      compare: boolean;
+      onlyDiffering: boolean;
+      readBack: boolean;
+    };
+    result: NativeResyncResult;
+  };
   /** any -> closed. Seals when running; otherwise just lets go (an unclean mirror stays unclean). Waits for requests in
    * flight. The files are closed when it completes, whatever its outcome. From its submission on everything else, a
    * second close too, is answered CLOSED. */
@@ -486,7 +495,7 @@ export interface NativeBinding {
     pendingBytes: number;
     /** Largest single read or write, bytes. */
     requestLength: number;
-    /** Of recoverCopy, recoverReadBack, compare: the largest extent, and how many of them one command takes. */
+    /** Of compare and fillImage: the largest extent, and how many of them one command takes. */
     copyLength: number;
     copyExtents: number;
     /** Of the same: pieces at once, and bytes of them (of each image), over all commands under way. */

@@ -70,7 +70,7 @@ export interface CheckedOpen extends CheckedLongWork, CheckedImages, CheckedPres
   polling: boolean;
   /** null: as the mirror has it. */
   rejoin: 'auto' | 'manual' | null;
-  recovery: 'auto' | 'manual';
+  recovery: 'auto' | 'background' | 'manual';
   recoveryBudget: number;
   /** null: the mirror's own. */
   minInSync: number | null;
@@ -193,7 +193,7 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${least} and at most ${most} bytes`);
   }
   return {
-    recovery: reader.choice('recovery', ['auto', 'manual'], 'auto'),
+    recovery: reader.choice('recovery', ['auto', 'background', 'manual'], 'auto'),
     recoveryBudget: budget,
     rejoin: reader.get('rejoin') === undefined ? null : reader.choice('rejoin', ['auto', 'manual'] as const, 'auto'),
     minInSync: minInSyncOf(reader),

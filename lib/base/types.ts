@@ -65,18 +65,7 @@ export type Size = number | string;
 export type Duration = number | string;
 
 /** Steps of long work, in the order in which they are reached. */
-export type ProgressStep =
-  | 'waitForImages'
-  | 'prepare'
-  | 'format'
-  | 'scan'
-  | 'flushMaster'
-  | 'copy'
-  | 'flushSlaves'
-  | 'readBack'
-  | 'compare'
-  | 'retire'
-  | 'resync';
+export type ProgressStep = 'waitForImages' | 'prepare' | 'format' | 'scan' | 'copy' | 'compare' | 'retire' | 'resync';
 
 export interface Progress {
   step: ProgressStep;
@@ -158,8 +147,11 @@ export interface OpenOptions extends DeviceOption, PresenceOptions {
    * master there is nothing else to go on with: requests wait.
    */
   deviceTimeout?: Duration;
-  /** 'auto' (default): an unclean mirror is recovered before open resolves. 'manual': it rejects I/O until recover(). */
-  recovery?: 'auto' | 'manual';
+  /**
+   * 'auto' (default): an unclean mirror is recovered before open resolves. 'background': it takes requests at once and is
+   * recovered beside them; recover() waits for that and gives its report. 'manual': it rejects I/O until recover().
+   */
+  recovery?: 'auto' | 'background' | 'manual';
   /** Paths by image name, instead of those the log has stored; remembered once the images proved to be the right ones. */
   images?: Readonly<Record<string, string>>;
   /**

@@ -26,17 +26,7 @@ import { labelPosition } from '../look/layout';
 import { loadBinding } from '../base/load';
 import { type CheckedCreate, checkCreate } from '../base/options';
 import { totalLength } from '../base/pieces';
-import {
-  type Copied,
-  type LongWork,
-  copyExtents,
-  flushSlaves,
-  forEachBatch,
-  progressOf,
-  retire,
-  sum,
-  readBackCopy,
-} from './recovery';
+import { type Copied, type LongWork, endRecovery, forEachBatch, payDebts, progressOf, sum } from './recovery';
 import { shellPath } from '../base/shell';
 import { throwIfAborted } from '../base/signals';
 import { shownState } from '../look/status';
@@ -178,26 +168,17 @@ function wholeOf({ size }: NativeDeviceFacts): Extent[] {
   return [{ position: 0, length: size }];
 }
 
-/** I4: what the master holds may be in its cache alone. */
-async function flushMaster(work: Work): Promise<void> {
-  work.checkpoint();
-  work.onProgress?.({ step: 'flushMaster', bytesDone: 0, bytesTotal: 0 });
-  await work.engine.command('formatFlushMaster', {});
-}
-
 async function copy(work: Work, checked: CheckedCreate, superblock: NativeSuperblock, held: Held): Promise<Copied> {
-  const extents = checked.assumeIdentical ? [] : [{ position: 0, length: superblock.size }];
   const readBack = checked.readBack && !checked.assumeIdentical;
   const started = performance.now();
-  let copied: Copied = { bytesCopied: [], bytesDiffered: [], repairs: [] };
-  if (!checked.assumeIdentical) {
-    await flushMaster(work);
-    copied = await copyExtents(work, extents, { compare: false, onlyDiffering: false });
-    await flushSlaves(work);
-    if (readBack) await readBackCopy(work, extents);
-  }
+  const copied = await payDebts(work, {
+    bytesTotal: checked.assumeIdentical ? 0 : superblock.size,
+    compare: false,
+    onlyDiffering: false,
+    readBack,
+  });
   await refuseMoved(checked, held);
-  await retire(work, {
+  await endRecovery(work, {
     liveIntents: 0,
     bytesCovered: 0,
     bytesCopied: sum(copied.bytesCopied),

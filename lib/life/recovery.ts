@@ -1,16 +1,15 @@
 /**
- * Recovery in named steps: assess (before, by attach), plan, copy, flush the slaves, read back, retire.
+ * Recovery: what a crash left is paid by the engine's resync (native/core/mirror/resync.h), before the first request or beside
+ * them; how much at once, what to tell and what to report is decided here. A new mirror's first copy is the same.
  *
  * Invariants:
- *  - I3: the master wins. Every extent of the plan is copied to every slave, whatever the two hold.
- *  - I4: the master was flushed before anything is copied from it: activation does so, create does it itself.
- *  - Nothing is retired unless everything was copied, flushed and, where asked, found equal. A crash, an abort or an
- *    error between any two steps costs only time: the log still says what has to be copied.
+ *  - Nothing is let go unless every slave that receives writes has paid, which the engine refuses otherwise (endRecovery). A
+ *    crash, an abort or an error between two steps costs only time: log and maps still say what has to be copied.
  *  - Coverage that is not known (a damaged log) is the whole mirror.
  */
 import type { NativeAssessment, NativeRepair, NativeSuperblock } from '../base/binding';
 import type { Engine } from '../io/engine';
-import { BlockmirrorError } from '../base/errors';
+import { BlockmirrorError, errorOfStatus } from '../base/errors';
 import { type Batch, batchesOf, cutExtents, forEachPiece, totalLength } from '../base/pieces';
 import { shownImageState } from '../look/status';
 import type {
@@ -25,6 +24,10 @@ import type {
 
 /** Repairs named one by one in a report; all are counted. */
 const REPAIRS_LIMIT = 1000;
+
+/** Of a recovery, as long as each is of a size that is worth a flush. */
+const STEPS = 16;
+const SMALLEST_STEP = 1024 * 1024;
 
 /**
  * Commands given to the engine at once: one that it works on, and others of which it takes pieces as soon as that one
@@ -49,6 +52,8 @@ export interface RecoveryContext extends LongWork {
   compare: boolean;
   /** Read back what was copied. */
   readBack: boolean;
+  /** Beside requests; none: as fast as it goes. */
+  pace?: Pace;
 }
 
 /** What every report is of, also of work that was not done. */
@@ -70,12 +75,17 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
   const started = performance.now();
   const { engine, assessment, superblock } = context;
   const planned = plan(assessment, superblock.size);
-  const copied = await copy(context, planned);
-  await flushSlaves(context);
-  if (context.readBack) await readBackCopy(context, planned.extents);
+  const compares = comparesIn(context, planned);
+  const copied = await payDebts(context, {
+    bytesTotal: Math.max(planned.bytes, engine.snapshot().coverage.uncertainBytes),
+    compare: compares,
+    onlyDiffering: planned.fullCompare,
+    readBack: context.readBack,
+    ...(context.pace === undefined ? {} : { pace: context.pace }),
+  });
   const durationMs = Math.round(performance.now() - started);
   const bytesCopied = sum(copied.bytesCopied);
-  await retire(context, {
+  await endRecovery(context, {
     liveIntents: assessment.liveIntentCount,
     bytesCovered: planned.bytes,
     bytesCopied,
@@ -94,7 +104,7 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
     slaves: slavesOf(context).map((slave, index) => ({
       ...slave,
       state: shownImageState(images[index + 1]?.state ?? 'failed', images[index + 1]?.bytesDiffered ?? 0, true),
-      bytesDiffered: comparesIn(context, planned) ? (copied.bytesDiffered[index] ?? 0) : null,
+      bytesDiffered: compares ? (copied.bytesDiffered[index] ?? 0) : null,
       bytesCopied: copied.bytesCopied[index] ?? 0,
     })),
     repairs: copied.repairs.map((repair) => shownRepair(repair, superblock)),
@@ -168,33 +178,72 @@ export interface Copied {
   repairs: NativeRepair[];
 }
 
-async function copy(context: RecoveryContext, planned: Plan): Promise<Copied> {
-  const compare = comparesIn(context, planned);
-  return copyExtents(context, planned.extents, { compare, onlyDiffering: planned.fullCompare });
-}
-
 /** What is written only where it differs has to be compared. */
 function comparesIn(context: RecoveryContext, planned: Plan): boolean {
   return context.compare || planned.fullCompare;
 }
 
-/** @param how compare: count what differed; onlyDiffering: and leave alone what did not */
-export async function copyExtents(
-  work: LongWork,
-  extents: readonly Extent[],
-  how: { compare: boolean; onlyDiffering: boolean },
-): Promise<Copied> {
+export interface Payment {
+  /** Bytes that the slave that owes most owes, for whoever wants to tell how far it is. */
+  bytesTotal: number;
+  /** Slaves are read before they are written, and what differs is counted. */
+  compare: boolean;
+  /** And only blocks that differ are written. */
+  onlyDiffering: boolean;
+  /** What was copied is read again, before it counts. */
+  readBack: boolean;
+  /** None: as fast as it goes. */
+  pace?: Pace;
+}
+
+export interface Pace {
+  /** Bytes of the next step, at most. */
+  longest: () => number;
+  /** After a step that moved so many bytes in so long. */
+  rest: (bytes: number, tookMs: number) => Promise<void>;
+}
+
+/**
+ * Steps until no slave owes anything of a crash, or of the plan, that receives writes.
+ * @throws READ_BACK_DIFFERS, and READ_FAILED where the master cannot be read and nobody may stand in: it stays owed
+ */
+export async function payDebts(work: LongWork, payment: Payment): Promise<Copied> {
   const { engine } = work;
+  const { bytesTotal, compare, onlyDiffering, readBack, pace } = payment;
   const copied: Copied = { bytesDiffered: [], bytesCopied: [], repairs: [] };
-  const advance = progressOf(work, 'copy', extents);
-  await forEachBatch(work, extents, async (batch) => {
-    const result = await engine.command('recoverCopy', { extents: batch.extents, ...how });
-    addTo(copied.bytesDiffered, result.bytesDiffered);
-    addTo(copied.bytesCopied, result.bytesCopied);
-    copied.repairs.push(...result.repairs.slice(0, REPAIRS_LIMIT - copied.repairs.length));
-    advance(batch.bytes);
-  });
+  let bytesDone = 0;
+  work.onProgress?.({ step: 'copy', bytesDone, bytesTotal });
+  for (let slaves = engine.snapshot().recovering; slaves.length > 0; slaves = engine.snapshot().recovering) {
+    work.checkpoint();
+    const longest = pace?.longest() ?? stepOf(bytesTotal, engine.binding.limits.resyncBytes);
+    const began = performance.now();
+    const step = await engine.command('resync', { slaves, longest, compare, onlyDiffering, readBack });
+    addTo(copied.bytesDiffered, step.slavesDiffered);
+    addTo(copied.bytesCopied, step.slavesCopied);
+    copied.repairs.push(...step.repairs.slice(0, REPAIRS_LIMIT - copied.repairs.length));
+    if (step.readBackDifference !== null) throw readBackDiffers(engine, step.readBackDifference);
+    if (step.unreadable !== null) throw errorOfStatus(engine.binding.codes, step.unreadable, engine.names);
+    const paid = bytesTotal - step.bytesLeft;
+    const bytes = Math.max(0, paid - bytesDone);
+    bytesDone = Math.max(bytesDone, paid);
+    work.onProgress?.({ step: 'copy', bytesDone, bytesTotal });
+    await pace?.rest(bytes, performance.now() - began);
+  }
   return copied;
+}
+
+/** Few flushes, and still something to tell, and moments to stop at, in the middle of a short one. */
+function stepOf(bytesTotal: number, most: number): number {
+  return Math.min(most, Math.max(SMALLEST_STEP, Math.ceil(bytesTotal / STEPS)));
+}
+
+function readBackDiffers(engine: Engine, at: { slave: number; position: number }): BlockmirrorError {
+  const image = engine.names.images[at.slave + 1];
+  return new BlockmirrorError('READ_BACK_DIFFERS', {
+    image: image?.name ?? `slave${at.slave + 1}`,
+    ...(image === undefined || image.path === '' ? {} : { path: image.path }),
+    position: at.position,
+  });
 }
 
 /** In commands of no more bytes than the engine has under way. */
@@ -208,33 +257,8 @@ export function forEachBatch(
   return forEachPiece(batches, COMMANDS, work.checkpoint, each);
 }
 
-export async function flushSlaves(work: LongWork): Promise<void> {
-  work.checkpoint();
-  work.onProgress?.({ step: 'flushSlaves', bytesDone: 0, bytesTotal: 0 });
-  await work.engine.command('recoverFlushSlaves', {});
-}
-
-/** Reads back what was copied. @throws READ_BACK_DIFFERS; then nothing may be retired */
-export async function readBackCopy(work: LongWork, extents: readonly Extent[]): Promise<void> {
-  const { engine } = work;
-  const advance = progressOf(work, 'readBack', extents);
-  await forEachBatch(work, extents, async ({ extents, first, bytes }) => {
-    const result = await engine.command('recoverReadBack', { extents });
-    const slave = result.bytesDiffered.findIndex((bytes) => bytes > 0);
-    if (slave >= 0) {
-      const image = engine.names.images[slave + 1];
-      const at = result.differences.find((difference) => difference.slave === slave);
-      throw new BlockmirrorError('READ_BACK_DIFFERS', {
-        image: image?.name ?? `slave${slave + 1}`,
-        ...(image === undefined || image.path === '' ? {} : { path: image.path }),
-        position: at?.position ?? first.position,
-      });
-    }
-    advance(bytes);
-  });
-}
-
-export async function retire(
+/** The log lets go of what was paid, and remembers how it went. */
+export async function endRecovery(
   work: LongWork,
   summary: {
     liveIntents: number;
@@ -247,7 +271,7 @@ export async function retire(
 ): Promise<void> {
   work.checkpoint();
   work.onProgress?.({ step: 'retire', bytesDone: 0, bytesTotal: 0 });
-  await work.engine.command('recoverRetire', summary);
+  await work.engine.command('endRecovery', summary);
 }
 
 /** Tells the listener at the start and after each command. */

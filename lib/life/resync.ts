@@ -9,7 +9,8 @@
  */
 import type { NativeImageSnapshot, NativeSuperblock } from '../base/binding';
 import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
-import type { LongWork } from './recovery';
+import type { Engine } from '../io/engine';
+import type { LongWork, Pace } from './recovery';
 import { restAfter, stepLength } from './resync_pace';
 import { failureOfSlave, isOut, shownImageState } from '../look/status';
 import { type MirrorFacts, command } from '../base/remedies';
@@ -34,6 +35,8 @@ export interface ResyncContext extends LongWork {
   onChange: () => void;
 }
 
+/** Nothing is read but from the master. */
+const PLAIN = { compare: false, onlyDiffering: false, readBack: false } as const;
 /** A wait is looked at this often: whether to stop, to pause, or to go on. */
 const LOOK_MS = 50;
 /** Steps that copy nothing, and could read all, before it is taken to be stuck. */
@@ -134,7 +137,7 @@ class Resync {
       const before = this.owed();
       const began = performance.now();
       const slaves = this.resyncing();
-      const step = await engine.command('resync', { slaves, longest: stepLength(rate, busy) });
+      const step = await engine.command('resync', { slaves, longest: stepLength(rate, busy), ...PLAIN });
       const tookMs = performance.now() - began;
       this.count(before);
       onChange();
@@ -230,12 +233,8 @@ class Resync {
     }
   }
 
-  private async rest(ms: number): Promise<void> {
-    const until = performance.now() + ms;
-    for (let left = ms; left > 0; left = until - performance.now()) {
-      this.context.checkpoint();
-      await wait(Math.min(left, LOOK_MS));
-    }
+  private rest(ms: number): Promise<void> {
+    return restFor(ms, this.context.checkpoint);
   }
 
   private seen(index: number): NativeImageSnapshot {
@@ -246,6 +245,28 @@ class Resync {
   }
   private pathOf(index: number): string {
     return this.context.paths[index] || (this.context.mirror.images[index]?.path ?? '');
+  }
+}
+
+/** Makes way for the application, and uses an idle mirror in full. */
+export function automaticPace(engine: Engine, checkpoint: () => void): Pace {
+  let seen = engine.requestsTaken;
+  let busy = false;
+  return {
+    longest: () => {
+      busy = engine.requestsTaken !== seen;
+      seen = engine.requestsTaken;
+      return stepLength(null, busy);
+    },
+    rest: (bytes, tookMs) => restFor(restAfter(null, busy, { bytes, tookMs }), checkpoint),
+  };
+}
+
+async function restFor(ms: number, checkpoint: () => void): Promise<void> {
+  const until = performance.now() + ms;
+  for (let left = ms; left > 0; left = until - performance.now()) {
+    checkpoint();
+    await wait(Math.min(left, LOOK_MS));
   }
 }
 

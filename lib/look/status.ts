@@ -257,6 +257,11 @@ export function shownState(state: NativeImageState, provable: boolean): ImageSta
   return provable ? 'synchronized' : 'consistent';
 }
 
+/** It was in sync, or assumed, before a crash, and has not paid yet what that left (native/core/format/image_record.h). */
+export function isAfterCrash({ state, cause, resync }: Pick<ImageFacts, 'state' | 'cause' | 'resync'>): boolean {
+  return state === 'synchronizing' && cause === 'none' && resync !== 'none';
+}
+
 type DebtFacts = Pick<ImageFacts, 'debt' | 'bytesOwed' | 'cause' | 'fracturedAtMs' | 'resync'>;
 
 function debtOf(image: NativeImageRecord, seen: DebtFacts | undefined): DebtFacts {

@@ -299,8 +299,8 @@ Napi::Value resync_object(Napi::Env env, const ResyncResult& result) {
   object.set("unreadable", result.unreadable.ok() ? env.Null() : to_javascript(env, result.unreadable));
   object.set("slavesDiffered", numbers(env, result.copied.bytes_differed));
   object.set("slavesCopied", numbers(env, result.copied.bytes_copied));
-  object.set("repairs", array_of(env, result.copied.repairs,
-                                 [env](const Repair& repair) { return repair_object(env, repair); }));
+  object.set("repairs",
+             array_of(env, result.copied.repairs, [env](const Repair& repair) { return repair_object(env, repair); }));
   PlainObject difference = extent_object(env, result.read_back_difference.extent);
   difference.set("slave", number(result.read_back_difference.slave));
   const bool differs = result.bytes_read_back_differing > 0;
@@ -425,6 +425,11 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.set("generation", generation_object(env, snapshot.generation));
   object.set("log", log);
   object.set("coverage", coverage);
+  std::vector<unsigned> recovering;
+  for (unsigned i = 1; i < snapshot.image_count; ++i) {
+    if ((snapshot.recovering & image_bit(i)) != 0) recovering.push_back(i);
+  }
+  object.set("recovering", array_of(env, recovering, [env](unsigned index) { return Napi::Number::New(env, index); }));
   object.set("counters", counters_object(env, snapshot.counters));
   object.set("recentRepairs", recent_repairs(env, snapshot.recent_repairs));
   return object;

@@ -282,9 +282,7 @@ Task<Outcome> SessionHost::execute(Rejoin& command) {
   co_return outcome;
 }
 
-Task<Outcome> SessionHost::execute(ResyncStep& command) {
-  return session_->resync(command.order, command.result);
-}
+Task<Outcome> SessionHost::execute(ResyncStep& command) { return session_->resync(command.order, command.result); }
 
 // The files close here, not with the thread: whoever waits for close may open the mirror again at once (I9).
 Task<Outcome> SessionHost::execute(Close&) {

@@ -18,7 +18,8 @@ SessionHost::SessionHost(Reactor& reactor, void (*done)(void* context, RequestPa
 
 SessionHost::~SessionHost() {
   Phase phase = session_->phase();
-  bool at_rest = phase != Phase::running && phase != Phase::stopped;
+  bool lives = phase == Phase::formatting || phase == Phase::recovering || phase == Phase::running;
+  bool at_rest = !lives && phase != Phase::stopped;
   // Left without a close: coroutines of the session still wait for devices, timers and one another. They never run
   // again, and what they hold is given up with them.
   if (active_ > 0 || !at_rest) {

@@ -6,7 +6,7 @@ export const native = [
   {
     name: 'a resync that was cut off believes a map that nobody has read',
     file: 'native/core/mirror/resync.cc',
-    find: 'if ((resyncing(slaves) & image_bit(i)) != 0) co_await debts_.load(i);',
+    find: 'if ((resyncing(order.slaves) & image_bit(i)) != 0) co_await debts_.load(i);',
     put: '(void)i;',
     cases: 'resync: one that was cut off*',
   },

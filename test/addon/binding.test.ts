@@ -158,7 +158,7 @@ test('a ticket in use is not used again', async () => {
 test('commands in the wrong phase say so', async () => {
   const files = makeFiles(folder());
   const engine = new RawEngine('threads');
-  for (const name of ['loadSuperblock', 'assess', 'formatFlushMaster', 'recoverFlushSlaves'] as const) {
+  for (const name of ['loadSuperblock', 'assess', 'format', 'readDebts'] as const) {
     expect(await engine.attempt(name, {})).toMatchObject({ name: 'WRONG_PHASE' });
   }
   expect(await engine.write(Buffer.alloc(512), 0)).toMatchObject({ name: 'WRONG_PHASE' });

@@ -180,9 +180,7 @@ export async function format(engine: RawEngine, files: Files): Promise<NativeSup
     images: files.images.map((file, index) => ({ name: `i${index}`, path: file, pathKind: 'absolute' })),
   });
   const superblock = await engine.command('format', {});
-  await engine.command('formatFlushMaster', {});
-  await engine.command('recoverFlushSlaves', {});
-  await engine.command('recoverRetire', {
+  await engine.command('endRecovery', {
     liveIntents: 0,
     bytesCovered: 0,
     bytesCopied: 0,
@@ -203,6 +201,7 @@ export async function runningMirror(device: Device, folder: string, size?: numbe
 }
 
 export const activation = {
+  background: false,
   recoveryBudget: binding.limits.defaultRecoveryBudget,
   host: 'test',
   bootId: '00000000-0000-4000-8000-000000000001',

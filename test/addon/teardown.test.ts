@@ -82,7 +82,7 @@ describeDeviceKinds('with', (device) => {
 
   test('what the callback throws is an uncaught exception, and later completions still come', async () => {
     const files = makeFiles(folder(), 16 * MIB);
-    const ended = await runChild({ addon: ADDON, device, files, ringRecords, step: 'formatted', end: 'callback' });
+    const ended = await runChild({ addon: ADDON, device, files, ringRecords, step: 'idle', end: 'callback' });
     expect(ended).toEqual({ code: 0, signal: null, errors: '' });
   });
 });

@@ -78,7 +78,7 @@ async function reach(step, { engine, command }) {
   });
   await command('format', {});
   if (reached('idle')) return;
-  await command('recoverRetire', {
+  await command('endRecovery', {
     liveIntents: 0,
     bytesCovered: 0,
     bytesCopied: 0,
@@ -122,9 +122,9 @@ async function main() {
   const made = makeEngine();
   await reach(step, made);
   if (end === 'callback') {
-    const message = await made.throwingCommand('formatFlushMaster');
+    const message = await made.throwingCommand('readDebts');
     if (message !== 'thrown by the callback') throw new Error(`uncaught: ${message}`);
-    await made.command('recoverFlushSlaves');
+    await made.command('readDebts');
     await made.command('close');
     made.engine.destroy();
   }

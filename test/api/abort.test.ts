@@ -108,7 +108,7 @@ test.each([1, 2, 3])('open stops at a signal that comes %d turns after its start
   await mirrors.open(paths);
 });
 
-test.each(['prepare', 'format', 'copy', 'readBack'])(
+test.each(['prepare', 'format', 'copy'])(
   'create stops at a signal that comes in its step %s, holds nothing, and can be run again',
   async (step) => {
     const controller = new AbortController();

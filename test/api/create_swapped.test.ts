@@ -105,7 +105,7 @@ describeUnless(notRoot, 'what another user swaps', () => {
       'after planFormat',
     ],
     ...['after linkLog', 'before fillImage', 'after fillImage', 'after linkImages', 'before format', 'after format'],
-    ...['before recoverCopy', 'after recoverCopy', 'before recoverReadBack', 'before recoverRetire', 'before close'],
+    ...['before resync', 'after resync', 'before endRecovery', 'before close'],
   ];
 
   test('the moments are those of a create', async () => {
@@ -153,7 +153,7 @@ describeUnless(notRoot, 'what another user swaps', () => {
       const folder = foreignFolder('theirs');
       const create = (): Promise<unknown> => Mirror.create({ ...pathsIn(folder), ...options });
       const swap = (moment: string): void => {
-        if (moment === 'after recoverCopy') asNobody(folder, `mv ${victim} elsewhere && : > ${victim}`);
+        if (moment === 'after resync') asNobody(folder, `mv ${victim} elsewhere && : > ${victim}`);
       };
       const error = await failure(withGate(swap, create), 'OPEN_FAILED');
       expect([error.path, error.message]).toEqual([

@@ -19,6 +19,8 @@ export interface LoopDeviceOptions {
   /** Logical block size in bytes; default 512. */
   sectorSize?: number;
   readOnly?: boolean;
+  /** Past the page cache of the file below; default true. */
+  directIo?: boolean;
 }
 
 export interface LoopDevice {
@@ -47,7 +49,12 @@ export function useLoopDevices(): MakeLoopDevice {
   };
 }
 
-function attachLoopDevice(backingFile: string, { sectorSize = 512, readOnly = false }: LoopDeviceOptions): string {
-  const flags = ['--direct-io=on', `--sector-size=${sectorSize}`, ...(readOnly ? ['--read-only'] : [])];
+function attachLoopDevice(backingFile: string, options: LoopDeviceOptions): string {
+  const { sectorSize = 512, readOnly = false, directIo = true } = options;
+  const flags = [
+    `--direct-io=${directIo ? 'on' : 'off'}`,
+    `--sector-size=${sectorSize}`,
+    ...(readOnly ? ['--read-only'] : []),
+  ];
   return execFileSync('losetup', ['--find', '--show', ...flags, backingFile], { encoding: 'utf8' }).trim();
 }

@@ -35,7 +35,8 @@ Task<Outcome> Mirror::copy_to_slaves(Extent piece, ImageSet slaves, CopyWay way,
     {
       RangeLock::Guard held(ranges_, piece.widened(physical_block_size_), RangeLock::Mode::shared);  // I6
       if (!mutated(Mutation::resync_takes_no_range)) co_await held;
-      if (!is_unmended(piece)) error = co_await membership_.images()[0]->read(piece.position, {memory[0], piece.length});
+      if (!is_unmended(piece))
+        error = co_await membership_.images()[0]->read(piece.position, {memory[0], piece.length});
       if (error == 0 && stopped_.ok()) co_return co_await copy_held(piece, slaves, way, memory, into, copied);
     }
     if (mended) co_return Outcome::of(Code::READ_FAILED, 0, error, piece.position);
@@ -64,7 +65,8 @@ Task<Outcome> Mirror::copy_held(Extent piece, ImageSet slaves, CopyWay way, cons
     outcome = co_await write_what_differs(piece, targets, memory, into);
   } else {
     for (unsigned i = 1; way.compare && i < kMaxImages; ++i) {
-      if ((targets & image_bit(i)) != 0) into.bytes_differed[i - 1] += differing_bytes(memory[0], memory[i], piece.length);
+      if ((targets & image_bit(i)) != 0)
+        into.bytes_differed[i - 1] += differing_bytes(memory[0], memory[i], piece.length);
     }
     outcome = co_await write_copy(piece, targets, memory[mutated(Mutation::recover_wrong_direction) ? 1 : 0], into);
   }
@@ -108,7 +110,8 @@ Task<Outcome> Mirror::write_what_differs(Extent piece, ImageSet slaves, const Pi
 }
 
 // What a slave cannot read before it is overwritten counts as different from the master in every byte.
-Task<void> Mirror::read_what_can_be(Extent piece, unsigned slave, const PieceMemory& memory, std::vector<Extent>& unread) {
+Task<void> Mirror::read_what_can_be(Extent piece, unsigned slave, const PieceMemory& memory,
+                                    std::vector<Extent>& unread) {
   const std::uint64_t length = std::max<std::uint64_t>(kSmallestCompareBlock, block_size_);
   for (std::uint64_t at = 0; at < piece.length; at += length) {
     const Extent block{piece.position + at, std::min(length, piece.length - at)};

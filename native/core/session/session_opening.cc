@@ -288,8 +288,9 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   if (outcome.ok()) outcome = co_await s.flush_master();
   if (outcome.ok()) outcome = co_await s.start_opened();
   if (!outcome.ok()) co_return outcome;
-  s.to_be_recovered = !s.clean;
-  s.phase = s.clean || options.background || mutated(Mutation::skip_recovery) ? Phase::running : Phase::recovering;
+  s.to_be_recovered = !s.clean || s.recovering() != 0;
+  s.phase =
+      !s.to_be_recovered || options.background || mutated(Mutation::skip_recovery) ? Phase::running : Phase::recovering;
   co_return outcome;
 }
 

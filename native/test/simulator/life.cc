@@ -280,6 +280,7 @@ Task<void> Life::open_steps() {
     }
     if (world_.new_owners) options.owner.process = static_cast<std::uint32_t>(number_ + 1);
     outcome = co_await session_->activate(options);
+    owes_of_before_ = (session_->snapshot().recovering & static_cast<ImageSet>(~named_by_ring_)) != 0;
   }
   if (outcome.ok() && session_->phase() == Phase::recovering) {
     outcome = co_await recover();
@@ -337,13 +338,15 @@ Task<Outcome> Life::pay_crash_debt() {
     const Outcome outcome = co_await session_->resync(order, step);
     if (!outcome.ok()) co_return outcome;
     if (ended_) co_return Outcome::of(Code::CLOSED);
-    if (step.bytes_read_back_differing > 0) verdict_.fail("read back", "what recovery copied differs when it is read back");
+    if (step.bytes_read_back_differing > 0)
+      verdict_.fail("read back", "what recovery copied differs when it is read back");
     for (unsigned i = 1; i <= world_.slaves; ++i) {
       if ((step.in_sync & image_bit(i)) == 0) continue;
       if (assessment_.debt.contains({0, geometry_.mirror_size})) set_differing(i, false);
       if (running_) judge_resynced(i);
     }
-    const bool moves = step.bytes_copied > 0 || step.in_sync != 0 || step.copied.bytes_differed != std::vector<std::uint64_t>(world_.slaves);
+    const bool moves = step.bytes_copied > 0 || step.in_sync != 0 ||
+                       step.copied.bytes_differed != std::vector<std::uint64_t>(world_.slaves);
     if (!moves && !step.unreadable.ok()) co_return step.unreadable;
     if (steps > kMostSteps) verdict_.fail("recovery", "it does not end");
     if (verdict_.failed) co_return Outcome::of(Code::INTERNAL);

@@ -116,7 +116,8 @@ class Life {
   void judge_failed_read(Extent extent, const Outcome& outcome);
   // What the mirror holds: of the master, and of a slave in sync where the master cannot be read.
   SparseDisk content() const;
-  bool somebody_serves(Extent extent) const;
+  bool somebody_serves(Extent extent, bool crashed) const;
+  bool is_recovered(Extent sector) const;
   bool debt_is_lost() const;
   void judge_debt();
   void judge_losses();
@@ -149,7 +150,8 @@ class Life {
   unsigned actions_running_ = 0;
   std::vector<std::atomic<bool>*> called_off_;  // of each write under way
   unsigned timers_in_a_row_ = 0;     // while nothing else could happen
-  ImageSet named_by_ring_ = 0;  // slaves that the opening found in sync: what they owe of the crash the ring names
+  ImageSet named_by_ring_ = 0;   // slaves that the opening found in sync: what they owe of the crash the ring names
+  bool owes_of_before_ = false;  // and one that owes of a crash before that
   bool recovers_beside_ = false;
   bool recovery_ended_ = false;
   unsigned put_off_ = 0;             // answers of the slow disk

@@ -20,8 +20,11 @@ constexpr std::uint32_t kStoredWrongBytes = 74;
 bool Life::keeps_crash_debt() const { return ran_ && plan_.beside && !recovery_ended_ && !assessment_.damaged; }
 
 std::vector<bool> Life::may_be_live() const {
-  if (!ran_) return expectation_.may_be_live;
   std::vector<bool> live = checker_.may_be_live();
+  // A recovery that mends the master states what it writes there.
+  for (std::size_t block = 0; !ran_ && block < live.size() && block < expectation_.may_be_live.size(); ++block) {
+    if (expectation_.may_be_live[block]) live[block] = true;
+  }
   for (const Extent& extent : assessment_.debt.extents()) {
     for (std::uint64_t block = extent.position / kBlock; keeps_crash_debt() && block * kBlock < extent.end(); ++block)
       live[block] = true;
@@ -145,7 +148,7 @@ void Life::judge_opening() {
   bool alone = true;  // then nothing has to be equal to it
   const std::vector<ImageRecord>& images = session_->superblock().images;
   for (unsigned i = 0; i < images.size(); ++i)
-    alone &= i == session_->superblock().master || !rights_of(images[i].state).receives;
+    alone &= i == session_->superblock().master || !rights_of(images[i].state).in_sync;
   for (const SparseDisk::Spoilt& spoilt : machine_.disks()[1].content().spoilt()) {
     if (recovered_ && !alone && assessment_.debt.contains({spoilt.sector * kSimulatedSector, kSimulatedSector}))
       verdict_.fail("I11", "sector " + std::to_string(spoilt.sector) +
@@ -214,15 +217,25 @@ SparseDisk Life::content() const {
   return content;
 }
 
-bool Life::somebody_serves(Extent extent) const {
+// `crashed`: one that owes what a crash left counts too, as long as nobody is beside it that was away.
+bool Life::somebody_serves(Extent extent, bool crashed) const {
+  const std::vector<ImageRecord>& images = session_->superblock().images;
+  const bool away = std::any_of(images.begin(), images.end(), [](const ImageRecord& image) {
+    return image.state == ImageState::synchronizing && !is_after_crash(image);
+  });
   const Extent block = extent.widened(kBlock).clipped(geometry_.mirror_size);
   for (unsigned i = 1; i <= world_.slaves; ++i) {
-    const bool proven = is_proven(session_->superblock().images[i]) && !checker_.has_failed(i);
+    const bool after_crash = is_after_crash(images[i]) && images[i].resync.kind != ResyncKind::debt_of_assumed;
+    const bool counts = crashed && !away && after_crash && images[i].bytes_differed == 0;
+    const bool proven = (is_proven(images[i]) || counts) && !checker_.has_failed(i);
     const SparseDisk& slave = machine_.disks()[i + 1].content();
     if (proven && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;
   }
   return false;
 }
+
+// Part of what this opening recovers: of the crash before it, or of one before that, which is in maps by now.
+bool Life::is_recovered(Extent sector) const { return assessment_.debt.contains(sector) || owes_of_before_; }
 
 // Of the debt there is something that the master cannot read, and nobody can give or it does not take.
 bool Life::debt_is_lost() const {
@@ -236,14 +249,14 @@ bool Life::debt_is_lost() const {
   const std::vector<SparseDisk::Spoilt>& spoilt = machine_.disks()[1].content().spoilt();
   return std::any_of(spoilt.begin(), spoilt.end(), [&](const SparseDisk::Spoilt& bad) {
     const Extent sector{bad.sector * kSimulatedSector, kSimulatedSector};
-    return assessment_.debt.contains(sector) && (bad.for_good || !somebody_serves(sector) || read_failed(sector));
+    return is_recovered(sector) && (bad.for_good || !somebody_serves(sector, true) || read_failed(sector));
   });
 }
 
 void Life::judge_failed_read(Extent extent, const Outcome& outcome) {
   const bool breaks_reads = std::any_of(machine_.struck().begin(), machine_.struck().end(),
                                         [](const Struck& fault) { return fault.fault == Fault::read_error; });
-  if (outcome.code != Code::READ_FAILED || breaks_reads || !somebody_serves(extent)) return;
+  if (outcome.code != Code::READ_FAILED || breaks_reads || !somebody_serves(extent, false)) return;
   verdict_.fail("read", "a read fails that a slave in sync could have served");
 }
 

@@ -35,17 +35,27 @@ struct Hint {
   const char* test_case;
 };
 constexpr Hint kHints[] = {
-    {"failed_slave_compared_equal", "53"}, {"lying_master_copied", "58"},
-    {"log_not_flushed_at_opening", "70"},  {"repair_failure_forgiven", "85"},
-    {"ahead_left_by_close", "127"},        {"accept_older_generation", "147"},
-    {"accept_older_opening", "137"},       {"create_without_plan", "create:3"},
-    {"create_over_data", "create:0"},      {"ready_before_flush", "create:3"},
-    {"create_without_slave", "create:1"},  {"log_not_flushed_by_create", "create:3"},
-    {"write_skips_synchronizing", "23"},   {"flush_skips_synchronizing", "224"},
-    {"resync_takes_no_range", "45"},       {"damage_forgets_misses", "12"},
-    {"repair_beside_writes", "91"},        {"debt_counts_for_minimum", "19"},
-    {"late_completion_counts", "283"},     {"hung_slave_written_again", "148"},
-    {"assumed_not_flushed", "create:5"},   {"assumed_called_in_sync", "create:2"},
+    {"failed_slave_compared_equal", "53"},
+    {"lying_master_copied", "58"},
+    {"log_not_flushed_at_opening", "70"},
+    {"repair_failure_forgiven", "85"},
+    {"ahead_left_by_close", "127"},
+    {"accept_older_generation", "147"},
+    {"accept_older_opening", "137"},
+    {"create_without_plan", "create:3"},
+    {"create_over_data", "create:0"},
+    {"create_without_slave", "create:1"},
+    {"log_not_flushed_by_create", "create:3"},
+    {"write_skips_synchronizing", "23"},
+    {"flush_skips_synchronizing", "224"},
+    {"resync_takes_no_range", "45"},
+    {"damage_forgets_misses", "12"},
+    {"repair_beside_writes", "91"},
+    {"debt_counts_for_minimum", "19"},
+    {"late_completion_counts", "283"},
+    {"hung_slave_written_again", "148"},
+    {"assumed_not_flushed", "create:5"},
+    {"assumed_called_in_sync", "create:2"},
 };
 
 // Seeds first, since most are caught by the first few; then creates, and the small configurations, which are thorough.

@@ -81,6 +81,7 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   if (disk == 0) return superblock_submitted(request);
   Image& image = images_[disk - 1];
   if (compares(disk, request)) comparison_submitted(disk - 1, request);
+  if (disk == 1 && request.operation == Operation::read) note_master_read(request, true);
   if (serves(disk, request)) judge_serving(disk - 1);
   if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
   if (is_data(disk, request)) {
@@ -115,16 +116,25 @@ void OrderChecker::comparison_submitted(unsigned image, const DeviceRequest& req
 // Whoever runs reads a slave to compare it, or in the place of the master.
 bool OrderChecker::serves(unsigned disk, const DeviceRequest& request) const {
   const bool reads = running_ && disk > 1 && request.operation == Operation::read;
-  return reads && request.position < geometry_.mirror_size && !compares(disk, request);
+  if (!reads || request.position >= geometry_.mirror_size || compares(disk, request)) return false;
+  // A resync reads what it copies, or has copied, of the slave too: the master can read it.
+  const Extent extent{request.position, request.length};
+  return std::none_of(master_reads_.begin(), master_reads_.end(),
+                      [&](const auto& read) { return read.contains(extent); });
+}
+
+void OrderChecker::note_master_read(const DeviceRequest& request, bool holds) {
+  const Extent extent{request.position, request.length};
+  std::erase_if(master_reads_, [&](const Extent& read) { return read.overlaps(extent); });
+  if (holds) master_reads_.push_back(extent);
 }
 
 void OrderChecker::judge_serving(unsigned image) {
   const std::string what = "what the master cannot read is read from image " + std::to_string(image);
   // One whose resync has just ended serves before the superblock says so.
   const StoredState state = claimed_state(image);
-  const bool proven =
-      state == StoredState::in_sync ||
-      (state == StoredState::synchronizing && (images_[image].returned != 0 || images_[image].crashed));
+  const bool proven = state == StoredState::in_sync ||
+                      (state == StoredState::synchronizing && (images_[image].returned != 0 || images_[image].crashed));
   if (images_[image].out || !proven) violation_("I10", what + ", which nobody has proven to be in sync");
   if (images_[image].differs) violation_("I10", what + ", which a verify found different");
 }
@@ -149,6 +159,7 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
     return;
   }
   Image& image = images_[disk - 1];
+  if (disk == 1 && request.operation == Operation::read && error != 0) note_master_read(request, false);
   if (std::erase(image.late, &request) > 0) return;
   if (error != 0 && request.operation != Operation::read) goes_out(image);
   if (request.operation == Operation::flush) {
@@ -545,7 +556,8 @@ void OrderChecker::crashed(unsigned index, const ExtentSet* debt) {
   if (debt == nullptr) return;
   image.owes_all = false;
   for (const Extent& extent : debt->extents()) {
-    for (std::uint64_t block = extent.position / kBlock; block * kBlock < extent.end(); ++block) image.missed[block] = true;
+    for (std::uint64_t block = extent.position / kBlock; block * kBlock < extent.end(); ++block)
+      image.missed[block] = true;
   }
 }
 

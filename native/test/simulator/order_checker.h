@@ -113,7 +113,7 @@ class OrderChecker : public Watcher {
     bool differs = false;
     bool lost = false;  // its cache is gone, and nobody has noticed yet
     bool may_return = false;
-    bool crashed = false;  // was in sync before a crash, and is being resynced
+    bool crashed = false;        // was in sync before a crash, and is being resynced
     bool owes_all = false;       // or nobody knows what it missed
     std::uint64_t returned = 0;  // when it came back; 0: it was never out
     std::vector<bool> missed;    // by block; what a resync may copy
@@ -160,6 +160,7 @@ class OrderChecker : public Watcher {
   StoredState claimed_state(unsigned image) const;
   std::uint64_t claimed_generation() const;
   bool serves(unsigned disk, const DeviceRequest& request) const;
+  void note_master_read(const DeviceRequest& request, bool holds);
   void judge_serving(unsigned image);
   bool is_repair(unsigned disk, const DeviceRequest& request) const;
   void superblock_submitted(const DeviceRequest& request);
@@ -177,7 +178,8 @@ class OrderChecker : public Watcher {
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
   Extent compared_;
-  Extent of_master_;  // the data write of the master that was submitted last, and when
+  std::vector<Extent> master_reads_;  // under way, or that succeeded
+  Extent of_master_;                  // the data write of the master that was submitted last, and when
   std::uint64_t of_master_at_ = 0;
   std::uint32_t lost_at_close_ = 0;  // by disk
   std::vector<Block> blocks_;

@@ -188,7 +188,7 @@ TEST_CASE("without comparing the slaves are not read, and each becomes what the 
     }
     RecoverySteps steps;
     steps.compare = false;
-      REQUIRE(mirror.run(steps.copy(*mirror.session)).ok());
+    REQUIRE(mirror.run(steps.copy(*mirror.session)).ok());
     CHECK(read == 0);
     CHECK(steps.bytes_differed == 0);
     CHECK(steps.bytes_copied == 2 * mirror.assessment.debt.bytes());
@@ -315,7 +315,7 @@ TEST_CASE("a slave that fails in recovery, in whatever step, is failed durably a
       return request.operation == operation ? error_fate() : SimulatedDevice::Fate{};
     };
     RecoverySteps steps;
-      REQUIRE(mirror.run(steps.recover(*mirror.session)).ok());
+    REQUIRE(mirror.run(steps.recover(*mirror.session)).ok());
     mirror.heal();
     CHECK(mirror.durable_state(1) == ImageState::inconsistent);
     CHECK(mirror.label_of(2).generation == durable_superblock(*mirror.log).generation);
