@@ -26,7 +26,7 @@ import type {
 const REPAIRS_LIMIT = 1000;
 
 /** Of a recovery, as long as each is of a size that is worth a flush. */
-const STEPS = 16;
+const STEPS = 8;
 const SMALLEST_STEP = 1024 * 1024;
 
 /**

@@ -161,6 +161,7 @@ export function readSuperblock(bytes: Buffer) {
     lifecycle: f.oneOf('creating', 'opening', 'open', 'sealed'),
   };
   const roles = { master: f.u8(), maxImages: f.u8(), logState: f.oneOf('current', 'arriving', 'moved') };
+  const servedSinceCrash = f.flag();
   const pendingSize = f.from(232).u64();
   const maps = { position: f.u64(), slotLength: f.u64(), unit: f.u32() };
   const policies = readPolicies(f.from(264));
@@ -201,6 +202,7 @@ export function readSuperblock(bytes: Buffer) {
     ring,
     ...opening,
     ...roles,
+    servedSinceCrash,
     pendingSize,
     maps,
     policies,

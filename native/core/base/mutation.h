@@ -39,6 +39,7 @@ namespace blockmirror {
   X(read_before_master_flush, "the master is not flushed before it is read")                                  \
   X(resync_write_failure_ignored, "a failed write of a slave in a resync is ignored")                         \
   X(resync_flush_failure_ignored, "a failed flush of a slave in a resync is ignored")                         \
+  X(slaves_not_flushed_at_opening, "labels of slaves are written over what may stand in their caches alone")  \
   X(master_flush_failure_ignored, "a failed flush of the master at an opening is ignored")                    \
   X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
   X(skip_torn_check, "a torn record is taken for a whole one")                                                \

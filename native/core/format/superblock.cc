@@ -175,6 +175,7 @@ void opening_fields(Fields& fields, Block& superblock) {
   fields.number(superblock.master);
   fields.number(superblock.max_images);
   fields.choice(superblock.log_state, LogState::moved);
+  fields.flag(superblock.served_since_crash);
   fields.zeroes_until(kMapsOffset);
 }
 

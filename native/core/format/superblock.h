@@ -101,6 +101,8 @@ struct Superblock {
   std::uint8_t master = 0;      // index of the image that is the master
   std::uint8_t max_images = 0;  // slots for maps
   LogState log_state = LogState::current;
+  // Requests were served while slaves owe what a crash left: what the master cannot read of it is chosen from no slave any more.
+  bool served_since_crash = false;
   Generation generation;
   std::array<GenerationMark, kGenerationHistory> history{};  // newest first
   std::uint64_t open_count = 0;

@@ -80,6 +80,10 @@ class Mirror final : private FailureListener {
   // TOO_FEW_IN_SYNC: fewer images than minInSync would be left; none was taken out.
   Task<Outcome> fracture(ImageSet slaves, FractureResult& into);
 
+  // Of a recovery before the first request, of a crash that no opening has served requests over: what the master cannot read of
+  // the debt may be chosen from a slave.
+  void choose_from_slaves(bool may) { chooses_ = may; }
+
   // --- for a resync
 
   // Copies what the master holds there to those slaves that still receive, under the range (I3, I6). `copied`: to which.
@@ -170,6 +174,7 @@ class Mirror final : private FailureListener {
   Outcome stopped_;
   bool master_failure_noted_ = false;
   bool closing_ = false;
+  bool chooses_ = false;
   bool loop_ended_ = false;
   std::uint64_t requests_in_flight_ = 0;
   std::uint64_t writes_in_flight_ = 0;

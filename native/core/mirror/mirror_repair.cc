@@ -63,8 +63,9 @@ Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into, std::v
   unsigned from = 0;
   co_await repair_.read_slave(block, slaves & static_cast<ImageSet>(~debts_.owing_in(slaves, block)), into, from);
   // What a crash left owed by all of them: what any of them holds is as right as what the master held (I3), once the master
-  // holds it for certain. With a slave that was paid there, or never wrote there, only that one may stand in.
-  const bool unpaid = from == 0 && slaves != 0 && debts_.owing_all_of(slaves, block) == slaves;
+  // holds it for certain, and as long as nobody has read there (I4). With a slave that was paid there, or never wrote there,
+  // only that one may stand in.
+  const bool unpaid = chooses_ && from == 0 && slaves != 0 && debts_.owing_all_of(slaves, block) == slaves;
   if (unpaid) co_await repair_.read_slave(block, slaves, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   if (from == 0) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);

@@ -200,6 +200,7 @@ Task<Outcome> Session::State::begin_incarnation(const ActivateOptions& options) 
   int error = 0;
   if (!mutated(Mutation::log_not_flushed_at_opening)) error = co_await membership.log().flush();
   if (error != 0) co_return Outcome::of(Code::LOG_FAILED, kLogDevice, error);
+  if (const Outcome flushed = co_await flush_images(); !flushed.ok()) co_return flushed;
   if (b.lifecycle == Lifecycle::opening) {
     // The last opening was cut off with some labels of its incarnation and some of the one before. Finish it first, so
     // that there is never more than one incarnation that a label may lag behind.
@@ -283,9 +284,10 @@ Task<Outcome> Session::activate(ActivateOptions options) {
     s.begin_resyncs_after_crash();
     s.owe_crash_debt(s.debts.owing());
   }
+  if (s.recovering() == 0) s.superblock.served_since_crash = false;
+  if (s.recovering() != 0 && options.background) s.superblock.served_since_crash = true;
   s.recovery_budget = options.recovery_budget;
   Outcome outcome = co_await s.begin_incarnation(options);
-  if (outcome.ok()) outcome = co_await s.flush_master();
   if (outcome.ok()) outcome = co_await s.start_opened();
   if (!outcome.ok()) co_return outcome;
   s.to_be_recovered = !s.clean || s.recovering() != 0;
@@ -295,12 +297,21 @@ Task<Outcome> Session::activate(ActivateOptions options) {
 }
 
 // I4: what a read returned once, from the master's volatile cache, must not be rolled back by a later power loss that finds
-// the slaves newer. Before anything is copied or read. A flush that failed is never tried again (I11).
-Task<Outcome> Session::State::flush_master() {
-  int error = 0;
-  if (!mutated(Mutation::read_before_master_flush)) error = co_await membership.images()[0]->flush();
-  if (mutated(Mutation::master_flush_failure_ignored)) error = 0;
-  if (error != 0) broken = Outcome::of(Code::MASTER_FAILED, 0, error);
+// the slaves newer: before anything is copied or read. And of each image the label that was found may stand in its cache
+// alone: before its other copy is written over. A flush that failed is never tried again (I11).
+Task<Outcome> Session::State::flush_images() {
+  ImageSet flushed = membership.receiving();
+  if (mutated(Mutation::read_before_master_flush)) flushed &= static_cast<ImageSet>(~1u);
+  if (mutated(Mutation::slaves_not_flushed_at_opening)) flushed &= ImageSet{1};
+  DeviceRequest model;
+  model.operation = Operation::flush;
+  ParallelOperation everywhere(membership.images(), flushed, model);
+  ParallelOperation::Results results = co_await everywhere;
+  if (mutated(Mutation::master_flush_failure_ignored)) results.failed &= static_cast<ImageSet>(~1u);
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if ((results.failed & image_bit(i)) != 0) membership.fail(i, results.errors[i], FractureCause::flush_error);
+  }
+  if ((results.failed & 1u) != 0) broken = Outcome::of(Code::MASTER_FAILED, 0, results.errors[0]);
   co_return broken;
 }
 
@@ -313,6 +324,7 @@ Task<Outcome> Session::State::start_opened() {
     tail = next_sequence - 1;
   }
   start_mirror(tail);
+  mirror->choose_from_slaves(!superblock.served_since_crash);
   if (ring_has_gaps && !ring_damaged) co_return co_await mirror->write_maps();  // format/ring_scan.cc, p5
   co_return Outcome::success();
 }

@@ -49,8 +49,9 @@ Task<Outcome> Session::format() {
     s.superblock.images[i].pay_debt();
   }
   if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
-  outcome = co_await s.flush_master();  // it is about to be copied
-  if (!outcome.ok()) co_return outcome;
+  // I4: what the master holds may be in its cache alone, and is about to be copied.
+  const int error = co_await s.membership.images()[0]->flush();
+  if (error != 0) co_return s.broken = Outcome::of(Code::MASTER_FAILED, 0, error);
   s.start_mirror(s.scanned_tail);
   s.phase = Phase::formatting;
   s.to_be_recovered = true;
@@ -92,6 +93,7 @@ Task<Outcome> Session::State::finish_recovery(RecoverySummary summary) {
   if (outcome.ok() && !formatting) {
     summary.finished_at_ms = runtime.wall_clock_ms();
     superblock.last_recovery = summary;
+    superblock.served_since_crash = false;
     outcome = co_await membership.write_superblock();
   }
   if (outcome.ok() && !membership.durable()) outcome = co_await membership.make_durable();
@@ -99,6 +101,7 @@ Task<Outcome> Session::State::finish_recovery(RecoverySummary summary) {
   if (outcome.ok()) {
     phase = Phase::running;
     to_be_recovered = false;
+    mirror->choose_from_slaves(false);
   }
   co_return outcome;
 }

@@ -132,7 +132,7 @@ struct Session::State final : private FractureListener {
   Task<Outcome> read_ring(std::uint64_t bytes);
   bool tell_ring(Assessment& into);
   Outcome takes_requests() const;
-  Task<Outcome> flush_master();
+  Task<Outcome> flush_images();
   Task<Outcome> retire_what_was_before();
   Task<Outcome> finish_recovery(RecoverySummary summary);
   Task<Outcome> write_new_ring();

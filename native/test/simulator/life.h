@@ -149,7 +149,7 @@ class Life {
   std::size_t next_action_ = 0;
   unsigned actions_running_ = 0;
   std::vector<std::atomic<bool>*> called_off_;  // of each write under way
-  unsigned timers_in_a_row_ = 0;     // while nothing else could happen
+  unsigned timers_in_a_row_ = 0;                // while nothing else could happen
   ImageSet named_by_ring_ = 0;   // slaves that the opening found in sync: what they owe of the crash the ring names
   bool owes_of_before_ = false;  // and one that owes of a crash before that
   bool recovers_beside_ = false;

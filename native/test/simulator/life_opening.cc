@@ -226,7 +226,8 @@ bool Life::somebody_serves(Extent extent, bool crashed) const {
   const Extent block = extent.widened(kBlock).clipped(geometry_.mirror_size);
   for (unsigned i = 1; i <= world_.slaves; ++i) {
     const bool after_crash = is_after_crash(images[i]) && images[i].resync.kind != ResyncKind::debt_of_assumed;
-    const bool counts = crashed && !away && after_crash && images[i].bytes_differed == 0;
+    const bool unserved = !session_->superblock().served_since_crash;
+    const bool counts = crashed && unserved && !away && after_crash && images[i].bytes_differed == 0;
     const bool proven = (is_proven(images[i]) || counts) && !checker_.has_failed(i);
     const SparseDisk& slave = machine_.disks()[i + 1].content();
     if (proven && machine_.answers(i + 1) && slave.is_readable(block.position, block.length)) return true;

@@ -46,6 +46,7 @@ constexpr Hint kHints[] = {
     {"create_over_data", "create:0"},
     {"create_without_slave", "create:1"},
     {"log_not_flushed_by_create", "create:3"},
+    {"slaves_not_flushed_at_opening", "23"},
     {"write_skips_synchronizing", "23"},
     {"flush_skips_synchronizing", "224"},
     {"resync_takes_no_range", "45"},

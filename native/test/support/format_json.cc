@@ -240,6 +240,7 @@ Json to_json(const Superblock& superblock) {
       .set("maxImages", Json::number(superblock.max_images))
       .set("pendingSize", Json::number(superblock.pending_size))
       .set("logState", named(superblock.log_state, kLogStates))
+      .set("servedSinceCrash", Json::boolean(superblock.served_since_crash))
       .set("generation", generation(superblock.generation))
       .set("openCount", Json::number(superblock.open_count))
       .set("incarnation", uuid(superblock.incarnation))

@@ -37,7 +37,7 @@ constexpr Forged kForgedSuperblocks[] = {
     {"a field holds a value that is not known", 224, 1, 4},
     {"there is no master", 225, 1, 3},
     {"the most images are too many, or too few", 226, 1, 17},
-    {"a reserved byte is not zero", 228, 1, 1},
+    {"a reserved byte is not zero", 229, 1, 1},
     {"the date of the create is not valid", 40, 8, kLatestDate + 1},
     {"the process of the owner is not valid", 336, 4, std::uint64_t{kLargestProcess} + 1},
     {"a reserved byte is not zero", 340, 4, 1},

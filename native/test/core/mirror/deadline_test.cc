@@ -68,7 +68,7 @@ TEST_CASE("deadline: a slave is not taken back while an answer of before is out,
   REQUIRE(mirror.run(mirror.session->rejoin(1, false)).ok());
   ResyncResult step;
   do {
-    REQUIRE(mirror.run(mirror.session->resync(image_bit(1), kMiB, step)).ok());
+    REQUIRE(mirror.run(mirror.session->resync({image_bit(1), kMiB}, step)).ok());
   } while (step.bytes_left > 0);
   CHECK(mirror.image(1).state == ImageState::in_sync);
   CHECK(mirror.images_equal());
