@@ -118,7 +118,7 @@ test('an image named for a log says what it is, and where its log is', async () 
   const paths = await madeMirror();
   for (const look of [inspect, (path: string) => Mirror.open(path)]) {
     const error = await failure(look(paths.slaves[0] as string), 'NOT_A_LOG');
-    expect(error.message).toMatch(/it is slave 'slave1' of mirror [0-9a-f-]{36} \(in sync, generation 1, opening 2/);
+    expect(error.message).toMatch(/it is slave 'slave1' of mirror [0-9a-f-]{36} \(in sync, generation 2, opening 2/);
     const [command] = commandsOf(error.remedy);
     expect(command).toContain('status');
     runs(command as string);
@@ -316,7 +316,7 @@ test('create over parts of a mirror says which, and at once all that it will ask
   const error = await failure(Mirror.create({ ...paths, size: MIRROR_SIZE }), 'SIGNATURE_FOUND');
   expect(error.image).toBe('log');
   expect(error.message).toMatch(
-    /it is the log of mirror [0-9a-f-]{36}: master 'master' at .*generation 1, last opened 20/,
+    /it is the log of mirror [0-9a-f-]{36}: master 'master' at .*generation 2, last opened 20/,
   );
   expect(error.remedy).toMatch(/master holds data too \(`--keep-data`.*slave1 holds data too.*slave2 holds data too/);
   const slave = await failure(
