@@ -323,5 +323,5 @@ test('create over parts of a mirror says which, and at once all that it will ask
     Mirror.create({ ...paths, log: `${paths.log} too`, size: MIRROR_SIZE, keepData: true }),
     'SIGNATURE_FOUND',
   );
-  expect(slave.message).toMatch(/it is slave 'slave1' of mirror .*generation 1, opening 2.*whose log is /);
+  expect(slave.message).toMatch(/it is slave 'slave1' of mirror .*generation 2, opening 2.*whose log is /);
 });

@@ -149,7 +149,7 @@ describeUnless(
       const { mirror, paths } = await made({});
       await mirror.close();
       run('blockdev', '--setro', paths.slaves[0] as string);
-      const error = await failure(Mirror.open(paths.log), 'READ_ONLY_DEVICE');
+      const error = await failure(Mirror.open(paths.log, { requireAll: true }), 'READ_ONLY_DEVICE');
       runs(commandsOf(error.remedy)[0] as string);
       await isWhole(paths.log, [9 * MIB]);
     });

@@ -146,5 +146,5 @@ test('an old copy is known by images of its mirror that were not named, where it
     Mirror.create({ ...options, ...CONSENT, master: copy, size: MIRROR_SIZE }),
     'STALE_MASTER',
   );
-  expect(error.message).toMatch(/master 'master' \(.*master.img\) is at generation 1, opening 2/);
+  expect(error.message).toMatch(/master 'master' \(.*master.img\) is at generation 2, opening 2/);
 });

@@ -25,7 +25,7 @@ test('an open mirror: everything an operator asks for, derived', async () => {
     owner: { process: process.pid },
   });
   expect(status.uuid).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-  expect(status.generation.counter).toBe(1);
+  expect(status.generation.counter).toBe(2);
   const inSync = { fracture: null, debt: 'none', bytesOwed: 0, resync: 'none' };
   const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0, ...inSync };
   expect(status.images).toEqual([

@@ -62,6 +62,7 @@ Task<Outcome> Session::format() {
 Task<Outcome> Session::State::finish_format() {
   // What is said to be identical nobody copied: it may stand in caches alone, and a power loss would then tell the images
   // apart while no intent covers the difference.
+  for (ImageRecord& image : superblock.images) image.changed_at_ms = 0;  // not since the mirror was made
   Outcome outcome;
   if (assume_identical && !mutated(Mutation::assumed_not_flushed)) outcome = co_await mirror->flush();
   if (outcome.ok()) outcome = co_await membership.write_labels(membership.receiving(), false);
