@@ -10,6 +10,28 @@ export const native = [
     put: '(void)i;',
     cases: 'resync: one that was cut off*',
   },
+  // --- native/core: what the simulator meets too seldom
+  {
+    name: 'labels of slaves are written over what may stand in their caches alone',
+    file: 'native/core/session/session_opening.cc',
+    find: '  ImageSet flushed = membership.receiving();\n',
+    put: '  ImageSet flushed = membership.receiving() & ImageSet{1};\n',
+    cases: 'an opening flushes each image*',
+  },
+  {
+    name: 'a slave that owes answers is asked again before it has given them',
+    file: 'native/core/images/watched_device.cc',
+    find: ' && late_ > 0) {',
+    put: ' && late_ > 1000) {',
+    cases: 'deadline: a slave that owes answers*',
+  },
+  {
+    name: 'memory that a hung request names is used again before it is answered',
+    file: 'native/core/base/held_memory.cc',
+    find: 'if (!holds(begin, length)) {',
+    put: 'if (!holds(begin, length) || length > 0) {',
+    cases: 'held memory: what is held*',
+  },
   // --- native/core/format: what the simulator does not reach yet
   {
     name: 'a blank map is taken for an empty one',

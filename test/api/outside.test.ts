@@ -45,7 +45,8 @@ testUnless(notRoot, 'a mounted read-only file system is in the way, and the stat
     execFileSync('mount', ['-o', 'remount,bind,ro', mirrors.folder()]);
     const { attachable, obstacles, status } = await inspect(paths.log);
     expect(attachable).toBe(false);
-    expect(obstacles.map(({ code }) => code)).toEqual(Array(3).fill('ERR_BLOCKMIRROR_READ_ONLY_DEVICE'));
+    // A slave alone would be left out.
+    expect(obstacles.map(({ code }) => code)).toEqual(Array(2).fill('ERR_BLOCKMIRROR_READ_ONLY_DEVICE'));
     expect(status.images.map(({ state }) => state)).toEqual(['synchronized', 'synchronized']);
     expect(await opens(paths)).toBe(false);
   } finally {

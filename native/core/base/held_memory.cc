@@ -32,7 +32,7 @@ void HeldMemory::end(Hold& hold) {
 }
 
 void HeldMemory::let_go(std::byte* begin, std::size_t length, Release release) {
-  if (!holds(begin, length) || mutated(Mutation::held_memory_reused)) {
+  if (!holds(begin, length)) {
     return release.run(release.context, begin, length);
   }
   left_ = new Left{begin, length, release, left_};

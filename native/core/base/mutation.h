@@ -39,7 +39,6 @@ namespace blockmirror {
   X(read_before_master_flush, "the master is not flushed before it is read")                                  \
   X(resync_write_failure_ignored, "a failed write of a slave in a resync is ignored")                         \
   X(resync_flush_failure_ignored, "a failed flush of a slave in a resync is ignored")                         \
-  X(slaves_not_flushed_at_opening, "labels of slaves are written over what may stand in their caches alone")  \
   X(master_flush_failure_ignored, "a failed flush of the master at an opening is ignored")                    \
   X(log_not_flushed_at_opening, "an opening builds upon records that are only in the log's cache")            \
   X(skip_torn_check, "a torn record is taken for a whole one")                                                \
@@ -90,9 +89,7 @@ namespace blockmirror {
   X(damage_forgets_misses, "after damage to the ring a fractured slave owes what its map says")               \
   X(debt_counts_for_minimum, "a slave with debt counts for minInSync")                                        \
   X(acknowledge_below_minimum, "a write is acknowledged although too few images in sync are left")            \
-  X(late_completion_counts, "what a slave has not answered by its deadline counts as done")                   \
-  X(hung_slave_written_again, "a slave is written again while an older request to it is out")                 \
-  X(held_memory_reused, "memory that a hung request names is used again before it is answered")
+  X(late_completion_counts, "what a slave has not answered by its deadline counts as done")
 
 enum class Mutation : std::uint8_t {
   none,

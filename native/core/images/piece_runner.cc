@@ -100,7 +100,7 @@ bool PieceRunner::make_buffers(ImageSet images) {
 
 bool PieceRunner::is_held(const Buffers& buffers, ImageSet images, unsigned block, std::uint64_t length) {
   const HeldMemory& held = HeldMemory::of_this_thread();
-  if (!held.any() || mutated(Mutation::held_memory_reused)) return false;
+  if (!held.any()) return false;
   for (unsigned i = 0; i < kMaxImages; ++i) {
     if ((images & image_bit(i)) == 0) continue;
     if (held.holds(buffers.of_image[i].data() + block * BlockMap::kBlock, length)) return true;

@@ -61,7 +61,7 @@ void WatchedDevice::remove(Record& record) {
 }
 
 void WatchedDevice::submit(DeviceRequest& request) {
-  if (past_deadline_ == PastDeadline::answer && late_ > 0 && !mutated(Mutation::hung_slave_written_again)) {
+  if (past_deadline_ == PastDeadline::answer && late_ > 0) {
     return refuse(request);
   }
   Record& record = take_record();

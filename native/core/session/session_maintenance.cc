@@ -62,7 +62,7 @@ Task<Outcome> Session::fracture(ImageSet slaves, FractureResult& into) {
 
 // I11, I15: a request of before may still land on it, after any copy.
 Outcome Session::State::refuse_stalled(unsigned slave) const {
-  const bool stalled = is_stalled(slave) && !mutated(Mutation::hung_slave_written_again);
+  const bool stalled = is_stalled(slave);
   return stalled ? Outcome::of(Code::STALLED, static_cast<ImageIndex>(slave), ETIMEDOUT) : Outcome::success();
 }
 

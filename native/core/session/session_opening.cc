@@ -302,7 +302,6 @@ Task<Outcome> Session::activate(ActivateOptions options) {
 Task<Outcome> Session::State::flush_images() {
   ImageSet flushed = membership.receiving();
   if (mutated(Mutation::read_before_master_flush)) flushed &= static_cast<ImageSet>(~1u);
-  if (mutated(Mutation::slaves_not_flushed_at_opening)) flushed &= ImageSet{1};
   DeviceRequest model;
   model.operation = Operation::flush;
   ParallelOperation everywhere(membership.images(), flushed, model);

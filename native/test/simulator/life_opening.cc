@@ -65,6 +65,16 @@ void Life::judge_debt() {
 std::vector<Refusal> Life::reasons() const {
   std::vector<Refusal> reasons = expectation_.refusals;
   const auto add = [&](Code code, ImageIndex image) { reasons.push_back({code, image}); };
+  // No opening takes out a slave that minInSync asks for.
+  unsigned stays = 1;
+  bool leaves = false;
+  for (unsigned i = 1; i <= world_.slaves && i < session_->superblock().images.size(); ++i) {
+    if (!rights_of(session_->superblock().images[i].state).in_sync) continue;
+    const bool lost = (expectation_.lost_blocks >> (i + 1) & 1u) != 0;
+    stays += lost ? 0 : 1;
+    leaves |= lost;
+  }
+  if (leaves && stays < world_.minimum_in_sync) add(Code::TOO_FEW_IN_SYNC, kNoImage);
   const auto unreadable = [&](unsigned disk, std::uint64_t position, std::size_t length) {
     const bool struck = std::any_of(machine_.struck().begin(), machine_.struck().end(), [&](const Struck& fault) {
       return fault.disk == disk && fault.operation == Operation::read && fault.position == position;

@@ -46,7 +46,6 @@ constexpr Hint kHints[] = {
     {"create_over_data", "create:0"},
     {"create_without_slave", "create:1"},
     {"log_not_flushed_by_create", "create:3"},
-    {"slaves_not_flushed_at_opening", "23"},
     {"write_skips_synchronizing", "23"},
     {"flush_skips_synchronizing", "224"},
     {"resync_takes_no_range", "45"},
@@ -54,7 +53,6 @@ constexpr Hint kHints[] = {
     {"repair_beside_writes", "91"},
     {"debt_counts_for_minimum", "19"},
     {"late_completion_counts", "283"},
-    {"hung_slave_written_again", "148"},
     {"assumed_not_flushed", "create:5"},
     {"assumed_called_in_sync", "create:2"},
 };

@@ -1,4 +1,4 @@
-// What a create flushes before the log calls the mirror ready.
+// What a create flushes before the log calls the mirror ready, and an opening before it writes labels.
 #include <doctest/doctest.h>
 
 #include "../../../core/session/session.h"
@@ -25,4 +25,23 @@ TEST_CASE("images that are said to be identical, and that cannot be flushed, mak
     CHECK(outcome.code == (image == 0 ? Code::MASTER_FAILED : Code::SLAVE_FAILED));
     CHECK(durable_superblock(*mirror.log).lifecycle == Lifecycle::creating);
   }
+}
+
+// The copy of a label that was found whole may stand in a cache alone, and its other copy is written over first.
+TEST_CASE("an opening flushes each image before it writes that image's label") {
+  RunningMirror mirror({.slaves = 2});
+  mirror.crash(50);
+  unsigned flushed = 0, too_early = 0;
+  for (unsigned i = 0; i < 3; ++i) {
+    mirror.images[i]->on_settle = [&, i](const DeviceRequest& request, int) {
+      if (request.operation == Operation::flush) flushed |= 1u << i;
+    };
+    mirror.images[i]->on_submit = [&, i](const DeviceRequest& request) {
+      if (request.operation == Operation::write && (flushed & 1u << i) == 0) too_early |= 1u << i;
+    };
+  }
+  REQUIRE(mirror.open().ok());
+  CHECK(flushed == 0b111);
+  CHECK(too_early == 0);
+  for (auto& image : mirror.images) image->on_submit = nullptr, image->on_settle = nullptr;
 }
