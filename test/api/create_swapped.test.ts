@@ -165,10 +165,10 @@ describeUnless(notRoot, 'what another user swaps', () => {
     },
   );
 
-  test('an image for a link, between the look and the opening of a mirror: it is refused by name', async () => {
+  test('an image for a link, between the look and the opening of a mirror that needs all: it is refused by name', async () => {
     const folder = foreignFolder('theirs');
     const { log } = await Mirror.create({ ...pathsIn(folder), ...options });
-    const open = (): Promise<Mirror> => Mirror.open(log, { trustFolders: true });
+    const open = (): Promise<Mirror> => Mirror.open(log, { trustFolders: true, requireAll: true });
     const swap = (moment: string): void => {
       if (moment === 'before openImages') swapForLink(folder, 'slave.img');
     };
