@@ -123,7 +123,9 @@ export async function openPresent(
     }
   }
   const access = { resolved: true, readOnly: false, exclusive: true, members: true };
-  const answers = await engine.command('openImages', { paths, ...access, optional });
+  const answers = await engine
+    .command('openImages', { paths, ...access, optional })
+    .catch(async (error: unknown) => Promise.reject(await explainUnopened(error, owner)));
   const opened: (NativeDeviceFacts | null)[] = [];
   for (const [index, answer] of answers.entries()) {
     const image = images[index] as FoundImage;
