@@ -66,7 +66,7 @@ test.each(wrongValues)('create refuses %s and says what to do', async (_name, wr
 });
 
 const wrongOpen: [string, object, string, RegExp][] = [
-  ['recovery', { recovery: 'never' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /'auto', 'manual'/],
+  ['recovery', { recovery: 'never' }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /'auto', 'background', 'manual'/],
   ['recovery', { recovery: true }, 'ERR_INVALID_ARG_TYPE', /recovery/],
   ['recoveryBudget', { recoveryBudget: 1024 }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /at least 1048576/],
   ['recoveryBudget', { recoveryBudget: 2 ** 50 + 1 }, 'ERR_BLOCKMIRROR_INVALID_OPTION', /at most 1125899906842624/],

@@ -201,13 +201,17 @@ Task<Outcome> Session::State::begin_incarnation(const ActivateOptions& options) 
   if (!mutated(Mutation::log_not_flushed_at_opening)) error = co_await membership.log().flush();
   if (error != 0) co_return Outcome::of(Code::LOG_FAILED, kLogDevice, error);
   if (const Outcome flushed = co_await flush_images(); !flushed.ok()) co_return flushed;
-  if (b.lifecycle == Lifecycle::opening) {
-    // The last opening was cut off with some labels of its incarnation and some of the one before. Finish it first, so
-    // that there is never more than one incarnation that a label may lag behind.
-    Outcome outcome = co_await membership.write_labels(membership.receiving(), false);
+  const bool cut_off = b.lifecycle == Lifecycle::opening;
+  if (cut_off || (b.lifecycle == Lifecycle::open && !membership.durable())) {
+    // The last opening was cut off with some labels of its incarnation and some of the one before, or a fracture of it with
+    // some labels of its generation. Finish it first, so that there is never more than one incarnation, or generation, that
+    // a label may lag behind.
+    const Outcome outcome = co_await membership.write_labels(membership.receiving(), false);
     if (!outcome.ok()) co_return outcome;
+  }
+  if (cut_off) {
     b.lifecycle = Lifecycle::open;
-    outcome = co_await membership.write_superblock();
+    const Outcome outcome = co_await membership.write_superblock();
     if (!outcome.ok()) co_return outcome;
   }
   next_sequence = scanned_sequence + (mutated(Mutation::sequence_used_again) ? 0 : 1);
