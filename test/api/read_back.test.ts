@@ -47,7 +47,7 @@ describeUnless(noLoopDevices, 'what is read back otherwise than it was copied', 
 
   test.each([
     [0, 64 * 1024],
-    [1, 5 * MIB],
+    [1, 64 * 1024],
   ])(
     'of slave %d at byte %d in a recovery is READ_BACK_DIFFERS with its name and place, and the mirror stays unclean',
     async (slave, position) => {
@@ -56,8 +56,8 @@ describeUnless(noLoopDevices, 'what is read back otherwise than it was copied', 
       paths.slaves[slave] = device.path;
       await mirrors.create(paths);
       const mirror = await mirrors.open(paths);
-      await mirror.write(pattern(8192, 1), { position: 64 * 1024 });
-      await mirror.write(pattern(8192, 2), { position: 5 * MIB });
+      // More behind it, so that it is spoilt again before it is read back.
+      for (let i = 0; i < 12; i++) await mirror.write(pattern(128 * 1024, i), { position: i * 512 * 1024 + 64 * 1024 });
       mirrors.crash(mirror);
       await spoil(device, position);
       const error = await failure(recover(paths.log), 'READ_BACK_DIFFERS');
