@@ -19,7 +19,8 @@ Task<void> Life::rejoin(bool full) {
   for (unsigned i = 1; i <= world_.slaves && !ended_; ++i) {
     const bool lost = (machine_.lost_blocks() >> (i + 1) & 1u) != 0;
     if (lost || !is_out(session_->superblock().images[i])) continue;
-    const bool lost_bytes = loses_bytes(session_->superblock().images[i].fracture.cause);  // no set of writes names them
+    const bool lost_bytes =
+        loses_bytes(session_->superblock().images[i].fracture.cause);  // no set of writes names them
     checker_.rejoins(i, full || lost_bytes || (differing_ >> i & 1u) != 0);
     set_differing(i, false);  // from here on it is the business of its resync
     const Outcome outcome = co_await session_->rejoin(i, full);
