@@ -114,7 +114,7 @@ export async function fracture(log: string, options: FractureOptions): Promise<F
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {
-    if (!attached.assessment.clean) await mirror.recover({ compare: false, ...work });
+    await mirror.recover({ compare: false, ...work });
     return await mirror.fracture(slaves);
   } finally {
     await mirror.close();

@@ -5,20 +5,9 @@ import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import {
-  commandLine,
-  imagesOf,
-  isInSync,
-  LISTED,
-  presenceOf,
-  type DeviceChoice,
-  type ImagePaths,
-  type Presence,
-  type TakeOver,
-  type TrustFolders,
-} from './shared';
+import { commandLine, imagesOf, isInSync, LISTED, presenceOf, type OpeningChoice } from './shared';
 
-export interface RecoverArguments extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {
+export interface RecoverArguments extends OpeningChoice {
   dryRun?: boolean;
   compare: boolean;
   readBack: boolean;

@@ -27,6 +27,9 @@ export interface Presence {
   requireAll?: boolean;
 }
 
+/** Of every command that opens a mirror. */
+export interface OpeningChoice extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {}
+
 export function presenceOf({ waitForImages, requireAll }: Presence): { waitForImages?: number; requireAll: boolean } {
   return { requireAll: requireAll === true, ...(waitForImages === undefined ? {} : { waitForImages }) };
 }

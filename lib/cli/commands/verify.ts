@@ -5,18 +5,9 @@ import { interruptible } from '../interrupt';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import {
-  commandLine,
-  imagesOf,
-  presenceOf,
-  type DeviceChoice,
-  type ImagePaths,
-  type Presence,
-  type TakeOver,
-  type TrustFolders,
-} from './shared';
+import { commandLine, imagesOf, presenceOf, type OpeningChoice } from './shared';
 
-export interface VerifyChoice extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {
+export interface VerifyChoice extends OpeningChoice {
   all?: boolean;
 }
 

@@ -1,7 +1,6 @@
 #include "held_memory.h"
 
 #include "assert.h"
-#include "mutation.h"
 
 namespace blockmirror {
 

@@ -4,11 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../base/device.h"
-#include "../base/extent.h"
 #include "../format/superblock.h"
-#include "piece_runner.h"
-#include "results.h"
 
 namespace blockmirror {
 

@@ -95,7 +95,8 @@ class Membership {
   // turn in which this answers success on, for the turns before it still owes what it missed. A label that fails fails it.
   Task<Outcome> begin_resync(unsigned slave, ResyncKind kind);
   // What the last opening left live may differ on that slave, or everything may. In memory alone: the superblock and the
-  // label that begin this opening make it durable, before the first copy or write (I8).
+  // label that begin this opening make it durable, before the first copy or write (I8). The opening's number and incarnation,
+  // which all labels get with it, stand for a new generation here.
   void resync_after_crash(unsigned slave, bool everything);
   // It owes nothing any more. make_durable() makes the new generation.
   void come_back(unsigned slave);

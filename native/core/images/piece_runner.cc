@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "../base/mutation.h"
-
 namespace blockmirror {
 
 unsigned BlockMap::take(std::uint64_t length) {

@@ -60,9 +60,9 @@ Task<Outcome> Session::format() {
 
 // The labels learn the final states first: until the superblock leaves `creating` there is no mirror to disagree with.
 Task<Outcome> Session::State::finish_format() {
+  for (ImageRecord& image : superblock.images) image.changed_at_ms = 0;  // not since the mirror was made
   // What is said to be identical nobody copied: it may stand in caches alone, and a power loss would then tell the images
   // apart while no intent covers the difference.
-  for (ImageRecord& image : superblock.images) image.changed_at_ms = 0;  // not since the mirror was made
   Outcome outcome;
   if (assume_identical && !mutated(Mutation::assumed_not_flushed)) outcome = co_await mirror->flush();
   if (outcome.ok()) outcome = co_await membership.write_labels(membership.receiving(), false);
@@ -78,11 +78,14 @@ Task<Outcome> Session::end_recovery(RecoverySummary summary) {
   State& s = *state_;
   const Outcome refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
   if (!refused.ok()) co_return refused;
-  if (!s.to_be_recovered || s.resync_running || s.recovering() != 0) co_return wrong_phase();
+  if (s.resync_running || s.recovering() != 0) co_return wrong_phase();
+  if (!std::exchange(s.to_be_recovered, false)) co_return wrong_phase();  // or it is being ended already
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  s.ending_recovery = true;
+  s.ending_recovery =
+      s.phase != Phase::running;  // a mirror that serves requests is compared, fractured, rejoined meanwhile
   const Outcome outcome = co_await s.finish_recovery(std::move(summary));
   s.ending_recovery = false;
+  s.to_be_recovered = !outcome.ok();
   co_return outcome;
 }
 
@@ -101,7 +104,6 @@ Task<Outcome> Session::State::finish_recovery(RecoverySummary summary) {
   if (!outcome.ok()) mirror->stop(outcome);  // half a change of state must not be built upon
   if (outcome.ok()) {
     phase = Phase::running;
-    to_be_recovered = false;
     mirror->choose_from_slaves(false);
   }
   co_return outcome;

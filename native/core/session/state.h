@@ -89,7 +89,7 @@ struct Session::State final : private FractureListener {
   unsigned steps_in_flight = 0;
   Condition steps_ended{runtime};
   bool to_be_recovered = false;  // or made: end_recovery has not succeeded yet
-  bool ending_recovery = false;  // no other step may come between
+  bool ending_recovery = false;  // before the first request: no other step may come between
   bool closing = false;
   Outcome close_outcome;
   Condition closed{runtime};
@@ -141,7 +141,6 @@ struct Session::State final : private FractureListener {
   Task<Outcome> start_opened();
   void start_mirror(std::uint64_t tail);
   Task<Outcome> begin_incarnation(const ActivateOptions& options);
-  Task<Outcome> flush_assumed();
   Task<Outcome> finish_format();
   SnapshotDebt debt_of(unsigned image) const;
   void note_stop() {

@@ -232,3 +232,20 @@ TEST_CASE("background recovery: it is recorded when every slave has paid, and no
   REQUIRE(mirror.open().ok());
   CHECK(mirror.assessment.debt.empty());
 }
+
+TEST_CASE("background recovery: while its end is recorded the mirror is compared as ever, and it is ended once") {
+  Rig mirror;
+  mirror.crash_with({1});
+  REQUIRE(mirror.open().ok());
+  mirror.resync();
+  mirror.log->decide = [](const DeviceRequest&) { return hold_fate(); };
+  RunningMirror::Pending& end = mirror.start_task(mirror.session->end_recovery({}));
+  mirror.advance();
+  REQUIRE_FALSE(end.ended());
+  CompareResult compared;
+  CHECK(mirror.run(mirror.session->compare({{0, kMiB}}, false, compared)).ok());
+  CHECK(mirror.run(mirror.session->end_recovery({})).code == Code::WRONG_PHASE);
+  mirror.heal();
+  mirror.advance();
+  CHECK(end.succeeded());
+}
