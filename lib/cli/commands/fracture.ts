@@ -7,7 +7,7 @@ import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
 import { commandLine, imagesOf, presenceOf, type OpeningChoice } from './shared';
 
-export interface FractureArguments extends OpeningChoice {}
+export type FractureArguments = OpeningChoice;
 
 const STOPPED = 'Nothing was fractured.';
 
