@@ -105,8 +105,9 @@ Task<bool> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned
 // on is not believed (I11) until a write has replaced all of it.
 void Mirror::settle_failed_repair(Extent block, const Outcome& outcome) {
   unmended_.push_back(block);
-  if (outcome.code == Code::MASTER_FAILED) return stop(outcome);
-  const bool forgiven = outcome.code == Code::READ_FAILED || mutated(Mutation::repair_failure_forgiven);
+  const bool overlooked = outcome.code == Code::MASTER_FAILED && mutated(Mutation::lying_master_copied);
+  if (outcome.code == Code::MASTER_FAILED && !overlooked) return stop(outcome);
+  const bool forgiven = overlooked || outcome.code == Code::READ_FAILED || mutated(Mutation::repair_failure_forgiven);
   const bool tolerated = forgiven && ++failed_repairs_ < kFailedRepairs;
   if (tolerated) return;
   stop(Outcome::of(Code::MASTER_FAILED, 0, outcome.system_error, block.position));

@@ -406,7 +406,10 @@ void Session::State::begin_resyncs_after_crash() {
 }
 
 void Session::State::owe_crash_debt(ImageSet slaves) {
-  if (debt.contains(whole()) && !mutated(Mutation::damage_forgets_misses)) return debts.owe_everything(slaves);
+  if (debt.contains(whole())) {
+    if (mutated(Mutation::damage_forgets_misses)) slaves &= recovering();
+    return debts.owe_everything(slaves);
+  }
   for (const Extent& extent : debt.extents()) debts.owe(slaves, extent);
 }
 

@@ -30,10 +30,7 @@ inline constexpr std::size_t kMapSectorUnits = 3840;
 inline std::uint32_t crc_over(std::initializer_list<std::span<const std::byte>> parts) {
   std::uint32_t crc = ~0u;
   for (const std::span<const std::byte> part : parts) {
-    for (const std::byte byte : part) {
-      crc ^= std::to_integer<std::uint32_t>(byte);
-      for (unsigned bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1u) != 0 ? 0x82f63b78u : 0u);
-    }
+    for (const std::byte byte : part) crc = crc_with(crc, byte);
   }
   return ~crc;
 }

@@ -48,7 +48,7 @@ constexpr Hint kHints[] = {
     {"log_not_flushed_by_create", "create:3"},
     {"write_skips_synchronizing", "23"},
     {"flush_skips_synchronizing", "224"},
-    {"resync_takes_no_range", "45"},
+    {"resync_takes_no_range", "133"},
     {"damage_forgets_misses", "12"},
     {"repair_beside_writes", "91"},
     {"debt_counts_for_minimum", "19"},
