@@ -13,7 +13,6 @@ import {
   checkBytes,
   checkLength,
   checkPosition,
-  isUsable,
   toNumber,
   wholeNumberOutOfRange,
 } from './base/arguments';
@@ -25,17 +24,16 @@ import { alignedBuffer, HandedOver } from './io/buffers';
 import { createMirror } from './life/create';
 import { attachFailed } from './life/failed_slaves';
 import type { Engine } from './io/engine';
-import { BlockmirrorError, errorOfStatus, invalidArgumentType, isBlockmirrorError } from './base/errors';
+import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './base/errors';
 import { elsewhereOf, mirrorFacts } from './life/find_images';
 import { loadBinding } from './base/load';
 import { type MirrorFacts, command } from './base/remedies';
 import { minInSyncOfOpening } from './base/policies';
-import { byteLengthOf, elementsOf, isView } from './base/intrinsics';
+import { byteLengthOf, isView } from './base/intrinsics';
 import { checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import { automaticPace } from './life/resync';
 import {
-  type RequestMode,
   checkMirrorRecover,
   checkMirrorResync,
   checkMirrorVerify,
@@ -48,6 +46,7 @@ import {
 import { fractureSlaves } from './life/fracture';
 import { chooseSlaves, runResync } from './life/resync';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
+import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
 import { isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
@@ -86,6 +85,7 @@ import type {
   WritevResult,
 } from './base/types';
 import { runVerification } from './life/verification';
+import { checkVector } from './io/vectors';
 import { StateWatch } from './io/watch';
 
 export interface MirrorEvents {
@@ -267,8 +267,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       if (length === 0) return Promise.resolve({ bytesWritten: 0, buffer });
       if (isOversized(this.engine, length)) {
         const work = transfer
-          ? this.writeOwnedSlices(buffer, offset, length, position, mode, signal)
-          : this.writeSlices(buffer, offset, length, position, mode, signal);
+          ? writeOwnedSlices(this.engine, buffer, offset, length, position, mode, signal)
+          : writeSlices(this.engine, buffer, offset, length, position, mode, signal);
         return this.track(work);
       }
       if (transfer) {
@@ -321,7 +321,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       if (aborted) return Promise.reject(reasonOf(signal));
       if (length === 0) return Promise.resolve({ bytesRead: 0, buffer: buffer as B });
       if (isOversized(this.engine, length)) {
-        return this.track(this.readSlices(buffer as B, offset, length, position, signal));
+        return this.track(readSlices(this.engine, buffer as B, offset, length, position, signal));
       }
       return this.engine.read(buffer as B, offset, length, position, signal);
     } catch (error) {
@@ -334,7 +334,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const mode = readOptions(options, 'writev()');
     checkMode(mode);
     const { dsync, signal } = mode;
-    const { views, length, start } = this.checkVector(buffers, position, signal, 'writev');
+    const { views, length, start } = checkVector(buffers, position, signal, this.geometry, 'writev');
     if (length === 0) return { bytesWritten: 0, buffers };
     if (!isOversized(this.engine, length) && fitsVector(views)) {
       await this.engine.writev(views, length, start, dsync, signal);
@@ -355,7 +355,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const mode = readOptions(options, 'readv()');
     checkMode(mode);
     const { signal } = mode;
-    const { views, length, start } = this.checkVector(buffers, position, signal, 'read');
+    const { views, length, start } = checkVector(buffers, position, signal, this.geometry, 'read');
     if (length === 0) return { bytesRead: 0, buffers };
     if (!isOversized(this.engine, length) && fitsVector(views)) {
       await this.engine.readv(views, length, start, signal);
@@ -669,81 +669,6 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     if (this.recovering && !this.recoversBeside) throw new BlockmirrorError('NOT_RECOVERED');
   }
 
-  /** The buffers that hold something, in an array of our own, and their lengths at this moment. */
-  private checkVector(
-    buffers: unknown,
-    position: number | bigint,
-    signal: AbortSignal | undefined,
-    verb: 'read' | 'writev',
-  ): Vector {
-    if (!Array.isArray(buffers))
-      throw invalidArgumentType('buffers', 'an array of Buffers, TypedArrays or DataViews', buffers);
-    const count: number = buffers.length;
-    if (!Number.isSafeInteger(count) || count < 0 || count > MOST_BUFFERS) {
-      throw wholeNumberOutOfRange('buffers.length', `from 0 to ${MOST_BUFFERS}`, count);
-    }
-    const views = elementsOf<unknown>(buffers, count);
-    const aborted = isAborted(signal);
-    // From here on no code of the caller's runs.
-    const vector = vectorOf(views);
-    checkLength(vector.length, this.geometry, verb);
-    vector.start = toNumber(position, 'position');
-    checkPosition(vector.start, vector.length, this.geometry, verb);
-    if (aborted) throw reasonOf(signal);
-    return vector;
-  }
-
-  private async writeSlices<B extends Bytes>(
-    buffer: B,
-    offset: number,
-    length: number,
-    position: number,
-    mode: RequestMode,
-    signal: AbortSignal | undefined,
-  ): Promise<WriteResult<B>> {
-    await inSlices(this.engine, position, length, signal, (slice) => {
-      const from = offset + slice.offset;
-      if (byteLengthOf(buffer) < from + slice.length) throw new BlockmirrorError('BUFFER_DETACHED');
-      return this.engine.write(buffer, from, slice.length, position + slice.offset, mode, signal);
-    });
-    return { bytesWritten: length, buffer };
-  }
-
-  private async writeOwnedSlices<B extends Bytes>(
-    buffer: B,
-    offset: number,
-    length: number,
-    position: number,
-    mode: RequestMode,
-    signal: AbortSignal | undefined,
-  ): Promise<WriteResult<B>> {
-    const held = HandedOver.take(this.engine.binding, buffer);
-    held.shared = true;
-    try {
-      await inSlices(this.engine, position, length, signal, (slice) =>
-        this.engine.writeOwned(held, offset + slice.offset, slice.length, position + slice.offset, mode, signal),
-      );
-    } catch (error) {
-      // While another slice was under way there was nothing to give back.
-      if (error instanceof BlockmirrorError) Object.assign(error, { buffer: held.giveBack() ?? undefined });
-      throw error;
-    }
-    return { bytesWritten: length, buffer: held.giveBack() as B };
-  }
-
-  private async readSlices<B extends Bytes>(
-    buffer: B,
-    offset: number,
-    length: number,
-    position: number,
-    signal: AbortSignal | undefined,
-  ): Promise<ReadResult<B>> {
-    await inSlices(this.engine, position, length, signal, (slice) =>
-      this.engine.read(buffer, offset + slice.offset, slice.length, position + slice.offset, signal),
-    );
-    return { bytesRead: length, buffer };
-  }
-
   private track<T>(work: Promise<T>): Promise<T> {
     this.work.add(work);
     const forget = (): void => {
@@ -763,29 +688,4 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     if (stopped === null || stopped.code === 0) return null;
     return errorOfStatus(this.engine.binding.codes, stopped, this.engine.names).toJSON();
   }
-}
-
-/** Of one writev or readv; more than the engine takes at once are taken in slices. */
-const MOST_BUFFERS = 1024 * 1024;
-
-interface Vector {
-  readonly views: readonly Bytes[];
-  readonly length: number;
-  /** Position in the mirror. */
-  start: number;
-}
-
-/** Drops what holds nothing; where it starts is to be said yet. A request makes no other object, and no names, of its views. */
-function vectorOf(views: readonly unknown[]): Vector {
-  let length = 0;
-  let empty = 0;
-  for (let index = 0; index < views.length; index++) {
-    const view = views[index];
-    if (!isUsable(view)) checkBytes(view, `buffers[${index}]`);
-    const byteLength = byteLengthOf(view as Bytes);
-    if (byteLength === 0) empty += 1;
-    length += byteLength;
-  }
-  const all = views as readonly Bytes[];
-  return { views: empty === 0 ? all : all.filter((view) => byteLengthOf(view) > 0), length, start: 0 };
 }
