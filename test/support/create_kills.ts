@@ -73,6 +73,11 @@ async function lifecycle(log: string): Promise<string> {
   return superblock.lifecycle;
 }
 
+async function slaveIsInSync(log: string): Promise<boolean> {
+  const { superblock } = await readIdentityAt(log);
+  return superblock?.images[1]?.state === 'in-sync';
+}
+
 /** The master and the slave exchanged, and another image: neither is what was begun. */
 async function refuseOthers(options: Prepared['options'], folder: string): Promise<void> {
   const { log, master, slaves, size, ringRecords } = options;
@@ -84,8 +89,9 @@ async function refuseOthers(options: Prepared['options'], folder: string): Promi
     { ...plain, master: other, slaves: [master] },
     { ...plain, master, slaves: [other] },
   ];
-  // With every consent but the one that names the old image: the former slave still does not become master.
-  if (existsSync(slaves[0] as string)) {
+  // With every consent but the one that names the old image: the former slave does not become master, until the log says
+  // that all of it was copied, flushed and read back. Then both hold the same.
+  if (existsSync(slaves[0] as string) && !(await slaveIsInSync(log))) {
     attempts.push({
       ...plain,
       master: slaves[0] as string,
