@@ -6,6 +6,7 @@ import { memory } from './experiments/memory.mjs';
 import { openLarge } from './experiments/open_large.mjs';
 import { pareto } from './experiments/pareto.mjs';
 import { recovery } from './experiments/recovery.mjs';
+import { resync } from './experiments/resync.mjs';
 import { measureRow } from './measure.mjs';
 import { WORKLOADS } from './workloads.mjs';
 
@@ -14,7 +15,7 @@ const rows = WORKLOADS.map((row) => ({
   run: ({ place, settings, device, onRound }) => measureRow({ ...row, device }, place, settings, onRound),
 }));
 
-export const CATALOG = [...rows, eventLoop, recovery, pareto, memory, openLarge, busyHost];
+export const CATALOG = [...rows, eventLoop, recovery, resync, pareto, memory, openLarge, busyHost];
 
 /** Those of one place together: a place is made once, used, and gone. Pure. */
 export function byPlace(chosen) {

@@ -34,6 +34,11 @@ function rawPair(run, images, more = []) {
   return { program: buildRawPair(), args: [...args, ...flags, ...more, ...images] };
 }
 
+function theMirror({ load, span, device, place, settings }, more = {}) {
+  const { seconds, warmUp, recoveryBudget } = settings;
+  return nodeScript('mirror.mjs', { ...load, span, seconds, warmUp, log: place.log, device, recoveryBudget, ...more });
+}
+
 function nodeFiles(run, options) {
   const { load, span, settings, place } = run;
   return nodeScript('node_files.mjs', {
@@ -72,18 +77,11 @@ const directIo = (options) => ({
  * stage(place): what has to be made before each run: { place, undo }.
  */
 export const CONTESTANTS = {
-  mirror: {
-    title: 'mirror',
-    command: ({ load, span, device, place, settings }) =>
-      nodeScript('mirror.mjs', {
-        ...load,
-        span,
-        seconds: settings.seconds,
-        warmUp: settings.warmUp,
-        log: place.log,
-        device,
-        recoveryBudget: settings.recoveryBudget,
-      }),
+  mirror: { title: 'mirror', command: (run) => theMirror(run) },
+  mirror_fractured: {
+    title: 'mirror, its last slave out',
+    missing: ({ images }) => (images.length > 2 ? null : 'it needs two slaves'),
+    command: (run) => theMirror(run, { fractured: true }),
   },
   raw_pair: { title: 'raw pair', command: (run) => rawPair(run, run.place.images) },
   raw_pair_flushing: {
@@ -154,7 +152,7 @@ export function missing(name, place, how = {}) {
 
 /** Those that no row of this machine can have, for the report: { name, why }. Looks, and changes nothing. */
 export function notHere(kind) {
-  const place = { kind, images: ['master', 'slave'], rawLog: {} };
+  const place = { kind, images: ['master', 'slave1', 'slave2'], rawLog: {} };
   return Object.keys(CONTESTANTS)
     .map((name) => ({ name, why: missing(name, place, { mayLoad: false }) }))
     .filter(({ why }) => why !== null);

@@ -2,13 +2,15 @@
 // of the same shape as raw_pair's, with what the mirror counted in the same time.
 //
 // Besides a load (load.mjs): log, device, recoveryBudget, durable, transfer, watchLoop, sampleMemory (samples over the
-// time), crash (print the object when the counting ends, and die by SIGKILL with all lanes at work).
+// time), crash (print the object when the counting ends, and die by SIGKILL with all lanes at work), fractured (the last
+// slave is out of the mirror while the load runs, and is taken back after it).
 import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fillOf, loadFromArguments, runLoad } from './load.mjs';
+import { lastSlave, takeOut } from './slave_out.mjs';
 
 const { Mirror } = createRequire(import.meta.url)('../../dist/index.js');
 const load = loadFromArguments();
@@ -57,6 +59,8 @@ function difference(after, before) {
 }
 
 const mirror = await Mirror.open(load.log, { device: load.device, recoveryBudget: load.recoveryBudget });
+const slave = lastSlave(mirror);
+if (load.fractured) await takeOut(mirror, slave);
 let idleLoop;
 if (load.watchLoop) {
   const stop = watchLoop();
@@ -91,5 +95,6 @@ const result = await runLoad(load, laneOf(mirror), (moment, soFar) => {
 });
 statusAfter ??= mirror.status();
 const text = document(result);
+if (load.fractured) await mirror.resync([slave]);
 await mirror.close();
 process.stdout.write(text);

@@ -1,15 +1,14 @@
 // Opens a mirror as an application would and says how long everything took: until copying began, each step of the
-// recovery, the first byte served; and what it cost in memory. One JSON object.
+// recovery, the first byte served, the first write acknowledged; and what it cost in memory. One JSON object.
 //
-// Told: log, device, recoveryBudget, compare: whether the recovery counts what differed, as `blockmirror recover` does and
-// open does not.
+// Told: log, device, recoveryBudget, recovery: as in OpenOptions; with 'manual', recover: the options of mirror.recover.
 import { createRequire } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { loadFromArguments } from './load.mjs';
 
 const { Mirror } = createRequire(import.meta.url)('../../dist/index.js');
-const { log, device, recoveryBudget, compare } = loadFromArguments();
+const { log, device, recoveryBudget, recovery, recover } = loadFromArguments();
 
 const steps = [];
 const block = Mirror.alignedBuffer(4096);
@@ -30,14 +29,15 @@ function onProgress({ step, bytesDone, bytesTotal }) {
   steps.push({ step, beginMs: now, endMs: null, bytes: bytesDone, bytesTotal });
 }
 
-const recovery = compare ? 'manual' : 'auto';
 const mirror = await Mirror.open(log, { device, recoveryBudget, recovery, onProgress });
-if (compare) await mirror.recover({ onProgress });
+if (recovery === 'manual') await mirror.recover({ ...recover, onProgress });
 const openMs = sinceBegin();
 const residentOpen = process.memoryUsage.rss();
 if (steps.length > 0) steps.at(-1).endMs = openMs;
 await mirror.read(block, { position: 0 });
 const firstByteMs = sinceBegin();
+await mirror.write(block, { position: 0 });
+const firstWriteMs = sinceBegin();
 const { lastRecovery, size } = mirror.status();
 await mirror.close();
 process.stdout.write(
@@ -45,6 +45,7 @@ process.stdout.write(
     size,
     openMs,
     firstByteMs,
+    firstWriteMs,
     copyBeginsMs: steps.find(({ step }) => step === 'copy')?.beginMs ?? null,
     steps,
     recovery: steps.length > 0 ? lastRecovery : null,

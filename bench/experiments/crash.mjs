@@ -49,6 +49,12 @@ export function piecesOf(extents) {
   return pieces;
 }
 
-/** @param compare count what differed */
-export const opener = ({ place, settings, device }, compare = false) =>
-  nodeScript('opener.mjs', { log: place.log, device, recoveryBudget: settings.recoveryBudget, compare });
+/** @param how recovery: as in OpenOptions; default: 'auto' */
+export const opener = ({ place, settings, device }, how = {}) =>
+  nodeScript('opener.mjs', {
+    log: place.log,
+    device,
+    recoveryBudget: settings.recoveryBudget,
+    recovery: 'auto',
+    ...how,
+  });

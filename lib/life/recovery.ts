@@ -12,6 +12,7 @@ import type { Engine } from '../io/engine';
 import { BlockmirrorError, errorOfStatus } from '../base/errors';
 import { type Batch, batchesOf, cutExtents, forEachPiece, totalLength } from '../base/pieces';
 import { shownImageState } from '../look/status';
+import { FullSpeed } from './resync_pace';
 import type {
   Extent,
   FoundElsewhere,
@@ -24,10 +25,6 @@ import type {
 
 /** Repairs named one by one in a report; all are counted. */
 const REPAIRS_LIMIT = 1000;
-
-/** Of a recovery, as long as each is of a size that is worth a flush. */
-const STEPS = 8;
-const SMALLEST_STEP = 1024 * 1024;
 
 /**
  * Commands given to the engine at once: one that it works on, and others of which it takes pieces as soon as that one
@@ -209,13 +206,13 @@ export interface Pace {
  */
 export async function payDebts(work: LongWork, payment: Payment): Promise<Copied> {
   const { engine } = work;
-  const { bytesTotal, compare, onlyDiffering, readBack, pace } = payment;
+  const { bytesTotal, compare, onlyDiffering, readBack, pace = atFullSpeed(bytesTotal) } = payment;
   const copied: Copied = { bytesDiffered: [], bytesCopied: [], repairs: [] };
   let bytesDone = 0;
   work.onProgress?.({ step: 'copy', bytesDone, bytesTotal });
   for (let slaves = engine.snapshot().recovering; slaves.length > 0; slaves = engine.snapshot().recovering) {
     work.checkpoint();
-    const longest = pace?.longest() ?? stepOf(bytesTotal, engine.binding.limits.resyncBytes);
+    const longest = pace.longest();
     const began = performance.now();
     const step = await engine.command('resync', { slaves, longest, compare, onlyDiffering, readBack });
     addTo(copied.bytesDiffered, step.slavesDiffered);
@@ -227,14 +224,17 @@ export async function payDebts(work: LongWork, payment: Payment): Promise<Copied
     const bytes = Math.max(0, paid - bytesDone);
     bytesDone = Math.max(bytesDone, paid);
     work.onProgress?.({ step: 'copy', bytesDone, bytesTotal });
-    await pace?.rest(bytes, performance.now() - began);
+    await pace.rest(bytes, performance.now() - began);
   }
   return copied;
 }
 
-/** Few flushes, and still something to tell, and moments to stop at, in the middle of a short one. */
-function stepOf(bytesTotal: number, most: number): number {
-  return Math.min(most, Math.max(SMALLEST_STEP, Math.ceil(bytesTotal / STEPS)));
+function atFullSpeed(bytesTotal: number): Pace {
+  const fullSpeed = new FullSpeed(bytesTotal);
+  return {
+    longest: () => fullSpeed.length,
+    rest: async (bytes, tookMs) => fullSpeed.took(bytes, tookMs),
+  };
 }
 
 function readBackDiffers(engine: Engine, at: { slave: number; position: number }): BlockmirrorError {

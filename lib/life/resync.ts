@@ -11,7 +11,7 @@ import type { NativeImageSnapshot, NativeSuperblock } from '../base/binding';
 import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
 import type { Engine } from '../io/engine';
 import type { LongWork, Pace } from './recovery';
-import { restAfter, stepLength } from './resync_pace';
+import { FullSpeed, restAfter, stepLength } from './resync_pace';
 import { failureOfSlave, isOut, shownImageState } from '../look/status';
 import { type MirrorFacts, command } from '../base/remedies';
 import type { FoundElsewhere, Problem, ResyncReport, ResyncSlave } from '../base/types';
@@ -126,6 +126,7 @@ class Resync {
     const { engine, checkpoint, onChange, rate } = this.context;
     const total = this.owed().reduce((sum, bytes) => sum + bytes, 0);
     const advance = this.progress(total);
+    const fullSpeed = new FullSpeed(total);
     let seen = engine.requestsTaken;
     let idleSteps = 0;
     let unread = 0;
@@ -137,8 +138,10 @@ class Resync {
       const before = this.owed();
       const began = performance.now();
       const slaves = this.resyncing();
-      const step = await engine.command('resync', { slaves, longest: stepLength(rate, busy), ...PLAIN });
+      const longest = rate === null && !busy ? fullSpeed.length : stepLength(rate);
+      const step = await engine.command('resync', { slaves, longest, ...PLAIN });
       const tookMs = performance.now() - began;
+      if (longest === fullSpeed.length) fullSpeed.took(step.bytesCopied, tookMs);
       this.count(before);
       onChange();
       advance(step.bytesCopied);
@@ -250,15 +253,19 @@ class Resync {
 
 /** Makes way for the application, and uses an idle mirror in full. */
 export function automaticPace(engine: Engine, checkpoint: () => void): Pace {
+  const fullSpeed = new FullSpeed();
   let seen = engine.requestsTaken;
   let busy = false;
   return {
     longest: () => {
       busy = engine.requestsTaken !== seen;
       seen = engine.requestsTaken;
-      return stepLength(null, busy);
+      return busy ? stepLength(null) : fullSpeed.length;
     },
-    rest: (bytes, tookMs) => restFor(restAfter(null, busy, { bytes, tookMs }), checkpoint),
+    rest: (bytes, tookMs) => {
+      if (!busy) fullSpeed.took(bytes, tookMs);
+      return restFor(restAfter(null, busy, { bytes, tookMs }), checkpoint);
+    },
   };
 }
 

@@ -38,6 +38,24 @@ test('a row and a crash, in words, in JSON and as a page; its files are gone aft
   expect(readdirSync(folder()).sort()).toEqual(['out']);
 });
 
+test('a slave that goes out and comes back: its rows, and what its resync copied', () => {
+  const file = path.join(folder(), 'result.json');
+  const { exitCode, stdout, stderr } = run(
+    '--only=fractured-32-hot',
+    '--only=resync',
+    '--size=64MiB',
+    `--json=${file}`,
+  );
+  expect({ exitCode, stderr: exitCode === 0 ? '' : stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(stdout).toMatch(/copied on return vs\. distinct blocks written meanwhile +1\.00 +at most 1\.00 +reached/);
+  const [row, resync] = JSON.parse(readFileSync(file, 'utf8')).results;
+  expect(row.contestants.mirror_fractured.throughput.median).toBeGreaterThan(0);
+  const [{ missed, raw, beside, without }] = resync.rounds;
+  expect(missed.bytesWritten).toBeGreaterThan(0);
+  expect(raw.bytes).toBe(missed.bytesWritten);
+  for (const { operations } of [beside, without]) expect(operations).toBeGreaterThan(0);
+});
+
 test('latencies of the native writers fall into the buckets that the report reads', () => {
   const file = path.join(folder(), 'result.json');
   expect(run('--only=cold-1', '--size=64MiB', '--seconds=0.5', `--json=${file}`).exitCode).toBe(0);
