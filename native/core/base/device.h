@@ -166,6 +166,8 @@ class [[nodiscard]] ParallelOperation {
 
   // Reads need a place of their own for each image; by default all requests share the model's memory.
   void set_memory(unsigned image, std::byte* memory) { memory_[image] = memory; }
+  // By image, where they are not all asked for the same place. Must stay until all have answered.
+  void set_positions(std::span<const std::uint64_t> positions) { positions_ = positions; }
   void report_failures(FailureListener& listener) { listener_ = &listener; }
 
   bool await_ready() const noexcept { return images_ == 0; }
@@ -176,6 +178,7 @@ class [[nodiscard]] ParallelOperation {
       if (((images_ >> i) & 1u) == 0) continue;
       requests_[i] = model_;
       if (memory_[i] != nullptr) requests_[i].memory = memory_[i];
+      if (!positions_.empty()) requests_[i].position = positions_[i];
       requests_[i].context = this;
       requests_[i].on_complete = [](DeviceRequest& request) {
         auto* self = static_cast<ParallelOperation*>(request.context);
@@ -208,6 +211,7 @@ class [[nodiscard]] ParallelOperation {
   std::span<Device* const> devices_;
   ImageSet images_;
   DeviceRequest model_;
+  std::span<const std::uint64_t> positions_;
   FailureListener* listener_ = nullptr;
   unsigned pending_ = 0;
   std::coroutine_handle<> waiting_;

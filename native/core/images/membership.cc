@@ -277,14 +277,30 @@ Task<Outcome> Membership::write_superblock_locked() {
   co_return Outcome::success();
 }
 
-// One copy of every image, then the other: at any moment one copy of each label is whole. The update number is never used
-// for two contents: a crash between the copies would leave two that nobody can tell apart.
-Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
-  if (!number_update()) co_return broken_;
-  if (mutated(Mutation::labels_share_number)) --superblock_.update;
-  const auto bytes_of = [this](unsigned image) {
-    return label_bytes_.span().subspan(std::size_t{image} * kLabelCopyLength, kLabelCopyLength);
-  };
+// Out at the moment of its error, as in every other request: the others may be far from theirs (I11).
+class Membership::LabelFailures final : public FailureListener {
+ public:
+  explicit LabelFailures(Membership& membership) : membership_(membership) {}
+  void image_failed(unsigned image, Operation, int error) override {
+    Membership& m = membership_;
+    if (image == 0) {
+      const std::uint64_t position = m.superblock_.images[0].label_position;
+      if (m.broken_.ok()) m.broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
+      return;
+    }
+    m.fail(image, error, error == ETIMEDOUT ? FractureCause::deadline : FractureCause::label_error);
+    m.parting_ &= static_cast<ImageSet>(~image_bit(image));
+  }
+
+ private:
+  Membership& membership_;
+};
+
+std::span<std::byte> Membership::label_bytes(unsigned image) {
+  return label_bytes_.span().subspan(std::size_t{image} * kLabelCopyLength, kLabelCopyLength);
+}
+
+void Membership::encode_labels(ImageSet images, bool sealed) {
   for (unsigned i = 0; i < images_.size(); ++i) {
     if ((images & image_bit(i)) == 0) continue;
     Label label = label_of(superblock_, i);
@@ -292,20 +308,40 @@ Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
     label.written_at_ms = storable_date(runtime_.wall_clock_ms());
     label.compatible_features = carried_[i].compatible_features;
     label.incompatible_features = carried_[i].incompatible_features;
-    encode_label(label, bytes_of(i));
+    encode_label(label, label_bytes(i));
   }
+}
+
+// `turn` 0: the copy of each image that may be torn; 1: the other.
+Task<ImageSet> Membership::write_label_copies(ImageSet images, unsigned turn) {
+  DeviceRequest model;
+  model.operation = Operation::write;
+  model.durable = true;
+  model.length = kLabelCopyLength;
+  std::array<std::uint64_t, kMaxImages> positions{};
+  LabelFailures failures(*this);
+  ParallelOperation everywhere(images_, images, model);
+  for (unsigned i = 0; i < images_.size(); ++i) {
+    if ((images & image_bit(i)) == 0) continue;
+    positions[i] = superblock_.images[i].label_position + (turn ^ carried_[i].stale) * kLabelCopyDistance;
+    everywhere.set_memory(i, label_bytes(i).data());
+  }
+  everywhere.set_positions(positions);
+  everywhere.report_failures(failures);
+  co_return (co_await everywhere).failed;
+}
+
+// One copy of every image at once, then the other: at any moment one copy of each label is whole, and an acknowledgement that
+// waits for a fracture waits for two writes, however many images there are. The update number is never used for two contents:
+// a crash between the copies would leave two that nobody can tell apart.
+Task<Outcome> Membership::write_labels_locked(ImageSet images, bool sealed) {
+  if (!number_update()) co_return broken_;
+  if (mutated(Mutation::labels_share_number)) --superblock_.update;
+  encode_labels(images, sealed);
   for (unsigned turn : {0u, 1u}) {
-    for (unsigned i = 0; i < images_.size(); ++i) {
-      if ((images & image_bit(i)) == 0) continue;
-      const unsigned copy = turn ^ carried_[i].stale;
-      const std::uint64_t position = superblock_.images[i].label_position + copy * kLabelCopyDistance;
-      const int error = co_await images_[i]->write(position, bytes_of(i), true);
-      if (error == 0) continue;
-      if (i == 0) co_return broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
-      fail(i, error, error == ETIMEDOUT ? FractureCause::deadline : FractureCause::label_error);
-      parting_ &= static_cast<ImageSet>(~image_bit(i));
-      images &= static_cast<ImageSet>(~image_bit(i));
-    }
+    const ImageSet failed = co_await write_label_copies(images, turn);
+    if (!broken_.ok()) co_return broken_;
+    images &= static_cast<ImageSet>(~failed);
     if (mutated(Mutation::one_label_copy)) break;
   }
   for (unsigned i = 0; i < images_.size(); ++i) {

@@ -133,12 +133,17 @@ class Membership {
     std::uint64_t incompatible_features = 0;
     unsigned stale = 0;
   };
+  class LabelFailures;
   void take_out(unsigned slave, ImageEvent event, FractureCause cause, int error);
   Task<Outcome> record_change();
   Task<Outcome> record_change_locked();
   bool number_update();
   Task<Outcome> write_superblock_locked();
   Task<Outcome> write_labels_locked(ImageSet images, bool sealed);
+  // Answers those that could not take it.
+  Task<ImageSet> write_label_copies(ImageSet images, unsigned turn);
+  void encode_labels(ImageSet images, bool sealed);
+  std::span<std::byte> label_bytes(unsigned image);
   Task<void> lock();
   void unlock();
   void new_generation();

@@ -62,7 +62,7 @@ TEST_CASE("I5: a write that a slave missed is acknowledged when the fracture is 
   Pending& write = mirror.start_write({0, 4096}, 1);
   mirror.advance(1'000'000);
   Pending& flush = mirror.start_flush();
-  for (int step = 0; step < 8; ++step) {
+  for (int step = 0; step < 4; ++step) {
     mirror.advance(1'000'000);
     CHECK_FALSE(write.ended());
     CHECK_FALSE(flush.ended());
@@ -81,6 +81,56 @@ TEST_CASE("I5: a write that a slave missed is acknowledged when the fracture is 
   CHECK(after.parent == before.id);
   CHECK(durable_superblock(*mirror.log).history[0] == GenerationMark{before.counter, before.id});
   CHECK(mirror.session->snapshot().errors[2] == kIoError);
+}
+
+TEST_CASE("I5: a fracture is durable within eight round trips, however many images there are") {
+  constexpr std::uint64_t kRoundTrip_ns = 5'000'000;
+  for (const ForceUnitAccess fua : {ForceUnitAccess::native, ForceUnitAccess::emulated}) {
+    CAPTURE(fua);
+    RunningMirror mirror({.slaves = kMaxImages - 1});
+    // A durable write of a disk without FUA is a write and a flush.
+    const auto of_disk = [&](const DeviceRequest& request) {
+      return after(request.durable && fua == ForceUnitAccess::emulated ? 2 * kRoundTrip_ns : kRoundTrip_ns);
+    };
+    mirror.log->decide = of_disk;
+    for (auto& image : mirror.images) image->decide = of_disk;
+    fail_data_writes(mirror, 7, kRoundTrip_ns);
+    std::uint64_t failed_ns = 0;
+    mirror.images[7]->on_settle = [&](const DeviceRequest&, int error) {
+      if (error != 0) failed_ns = mirror.runtime.now_ns();
+    };
+    Pending& write = mirror.start_write({0, 4096}, 1);
+    REQUIRE(mirror.runtime.run_until([&] { return write.ended(); }));
+    REQUIRE(failed_ns > 0);
+    CHECK(write.succeeded());
+    CHECK(mirror.runtime.now_ns() - failed_ns <= 8 * kRoundTrip_ns);
+    check_fracture_is_durable(mirror, {7});
+    mirror.images[7]->on_settle = nullptr;
+  }
+}
+
+TEST_CASE("I11: an image whose label fails is out while the labels of others are still being written, and gets no other") {
+  RunningMirror mirror({.slaves = 3});
+  fail_data_writes(mirror, 1);
+  unsigned labels_of_failing = 0;
+  mirror.images[3]->decide = [&](const DeviceRequest& request) {
+    if (!mirror.is_label(request)) return SimulatedDevice::Fate{};
+    ++labels_of_failing;
+    return error_fate();
+  };
+  mirror.images[2]->decide = [&](const DeviceRequest& request) {
+    return mirror.is_label(request) ? hold_fate() : SimulatedDevice::Fate{};
+  };
+  Pending& write = mirror.start_write({0, 4096}, 1);
+  mirror.advance();
+  CHECK(mirror.images[2]->held() == 1);
+  CHECK(mirror.session->superblock().images[3].state == ImageState::failed);
+  CHECK_FALSE(write.ended());
+  mirror.heal();
+  mirror.advance();
+  CHECK(write.succeeded());
+  CHECK(labels_of_failing == 1);
+  check_fracture_is_durable(mirror, {1, 3});
 }
 
 TEST_CASE("a slave that failed gets nothing more, and the mirror goes on with the others") {
