@@ -64,10 +64,12 @@
       "native/devices/simulated/volatile_disk.cc"
     ],
     "host_sources": [
+      "native/host/arriving.cc",
       "native/host/attaching.cc",
       "native/host/buffer_pool.cc",
       "native/host/copy_out.cc",
       "native/host/engine_thread.cc",
+      "native/host/errand.cc",
       "native/host/opening.cc",
       "native/host/owned_memory.cc",
       "native/host/request_table.cc",

@@ -286,7 +286,8 @@ export interface NativeCommands {
   /** idle -> loaded. NOT_A_LOG, LOG_DAMAGED, UNKNOWN_VERSION, UNKNOWN_FEATURE. */
   loadSuperblock: { arguments: Record<string, never>; result: NativeSuperblock };
   /** idle (before format) or loaded. In superblock order; an empty path leaves that image out (a failed slave that is
-   * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. */
+   * gone), and its facts are empty too. SAME_DEVICE when two are the same, or one is the log. Each on a thread of its own;
+   * OPEN_FAILED (ETIMEDOUT): it took longer than deviceTimeout besides the wait for its lock, and closes when it opens. */
   openImages: {
     /** members: of a mirror that is there; what a file of theirs lost is for assess to judge, not refused as HOLE.
      * makeLengths: as makeLength of openLog, one per path. optional: slaves that may stay unopened; the result has their

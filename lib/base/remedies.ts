@@ -200,6 +200,8 @@ export function remedyOfPath(name: ErrorName, path: string | undefined, systemEr
   if (path === undefined || path === '') return null;
   switch (name) {
     case 'OPEN_FAILED':
+      if (systemError === ETIMEDOUT)
+        return 'See why its device does not answer (`dmesg`); `deviceTimeout` of open() says how long it may take';
       return `Check the path and its permissions; ${quoted(`blockmirror doctor ${shellPath(path)}`)} looks closer`;
     case 'READ_ONLY_DEVICE':
       return isFile(path)
@@ -216,6 +218,8 @@ export function remedyOfPath(name: ErrorName, path: string | undefined, systemEr
       return null;
   }
 }
+
+const ETIMEDOUT = 110;
 
 /** Limits of the system by the errno of what runs into them. */
 const LIMITS: Readonly<Record<number, string>> = {

@@ -3,32 +3,10 @@
 #include <utility>
 
 #include "limits.h"
+#include "pause.h"
 #include "session_host.h"
 
 namespace blockmirror {
-namespace {
-
-// `co_await Pause(runtime, ns)`: for what says nothing when it is done.
-class Pause {
- public:
-  Pause(Runtime& runtime, std::uint64_t length_ns) : runtime_(runtime), length_ns_(length_ns) {}
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiting) {
-    waiting_ = waiting;
-    timer_.context = this;
-    timer_.fire = [](void* pause) { static_cast<Pause*>(pause)->waiting_.resume(); };
-    runtime_.arm(timer_, runtime_.now_ns() + length_ns_);
-  }
-  void await_resume() const noexcept {}
-
- private:
-  Runtime& runtime_;
-  const std::uint64_t length_ns_;
-  std::coroutine_handle<> waiting_;
-  Timer timer_;
-};
-
-}  // namespace
 
 bool SessionHost::may_come_or_go(std::uint32_t image) const {
   const bool running = session_->phase() == Phase::running || session_->phase() == Phase::recovering;
@@ -43,26 +21,24 @@ Task<Outcome> SessionHost::execute(AttachImage& command) {
   if (!may_come_or_go(command.image) || images_[command.image].is_present()) {
     co_return Outcome::of(Code::WRONG_PHASE, image);
   }
-  std::unique_ptr<Opening>& opening = openings_[command.image];
-  if (opening && !opening->done()) co_return Outcome::of(Code::BUSY, image, ETIMEDOUT);
+  std::unique_ptr<Opening>& opening = opening_of(image);
+  if (opening && !opening->over()) co_return Outcome::of(Code::BUSY, image, ETIMEDOUT);
   opening = std::make_unique<Opening>();
   OpenFileOptions options;
   options.member = true;
   options.resolved = command.resolved;
-  Outcome outcome = opening->begin(command.path, options);
-  const std::uint64_t deadline_ns = reactor_.now_ns() + kAttachWait_ns;
-  while (outcome.ok() && !opening->done()) {
-    if (closing_) co_return Outcome::of(Code::CLOSED);
-    if (reactor_.now_ns() > deadline_ns) co_return Outcome::of(Code::BUSY, image, ETIMEDOUT);
-    co_await Pause(reactor_, kAttachLook_ns);
+  Outcome outcome = opening->begin(command.path, options, Lost::refused);
+  if (outcome.ok() && !co_await until_over(*opening, reactor_.now_ns() + kAttachWait_ns)) {
+    opening->give_up();
+    co_return closing_ ? Outcome::of(Code::CLOSED) : Outcome::of(Code::BUSY, image, ETIMEDOUT);
   }
-  OpenFile file;
-  if (outcome.ok()) outcome = opening->take(file);
+  Opened opened;
+  if (outcome.ok()) outcome = (opened = opening->take()).outcome;
   opening.reset();
   outcome.image = image;
   if (!outcome.ok()) co_return outcome;
   if (!may_come_or_go(command.image)) co_return Outcome::of(Code::WRONG_PHASE, image);
-  co_return take_over(std::move(file), image, images_[command.image], command.facts);
+  co_return take_over(std::move(opened.file), image, images_[command.image], command.facts);
 }
 
 Task<Outcome> SessionHost::execute(DetachImage& command) {

@@ -27,6 +27,9 @@ inline constexpr std::uint32_t kDiscardLanes = 8;
 inline constexpr std::uint64_t kAttachWait_ns = 10'000'000'000;
 inline constexpr std::uint64_t kDetachWait_ns = 2'000'000'000;
 inline constexpr std::uint64_t kAttachLook_ns = 5'000'000;
+// An opening looks sooner first. A device that takes that much longer than a lock is waited for lets the next be opened.
+inline constexpr std::uint64_t kFirstLook_ns = 50'000;
+inline constexpr std::uint64_t kOpeningPatience_ms = 250;
 
 // How long the JavaScript thread waits at most, at destroy and at the end of its environment, for requests that the
 // kernel holds. Beyond it the thread is left to itself: it frees what it has once the kernel lets go.

@@ -1,50 +1,63 @@
 #include "opening.h"
 
-#include <atomic>
+#include <sys/stat.h>
+
 #include <cerrno>
-#include <new>
 #include <utility>
 
-#include <pthread.h>
-
 namespace blockmirror {
+namespace {
 
-struct Opening::Shared {
-  std::string path;
-  OpenFileOptions options;
-  OpenFile file;
+// With length_if_empty a file that is not there is made. Somebody else may make or remove it between our looks; one such
+// change is followed, a second one reported.
+Outcome open_or_make(const std::string& path, const OpenFileOptions& options, Opened& into) {
   Outcome outcome;
-  std::atomic<bool> done{false};
-
-  static void* run(void* argument) {
-    const std::unique_ptr<std::shared_ptr<Shared>> held(static_cast<std::shared_ptr<Shared>*>(argument));
-    Shared& shared = **held;
-    shared.outcome = OpenFile::open(shared.path, shared.options, shared.file);
-    const AllocationLoss loss = shared.outcome.ok() ? shared.file.allocation_loss() : AllocationLoss{};
-    if (loss.lost) shared.outcome = Outcome::of(Code::LOST_ALLOCATION, kNoImage, 0, loss.position);
-    shared.done.store(true, std::memory_order_release);
-    return nullptr;
+  for (unsigned attempt = 0; attempt < 2; ++attempt) {
+    outcome = OpenFile::open(path, options, into.file);
+    into.how = outcome.ok() && into.file.lengthened() ? Made::length : Made::no;
+    if (into.how == Made::length) {
+      outcome = MadeFile::keep(into.file, into.made);
+      if (!outcome.ok()) into.file.shorten();
+    }
+    if (options.length_if_empty == 0 || outcome.code != Code::OPEN_FAILED || outcome.system_error != ENOENT) break;
+    outcome = MadeFile::make(path, options.length_if_empty, into.file, into.made, options.resolved);
+    into.how = outcome.ok() ? Made::file : Made::no;
+    if (outcome.code != Code::OPEN_FAILED || outcome.system_error != EEXIST) break;
   }
-};
-
-Outcome Opening::begin(const std::string& path, const OpenFileOptions& options) {
-  shared_ = std::make_shared<Shared>();
-  shared_->path = path;
-  shared_->options = options;
-  auto held = std::make_unique<std::shared_ptr<Shared>>(shared_);
-  pthread_t thread;
-  const int error = pthread_create(&thread, nullptr, Shared::run, held.get());
-  if (error != 0) return Outcome::of(Code::NO_MEMORY, kNoImage, error);
-  static_cast<void>(held.release());
-  pthread_detach(thread);
-  return Outcome::success();
+  return outcome;
 }
 
-bool Opening::done() const { return shared_->done.load(std::memory_order_acquire); }
+void look_up(const std::string& path, Place& into) {
+  struct stat facts {};
+  into.known = ::stat(path.c_str(), &facts) == 0;
+  if (!into.known) return;
+  into.block_device = S_ISBLK(facts.st_mode);
+  into.device = into.block_device ? facts.st_rdev : facts.st_dev;
+  into.inode = into.block_device ? 0 : facts.st_ino;
+}
 
-Outcome Opening::take(OpenFile& into) {
-  into = std::move(shared_->file);
-  return std::exchange(shared_, nullptr)->outcome;
+}  // namespace
+
+Opened& Opened::operator=(Opened&& other) noexcept {
+  made.undo();
+  outcome = other.outcome;
+  file = std::move(other.file);
+  made = std::move(other.made);
+  how = other.how;
+  return *this;
+}
+
+Outcome Opening::begin(const std::string& path, const OpenFileOptions& options, Lost lost) {
+  return ErrandFor::begin([path, options, lost](Opened& opened) {
+    opened.outcome = open_or_make(path, options, opened);
+    if (!opened.outcome.ok() || lost == Lost::accepted) return;
+    const AllocationLoss loss = opened.file.allocation_loss();
+    if (loss.lost) opened.outcome = Outcome::of(Code::LOST_ALLOCATION, kNoImage, 0, loss.position);
+  });
+}
+
+Outcome Looking::begin(const std::string& path) {
+  return ErrandFor::begin([path](Place& place) { look_up(path, place); });
 }
 
 }  // namespace blockmirror

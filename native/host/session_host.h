@@ -5,14 +5,13 @@
 //  - Engine thread only.
 //  - Devices outlive every request of the session: they go when close has settled everything, or at the end of the
 //    thread when the reactor holds nothing (I9: the locks go with them).
+//  - I15: nothing is opened, nor looked up, on this thread: a device that does not answer is waited for until its deadline,
+//    and left to a thread of its own then. What that opens late closes at once.
 //  - Nothing is started after a close command: the request table refuses it.
 //  - While a mirror runs the device of a slave comes and goes only while that slave is out, and goes only when it holds no
 //    request (I15). The session keeps the same GatedDevice for an image all its life.
 #pragma once
 
-#include <sys/types.h>
-
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -78,12 +77,6 @@ class SessionHost {
   Task<Outcome> execute(ResyncStep& command);
   Task<Outcome> execute(Close& command);
 
-  struct Place {  // where a device lies, by whatever path
-    bool block_device = false;
-    dev_t device = 0;
-    ino_t inode = 0;  // 0 for a block device
-    friend bool operator==(const Place&, const Place&) = default;
-  };
   struct Attached {
     Place place;
     std::unique_ptr<GatedDevice> device;  // not present: left out
@@ -94,15 +87,19 @@ class SessionHost {
     SessionHost* host;
     RequestPart* part;
   };
-  static bool place_of(const std::string& path, Place& into);
+  struct Arrival;
+  std::unique_ptr<Opening>& opening_of(ImageIndex image);
   bool is_attached(const Place& place) const;
-  static Outcome open_or_make(const std::string& path, const OpenFileOptions& options, OpenFile& file, Attached& into,
-                              DeviceFacts& facts);
-  Outcome attach(const std::string& path, const OpenFileOptions& options, ImageIndex image, Attached& into,
-                 DeviceFacts& facts);
+  std::uint64_t opening_deadline_ns(const OpenFileOptions& options) const;
+  Outcome not_in_time() const;
+  Task<bool> until_over(const Errand& errand, std::uint64_t deadline_ns);
+  Task<void> look_up(std::vector<Arrival>& arrivals);
+  Task<void> open(std::vector<Arrival>& arrivals, Arrival& arrival);
+  Task<void> await_opening(Arrival& arrival, std::uint64_t until_ns);
+  Task<Outcome> open_all(std::vector<Arrival>& arrivals);
+  std::vector<Arrival> arrivals_of(OpenImages& command);
   Outcome take_over(OpenFile file, ImageIndex image, Attached& into, DeviceFacts& facts);
   bool may_come_or_go(std::uint32_t image) const;
-  static std::vector<std::size_t> order_of_opening(const std::vector<std::string>& paths);
   void detach_images();
   bool alone_in(Phase first, Phase second) const;
   Task<Outcome> with_superblock(Task<Outcome> step, Superblock& into);
@@ -118,7 +115,8 @@ class SessionHost {
   std::vector<Attached> images_;
   std::vector<Attached>
       left_;  // by close, since they owe answers: they go when they have given them, or with the thread
-  std::array<std::unique_ptr<Opening>, kMaxImages> openings_;  // under way, or given up on and not over
+  // Under way, or given up on and not over: of the log, then of each image.
+  std::vector<std::unique_ptr<Opening>> openings_ = std::vector<std::unique_ptr<Opening>>(kMaxImages + 1);
   ImageSet rejoining_ = 0;
   unsigned active_ = 0;
   bool has_superblock_ = false;

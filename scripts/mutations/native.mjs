@@ -226,10 +226,24 @@ export const native = [
   },
   {
     name: 'one file may be log and image',
-    file: 'native/host/session_commands.cc',
-    find: 'if (place_of(path, into.place) && is_attached(into.place)) return',
-    put: 'if (place_of(path, into.place) && false) return',
+    file: 'native/host/arriving.cc',
+    find: 'if (twice || is_attached(arrival.place)) {',
+    put: 'if (twice) {',
     test: 'test/addon/binding.test.ts',
+  },
+  {
+    name: 'what opens after it was given up on stays open',
+    file: 'native/host/errand.cc',
+    find: '  shared.drop();\n',
+    put: '  new std::shared_ptr<Shared>(*held);\n',
+    cases: 'arriving: what opens after*',
+  },
+  {
+    name: 'a device that hangs while it is opened is taken for one that was opened',
+    file: 'native/host/arriving.cc',
+    find: 'if (closing_ || now_ns > deadline_ns) co_return false;',
+    put: 'if (closing_ || now_ns > deadline_ns) co_return now_ns > deadline_ns;',
+    cases: 'arriving: one that is needed*',
   },
   // --- native/devices
   {

@@ -109,7 +109,8 @@ TEST_CASE("I5: a fracture is durable within eight round trips, however many imag
   }
 }
 
-TEST_CASE("I11: an image whose label fails is out while the labels of others are still being written, and gets no other") {
+TEST_CASE(
+    "I11: an image whose label fails is out while the labels of others are still being written, and gets no other") {
   RunningMirror mirror({.slaves = 3});
   fail_data_writes(mirror, 1);
   unsigned labels_of_failing = 0;
