@@ -48,6 +48,7 @@ import { chooseSlaves, runResync } from './life/resync';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
+import { StallWatch, stalledDevices } from './io/stalls';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
 import { isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
 import { processName, thisHost } from './system/processes';
@@ -75,6 +76,7 @@ import type {
   Repair,
   ResyncChoice,
   ResyncReport,
+  StalledEvent,
   StateEvent,
   Status,
   VerifyReport,
@@ -86,13 +88,15 @@ import type {
 } from './base/types';
 import { runVerification } from './life/verification';
 import { checkVector } from './io/vectors';
-import { StateWatch } from './io/watch';
+import { StateWatch, tell } from './io/watch';
 
 export interface MirrorEvents {
   /** An image changed its state for good (not the passing change between synchronized and consistent). */
   state: [event: StateEvent];
   /** Bytes of an image could not be read, and were written anew from another one and read back. */
   repaired: [repair: Repair];
+  /** A device does not answer in time, or its stall is over. */
+  stalled: [event: StalledEvent];
   /** Fewer slaves are in sync than before, or the mirror stopped: the status that shows it. */
   degraded: [status: Status];
 }
@@ -136,6 +140,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private resyncPaused = false;
   private rejoinsItself = false;
   private readonly watch: StateWatch;
+  private readonly stalls: StallWatch;
   private readonly rejoins: RejoinWatch;
 
   /** @param before as it was when it was opened */
@@ -154,6 +159,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       () => this.engine.snapshot().images,
       (slaves) => this.rejoinByItself(slaves),
     );
+    const names = attached.superblock.images.map(({ name }) => name);
+    this.stalls = new StallWatch(this.engine, names, (event) => tell(() => this.emit('stalled', event)));
     this.watch = new StateWatch(
       this.engine,
       before.images,
@@ -409,6 +416,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   status(): Status {
     if (this.closedStatus !== null) return this.closedStatus;
     const snapshot = this.engine.snapshot();
+    const names = this.attached.superblock.images.map(({ name }) => name);
     return liveStatus({
       log: this.log,
       superblock: this.attached.superblock,
@@ -421,6 +429,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       phase: this.phaseOf(snapshot.phase),
       pendingRequests: this.engine.pending,
       pendingWrites: this.engine.pendingWrites,
+      stalled: stalledDevices(snapshot, names),
       lastRecovery: this.lastRecovery,
       device: this.engine.deviceKind,
       owner: this.owner,
@@ -553,6 +562,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private beginWatching(): void {
     if (this.closing !== null) return;
     this.watch.begin();
+    this.stalls.begin();
     if (this.rejoinsItself) this.rejoins.look();
   }
 
@@ -563,11 +573,14 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   private async closeOnce(): Promise<void> {
     this.rejoins.stop();
+    // What a close waits for may hang.
+    this.stalls.begin();
     await Promise.allSettled(this.work);
     this.watch.stop();
     try {
       await this.engine.command('close', {});
     } finally {
+      this.stalls.stop();
       this.closedStatus = { ...this.status(), phase: 'closed', pendingRequests: 0, owner: null, holder: null };
       this.engine.destroy();
     }

@@ -195,8 +195,14 @@ export interface NativeImageSnapshot extends Pick<
 > {
   /** At most; null: its map was not read yet. */
   bytesOwed: number | null;
-  /** 0: no request to it is past its deadline. */
-  stalledSinceMs: number;
+  stall: NativeStall | null;
+}
+
+/** A request to a device is past its deadline. */
+export interface NativeStall {
+  /** When the first of them was asked. */
+  sinceMs: number;
+  operation: 'read' | 'write' | 'flush';
 }
 
 export interface NativeResyncResult {
@@ -250,7 +256,7 @@ export interface NativeSnapshot {
   minInSync: number;
   lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
-  log: { sequence: number; tail: number; recordCount: number; recordsLive: number; stalledSinceMs: number };
+  log: { sequence: number; tail: number; recordCount: number; recordsLive: number; stall: NativeStall | null };
   coverage: { bytes: number; budget: number; regions: number; uncertainBytes: number };
   /** Slaves, by their index among the images, that owe what a crash left; of a mirror that is being made: everything. */
   recovering: number[];

@@ -359,6 +359,22 @@ export interface StateEvent {
 /** States as the log holds them: 'in-sync' is shown as synchronized or consistent. */
 export type RecordedState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
 
+/** A device has a request past its deadline (`deviceTimeout`), and has not answered it yet. */
+export interface StalledDevice {
+  /** Name of the image, or 'log'. A slave is fractured; for the master and the log the requests that need them wait. */
+  device: string;
+  /** What the oldest of those requests asks for. */
+  operation: 'read' | 'write' | 'flush';
+  /** When the first of them was asked. */
+  since: string;
+}
+
+/** A device stalled, or its stall is over. */
+export interface StalledEvent extends StalledDevice {
+  /** When it was seen that it had answered, or was let go; null: it hangs. */
+  until: string | null;
+}
+
 /** Bytes of an image that could not be read were written anew, with what another image holds, and read back. */
 export interface Repair {
   /** Name of the image that could not read them. */
@@ -501,6 +517,8 @@ export interface Status {
   counters: Record<string, number>;
   /** Requests given to the mirror that have not settled. */
   pendingRequests: number;
+  /** What does not answer in time, the log first; null when the mirror is not open here: only its process knows. */
+  stalled: StalledDevice[] | null;
   lastRecovery: RecoverySummary | null;
   /** null when the mirror was never verified. */
   lastVerify: VerifySummary | null;

@@ -107,7 +107,7 @@ export class StateWatch {
 }
 
 /** What a listener throws is an uncaught exception, as with any emitter, and keeps no other event from being told. */
-function tell(event: () => void): void {
+export function tell(event: () => void): void {
   try {
     event();
   } catch (error) {

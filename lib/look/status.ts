@@ -30,6 +30,7 @@ import type {
   Phase,
   Problem,
   RecoverySummary,
+  StalledDevice,
   Status,
   VerifySummary,
 } from '../base/types';
@@ -73,6 +74,7 @@ export interface StatusFacts {
   coverage: Status['coverage'];
   counters: Record<string, number>;
   pendingRequests: number;
+  stalled: StalledDevice[] | null;
   lastRecovery: RecoverySummary | null;
   lastVerify: VerifySummary | null;
   device: DeviceKind | null;
@@ -98,6 +100,7 @@ export function buildStatus(facts: StatusFacts): Status {
     coverage: { ...facts.coverage },
     counters: { ...facts.counters },
     pendingRequests: facts.pendingRequests,
+    stalled: facts.stalled,
     lastRecovery: facts.lastRecovery,
     lastVerify: facts.lastVerify,
     device: facts.device,
@@ -215,6 +218,7 @@ export interface LiveFacts {
   phase: Phase;
   pendingRequests: number;
   pendingWrites: number;
+  stalled: StalledDevice[];
   lastRecovery: RecoverySummary | null;
   device: DeviceKind;
   owner: Owner;

@@ -308,6 +308,27 @@ Napi::Value resync_object(Napi::Env env, const ResyncResult& result) {
   return object;
 }
 
+const char* name_of(Operation operation) {
+  switch (operation) {
+    case Operation::read:
+      return "read";
+    case Operation::write:
+    case Operation::write_zeroes:
+      return "write";
+    case Operation::flush:
+      return "flush";
+  }
+  return "";
+}
+
+Napi::Value stall_object(Napi::Env env, const Stall& stall) {
+  if (stall.since_ms == 0) return env.Null();
+  PlainObject object(env);
+  object.set("sinceMs", number(stall.since_ms));
+  object.set("operation", name_of(stall.operation));
+  return object;
+}
+
 Napi::Value counters_object(Napi::Env env, const Counters& counters) {
   PlainObject object(env);
 #define X(name) object.set(#name, number(counters.name));
@@ -400,7 +421,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
     image.set("cause", name_of(debt.cause));
     image.set("fracturedAtMs", number(debt.fractured_at_ms));
     image.set("resync", name_of(debt.resync));
-    image.set("stalledSinceMs", number(snapshot.stalled_since_ms[i]));
+    image.set("stall", stall_object(env, snapshot.stalls[i]));
     images.set_element(i, image);
   }
   bool any_record = snapshot.ring_records > 0 && snapshot.sequence >= snapshot.tail;
@@ -408,7 +429,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   log.set("sequence", number(snapshot.sequence));
   log.set("tail", number(snapshot.tail));
   log.set("recordCount", number(snapshot.ring_records));
-  log.set("stalledSinceMs", number(snapshot.log_stalled_since_ms));
+  log.set("stall", stall_object(env, snapshot.log_stall));
   log.set("recordsLive", number(any_record ? snapshot.sequence - snapshot.tail + 1 : 0));
   PlainObject coverage(env);
   coverage.set("bytes", number(snapshot.coverage_bytes));

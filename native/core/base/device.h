@@ -30,6 +30,12 @@ inline constexpr unsigned kMaxImages = 16;  // one master and up to 15 slaves
 
 enum class Operation : std::uint8_t { read, write, write_zeroes, flush };
 
+// A device that does not answer in time (I15).
+struct Stall {
+  std::uint64_t since_ms = 0;  // when the first request was asked that is past its deadline, since 1970; 0: it answers
+  Operation operation = Operation::read;  // of the oldest of them
+};
+
 struct DeviceRequest {
   Operation operation = Operation::read;
   bool durable = false;         // write, write_zeroes: on stable media at completion

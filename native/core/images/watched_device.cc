@@ -130,7 +130,8 @@ void WatchedDevice::look() {
   // Once a stall: there is nothing more to find out until the device answers, which settle_stall() sees.
   if (!stalled()) {
     const std::uint64_t waited_ms = (runtime_.now_ns() - oldest_->since_ns) / 1'000'000;
-    stalled_since_ms_ = std::max(runtime_.wall_clock_ms(), waited_ms + 1) - waited_ms;
+    stall_.since_ms = std::max(runtime_.wall_clock_ms(), waited_ms + 1) - waited_ms;
+    stall_.operation = oldest_->inner.operation;
   }
   if (past_deadline_ == PastDeadline::answer) give_up();
 }
@@ -177,8 +178,11 @@ void WatchedDevice::refuse_fired(void* watched) {
 // After an answer: the stall may be over, or go on with a younger request.
 void WatchedDevice::settle_stall() {
   if (late_ > 0) return;
-  if (past_deadline_ == PastDeadline::tell && is_overdue()) return;
-  stalled_since_ms_ = 0;
+  if (past_deadline_ == PastDeadline::tell && is_overdue()) {
+    stall_.operation = oldest_->inner.operation;
+    return;
+  }
+  stall_ = {};
   if (!timer_.armed) arm();
 }
 

@@ -46,9 +46,8 @@ class WatchedDevice final : public Device {
   // A device that does not answer is not asked: the question itself might wait.
   AllocationLoss allocation_loss() override { return stalled() ? AllocationLoss{} : device_.allocation_loss(); }
 
-  bool stalled() const { return stalled_since_ms_ != 0; }
-  // When the first request was asked that passed its deadline, since 1970; 0: it is not stalled.
-  std::uint64_t stalled_since_ms() const { return stalled_since_ms_; }
+  bool stalled() const { return stall_.since_ms != 0; }
+  const Stall& stall() const { return stall_; }
   // How many requests the device owes an answer.
   std::uint32_t owed() const { return under_way_ + late_; }
 
@@ -86,7 +85,7 @@ class WatchedDevice final : public Device {
   const PastDeadline past_deadline_;
   LatencyRecorder* const latency_;
   std::uint64_t timeout_ns_ = 0;
-  std::uint64_t stalled_since_ms_ = 0;
+  Stall stall_;
   Record* oldest_ = nullptr;
   Record* youngest_ = nullptr;
   Record* free_ = nullptr;

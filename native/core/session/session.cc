@@ -213,9 +213,9 @@ Snapshot Session::snapshot() const {
     snapshot.bytes_differed[i] = s.superblock.images[i].bytes_differed;
     snapshot.changed_at_ms[i] = s.superblock.images[i].changed_at_ms;
     snapshot.debts[i] = s.debt_of(i);
-    if (s.is_stalled(i)) snapshot.stalled_since_ms[i] = s.watched_images[i]->stalled_since_ms();
+    if (s.is_stalled(i)) snapshot.stalls[i] = s.watched_images[i]->stall();
   }
-  if (s.watched_log) snapshot.log_stalled_since_ms = s.watched_log->stalled_since_ms();
+  if (s.watched_log) snapshot.log_stall = s.watched_log->stall();
   snapshot.device_timeout_ms = s.timeout_ns() / 1'000'000;
   snapshot.last_verify = s.superblock.last_verify;
   snapshot.generation = s.superblock.generation;

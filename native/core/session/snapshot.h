@@ -35,9 +35,8 @@ struct Snapshot {
   std::array<std::uint64_t, kMaxImages> bytes_differed{};  // as ImageRecord has them
   std::array<std::uint64_t, kMaxImages> changed_at_ms{};   // as ImageRecord has them
   std::array<SnapshotDebt, kMaxImages> debts{};
-  // Since 1970; 0: no request to it is past its deadline (I15).
-  std::array<std::uint64_t, kMaxImages> stalled_since_ms{};
-  std::uint64_t log_stalled_since_ms = 0;
+  std::array<Stall, kMaxImages> stalls{};
+  Stall log_stall;
   std::uint64_t device_timeout_ms = 0;  // 0: none
   VerifySummary last_verify;
   Generation generation;

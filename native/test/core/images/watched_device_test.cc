@@ -151,17 +151,21 @@ TEST_CASE("deadline: of the master and the log nothing is answered, they are sta
   CHECK_FALSE(rig->watched->stalled());
 }
 
-TEST_CASE("deadline: a stall goes on with the next request that is past its deadline") {
+TEST_CASE("deadline: a stall goes on with the next request that is past its deadline, and names what that asks for") {
   const auto rig = std::make_unique<Rig>(WatchedDevice::PastDeadline::tell);
   unsigned asked = 0;
   rig->device.decide = [&](const DeviceRequest&) {
     return asked++ == 0 ? SimulatedDevice::Fate{0, 3 * kTimeout_ns, false} : SimulatedDevice::Fate{0, 0, true};
   };
+  AlignedBuffer bytes(4096);
   (void)rig->ask(Operation::flush);
   rig->advance(kTimeout_ns);
-  (void)rig->ask(Operation::flush);
+  (void)rig->ask(Operation::write, bytes.span().data());
+  rig->advance(kTimeout_ns / 2);
+  CHECK(rig->watched->stall().operation == Operation::flush);
   rig->advance(5 * kTimeout_ns);
   CHECK(rig->watched->stalled());
+  CHECK(rig->watched->stall().operation == Operation::write);
   CHECK(rig->watched->owed() == 1);
 }
 

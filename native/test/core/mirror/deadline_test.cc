@@ -37,7 +37,7 @@ TEST_CASE("deadline: a slave that hangs is fractured by its deadline, and the wr
   CHECK(mirror.image(1).fracture.cause == FractureCause::deadline);
   CHECK(mirror.image(1).error == ETIMEDOUT);
   CHECK(mirror.durable_state(2) == ImageState::in_sync);
-  CHECK(mirror.session->snapshot().stalled_since_ms[1] != 0);
+  CHECK(mirror.session->snapshot().stalls[1].since_ms != 0);
   CHECK(mirror.write({100 * kBlock, kBlock}, 0x22).ok());
 }
 
@@ -64,7 +64,7 @@ TEST_CASE("deadline: a slave is not taken back while an answer of before is out,
   CHECK(refused.image == 1);
   mirror.heal();
   mirror.advance(kTimeout_ns);
-  CHECK(mirror.session->snapshot().stalled_since_ms[1] == 0);
+  CHECK(mirror.session->snapshot().stalls[1].since_ms == 0);
   REQUIRE(mirror.run(mirror.session->rejoin(1, false)).ok());
   ResyncResult step;
   do {
@@ -107,16 +107,16 @@ TEST_CASE("deadline: the master and the log are said to be stalled while they ar
   const RunningMirror::Pending& logged = mirror.start_write({0, kBlock}, 0x21);
   mirror.advance(2 * kTimeout_ns);
   CHECK_FALSE(logged.ended());
-  CHECK(mirror.session->snapshot().log_stalled_since_ms != 0);
+  CHECK(mirror.session->snapshot().log_stall.since_ms != 0);
   mirror.heal();
   mirror.advance(kTimeout_ns);
   CHECK(logged.succeeded());
-  CHECK(mirror.session->snapshot().log_stalled_since_ms == 0);
+  CHECK(mirror.session->snapshot().log_stall.since_ms == 0);
   mirror.hang(*mirror.images[0]);
   const RunningMirror::Pending& written = mirror.start_write({0, kBlock}, 0x22);
   mirror.advance(2 * kTimeout_ns);
   CHECK_FALSE(written.ended());
-  CHECK(mirror.session->snapshot().stalled_since_ms[0] != 0);
+  CHECK(mirror.session->snapshot().stalls[0].since_ms != 0);
   mirror.heal();
   mirror.advance(kTimeout_ns);
   CHECK(written.succeeded());
