@@ -20,7 +20,7 @@ inline constexpr std::size_t kImageStates = 6;
 
 enum class ImageEvent : std::uint8_t {
   erred,           // a write, a flush or its label failed, or its deadline passed
-  left,            // it is absent, not the right one, or too small; or the operator took it out
+  left,            // it was in the mirror, and is absent, not the right one, or too small; or the operator took it out
   resync_began,    // durable in the superblock and its label, before the first copy
   resync_ended,    // nothing is owed, and it was flushed since the last copy
   crashed,         // the last opening ended in the middle of writes: what its live intents name is owed
@@ -45,7 +45,7 @@ struct StateRights {
   const char* words;
 };
 
-inline constexpr std::array<Transition, 20> kTransitions{{
+inline constexpr std::array<Transition, 17> kTransitions{{
     {ImageState::in_sync, ImageEvent::erred, ImageState::failed, "it answered with an error, or not in time"},
     {ImageState::assumed, ImageEvent::erred, ImageState::failed, "it answered with an error, or not in time"},
     {ImageState::synchronizing, ImageEvent::erred, ImageState::inconsistent, "an error ended its resync"},
@@ -55,9 +55,6 @@ inline constexpr std::array<Transition, 20> kTransitions{{
     {ImageState::in_sync, ImageEvent::left, ImageState::behind, "it keeps what it held at that moment"},
     {ImageState::assumed, ImageEvent::left, ImageState::behind, "it keeps what it held at that moment"},
     {ImageState::synchronizing, ImageEvent::left, ImageState::inconsistent, "its resync did not end"},
-    {ImageState::behind, ImageEvent::left, ImageState::behind, "it is still away"},
-    {ImageState::inconsistent, ImageEvent::left, ImageState::inconsistent, "it is still away"},
-    {ImageState::failed, ImageEvent::left, ImageState::failed, "it is still away"},
     {ImageState::behind, ImageEvent::resync_began, ImageState::synchronizing, "it gets writes again, and copies"},
     {ImageState::inconsistent, ImageEvent::resync_began, ImageState::synchronizing, "it gets writes again, and copies"},
     {ImageState::failed, ImageEvent::resync_began, ImageState::synchronizing, "it gets writes again, and copies"},

@@ -359,8 +359,9 @@ Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
   if (leaves_too_few()) co_return Outcome::of(Code::TOO_FEW_IN_SYNC);
   admission_stopped_ = true;
   const std::uint64_t began = runtime_.now_ns();
-  co_await writes_landed();
-  Outcome outcome = co_await flush_images();
+  if (!mutated(Mutation::fracture_beside_writes)) co_await writes_landed();
+  Outcome outcome;
+  if (!mutated(Mutation::fracture_without_flush)) outcome = co_await flush_images();
   // Only those that got through it: an error has taken the others out.
   slaves &= membership_.receiving_slaves();
   const bool too_few = leaves_too_few();

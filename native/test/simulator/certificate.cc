@@ -165,6 +165,9 @@ std::string to_json(const Certificate& certificate) {
   list.add("verifiesBegun", counts.verifies_begun);
   list.add("verifiesReported", counts.verifies);
   list.add("differencesReported", counts.differences);
+  list.add("fractures", counts.fractures);
+  list.add("pointsInTime", counts.points_in_time);
+  list.add("slavesAway", counts.slaves_away);
   list.add("rejoins", counts.rejoins);
   list.add("resyncs", counts.resyncs);
   list.add("resyncedBytes", counts.resynced_bytes);

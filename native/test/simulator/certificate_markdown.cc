@@ -66,6 +66,9 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("verifies begun beside requests", counts.verifies_begun);
   text += counted("of them reported", counts.verifies);
   text += counted("slaves that they found different", counts.differences);
+  text += counted("fractures that an operator asked for", counts.fractures);
+  text += counted("of them at one point in time for all of their slaves", counts.points_in_time);
+  text += counted("slaves that an opening went without", counts.slaves_away);
   text += counted("slaves that came back after a failure", counts.rejoins);
   text += counted("of them in sync again in the same life", counts.resyncs);
   text += counted("bytes copied to them", counts.resynced_bytes);

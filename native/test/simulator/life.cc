@@ -82,7 +82,7 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
   machine_.expect_answers_within(plan_.device_timeout_ns);
   session_->set_log(machine_.device(0));
   std::vector<Device*> images;
-  for (unsigned i = 0; i <= world.slaves; ++i) images.push_back(&machine_.device(i + 1));
+  for (unsigned i = 0; i <= world.slaves; ++i) images.push_back(is_away(i) ? nullptr : &machine_.device(i + 1));
   session_->set_images(images);
   note("life " + std::to_string(number) + " begins");
   spawn(open_steps());
@@ -266,7 +266,8 @@ Task<void> Life::open_steps() {
   for (std::size_t i = 0; outcome.ok() && i < assessment_.images.size(); ++i) {
     // One that is being resynced goes out by itself, whatever was found in its place.
     const bool resyncs = i > 0 && session_->superblock().images[i].state == ImageState::synchronizing;
-    const bool lost = resyncs || (i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION);
+    const bool away = is_away(static_cast<unsigned>(i));
+    const bool lost = away || resyncs || (i > 0 && assessment_.images[i].code == Code::LOST_ALLOCATION);
     if (lost) options.left_out |= image_bit(static_cast<unsigned>(i));
     if (!lost) outcome = assessment_.images[i];
   }
@@ -294,6 +295,7 @@ Task<void> Life::open_steps() {
     co_return;
   }
   running_ = ran_ = true;
+  for (unsigned i = 1; i <= world_.slaves; ++i) verdict_.counts.slaves_away += is_away(i) ? 1 : 0;
   machine_.start_counting();
   checker_.mirror_runs();
   for (unsigned i = 1; i <= world_.slaves; ++i) {
@@ -406,6 +408,9 @@ Task<void> Life::act(const Action& action) {
       break;
     case Action::Kind::verify:
       co_await verify();
+      break;
+    case Action::Kind::fracture:
+      co_await fracture(action);
       break;
     case Action::Kind::rejoin:
     case Action::Kind::rejoin_full:

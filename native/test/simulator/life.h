@@ -90,9 +90,12 @@ class Life {
   Task<void> read(const Action& action);
   Task<void> retire();
   Task<void> verify();
+  Task<void> fracture(const Action& action);
   Task<void> rejoin(bool full);
   Task<void> resync(const Action& action);
   bool resyncs(unsigned slave) const;
+  bool is_away(unsigned slave) const { return (plan_.away >> slave & 1u) != 0; }
+  void judge_point_in_time(unsigned slave);
   void judge_rejoin(unsigned slave, const Outcome& outcome);
   void judge_resynced(unsigned slave);
   void judge_states();

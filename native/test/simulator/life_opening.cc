@@ -70,7 +70,7 @@ std::vector<Refusal> Life::reasons() const {
   bool leaves = false;
   for (unsigned i = 1; i <= world_.slaves && i < session_->superblock().images.size(); ++i) {
     if (!rights_of(session_->superblock().images[i].state).in_sync) continue;
-    const bool lost = (expectation_.lost_blocks >> (i + 1) & 1u) != 0;
+    const bool lost = is_away(i) || (expectation_.lost_blocks >> (i + 1) & 1u) != 0;
     stays += lost ? 0 : 1;
     leaves |= lost;
   }

@@ -14,11 +14,57 @@ bool is_out(const ImageRecord& image) { return !rights_of(image.state).receives;
 
 }  // namespace
 
+// One or more at one barrier: each keeps what the master held at that moment.
+Task<void> Life::fracture(const Action& action) {
+  ImageSet slaves = 0;
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if ((action.sector >> (i - 1) & 1u) != 0 && receives(i)) slaves |= image_bit(i);
+  }
+  if (slaves == 0) co_return;
+  FractureResult result;
+  const Outcome outcome = co_await session_->fracture(slaves, result);
+  if (ended_) co_return;
+  note(words_of(action) + (outcome.ok() ? " is done" : " fails"));
+  // I10: whatever the answer, who is out is known to be.
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if ((slaves & image_bit(i)) != 0 && !receives(i)) checker_.fractured(i);
+  }
+  if (!outcome.ok()) {
+    if (outcome.code != Code::TOO_FEW_IN_SYNC && !machine_.any_struck())
+      verdict_.fail("fracture", "nothing is wrong, and a fracture fails");
+    co_return;
+  }
+  ++verdict_.counts.fractures;
+  verdict_.counts.points_in_time += result.common ? 1 : 0;
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    if ((slaves & image_bit(i)) == 0) continue;
+    if (receives(i)) verdict_.fail("fracture", "slave " + std::to_string(i) + " is fractured, and receives writes");
+    if (result.common) judge_point_in_time(i);
+  }
+}
+
+// Durable, and without any of what is written since.
+void Life::judge_point_in_time(unsigned slave) {
+  if (session_->superblock().images[slave].state != ImageState::behind)
+    verdict_.fail("fracture", "a point in time is told, and slave " + std::to_string(slave) + " is not at one");
+  const SparseDisk& master = machine_.disks()[1].content();
+  const SparseDisk& disk = machine_.disks()[slave + 1].durable();
+  std::vector<std::uint64_t> differing;
+  master.differences(disk, geometry_.mirror_size / kSimulatedSector, differing);
+  for (const std::uint64_t sector : differing) {
+    const std::uint64_t at = sector * kSimulatedSector;
+    if (!master.is_readable(at, kSimulatedSector) || !disk.is_readable(at, kSimulatedSector)) continue;
+    if (is_rotten(slave, sector)) continue;
+    return verdict_.fail("fracture", "slave " + std::to_string(slave) + " left at a point in time, and sector " +
+                                         std::to_string(sector) + " of it differs from the master");
+  }
+}
+
 // As who has the device at hand again asks for it. One whose file lost blocks is made anew, not taken back.
 Task<void> Life::rejoin(bool full) {
   for (unsigned i = 1; i <= world_.slaves && !ended_; ++i) {
     const bool lost = (machine_.lost_blocks() >> (i + 1) & 1u) != 0;
-    if (lost || !is_out(session_->superblock().images[i])) continue;
+    if (lost || is_away(i) || !is_out(session_->superblock().images[i])) continue;
     const bool lost_bytes =
         loses_bytes(session_->superblock().images[i].fracture.cause);  // no set of writes names them
     checker_.rejoins(i, full || lost_bytes || (differing_ >> i & 1u) != 0);

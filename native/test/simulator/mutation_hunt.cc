@@ -53,6 +53,8 @@ constexpr Hint kHints[] = {
     {"repair_beside_writes", "91"},
     {"debt_counts_for_minimum", "19"},
     {"late_completion_counts", "283"},
+    {"fracture_beside_writes", "73"},
+    {"fracture_without_flush", "26"},
     {"assumed_not_flushed", "create:5"},
     {"assumed_called_in_sync", "create:2"},
 };

@@ -213,13 +213,15 @@ void OrderChecker::superblock_submitted(const DeviceRequest& request) {
       violation_("I11", "the mirror is sealed with image " + std::to_string(i) + ", whose file lost blocks");
   }
   for (unsigned i = 1; i < images_.size(); ++i) {
-    if (stored_state(request.memory, i) != StoredState::failed || claimed_state(i) == StoredState::failed) continue;
+    const StoredState state = stored_state(request.memory, i), before_it = claimed_state(i);
+    const bool failed = state == StoredState::failed && before_it != StoredState::failed;
+    const bool was_in_sync = before_it == StoredState::in_sync || before_it == StoredState::assumed;
+    if (!failed && !(state == StoredState::behind && was_in_sync)) continue;
     if (generation > claimed_generation()) continue;
     // A crash may have torn the newer copy, and left a number in it that nobody has read.
     const std::vector<std::byte> before = newest_superblock(true);
-    if (stored_state(before.data(), i) == StoredState::failed || generation > stored_generation(before.data()))
-      continue;
-    violation_("I8", "image " + std::to_string(i) + " is recorded as failed, and the generation stays " +
+    if (stored_state(before.data(), i) == state || generation > stored_generation(before.data())) continue;
+    violation_("I8", "image " + std::to_string(i) + " is recorded as out, and the generation stays " +
                          std::to_string(generation));
   }
 }
@@ -544,10 +546,21 @@ void OrderChecker::goes_out(Image& image) {
   if (image.out) return;
   image.out = true;
   image.may_return = image.crashed = false;
+  image.left = 0;
   const std::vector<bool> live = may_be_live();
   for (std::size_t block = 0; block < live.size(); ++block) {
     if (live[block]) image.missed[block] = true;
   }
+}
+
+void OrderChecker::fractured(unsigned index) {
+  Image& image = images_[index];
+  if (image.out) return;
+  const bool owed_before = image.returned != 0 || image.crashed;
+  if (owed_before) return goes_out(image);
+  image.out = true;
+  image.may_return = false;
+  image.left = clock_;
 }
 
 void OrderChecker::crashed(unsigned index, const ExtentSet* debt) {
@@ -615,7 +628,8 @@ void OrderChecker::copy_submitted(unsigned index, const Extent& blocks) {
     if (written) return violation_("I6", "a resync copies what is being written");
   }
   for (std::uint64_t block = blocks.position; block < blocks.end() && !image.owes_all; ++block) {
-    if (!image.missed[block] && blocks_[block].stated == 0)
+    const bool missed = image.left != 0 ? images_[0].written[block] > image.left : blocks_[block].stated != 0;
+    if (!image.missed[block] && !missed)
       return violation_(
           "I14", words_of(block) + " is copied to image " + std::to_string(index) + ", which missed nothing there");
   }

@@ -14,7 +14,7 @@
 //   budget  no crash from now on could leave more to copy than the recovery budget
 //   minInSync  no write and no datasync is acknowledged while fewer images are in sync than it asks for, those that failed
 //        or are being resynced not counted
-//   I8   no slave is recorded as failed without a new generation, which names the one before; at the end of an opening
+//   I8   no slave is recorded as failed, or as taken out, without a new generation, which names the one before; at the end of an opening
 //        both copies of each label are of that opening; nothing is written to the data of a slave that was out before
 //        superblock and label say, durably, that it is being resynced
 //   I10  while the mirror runs no slave is read in the place of the master that is not proven to be in sync, or that a
@@ -23,7 +23,8 @@
 //        image may not hold before its failure is durable; a mirror is not sealed with an image that receives writes and
 //        whose file had lost blocks before the close began
 //   I15  nothing is asked of a slave while it owes an answer that is past its deadline
-//   I14  of a slave that went out in this life a resync copies nothing but what it missed, or had not flushed
+//   I14  of a slave that went out in this life a resync copies nothing but what it missed, or had not flushed; of one that
+//        its operator took out in sync, nothing but what was written since
 //   I12  nothing is acknowledged after a record failed; no sequence is written twice in one life
 #pragma once
 
@@ -69,6 +70,8 @@ class OrderChecker : public Watcher {
   void asked_while_late(unsigned disk) override;
   // A slave went out by its deadline: what it answers to these requests counts for nothing.
   void timed_out(unsigned image, const std::vector<const DeviceRequest*>& late);
+  // A slave was taken out by its operator, flushed: of what it holds nothing is missed.
+  void fractured(unsigned image);
   // A slave that is out may come back from here on, and has: whichever comes first, this or a write to it.
   void rejoins(unsigned image, bool full);
   void returned(unsigned image);
@@ -115,6 +118,7 @@ class OrderChecker : public Watcher {
     bool may_return = false;
     bool crashed = false;        // was in sync before a crash, and is being resynced
     bool owes_all = false;       // or nobody knows what it missed
+    std::uint64_t left = 0;      // when its operator took it out; 0: nobody did
     std::uint64_t returned = 0;  // when it came back; 0: it was never out
     std::vector<bool> missed;    // by block; what a resync may copy
     std::vector<Extent> copies;  // of a resync, under way

@@ -567,6 +567,42 @@ void draw_alone(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// Operators who take slaves out, several at one barrier or one, for a backup; and openings that find no device in the place
+// of a slave. They come back in that life or a later one, by whatever else is drawn. With a generator of its own.
+bool puts_back(Fault fault) {
+  return fault == Fault::restored_image || fault == Fault::restored_image_generation ||
+         fault == Fault::restored_log_generation || fault == Fault::restored_log || fault == Fault::restored_slave;
+}
+
+template <typename IsKept>
+void draw_departures(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
+  Random random(seed * 89 + 71);
+  if (!random.one_in(6) || plan.streams) return;
+  while (plan.lives.size() < 3 && !random.one_in(3)) {
+    plan.lives.push_back(plan.lives.back());
+    plan.ends.push_back(plan.ends.back());
+  }
+  const auto some = [&] { return 1 + static_cast<std::uint32_t>(random.below((1u << plan.world.slaves) - 1)); };
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    LifePlan& life = plan.lives[i];
+    if (random.one_in(2)) plan.ends[i].after_events = random.one_in(2) ? ~0ull : 80 + random.below(200);
+    std::size_t at = random.below(life.actions.size() + 1);
+    const auto insert = [&](const Action& action) {
+      if (is_kept()) life.actions.insert(life.actions.begin() + static_cast<std::ptrdiff_t>(at++), action);
+      at += random.below(life.actions.size() - std::min(at, life.actions.size()) + 1);
+      at = std::min(at, life.actions.size());
+    };
+    if (!random.one_in(3)) insert({Action::Kind::fracture, some(), 1, 0});
+    if (random.one_in(2)) insert(draw_return(random));
+    if (random.one_in(4)) insert({Action::Kind::fracture, some(), 1, 0});
+    const std::uint32_t away = random.one_in(2) ? some() << 1 : 0;
+    // A copy that was put back would be away with it.
+    const bool judged = i > 0 && std::any_of(plan.ends[i - 1].media.begin(), plan.ends[i - 1].media.end(),
+                                             [](const PlannedFault& fault) { return puts_back(fault.fault); });
+    if (away != 0 && i > 0 && !judged && is_kept()) life.away = away;
+  }
+}
+
 // Devices that hang, with a deadline for every request: until it has passed, until a rejoin was asked for, or for good. By a
 // generator of its own.
 template <typename IsKept>
@@ -658,6 +694,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_returns(seed_case.seed, plan, is_kept);
   draw_alone(seed_case.seed, plan, is_kept);
   draw_hangs(seed_case.seed, plan, is_kept);
+  draw_departures(seed_case.seed, plan, is_kept);
   draw_recoveries_beside(seed_case.seed, plan);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.

@@ -49,6 +49,9 @@ struct Counts {
   std::uint64_t create_crash_states = 0;  // distinct, not among crash_states
   std::uint64_t creates_again = 0;        // over what one that was cut off has left
   std::uint64_t differences = 0;          // slaves that they found different
+  std::uint64_t fractures = 0;            // that an operator asked for and got
+  std::uint64_t points_in_time = 0;       // of them such that left all their slaves at one
+  std::uint64_t slaves_away = 0;          // of openings that went without them
   std::uint64_t rejoins = 0;              // slaves that came back
   std::uint64_t resyncs = 0;              // of them that were in sync again
   std::uint64_t resynced_bytes = 0;

@@ -33,6 +33,8 @@ std::string words_of(const Action& action) {
       return "rejoin the slaves that are out, in full";
     case Action::Kind::resync:
       return "resync in steps of " + std::to_string(action.sectors) + " sectors";
+    case Action::Kind::fracture:
+      return "fracture of slaves, of set " + std::to_string(action.sector);
     case Action::Kind::abort:
       return "call off what is under way";
   }

@@ -43,6 +43,7 @@ struct Action {
     abort,
     rejoin,       // every slave that is out, and then resync
     rejoin_full,  // and as one that owes everything
+    fracture,     // the slaves whose bits `sector` has (bit 0: the first), as their operator asks for it
     resync        // `sector` steps of at most `sectors` each; 0: until nothing is left
   };
   Kind kind = Kind::write;
@@ -70,6 +71,7 @@ struct LifePlan {
   bool read_back = false;  // recovery reads back what it copied
   bool impatient = false;  // asks of recovery what has to wait until its debt is paid, and recovers in small steps
   bool beside = false;     // recovers beside its requests
+  std::uint32_t away = 0;  // slaves whose devices are not there, by image
   static constexpr unsigned kNoDisk = ~0u;
   unsigned slow_disk = kNoDisk;         // mostly answers after the others
   std::uint64_t device_timeout_ns = 0;  // of a request; 0: none
