@@ -30,8 +30,8 @@ export const lib = [
   {
     name: 'a resync under load takes steps as large as alone',
     file: 'lib/life/resync_pace.ts',
-    find: 'return busy ? PACE.busy.longest : PACE.idle.longest;',
-    put: 'return PACE.idle.longest;',
+    find: 'if (rate === null) return BUSY.longest;',
+    put: 'if (rate === null) return MOST_STEP;',
     test: 'test/api/resync_pace.test.ts',
   },
   // --- policies
