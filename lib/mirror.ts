@@ -56,6 +56,7 @@ import type {
   Bytes,
   CreateOptions,
   CreateReport,
+  DatasyncOptions,
   DiscardOptions,
   FractureCause,
   FractureReport,
@@ -382,9 +383,13 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** What was written before this call is on stable media of every image in sync once it resolves. */
-  async datasync(): Promise<void> {
+  async datasync(options?: DatasyncOptions): Promise<void> {
     this.refuseUnready();
-    await this.engine.flush();
+    const mode = readOptions(options, 'datasync()');
+    checkMode(mode);
+    const { signal } = mode;
+    throwIfAborted(signal);
+    await this.engine.flush(signal);
   }
 
   /** The range reads as zeroes afterwards, on every image. */
@@ -428,6 +433,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       stopped: this.stopReason(snapshot.stopped),
       phase: this.phaseOf(snapshot.phase),
       pendingRequests: this.engine.pending,
+      abandonedRequests: this.engine.abandoned,
       pendingWrites: this.engine.pendingWrites,
       stalled: stalledDevices(snapshot, names),
       lastRecovery: this.lastRecovery,

@@ -53,6 +53,12 @@ export const ERRORS = {
     summary: 'The request was cancelled before it reached any image',
     remedy: 'Nothing to do: nothing was written',
   },
+  OUTCOME_UNKNOWN: {
+    summary:
+      'The request was abandoned by its signal while the log or the master hangs; what it was to write may be written, in part, or not at all',
+    remedy:
+      'Read the range, or write it again, once the device answers (`stalled` of the status says which hangs); both wait for this request to end',
+  },
   NOT_TRANSFERABLE: {
     summary: 'The memory of this buffer cannot be handed over',
     remedy: 'Use Mirror.alignedBuffer(length) or Buffer.allocUnsafeSlow(length), or leave transfer out',

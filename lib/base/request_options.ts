@@ -25,6 +25,7 @@ const REQUESTS = {
   'writev()': new Set(['dsync', 'signal']),
   'readv()': new Set(['signal']),
   'discard()': new Set(['signal']),
+  'datasync()': new Set(['signal']),
 } as const;
 
 /**

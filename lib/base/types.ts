@@ -293,6 +293,9 @@ export interface ReadvOptions {
 export interface DiscardOptions {
   signal?: AbortSignal;
 }
+export interface DatasyncOptions {
+  signal?: AbortSignal;
+}
 
 export interface WriteResult<B extends Bytes = Bytes> {
   bytesWritten: number;
@@ -517,6 +520,8 @@ export interface Status {
   counters: Record<string, number>;
   /** Requests given to the mirror that have not settled. */
   pendingRequests: number;
+  /** Requests that their signal abandoned while a device hangs (OUTCOME_UNKNOWN), and that have not ended: their ranges are locked. */
+  abandonedRequests: number;
   /** What does not answer in time, the log first; null when the mirror is not open here: only its process knows. */
   stalled: StalledDevice[] | null;
   lastRecovery: RecoverySummary | null;

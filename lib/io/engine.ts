@@ -6,7 +6,9 @@
  *  - Every promise settles exactly once, from a completion or at once when the engine refuses. What the settling of one
  *    throws rejects that one.
  *  - A ticket that was taken comes back on every path, whatever the addon throws for a caller's object.
- *  - The engine keeps the process alive exactly while something is pending.
+ *  - The engine keeps the process alive exactly while something is pending that was not abandoned.
+ *  - An abandoned request keeps its ticket, its memory (I7) and its range (I6) until the engine is done with it; what it ends
+ *    with then is nobody's. A read never touches its caller's buffer after that.
  *  - No closure, and no object but the promise and its result, per request: the entries of the table are used again.
  * Callers have checked types, range and alignment.
  */
@@ -21,6 +23,7 @@ import {
 } from '../base/binding';
 import type { HandedOver } from './buffers';
 import { BlockmirrorError, type ErrorContext, type StatusNames, errorOfStatus } from '../base/errors';
+import { CalledOff } from './called_off';
 import { CompletionPoller } from './completion_poller';
 import { put } from '../base/intrinsics';
 import { isAborted, reasonOf } from '../base/signals';
@@ -62,6 +65,8 @@ class Request {
   offset = 0;
   length = 0;
   signal: AbortSignal | undefined = undefined;
+  /** Its promise is settled; the engine still has it. */
+  abandoned = false;
 }
 
 /** Tickets that requests leave to commands: a full queue never keeps a mirror from being closed. */
@@ -78,7 +83,9 @@ export class Engine {
   private firstFree = -1;
   private readonly aborts: AbortRegistry;
   private readonly poller: CompletionPoller | null = null;
+  private readonly calledOff: CalledOff;
   private pendingCount = 0;
+  private abandonedCount = 0;
   private writesPending = 0;
   private requestCount = 0;
   private destroyed = false;
@@ -89,7 +96,14 @@ export class Engine {
     device: 'auto' | DeviceKind,
     polling: boolean,
   ) {
-    this.aborts = new AbortRegistry((ticket) => this.native.cancel(ticket));
+    this.calledOff = new CalledOff(
+      () => hangs(this.native.snapshot()),
+      (ticket) => this.abandon(ticket),
+    );
+    this.aborts = new AbortRegistry((ticket) => {
+      this.native.cancel(ticket);
+      this.calledOff.add(ticket);
+    });
     try {
       this.native = new binding.Engine({ device, polling }, (count) => this.complete(count));
     } catch (refusal) {
@@ -105,13 +119,17 @@ export class Engine {
   }
   /** Requests and commands that have not settled. */
   get pending(): number {
-    return this.pendingCount;
+    return this.pendingCount - this.abandonedCount;
+  }
+  /** Requests that were abandoned, and that the engine still has. */
+  get abandoned(): number {
+    return this.abandonedCount;
   }
   /** Requests that were taken since the beginning, without commands. */
   get requestsTaken(): number {
     return this.requestCount;
   }
-  /** Writes and discards among them. */
+  /** Writes and discards that have not ended, abandoned ones too. */
   get pendingWrites(): number {
     return this.writesPending;
   }
@@ -234,12 +252,12 @@ export class Engine {
     return promise as Promise<ReadvResult>;
   }
 
-  flush(): Promise<void> {
+  flush(signal: AbortSignal | undefined): Promise<void> {
     const ticket = this.take(0);
     if (ticket < 0) return this.refuseFull(null);
     const code = this.native.submitFlush(ticket);
     if (code !== 0) return this.refuse(ticket, code, null);
-    return this.enter(ticket, 'flush', null, 0, undefined) as Promise<void>;
+    return this.enter(ticket, 'flush', null, 0, signal) as Promise<void>;
   }
 
   discard(position: number, length: number, signal: AbortSignal | undefined): Promise<void> {
@@ -296,7 +314,7 @@ export class Engine {
       put(this.requests, ticket, new Request());
     }
     this.pendingCount += 1;
-    if (this.pendingCount === 1) this.native.ref();
+    if (this.pending === 1) this.native.ref();
     return ticket;
   }
 
@@ -304,7 +322,7 @@ export class Engine {
     this.at(ticket).nextFree = this.firstFree;
     this.firstFree = ticket;
     this.pendingCount -= 1;
-    if (this.pendingCount === 0) this.native.unref();
+    if (this.pending === 0) this.native.unref();
   }
 
   /** What the addon throws, because its caller's object is not what it was, costs no ticket. */
@@ -383,6 +401,7 @@ export class Engine {
 
   private succeed(ticket: number): void {
     const request = this.at(ticket);
+    if (request.abandoned) return this.endAbandoned(ticket, request);
     const { resolve, reject } = request;
     let result;
     try {
@@ -425,6 +444,7 @@ export class Engine {
 
   private fail(ticket: number, status: NativeOutcome): void {
     const request = this.at(ticket);
+    if (request.abandoned) return this.leave(ticket, request);
     const { reject } = request;
     let error;
     try {
@@ -447,10 +467,37 @@ export class Engine {
     return aborted ? reasonOf(signal) : this.errorOf(status, held);
   }
 
+  /** Its signal has fired, and the device that it waits for hangs. Of a read nothing is unknown: it has written nothing. */
+  private abandon(ticket: number): void {
+    const request = this.at(ticket);
+    const { signal, reject, kind } = request;
+    if (signal === undefined) return;
+    const reason = reasonOf(signal);
+    const isRead = kind === 'read' || kind === 'readv';
+    request.abandoned = true;
+    request.resolve = unused;
+    request.reject = unused;
+    request.buffer = null;
+    request.buffers = NO_BUFFERS;
+    request.signal = undefined;
+    this.aborts.unwatch(signal, ticket);
+    this.abandonedCount += 1;
+    if (this.pending === 0) this.native.unref();
+    reject(isRead ? reason : new BlockmirrorError('OUTCOME_UNKNOWN', { cause: reason }));
+  }
+
+  private endAbandoned(ticket: number, request: Request): void {
+    const isRead = request.kind === 'read' || request.kind === 'readv';
+    if (isRead) this.native.finishRead(ticket, NO_BUFFERS, 0, 0);
+    this.leave(ticket, request);
+  }
+
   /** Forgets what the request held, and gives its ticket back. */
   private leave(ticket: number, request: Request): void {
     const { signal } = request;
     if (WRITES.has(request.kind)) this.writesPending -= 1;
+    if (request.abandoned) this.abandonedCount -= 1;
+    request.abandoned = false;
     request.kind = 'none';
     request.resolve = unused;
     request.reject = unused;
@@ -459,9 +506,17 @@ export class Engine {
     request.buffers = NO_BUFFERS;
     request.signal = undefined;
     // Before the ticket is anybody's again.
-    if (signal !== undefined) this.aborts.unwatch(signal, ticket);
+    if (signal !== undefined) {
+      this.aborts.unwatch(signal, ticket);
+      this.calledOff.delete(ticket);
+    }
     this.release(ticket);
   }
+}
+
+/** The mirror can only wait: it has no other log, and no other master. A slave that hangs is fractured, and holds up nobody. */
+function hangs({ log, images }: NativeSnapshot): boolean {
+  return log.stall !== null || (images[0]?.stall ?? null) !== null;
 }
 
 function givenBack(held: HandedOver<Bytes> | null): ErrorContext {

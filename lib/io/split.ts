@@ -47,16 +47,22 @@ export function inSlices(
   work: (slice: Slice) => Promise<unknown>,
 ): Promise<void> {
   const checkpoint = (): void => throwIfAborted(signal);
-  return forEachPiece(slices(position, length), LANES, checkpoint, async (slice) => {
+  let unknown: unknown = null;
+  const done = forEachPiece(slices(position, length), LANES, checkpoint, async (slice) => {
     for (;;) {
       try {
         await work(slice);
         return;
       } catch (error) {
+        if (isBlockmirrorError(error, 'OUTCOME_UNKNOWN')) unknown = error;
         if (!isBlockmirrorError(error, 'QUEUE_FULL') || engine.pending === 0) throw error;
         await engine.nextSettlement();
       }
     }
+  });
+  // Of all that ended it this is the one that says most: of another slice it may be certain that nothing was written.
+  return done.catch((error: unknown) => {
+    throw unknown ?? error;
   });
 }
 

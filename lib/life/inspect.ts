@@ -341,6 +341,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       },
       counters: {},
       pendingRequests: 0,
+      abandonedRequests: 0,
       stalled: null,
       lastRecovery: shownRecovery(superblock.lastRecovery),
       lastVerify: shownVerify(superblock.lastVerify),

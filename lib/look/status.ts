@@ -74,6 +74,7 @@ export interface StatusFacts {
   coverage: Status['coverage'];
   counters: Record<string, number>;
   pendingRequests: number;
+  abandonedRequests: number;
   stalled: StalledDevice[] | null;
   lastRecovery: RecoverySummary | null;
   lastVerify: VerifySummary | null;
@@ -100,6 +101,7 @@ export function buildStatus(facts: StatusFacts): Status {
     coverage: { ...facts.coverage },
     counters: { ...facts.counters },
     pendingRequests: facts.pendingRequests,
+    abandonedRequests: facts.abandonedRequests,
     stalled: facts.stalled,
     lastRecovery: facts.lastRecovery,
     lastVerify: facts.lastVerify,
@@ -217,6 +219,7 @@ export interface LiveFacts {
   stopped: Problem | null;
   phase: Phase;
   pendingRequests: number;
+  abandonedRequests: number;
   pendingWrites: number;
   stalled: StalledDevice[];
   lastRecovery: RecoverySummary | null;
