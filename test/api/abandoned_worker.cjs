@@ -9,7 +9,7 @@ async function main() {
   const mirror = await Mirror.open(log, { device, deviceTimeout });
   parentPort.on('message', () => {
     const bytes = Buffer.alloc(4096, 1);
-    mirror.write(bytes, { position: 0, signal: AbortSignal.timeout(1) }).then(
+    mirror.write(bytes, { position: 0, signal: AbortSignal.timeout(100) }).then(
       () => parentPort.postMessage('written'),
       (error) => parentPort.postMessage(error.code),
     );
