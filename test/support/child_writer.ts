@@ -18,9 +18,12 @@ export interface ChildWriter {
   kill(): Promise<void>;
 }
 
-/** @param ledger given again for a later run, it keeps the writes of the earlier ones */
-export function startChildWriter(options: WriterOptions, ledger: Ledger): ChildWriter {
-  const child = spawn(process.execPath, [WRITER, JSON.stringify(options)], {
+/**
+ * @param ledger given again for a later run, it keeps the writes of the earlier ones
+ * @param script another that tells its acknowledgements in the same way
+ */
+export function startChildWriter(options: WriterOptions, ledger: Ledger, script = WRITER): ChildWriter {
+  const child = spawn(process.execPath, [script, JSON.stringify(options)], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
   });
   const before = ledger.writes;
