@@ -106,11 +106,14 @@ class Resync {
     }
   }
 
-  /** A device that went away and came back is another one to the kernel: what is held of it answers no more. */
+  /**
+   * A device that went away and came back is another one to the kernel: what is held of it answers no more, or refuses writes
+   * for ever. Where it erred it is opened anew, and found by its label wherever it is now.
+   */
   private async rejoin(index: number, full: boolean): Promise<void> {
     const { engine, attach, paths } = this.context;
-    const held = (paths[index] ?? '') !== '' && this.seen(index).cause !== 'lost-allocation';
-    if (held) {
+    const isHeld = (paths[index] ?? '') !== '';
+    if (isHeld && this.seen(index).cause === 'operator-request') {
       try {
         await engine.command('rejoin', { image: index, full });
         return;

@@ -34,6 +34,13 @@ export const lib = [
     put: 'if (rate === null) return MOST_STEP;',
     test: 'test/api/resync_pace.test.ts',
   },
+  {
+    name: 'a slave that erred is taken back on the device that was held',
+    file: 'lib/life/resync.ts',
+    find: "if (isHeld && this.seen(index).cause === 'operator-request') {",
+    put: 'if (isHeld) {',
+    test: 'test/api/rejoin.test.ts',
+  },
   // --- policies
   {
     name: 'an opening lowers minInSync without a word',

@@ -4,7 +4,13 @@ import { mkdirSync, renameSync, truncateSync } from 'node:fs';
 import { Mirror, type Status } from '../../lib/index';
 import { RejoinWatch, FAILURES } from '../../lib/life/rejoin';
 import { type FailingDevice, useFailingDevices } from '../support/failing_device';
-import { noLoopDevices, useLoopDevices } from '../support/loop_device';
+import {
+  type LoopDevice,
+  comesBackElsewhere,
+  noLoopDevices,
+  setReadOnly,
+  useLoopDevices,
+} from '../support/loop_device';
 import { describeUnless } from '../support/skip';
 import { writeFileInFull } from '../support/temporary_folder';
 import { MIB, MIRROR_SIZE, type Paths, bytesOf, imagesEqual, overwrite, pattern, useMirrors } from './support';
@@ -21,7 +27,7 @@ async function until(mirror: Mirror, reached: (status: Status) => boolean, what:
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
-const inSync = ({ images }: Status): boolean => images.every(({ state }) => /synchronized|consistent/.test(state));
+const inSync = ({ images }: Status): boolean => images.every(({ state }) => /^(synchronized|consistent)$/.test(state));
 
 describe('a slave that was absent when the mirror was opened', () => {
   async function openedWithout(
@@ -123,6 +129,64 @@ describeUnless(noLoopDevices, 'a slave whose device fails', () => {
     expect(mirror.status().counters['fractures']).toBeGreaterThanOrEqual(1);
     await mirror.close();
     expect(imagesEqual(paths, SIZE)).toBe(true);
+  });
+});
+
+describeUnless(noLoopDevices, 'a slave on a device, while the mirror is written to,', () => {
+  const living = useMirrors();
+  const makeLoop = useLoopDevices();
+  let readOnly: string | null = null;
+  afterEach(() => {
+    if (readOnly !== null) setReadOnly(readOnly, false);
+    readOnly = null;
+  });
+
+  async function readOnlyUnderLoad(): Promise<{
+    mirror: Mirror;
+    paths: Paths;
+    slave: LoopDevice;
+    end: () => Promise<void>;
+  }> {
+    const [log, master, slave] = [32 * MIB, IMAGE, IMAGE].map((length) => makeLoop(length)) as [
+      LoopDevice,
+      LoopDevice,
+      LoopDevice,
+    ];
+    const paths = { log: log.path, master: master.path, slaves: [slave.path] };
+    await Mirror.create({ ...paths, readBack: false });
+    const mirror = await living.open(paths, { rejoin: 'auto' });
+    let ended = false;
+    const load = (async () => {
+      for (let at = 0; !ended; at = (at + 1) % 64) await mirror.write(pattern(BLOCK, at), { position: at * 4 * BLOCK });
+    })();
+    readOnly = slave.path;
+    setReadOnly(slave.path, true);
+    await until(mirror, ({ images }) => images[1]?.state === 'failed', 'slave1 is out');
+    const end = async (): Promise<void> => {
+      ended = true;
+      await load;
+    };
+    return { mirror, paths, slave, end };
+  }
+
+  test('is set read-only, and is in sync by itself once it can be written', async () => {
+    const { mirror, paths, slave, end } = await readOnlyUnderLoad();
+    expect(mirror.status().images[1]?.error).toMatchObject({ message: expect.stringContaining('EPERM') });
+    setReadOnly(slave.path, false);
+    await until(mirror, inSync, 'slave1 is in sync');
+    await end();
+    await mirror.close();
+    expect(imagesEqual(paths, SIZE)).toBe(true);
+  });
+
+  test('comes back under another name: it is found by its label, by itself', async () => {
+    const { mirror, paths, slave, end } = await readOnlyUnderLoad();
+    comesBackElsewhere(slave);
+    await until(mirror, inSync, 'slave1 is in sync');
+    expect(mirror.status().images[1]).toMatchObject({ path: slave.path, expectedAt: paths.slaves[0] });
+    await end();
+    await mirror.close();
+    expect(imagesEqual({ ...paths, slaves: [slave.path] }, SIZE)).toBe(true);
   });
 });
 

@@ -49,6 +49,19 @@ export function useLoopDevices(): MakeLoopDevice {
   };
 }
 
+/** The same file under another name, as a device that was unplugged comes back: the old one goes when nobody holds it any more. */
+export function comesBackElsewhere(device: LoopDevice): void {
+  const old = device.path;
+  execFileSync('losetup', ['--detach', old]);
+  device.path = attachLoopDevice(device.backingFile, {});
+  if (device.path === old) throw new Error(`${old} was not held, and is itself again`);
+}
+
+/** Writes to it fail with EPERM, whoever holds it. */
+export function setReadOnly(path: string, readOnly: boolean): void {
+  execFileSync('blockdev', [readOnly ? '--setro' : '--setrw', path]);
+}
+
 function attachLoopDevice(backingFile: string, options: LoopDeviceOptions): string {
   const { sectorSize = 512, readOnly = false, directIo = true } = options;
   const flags = [
