@@ -430,6 +430,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       flapping: this.attached.superblock.images.map((_, index) => this.rejoinsItself && this.rejoins.isFlapping(index)),
       doubtful: this.engine.names.mirror?.images.map(({ doubtful }) => doubtful === true) ?? [],
       snapshot,
+      latencies: this.engine.latencies(),
       stopped: this.stopReason(snapshot.stopped),
       phase: this.phaseOf(snapshot.phase),
       pendingRequests: this.engine.pending,

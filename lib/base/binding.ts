@@ -5,6 +5,7 @@
  * objects (a native Error fails `instanceof Error` in another context). lib/base/load.ts is the only file that loads it.
  * All positions and lengths are bytes, as JavaScript numbers (below 2^53).
  */
+import type { DeviceLatency } from './types';
 
 /** Outcome of a native call: `code` indexes `NativeBinding.codes` (0 is OK). image: 0 master, 1.. slaves, -1 none, -2 log. */
 export interface NativeOutcome {
@@ -474,6 +475,8 @@ export interface NativeEngine {
   result(ticket: number): unknown;
 
   snapshot(): NativeSnapshot;
+  /** null: the engine is gone. */
+  latencies(): { log: DeviceLatency; images: DeviceLatency[] } | null;
   /** Delivers what has completed, as the engine's wake-up does. `more`: it is going to be called again soon, so that the
    * engine need not wake the event loop until a call says otherwise. Before, it offers the processor to other threads;
    * the result says for how many nanoseconds it was away. */

@@ -415,6 +415,29 @@ export type FractureCause =
   | 'added'
   | 'flapping';
 
+/** How long a device took to answer, of all requests of a kind; counted to an eighth of a power of two. */
+export interface LatencySummary {
+  /** Requests that were answered; one that hangs is none yet. */
+  count: number;
+  /** Half of them took no longer. */
+  p50Ms: number;
+  p99Ms: number;
+  /** 99.9 % of them. */
+  p999Ms: number;
+  maxMs: number;
+}
+/** By what was asked for; null: nothing was. */
+export interface LatencyByOperation {
+  read: LatencySummary | null;
+  write: LatencySummary | null;
+  flush: LatencySummary | null;
+}
+export interface DeviceLatency {
+  /** To ten seconds. */
+  lastMinute: LatencyByOperation;
+  sinceOpen: LatencyByOperation;
+}
+
 export interface ImageStatus {
   name: string;
   role: ImageRole;
@@ -434,6 +457,8 @@ export interface ImageStatus {
   debt: 'none' | 'map' | 'everything';
   /** Bytes that its resync has to copy, at most; null: not known until its map is read, as resync does. */
   bytesOwed: number | null;
+  /** Of its device, also of one that it had before in this opening; null when the mirror is not open here. */
+  latency: DeviceLatency | null;
   /** What its resync, which is under way or was cut off, copies: what it owed, or everything. */
   resync: 'none' | 'debt' | 'full-compare' | 'full-copy';
 }
@@ -506,6 +531,8 @@ export interface Status {
     recordSize: number;
     sequence: number;
     tail: number;
+    /** Of the device of the log; null when the mirror is not open here. */
+    latency: DeviceLatency | null;
   };
   coverage: {
     /** Bytes that a crash now would have recovery copy. */

@@ -142,6 +142,10 @@ export class Engine {
     return this.native.snapshot();
   }
 
+  latencies(): ReturnType<NativeEngine['latencies']> {
+    return this.native.latencies();
+  }
+
   write<B extends Bytes>(
     buffer: B,
     offset: number,

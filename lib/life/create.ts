@@ -214,6 +214,7 @@ function reportOf(
       debt: 'none',
       bytesOwed: 0,
       resync: 'none',
+      latency: null,
     })),
     bytesCopied: sum(copied.bytesCopied),
     readBack: checked.readBack && !checked.assumeIdentical,

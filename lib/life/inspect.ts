@@ -330,9 +330,11 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
         bytesOwed: seen.owed[index] ?? null,
         doubtful: seen.mirror.images[index]?.doubtful === true,
         flapping: false,
+        latency: null,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',
       logUse: { recordsLive: assessment.liveRecords, sequence: assessment.sequence, tail: assessment.tail },
+      logLatency: null,
       coverage: {
         bytes: assessment.bytesCovered,
         budget: null,

@@ -7,6 +7,7 @@
  */
 import type {
   NativeDebt,
+  NativeEngine,
   NativeGeneration,
   NativeImageRecord,
   NativeImageState,
@@ -22,6 +23,7 @@ import { type MirrorFacts, remedyOf } from '../base/remedies';
 import { formatSize } from '../base/size';
 import type {
   DeviceKind,
+  DeviceLatency,
   FractureCause,
   Holder,
   ImageState,
@@ -57,6 +59,7 @@ export interface ImageFacts {
   doubtful: boolean;
   /** It failed again and again, and comes back only by hand. */
   flapping: boolean;
+  latency: DeviceLatency | null;
 }
 
 export interface StatusFacts {
@@ -71,6 +74,7 @@ export interface StatusFacts {
   /** Nothing is in flight and nothing uncertain: what is in sync is identical. */
   provable: boolean;
   logUse: { recordsLive: number; sequence: number; tail: number };
+  logLatency: DeviceLatency | null;
   coverage: Status['coverage'];
   counters: Record<string, number>;
   pendingRequests: number;
@@ -97,7 +101,14 @@ export function buildStatus(facts: StatusFacts): Status {
     minInSync: facts.minInSync,
     rejoin: superblock.rejoin,
     images: superblock.images.map((image, index) => imageStatus(facts, image, facts.images[index])),
-    logUse: { recordCount, recordsLive: logUse.recordsLive, recordSize, sequence: logUse.sequence, tail: logUse.tail },
+    logUse: {
+      recordCount,
+      recordsLive: logUse.recordsLive,
+      recordSize,
+      sequence: logUse.sequence,
+      tail: logUse.tail,
+      latency: facts.logLatency,
+    },
     coverage: { ...facts.coverage },
     counters: { ...facts.counters },
     pendingRequests: facts.pendingRequests,
@@ -131,8 +142,9 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     problem: null,
     doubtful: true,
     flapping: false,
+    latency: null,
   };
-  const { state, path, expectedAt, problem, changedAtMs, bytesDiffered, debt, bytesOwed, resync } = record;
+  const { state, path, expectedAt, problem, changedAtMs, bytesDiffered, debt, bytesOwed, resync, latency } = record;
   const common = {
     name: image.name,
     role: image.role,
@@ -144,6 +156,7 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     debt,
     bytesOwed,
     resync,
+    latency,
   };
   // The log cannot call the master failed: without a master there is no mirror. The status can.
   if (image.role === 'master' && facts.stopped?.code === 'ERR_BLOCKMIRROR_MASTER_FAILED') {
@@ -216,6 +229,7 @@ export interface LiveFacts {
   doubtful: readonly boolean[];
   flapping: readonly boolean[];
   snapshot: NativeSnapshot;
+  latencies: ReturnType<NativeEngine['latencies']>;
   stopped: Problem | null;
   phase: Phase;
   pendingRequests: number;
@@ -245,10 +259,12 @@ export function liveStatus(facts: LiveFacts): Status {
       problem: null,
       doubtful: facts.doubtful[index] ?? true,
       flapping: facts.flapping[index] ?? false,
+      latency: facts.latencies?.images[index] ?? null,
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,
     lastVerify: shownVerify(snapshot.lastVerify),
     logUse: snapshot.log,
+    logLatency: facts.latencies?.log ?? null,
     coverage: snapshot.coverage,
     counters: snapshot.counters,
   });

@@ -112,6 +112,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::command>("command", kMethod),
                          InstanceMethod<&EngineObject::result>("result", kMethod),
                          InstanceMethod<&EngineObject::snapshot>("snapshot", kMethod),
+                         InstanceMethod<&EngineObject::latencies>("latencies", kMethod),
                          InstanceMethod<&EngineObject::ref>("ref", kMethod),
                          InstanceMethod<&EngineObject::unref>("unref", kMethod),
                          InstanceMethod<&EngineObject::destroy>("destroy", kMethod),
@@ -355,6 +356,14 @@ Napi::Value EngineObject::result(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineObject::snapshot(const Napi::CallbackInfo&) {
   return to_javascript(env_, engine_ == nullptr ? last_snapshot_ : engine_->snapshot());
+}
+
+// Of an engine that is gone: null.
+Napi::Value EngineObject::latencies(const Napi::CallbackInfo&) {
+  if (engine_ == nullptr) return Env().Null();
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();  // the reactor's clock
+  const auto now_ns = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+  return to_javascript(env_, engine_->latencies(), engine_->snapshot().image_count, now_ns);
 }
 
 // (more). Returns the nanoseconds for which this thread offered its processor to others.

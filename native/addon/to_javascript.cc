@@ -329,6 +329,33 @@ Napi::Value stall_object(Napi::Env env, const Stall& stall) {
   return object;
 }
 
+// Null where there was no request.
+Napi::Value latency_summary(Napi::Env env, const LatencySummary& summary) {
+  if (summary.count == 0) return env.Null();
+  const auto ms = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e6; };
+  PlainObject object(env);
+  object.set("count", number(summary.count));
+  object.set("p50Ms", ms(summary.p50_ns));
+  object.set("p99Ms", ms(summary.p99_ns));
+  object.set("p999Ms", ms(summary.p999_ns));
+  object.set("maxMs", ms(summary.longest_ns));
+  return object;
+}
+
+Napi::Value latency_object(Napi::Env env, const DeviceLatency& latency, std::uint64_t now_ns) {
+  PlainObject last_minute(env), since_open(env), object(env);
+  const auto set = [&](const char* name, const LatencyRecorder& recorder) {
+    last_minute.set(name, latency_summary(env, recorder.last_minute(now_ns)));
+    since_open.set(name, latency_summary(env, recorder.since_open()));
+  };
+  set("read", latency.read);
+  set("write", latency.write);
+  set("flush", latency.flush);
+  object.set("lastMinute", last_minute);
+  object.set("sinceOpen", since_open);
+  return object;
+}
+
 Napi::Value counters_object(Napi::Env env, const Counters& counters) {
   PlainObject object(env);
 #define X(name) object.set(#name, number(counters.name));
@@ -453,6 +480,15 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.set("recovering", array_of(env, recovering, [env](unsigned index) { return Napi::Number::New(env, index); }));
   object.set("counters", counters_object(env, snapshot.counters));
   object.set("recentRepairs", recent_repairs(env, snapshot.recent_repairs));
+  return object;
+}
+
+Napi::Value to_javascript(Napi::Env env, const DeviceLatencies& latencies, unsigned images, std::uint64_t now_ns) {
+  PlainObject object(env);
+  PlainObject of_images(Napi::Array::New(env, images));
+  for (unsigned i = 0; i < images; ++i) of_images.set_element(i, latency_object(env, latencies[i], now_ns));
+  object.set("log", latency_object(env, latencies.back(), now_ns));
+  object.set("images", of_images);
   return object;
 }
 

@@ -57,6 +57,8 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   // without being told to, do not.
   void collecting(bool again_soon = false) { notified_.exchange(again_soon, std::memory_order_seq_cst); }
   Snapshot snapshot() const;
+  // Counted by the engine thread, read by any.
+  const DeviceLatencies& latencies() const { return latencies_; }
 
   // Asks the engine to stop, without waiting: several can stop side by side.
   void request_stop();
@@ -100,6 +102,8 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
 
   mutable std::mutex snapshot_mutex_;
   Snapshot snapshot_;
+
+  DeviceLatencies latencies_;
 
   // Engine thread.
   std::unique_ptr<Reactor> reactor_;

@@ -9,12 +9,13 @@
 
 namespace blockmirror {
 
-SessionHost::SessionHost(Reactor& reactor, void (*done)(void* context, RequestPart& part), void* context)
+SessionHost::SessionHost(Reactor& reactor, DeviceLatencies& latencies, void (*done)(void* context, RequestPart& part),
+                         void* context)
     : reactor_(reactor),
       done_(done),
       context_(context),
       settled_(std::make_unique<Condition>(reactor)),
-      session_(std::make_unique<Session>(reactor)) {}
+      session_(std::make_unique<Session>(reactor, &latencies)) {}
 
 SessionHost::~SessionHost() {
   Phase phase = session_->phase();

@@ -33,7 +33,9 @@ namespace blockmirror {
 class SessionHost {
  public:
   // `done(context, part)` is called when a part has its outcome.
-  SessionHost(Reactor& reactor, void (*done)(void* context, RequestPart& part), void* context);
+  // Where latencies are counted must stay as long as this.
+  SessionHost(Reactor& reactor, DeviceLatencies& latencies, void (*done)(void* context, RequestPart& part),
+              void* context);
   ~SessionHost();
   SessionHost(const SessionHost&) = delete;
   SessionHost& operator=(const SessionHost&) = delete;

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { deviceFacts, inspect, openEngines, probeIoUring } from '../../lib/index';
-import { MIB, MIRROR_SIZE, bytesOf, failure, imagesEqual, pattern, useMirrors } from './support';
+import { MIB, MIRROR_SIZE, bytesOf, describeDeviceKinds, failure, imagesEqual, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
 const states = (status: { images: { state: string }[] }): string[] => status.images.map((image) => image.state);
@@ -27,7 +27,8 @@ test('an open mirror: everything an operator asks for, derived', async () => {
   expect(status.uuid).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   expect(status.generation.counter).toBe(2);
   const inSync = { fracture: null, debt: 'none', bytesOwed: 0, resync: 'none' };
-  const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0, ...inSync };
+  const latency = expect.any(Object) as unknown;
+  const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0, latency, ...inSync };
   expect(status.images).toEqual([
     { name: 'master', role: 'master', path: paths.master, state: 'synchronized', ...unchanged },
     { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', ...unchanged },
@@ -222,3 +223,37 @@ test('a mirror works in a worker thread, and its end does not take the process d
   await mirror.close();
   expect(imagesEqual(paths)).toBe(true);
 });
+
+describeDeviceKinds('latencies on', (device) => {
+  test('of each image and the log, by what was asked, in order and in milliseconds', async () => {
+    const { mirror } = await mirrors.make({ device }, 2);
+    const began = performance.now();
+    for (let index = 0; index < 50; index++) await mirror.write(pattern(4096, index), { position: index * 4096 });
+    await mirror.datasync();
+    const elapsedMs = performance.now() - began;
+    const { images, logUse } = mirror.status();
+    for (const latency of [logUse.latency, ...images.map((image) => image.latency)]) {
+      const { count, p50Ms, p99Ms, p999Ms, maxMs } = latency?.lastMinute.write ?? fail('no write was counted');
+      expect(count).toBeGreaterThan(0);
+      const rising = [0, p50Ms, p99Ms, p999Ms, maxMs, elapsedMs + 1000];
+      expect([...rising].sort((one, other) => one - other)).toEqual(rising);
+      expect(latency?.sinceOpen.flush?.count).toBeGreaterThan(0);
+    }
+    for (const { latency } of images) expect(latency?.sinceOpen.write?.count).toBeGreaterThanOrEqual(50);
+  });
+
+  test('count for nothing what was not asked, and are known of an open mirror alone', async () => {
+    const { mirror, paths } = await mirrors.make({ device });
+    const slaveReads = (): unknown => mirror.status().images[1]?.latency?.lastMinute.read;
+    const before = slaveReads();
+    await mirror.read(Buffer.alloc(4096), { position: 0 });
+    expect(slaveReads()).toEqual(before);
+    await mirror.close();
+    const { status } = await inspect(paths.log);
+    expect([status.logUse.latency, ...status.images.map(({ latency }) => latency)]).toEqual([null, null, null]);
+  });
+});
+
+function fail(why: string): never {
+  throw new Error(why);
+}

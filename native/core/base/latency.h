@@ -71,7 +71,18 @@ class LatencyRecorder {
   std::array<Slice, kSlices + 1> slices_;  // the one that is being filled beside a whole minute
 };
 
+// Of one device, by what was asked of it.
+struct DeviceLatency {
+  LatencyRecorder read;
+  LatencyRecorder write;  // zeroes too
+  LatencyRecorder flush;
+  LatencyRecorder& of(Operation operation) {
+    if (operation == Operation::read) return read;
+    return operation == Operation::flush ? flush : write;
+  }
+};
+
 // By image; the last one is the log's.
-using DeviceLatencies = std::array<LatencyRecorder, kMaxImages + 1>;
+using DeviceLatencies = std::array<DeviceLatency, kMaxImages + 1>;
 
 }  // namespace blockmirror

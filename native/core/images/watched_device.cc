@@ -8,7 +8,7 @@
 
 namespace blockmirror {
 
-WatchedDevice::WatchedDevice(Runtime& runtime, Device& device, PastDeadline past_deadline, LatencyRecorder* latency)
+WatchedDevice::WatchedDevice(Runtime& runtime, Device& device, PastDeadline past_deadline, DeviceLatency* latency)
     : runtime_(runtime), device_(device), past_deadline_(past_deadline), latency_(latency) {
   timer_.fire = &WatchedDevice::timer_fired;
   timer_.context = this;
@@ -93,7 +93,7 @@ void WatchedDevice::answered(DeviceRequest& inner) {
 void WatchedDevice::answered(Record& record, int error) {
   if (latency_ != nullptr && !left_) {
     const std::uint64_t now = runtime_.recent_ns();
-    latency_->count(now, now - record.since_ns);
+    latency_->of(record.inner.operation).count(now, now - record.since_ns);
   }
   DeviceRequest* const outer = std::exchange(record.outer, nullptr);
   if (outer != nullptr) {

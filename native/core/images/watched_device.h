@@ -30,7 +30,7 @@ class WatchedDevice final : public Device {
  public:
   enum class PastDeadline : std::uint8_t { answer, tell };
 
-  WatchedDevice(Runtime& runtime, Device& device, PastDeadline past_deadline, LatencyRecorder* latency);
+  WatchedDevice(Runtime& runtime, Device& device, PastDeadline past_deadline, DeviceLatency* latency);
   // One that the device still owes answers is left to them with its records: see leave().
   ~WatchedDevice() override;
   WatchedDevice(const WatchedDevice&) = delete;
@@ -83,7 +83,7 @@ class WatchedDevice final : public Device {
   Runtime& runtime_;
   Device& device_;
   const PastDeadline past_deadline_;
-  LatencyRecorder* const latency_;
+  DeviceLatency* const latency_;
   std::uint64_t timeout_ns_ = 0;
   Stall stall_;
   Record* oldest_ = nullptr;

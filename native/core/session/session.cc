@@ -57,7 +57,7 @@ bool Session::is_stalled(unsigned image) const { return state_->is_stalled(image
 std::unique_ptr<WatchedDevice> Session::State::watch(Device& device, std::size_t image) const {
   const bool slave = image > 0 && image < kMaxImages;
   const auto past_deadline = slave ? WatchedDevice::PastDeadline::answer : WatchedDevice::PastDeadline::tell;
-  LatencyRecorder* const latency = latencies == nullptr ? nullptr : &(*latencies)[image];
+  DeviceLatency* const latency = latencies == nullptr ? nullptr : &(*latencies)[image];
   auto watched = std::make_unique<WatchedDevice>(runtime, device, past_deadline, latency);
   watched->set_timeout(timeout_ns());
   return watched;

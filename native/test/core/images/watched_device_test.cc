@@ -63,7 +63,7 @@ struct Rig {
 
   SimulatedRuntime runtime{1};
   SimulatedDevice device{runtime, 1 << 20};
-  LatencyRecorder latency;
+  DeviceLatency latency;
   std::unique_ptr<WatchedDevice> watched;
   std::vector<std::unique_ptr<Request>> requests;
 };
@@ -79,8 +79,9 @@ TEST_CASE("deadline: what is answered in time is passed on, and counted") {
   CHECK(request.answer == EIO);
   CHECK_FALSE(rig->watched->stalled());
   CHECK(rig->watched->owed() == 0);
-  CHECK(rig->latency.since_open().count == 1);
-  CHECK(rig->latency.since_open().longest_ns == 2'000'000);
+  CHECK(rig->latency.flush.since_open().count == 1);
+  CHECK(rig->latency.flush.since_open().longest_ns == 2'000'000);
+  CHECK(rig->latency.write.since_open().count == 0);
 }
 
 TEST_CASE(
