@@ -14,8 +14,8 @@ export const lib = [
   {
     name: 'a resync takes back a file that is known to have lost blocks',
     file: 'lib/life/resync.ts',
-    find: "&& this.seen(index).cause !== 'lost-allocation'",
-    put: '',
+    find: "cause === 'operator-request') {",
+    put: "cause !== 'write-error') {",
     test: 'test/api/resync.test.ts',
     named: 'found it at its opening',
   },
