@@ -380,6 +380,10 @@ Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
 
 // --- resync
 
+Task<void> Mirror::fracture_ended() {
+  while (admission_stopped_) co_await admission_opened_.wait();
+}
+
 Task<void> Mirror::writes_landed() {
   while (awaiting_landing_) co_await landed_.wait();
   awaiting_landing_ = true;

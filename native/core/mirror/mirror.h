@@ -101,6 +101,8 @@ class Mirror final : private FailureListener {
   Task<Outcome> record_progress();
   // Until every write that was under way has ended: after it no request of before may land on an image any more (I11).
   Task<void> writes_landed();
+  // Until an operator's fracture that is under way has been answered: a slave does not come back before it is told to be out.
+  Task<void> fracture_ended();
 
   // A slave has just been fractured, and its debt begins: what it may have lost is owed. The newest tail so far.
   std::uint64_t begin_debt(unsigned slave);

@@ -71,6 +71,7 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
   if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
+  co_await s.mirror->fracture_ended();
   ImageRecord& image = s.superblock.images[slave];
   if (!s.membership.is_attached(slave) || rights_of(image.state).receives) co_return wrong_phase();
   if (const Outcome stalled = s.refuse_stalled(slave); !stalled.ok()) co_return stalled;

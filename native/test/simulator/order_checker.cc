@@ -557,9 +557,11 @@ void OrderChecker::fractured(unsigned index) {
   Image& image = images_[index];
   if (image.out) return;
   const bool owed_before = image.returned != 0 || image.crashed;
-  if (owed_before) return goes_out(image);
-  image.out = true;
-  image.may_return = false;
+  const bool asked_back = image.may_return;  // by whoever saw that it is out before its operator was told
+  goes_out(image);
+  image.may_return = asked_back;
+  if (owed_before) return;
+  std::fill(image.missed.begin(), image.missed.end(), false);
   image.left = clock_;
 }
 
