@@ -24,6 +24,8 @@ export interface CheckedImages {
 export interface CheckedPresence {
   /** Milliseconds, or Infinity; null: not given. */
   waitForImages: number | null;
+  /** ms, Infinity: none; null: as the log has it. */
+  deviceTimeout: number | null;
   requireAll: boolean;
 }
 
@@ -169,7 +171,17 @@ export class OptionReader {
   }
 
   presence(): CheckedPresence {
-    return { waitForImages: this.duration('waitForImages'), requireAll: this.flag('requireAll', false) };
+    return {
+      waitForImages: this.duration('waitForImages'),
+      requireAll: this.flag('requireAll', false),
+      deviceTimeout: this.deviceTimeout(),
+    };
+  }
+
+  private deviceTimeout(): number | null {
+    const timeout = this.duration('deviceTimeout');
+    if (timeout === null || timeout >= 1) return timeout;
+    throw invalidOption(`deviceTimeout is ${timeout} ms`, 'Give at least 1 ms, or Infinity for none');
   }
 
   longWork(): CheckedLongWork {

@@ -114,7 +114,7 @@ export interface CheckedSet {
 }
 
 const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
-const PRESENCE = ['waitForImages', 'requireAll'] as const;
+const PRESENCE = ['waitForImages', 'requireAll', 'deviceTimeout'] as const;
 
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
@@ -181,7 +181,6 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     'recoveryBudget',
     'rejoin',
     'minInSync',
-    'deviceTimeout',
     'polling',
     ...PRESENCE,
     ...LONG_WORK,
@@ -197,7 +196,6 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
     recoveryBudget: budget,
     rejoin: reader.get('rejoin') === undefined ? null : reader.choice('rejoin', ['auto', 'manual'] as const, 'auto'),
     minInSync: minInSyncOf(reader),
-    deviceTimeout: deviceTimeoutOf(reader),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
@@ -291,12 +289,6 @@ export function checkSet(options: SetOptions): CheckedSet {
     given.map((key) => [key, POLICIES[key].check(reader.get(key), `options.${key}`)]),
   ) as Partial<Policies>;
   return { policies, takeOver: reader.flag('takeOver', false), trustFolders: reader.flag('trustFolders', false) };
-}
-
-function deviceTimeoutOf(reader: OptionReader): number | null {
-  const timeout = reader.duration('deviceTimeout');
-  if (timeout === null || timeout >= 1) return timeout;
-  throw invalidOption(`deviceTimeout is ${timeout} ms`, 'Give at least 1 ms, or Infinity for none');
 }
 
 function minInSyncOf(reader: OptionReader): number | null {

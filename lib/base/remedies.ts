@@ -86,6 +86,10 @@ function putAside(path: string): string {
 
 const quoted = (text: string): string => `\`${text}\``;
 
+/** Of a slave, or of slaves, out by a fault. One that flaps, and one of a mirror with rejoin 'manual', waits to be asked for. */
+const COMES_BACK =
+  'While the mirror is open it comes back by itself then, with what it missed, or by mirror.resync() where rejoin is manual';
+
 /** As part of a sentence: what takes slaves back that are out, once their devices are sound. */
 export function takeBack(log: string): string {
   return `run ${quoted(command('resync', log))}, which copies what it missed`;
@@ -106,11 +110,11 @@ export function remedyOf(name: ErrorName, { mirror, image, position }: Situation
   const isMaster = image === 0;
   switch (name) {
     case 'SLAVE_FAILED':
-      return `Close the mirror where it is open, see that its device works again, and ${takeBack(mirror.log)}. With another device in its place have everything copied to it: ${anew}`;
+      return `See that its device works again. ${COMES_BACK}; where it is closed, ${takeBack(mirror.log)}. With another device in its place close the mirror, and have everything copied to it: ${anew}`;
     case 'SLAVE_DIFFERS':
       return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, have everything copied from it: ${anew}`;
     case 'TOO_FEW_IN_SYNC':
-      return `Nothing that was acknowledged is lost, and reading still works. Close the mirror, see that a slave's device works again, and ${takeBack(mirror.log)}; then repeat the write that failed, for its range may hold it in part. With other devices in their place have everything copied to them: ${anew}. To go on with what is in sync: ${quoted(`${command('set', mirror.log)} minInSync=1`)}`;
+      return `Nothing that was acknowledged is lost, and reading still works. See that a slave's device works again. ${COMES_BACK}; where it is closed, ${takeBack(mirror.log)}. Then repeat the write that failed, for its range may hold it in part. With other devices in their place close the mirror, and have everything copied to them: ${anew}. To go on with what is in sync, close it, and lower what it asks for: ${quoted(`${command('set', mirror.log)} minInSync=1`)}`;
     case 'MASTER_FAILED':
       return `Close the mirror. When the device answers again: ${quoted(command('recover', mirror.log))}; when it does not, ${quoted(command('status', mirror.log))} says which slave can take its place`;
     case 'LOG_FAILED':

@@ -132,6 +132,12 @@ export interface PresenceOptions {
   waitForImages?: Duration;
   /** Refuse the opening where an image that should receive writes is absent or not what it should be; default false. */
   requireAll?: boolean;
+  /**
+   * How long a request to a device may take, milliseconds or text such as '30s'; Infinity: for ever. Default: as the mirror
+   * was made, 30 s. A slave that takes longer is fractured, and is asked nothing until it has answered. For the log and the
+   * master there is nothing else to go on with: requests wait.
+   */
+  deviceTimeout?: Duration;
 }
 
 export interface OpenOptions extends DeviceOption, PresenceOptions {
@@ -141,12 +147,6 @@ export interface OpenOptions extends DeviceOption, PresenceOptions {
    * the operator took out. 'manual': all of them do. Default: as the mirror has it ('auto' unless it was set).
    */
   rejoin?: 'auto' | 'manual';
-  /**
-   * How long a request to a device may take, milliseconds or text such as '30s'; Infinity: for ever. Default: as the mirror
-   * was made, 30 s. A slave that takes longer is fractured, and is asked nothing until it has answered. For the log and the
-   * master there is nothing else to go on with: requests wait.
-   */
-  deviceTimeout?: Duration;
   /**
    * 'auto' (default): an unclean mirror is recovered before open resolves. 'background': it takes requests at once and is
    * recovered beside them; recover() waits for that and gives its report. 'manual': it rejects I/O until recover().

@@ -268,6 +268,11 @@ function withPresence(command: Command): Command {
       parseWait,
     )
     .option(
+      '--device-timeout <duration>',
+      "how long a device may take for a request before its image goes out of the mirror, such as 30s, or 'none'; default: 30s",
+      parseWait,
+    )
+    .option(
       '--require-all',
       'refuse the mirror where an image is absent or not what it should be, instead of going on without it',
     );

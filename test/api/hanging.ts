@@ -1,4 +1,5 @@
 /** A mirror of which the log or one image hangs when the test says so: a file on a file system that can be frozen. */
+import { readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import type { DeviceKind, Mirror, OpenOptions, StalledEvent } from '../../lib/index';
 import { withFreezableFolder } from '../support/freezable_folder';
@@ -50,4 +51,15 @@ export async function until(reached: () => boolean): Promise<void> {
     if (performance.now() > end) throw new Error(`not within ${LONGEST_MS} ms: ${String(reached)}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/** Whether this process has a file open there: a close leaves a device that hangs behind until it has answered. */
+export function hasOpenBelow(folder: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(`${folder}/`);
+    } catch {
+      return false; // closed meanwhile
+    }
+  });
 }

@@ -5,7 +5,7 @@
 import { verify } from '../../lib/index';
 import { noFreezing } from '../support/freezable_folder';
 import { describeUnless } from '../support/skip';
-import { TIMEOUT_MS, until, withHanging } from './hanging';
+import { TIMEOUT_MS, hasOpenBelow, until, withHanging } from './hanging';
 import { MIB, describeDeviceKinds, pattern, useMirrors } from './support';
 
 const mirrors = useMirrors();
@@ -69,6 +69,18 @@ describeUnless(noFreezing, 'a device that hangs', () => {
         thaw();
         await until(() => told.some((event) => event.until !== null));
         expect(mirror.status()).toMatchObject({ stalled: [], images: [{}, { state: 'failed' }] });
+      }));
+
+    test('a verify with a deviceTimeout goes on without a slave that takes longer, and names it', () =>
+      withHanging(mirrors, 'slave1', { device }, async ({ mirror, log, freeze, thaw }) => {
+        await mirror.close();
+        freeze();
+        const began = performance.now();
+        const report = await verify(log, { device, deviceTimeout: '400ms' });
+        expect(performance.now() - began).toBeLessThan(10_000);
+        expect(report).toMatchObject({ result: 'incomplete', slaves: [{ name: 'slave1', state: 'failed' }] });
+        thaw();
+        await until(() => !hasOpenBelow(mirrors.at('mounted')));
       }));
   });
 });

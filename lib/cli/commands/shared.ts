@@ -25,13 +25,19 @@ export interface Presence {
   /** Milliseconds, or Infinity. */
   waitForImages?: number;
   requireAll?: boolean;
+  /** Milliseconds, or Infinity. */
+  deviceTimeout?: number;
 }
 
 /** Of every command that opens a mirror. */
 export interface OpeningChoice extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {}
 
-export function presenceOf({ waitForImages, requireAll }: Presence): { waitForImages?: number; requireAll: boolean } {
-  return { requireAll: requireAll === true, ...(waitForImages === undefined ? {} : { waitForImages }) };
+export function presenceOf({ waitForImages, requireAll, deviceTimeout }: Presence): Presence {
+  return {
+    requireAll: requireAll === true,
+    ...(waitForImages === undefined ? {} : { waitForImages }),
+    ...(deviceTimeout === undefined ? {} : { deviceTimeout }),
+  };
 }
 
 export function imagesOf(options: ImagePaths): { images?: Record<string, string> } {
