@@ -258,7 +258,8 @@ Command::Body end_recovery(Napi::Env, Fields& fields) {
 Command::Body compare(Napi::Env, Fields& fields) {
   Compare command;
   command.extents = fields.extents();
-  command.all = fields.flag("all");
+  command.order.all = fields.flag("all");
+  command.order.repair = fields.flag("repair");
   return command;
 }
 
@@ -266,6 +267,7 @@ Command::Body record_verify(Napi::Env, Fields& fields) {
   RecordVerify command;
   command.found.bytes_compared = fields.numbers("bytesCompared");
   command.found.bytes_differed = fields.numbers("bytesDiffered");
+  command.found.bytes_repaired = fields.numbers("bytesRepaired");
   return command;
 }
 

@@ -48,8 +48,8 @@ const char* name_of(FractureCause cause) {
                                            "label-error", "deadline",        "absent",          "blank",
                                            "foreign",     "stale",           "too-small",       "grown",
                                            "unreadable",  "lost-allocation", "block-too-large", "operator-request",
-                                           "promoted",    "added",           "flapping"};
-  static_assert(std::size(kNames) == static_cast<std::size_t>(FractureCause::flapping) + 1);
+                                           "promoted",    "added",           "flapping",        "differs"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(FractureCause::differs) + 1);
   return kNames[static_cast<std::size_t>(cause)];
 }
 
@@ -147,6 +147,7 @@ Napi::Value verify_object(Napi::Env env, const VerifySummary& summary) {
   object.set("finishedAtMs", number(summary.finished_at_ms));
   object.set("bytesCompared", number(summary.bytes_compared));
   object.set("bytesDiffered", number(summary.bytes_differed));
+  object.set("bytesRepaired", number(summary.bytes_repaired));
   return object;
 }
 
@@ -270,6 +271,7 @@ Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
   object.set("bytesDiffered", numbers(env, result.bytes_differed));
   object.set("bytesExpected", numbers(env, result.bytes_expected));
   object.set("bytesShared", numbers(env, result.bytes_shared));
+  object.set("bytesOwed", numbers(env, result.bytes_owed));
   object.set("unread", array_of(env, result.unread, [env](const Outcome& outcome) -> Napi::Value {
                return outcome.ok() ? env.Null() : to_javascript(env, outcome);
              }));
@@ -278,6 +280,7 @@ Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
                entry.set("slave", number(difference.slave));
                entry.set("agreeing", number(difference.agreeing));
                entry.set("expected", difference.expected);
+               entry.set("alone", difference.alone == kNoImage ? env.Null() : number(difference.alone));
                return entry;
              }));
   return object;

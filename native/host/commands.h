@@ -109,7 +109,7 @@ struct EndRecovery {
 
 struct Compare {
   std::vector<Extent> extents;
-  bool all = false;
+  CompareOrder order;
   CompareResult result;
 };
 

@@ -111,7 +111,7 @@ Task<Outcome> SessionHost::execute(EndRecovery& command) {
 }
 
 Task<Outcome> SessionHost::execute(Compare& command) {
-  return session_->compare(std::move(command.extents), command.all, command.result);
+  return session_->compare(std::move(command.extents), command.order, command.result);
 }
 
 Task<Outcome> SessionHost::execute(RecordVerify& command) { return session_->record_verify(std::move(command.found)); }

@@ -67,7 +67,7 @@ const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0)
 const CAUSES = [
   ...['none', 'write_error', 'flush_error', 'read_error', 'label_error', 'deadline', 'absent', 'blank', 'foreign'],
   ...['stale', 'too_small', 'grown', 'unreadable', 'lost_allocation', 'block_too_large', 'operator_request'],
-  ...['promoted', 'added', 'flapping'],
+  ...['promoted', 'added', 'flapping', 'differs'],
 ];
 const EVENTS = [
   ...['none', 'created', 'opened', 'recovered', 'fractured', 'rejoined', 'resync_begun', 'resync_ended', 'verified'],
@@ -182,7 +182,12 @@ export function readSuperblock(bytes: Buffer) {
     readBack: f.flag(),
     fullCompare: f.flag(),
   };
-  const lastVerify = { finishedAtMs: f.from(480).u64(), bytesCompared: f.u64(), bytesDiffered: f.u64() };
+  const lastVerify = {
+    finishedAtMs: f.from(480).u64(),
+    bytesCompared: f.u64(),
+    bytesDiffered: f.u64(),
+    bytesRepaired: f.u64(),
+  };
   const history = f.from(512).history();
   const { log: pairedLog, state: pairedState } = readLogReference(f, 2048, true);
   const { log: predecessor } = readLogReference(f, 2848, false);

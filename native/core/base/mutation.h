@@ -91,6 +91,8 @@ namespace blockmirror {
   X(damage_forgets_misses, "after damage to the ring a fractured slave owes what its map says")               \
   X(debt_counts_for_minimum, "a slave with debt counts for minInSync")                                        \
   X(acknowledge_below_minimum, "a write is acknowledged although too few images in sync are left")            \
+  X(repair_forgets_finds, "what a verify that repairs found is not owed")                                     \
+  X(repair_owed_in_memory, "what a verify that repairs found is owed in memory alone")                        \
   X(late_completion_counts, "what a slave has not answered by its deadline counts as done")
 
 enum class Mutation : std::uint8_t {

@@ -24,7 +24,7 @@ void event_fields(Fields& fields, Told& event) {
   fields.number(event.image);
   fields.choice(event.before, ImageState::failed);
   fields.choice(event.after, ImageState::failed);
-  fields.choice(event.cause, FractureCause::flapping);
+  fields.choice(event.cause, FractureCause::differs);
   fields.zeroes_until(32);
   fields.error(event.error);
   fields.zeroes_until(40);

@@ -43,6 +43,7 @@ enum class FractureCause : std::uint8_t {
   promoted = 16,
   added = 17,
   flapping = 18,
+  differs = 19,  // a verify found it, and its repair is not done
 };
 
 // Bytes that the image held are gone, or cannot be read, wherever they are: no set of writes names them.
@@ -51,10 +52,10 @@ constexpr bool loses_bytes(FractureCause cause) {
          cause == FractureCause::unreadable || cause == FractureCause::read_error;
 }
 
-// debt_of_assumed: of an image that was only assumed to be equal before the crash, and is again when its debt is paid.
+// debt_of_assumed: of an image that was only assumed to be equal before, and is again when its debt is paid.
 enum class ResyncKind : std::uint8_t { none = 0, debt = 1, full_compare = 2, full_copy = 3, debt_of_assumed = 4 };
 
-// Why the image stopped receiving writes, and the last moment at which it had all of them.
+// Why the image stopped receiving writes, or counting as equal, and the last moment at which it had all of them.
 struct Fracture {
   FractureCause cause = FractureCause::none;
   std::uint64_t at_ms = 0;

@@ -41,7 +41,7 @@ static_assert(kImagePathOffset + kImagePathLength + 1 + 256 <= kImageEntryLength
 
 template <typename Fields, typename Record>
 void fracture_fields(Fields& fields, Record& fracture) {
-  fields.choice(fracture.cause, FractureCause::flapping);
+  fields.choice(fracture.cause, FractureCause::differs);
   fields.zeroes_until(kFractureOffset + 8);
   fields.number(fracture.at_ms);
   fields.number(fracture.generation.counter);
@@ -136,6 +136,7 @@ void summary_fields(Fields& fields, Block& superblock) {
   fields.number(superblock.last_verify.finished_at_ms);
   fields.number(superblock.last_verify.bytes_compared);
   fields.number(superblock.last_verify.bytes_differed);
+  fields.number(superblock.last_verify.bytes_repaired);
 }
 
 // `state`: of the other log of a set; null for the others, which have none.
@@ -332,7 +333,7 @@ const char* judge_summaries(const Superblock& superblock) {
   if (!is_count({recovery.live_intents, recovery.bytes_covered, recovery.bytes_copied, recovery.duration_ms})) {
     return "the last recovery counted more than there is";
   }
-  return is_count({verify.bytes_compared, verify.bytes_differed}) ? nullptr
+  return is_count({verify.bytes_compared, verify.bytes_differed, verify.bytes_repaired}) ? nullptr
                                                                   : "the last verify counted more than there is";
 }
 

@@ -53,6 +53,7 @@ struct VerifySummary {
   std::uint64_t finished_at_ms = 0;  // 0: never verified
   std::uint64_t bytes_compared = 0;
   std::uint64_t bytes_differed = 0;  // over all slaves
+  std::uint64_t bytes_repaired = 0;  // of those that differed
 };
 
 enum class LogState : std::uint8_t {

@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* kStateNames[] = {"in-sync", "assumed", "behind", "synchronizing", "inconsistent", "failed"};
 constexpr const char* kEventNames[] = {"erred",   "left",          "resync began",  "resync ended",
-                                       "crashed", "assumed again", "verified equal"};
+                                       "crashed", "assumed again", "verified equal", "differed"};
 static_assert(std::size(kStateNames) == kImageStates && std::size(kEventNames) == kImageEvents);
 
 constexpr bool rights_stand_in_order() {

@@ -26,8 +26,9 @@ enum class ImageEvent : std::uint8_t {
   crashed,         // the last opening ended in the middle of writes: what its live intents name is owed
   assumed_again,   // what a crash left is copied, of an image that was only assumed to be equal before it
   verified_equal,  // a verify found all of it equal
+  differed,        // a verify that repairs found where it differs: that is owed from now on
 };
-inline constexpr std::size_t kImageEvents = 7;
+inline constexpr std::size_t kImageEvents = 8;
 
 struct Transition {
   ImageState from;
@@ -45,7 +46,7 @@ struct StateRights {
   const char* words;
 };
 
-inline constexpr std::array<Transition, 17> kTransitions{{
+inline constexpr std::array<Transition, 19> kTransitions{{
     {ImageState::in_sync, ImageEvent::erred, ImageState::failed, "it answered with an error, or not in time"},
     {ImageState::assumed, ImageEvent::erred, ImageState::failed, "it answered with an error, or not in time"},
     {ImageState::synchronizing, ImageEvent::erred, ImageState::inconsistent, "an error ended its resync"},
@@ -64,6 +65,8 @@ inline constexpr std::array<Transition, 17> kTransitions{{
     {ImageState::synchronizing, ImageEvent::assumed_again, ImageState::assumed,
      "what a crash left is copied, the rest never compared"},
     {ImageState::assumed, ImageEvent::verified_equal, ImageState::in_sync, "it was compared, all of it"},
+    {ImageState::in_sync, ImageEvent::differed, ImageState::synchronizing, "where it differs is owed, and copied"},
+    {ImageState::assumed, ImageEvent::differed, ImageState::synchronizing, "where it differs is owed, and copied"},
 }};
 
 inline constexpr std::array<StateRights, kImageStates> kStateRights{{

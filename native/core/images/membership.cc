@@ -106,6 +106,26 @@ Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
   co_return outcome;
 }
 
+// It misses no write: its fracture dates from when it last counted. A tail of 0: no live intent names what differs, so that
+// the map is needed whatever the scan finds (I14).
+void Membership::begin_repair(unsigned slave) {
+  ImageRecord& image = superblock_.images[slave];
+  const bool assumed = image.state == ImageState::assumed;
+  transitions_.count(image.state, ImageEvent::differed);
+  image.state = next_state(image.state, ImageEvent::differed);
+  image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
+  const GenerationMark last{superblock_.generation.counter, superblock_.generation.id};
+  image.fracture = {
+      FractureCause::differs, image.changed_at_ms, last, superblock_.open_count, superblock_.incarnation, 0, {}};
+  image.debt = DebtKind::map;
+  runtime_.random(image.map_id.bytes);
+  runtime_.random(image.resync.id.bytes);
+  image.resync.kind = assumed ? ResyncKind::debt_of_assumed : ResyncKind::debt;
+  image.resync.cursor = 0;
+  image.resync.began_at_ms = image.changed_at_ms;
+  ++changes_;
+}
+
 Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
   Uuid barrier;
   runtime_.random(barrier.bytes);

@@ -94,6 +94,9 @@ class Membership {
   // I8: the slave's resync is durable in superblock and in its own label, and only then it receives writes again: from the
   // turn in which this answers success on, for the turns before it still owes what it missed. A label that fails fails it.
   Task<Outcome> begin_resync(unsigned slave, ResyncKind kind);
+  // A verify found that the slave, which receives every write, differs, and is to mend it: from this turn on it owes what the
+  // caller adds to its debt, and has a map of its own for it. make_durable() makes the new generation, and tells its label.
+  void begin_repair(unsigned slave);
   // What the last opening left live may differ on that slave, or everything may. In memory alone: the superblock and the
   // label that begin this opening make it durable, before the first copy or write (I8). The opening's number and incarnation,
   // which all labels get with it, stand for a new generation here.

@@ -20,6 +20,7 @@ struct Difference {
   Extent extent;
   ImageSet agreeing = 0;  // other slaves that hold there the same as this one
   bool expected = false;  // inside what an unfinished recovery is going to copy
+  ImageIndex alone = kNoImage;  // the one image that holds there what no other does, while all others agree
 };
 
 // Bytes of an image that could not be read were written anew from another one, and read back.
@@ -53,19 +54,31 @@ struct CopyResult {
   std::vector<std::uint64_t> bytes_copied;
   std::vector<Repair> repairs;  // bounded
 };
+// What a comparison is asked for.
+struct CompareOrder {
+  bool all = false;     // slaves that receive no writes too, where their device is attached
+  bool repair = false;  // what is found of slaves that receive is owed by them, durably, before the answer (I14)
+};
+
 struct CompareResult {
   // Per slave, index 0 is the first. A slave whose bytes_compared fall short was not compared there.
   std::vector<std::uint64_t> bytes_compared;
   std::vector<std::uint64_t> bytes_differed;
   std::vector<std::uint64_t> bytes_expected;  // of those that differ: inside what recovery is going to copy
   std::vector<std::uint64_t> bytes_shared;    // of those that differ: where another slave holds the same
+  std::vector<std::uint64_t> bytes_owed;      // of those that differ: a repair has added them to the debt
   std::vector<Outcome> unread;                // READ_FAILED: the first read of that slave that failed
   std::vector<Difference> differences;        // bounded
 };
-// Of a verify, whole or cut off: per slave, what was compared, and what of it differed outside of live intents.
+// Of a verify, whole or cut off: per slave, what was compared, what of it differed outside of live intents, and how much of
+// that was repaired. None of the last: nothing was.
 struct VerifyResult {
   std::vector<std::uint64_t> bytes_compared;
   std::vector<std::uint64_t> bytes_differed;
+  std::vector<std::uint64_t> bytes_repaired = {};
+
+  std::uint64_t repaired(std::size_t slave) const { return bytes_repaired.empty() ? 0 : bytes_repaired[slave]; }
+  std::uint64_t left(std::size_t slave) const { return bytes_differed[slave] - repaired(slave); }
 };
 
 }  // namespace blockmirror

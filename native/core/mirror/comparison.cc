@@ -19,16 +19,30 @@ Comparison::Comparison(Membership& membership, const Superblock& superblock, Mir
       into_(into) {
   const std::size_t slaves = superblock.images.size() - 1;
   into_ = CompareResult{};
-  for (auto* sums : {&into_.bytes_compared, &into_.bytes_differed, &into_.bytes_expected, &into_.bytes_shared}) {
+  for (auto* sums : {&into_.bytes_compared, &into_.bytes_differed, &into_.bytes_expected, &into_.bytes_shared,
+                     &into_.bytes_owed}) {
     sums->assign(slaves, 0);
   }
   into_.unread.assign(slaves, Outcome::success());
 }
 
+// The second look, beside other requests: the range is held anew for it, so that a write in between changes all images alike.
 Task<Outcome> Comparison::work_on(Extent piece, const PieceMemory& memory) {
-  const ParallelOperation::Results results = co_await mirror_.read_images(piece, images_, memory);
-  if ((results.failed & 1u) != 0) co_return Outcome::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
-  // Asked after the reads: a slave that has failed since may have missed a write that the master has.
+  ImageSet slaves = 0;
+  for (bool again = false;; again = true) {
+    const ParallelOperation::Results results = co_await mirror_.read_images(piece, images_, memory);
+    if ((results.failed & 1u) != 0) co_return Outcome::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
+    slaves = compared(piece, results);
+    if (again || !is_news(slaves, piece, memory)) break;
+  }
+  for (unsigned i = 1; i < kMaxImages; ++i) {
+    if ((slaves & image_bit(i)) != 0) count(i, piece, slaves, memory);
+  }
+  co_return Outcome::success();
+}
+
+// Asked after the reads: a slave that has failed since may have missed a write that the master has.
+ImageSet Comparison::compared(Extent piece, const ParallelOperation::Results& results) {
   ImageSet slaves = images_ & (on_request_ | membership_.receiving_slaves());
   if (mutated(Mutation::failed_slave_compared_equal)) slaves = images_ & static_cast<ImageSet>(~1u);
   for (unsigned i = 1; i < kMaxImages; ++i) {
@@ -38,11 +52,34 @@ Task<Outcome> Comparison::work_on(Extent piece, const PieceMemory& memory) {
           Outcome::of(Code::READ_FAILED, static_cast<ImageIndex>(i), results.errors[i], piece.position);
     }
   }
-  slaves &= static_cast<ImageSet>(~results.failed);
+  return slaves & static_cast<ImageSet>(~results.failed);
+}
+
+bool Comparison::is_news(ImageSet slaves, Extent piece, const PieceMemory& memory) const {
+  slaves &= membership_.receiving_slaves();
+  slaves &= static_cast<ImageSet>(~debts_.owing_in(slaves, piece));
   for (unsigned i = 1; i < kMaxImages; ++i) {
-    if ((slaves & image_bit(i)) != 0) count(i, piece, slaves, memory);
+    const bool asked = (slaves & image_bit(i)) != 0;
+    if (asked && std::memcmp(memory[0], memory[i], piece.length) != 0) return true;
   }
-  co_return Outcome::success();
+  return false;
+}
+
+// Of this slave and the master, at least one of which is. Two images never say which of them is wrong, nor do slaves that
+// missed the same writes.
+ImageIndex Comparison::find_alone(unsigned slave, ImageSet slaves, std::uint64_t at, std::uint64_t length,
+                                  const PieceMemory& memory) const {
+  const ImageSet others = slaves & static_cast<ImageSet>(~on_request_ & ~image_bit(slave));
+  if (others == 0 || (on_request_ & image_bit(slave)) != 0) return kNoImage;
+  bool as_master = true;
+  bool as_slave = true;
+  for (unsigned i = 1; i < kMaxImages; ++i) {
+    if ((others & image_bit(i)) == 0) continue;
+    as_master = as_master && std::memcmp(memory[i] + at, memory[0] + at, length) == 0;
+    as_slave = as_slave && std::memcmp(memory[i] + at, memory[slave] + at, length) == 0;
+  }
+  if (as_master) return static_cast<ImageIndex>(slave);
+  return as_slave ? ImageIndex{0} : kNoImage;
 }
 
 void Comparison::count(unsigned slave, Extent piece, ImageSet slaves, const PieceMemory& memory) {
@@ -54,6 +91,7 @@ void Comparison::count(unsigned slave, Extent piece, ImageSet slaves, const Piec
       const DifferingRun block = next_differing_run(memory[0], memory[slave], at, at + length, block_);
       Difference difference{slave - 1, {piece.position + at, length}};
       difference.expected = debts_.owing_in(image_bit(slave) & membership_.receiving(), difference.extent) != 0;
+      if (!difference.expected) difference.alone = find_alone(slave, slaves, at, length, memory);
       for (unsigned i = 1; i < kMaxImages; ++i) {
         const bool other = i != slave && (slaves & image_bit(i)) != 0;
         if (other && std::memcmp(memory[slave] + at, memory[i] + at, length) == 0) difference.agreeing |= image_bit(i);
@@ -72,10 +110,19 @@ void Comparison::add(Difference difference, std::uint64_t bytes) {
   into_.bytes_differed[difference.slave] += bytes;
   if (difference.expected) into_.bytes_expected[difference.slave] += bytes;
   if (difference.agreeing != 0) into_.bytes_shared[difference.slave] += bytes;
+  if (!difference.expected && (on_request_ & image_bit(difference.slave + 1)) == 0) {
+    into_.bytes_owed[difference.slave] += bytes;
+    std::vector<Extent>& found = found_[difference.slave + 1];
+    if (!found.empty() && found.back().end() == difference.extent.position) {
+      found.back().length += difference.extent.length;
+    } else {
+      found.push_back(difference.extent);
+    }
+  }
   if (!into_.differences.empty()) {
     Difference& last = into_.differences.back();
-    const bool alike =
-        last.slave == difference.slave && last.expected == difference.expected && last.agreeing == difference.agreeing;
+    const bool alike = last.slave == difference.slave && last.expected == difference.expected &&
+                       last.agreeing == difference.agreeing && last.alone == difference.alone;
     if (alike && last.extent.end() == difference.extent.position) {
       last.extent.length += difference.extent.length;
       return;
@@ -88,12 +135,12 @@ VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool pr
                           Superblock& superblock) {
   VerifyChange change;
   bool whole = false;
-  VerifySummary summary{now_ms, superblock.size, 0};
+  VerifySummary summary{now_ms, superblock.size, 0, 0};
   for (unsigned i = 1; i < superblock.images.size(); ++i) {
     if ((receiving & image_bit(i)) == 0) continue;
     ImageRecord& image = superblock.images[i];
     if (!rights_of(image.state).in_sync && !is_after_crash(image)) continue;  // its resync copies what differs
-    const std::uint64_t differed = found.bytes_differed[i - 1];
+    const std::uint64_t differed = found.left(i - 1);
     const bool all = found.bytes_compared[i - 1] == superblock.size;
     std::uint64_t remembered = std::max(image.bytes_differed, differed);
     if (all && proves) remembered = differed;
@@ -104,7 +151,8 @@ VerifyChange apply_verify(const VerifyResult& found, ImageSet receiving, bool pr
       continue;
     }
     whole = true;
-    summary.bytes_differed += differed;
+    summary.bytes_differed += found.bytes_differed[i - 1];
+    summary.bytes_repaired += found.repaired(i - 1);
     if (proves && differed == 0 && image.state == ImageState::assumed) {
       image.state = ImageState::in_sync;
       image.changed_at_ms = now_ms;

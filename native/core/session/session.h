@@ -84,8 +84,9 @@ class Session {
   // what the crash left, or the plan, or is out: the log lets it go and remembers how it went. WRONG_PHASE: one has not.
   Task<Outcome> end_recovery(RecoverySummary summary);
 
-  // Running or recovering. `all`: slaves that receive no writes are compared too, where their device is attached.
-  Task<Outcome> compare(std::vector<Extent> extents, bool all, CompareResult& into);
+  // Running or recovering; to repair, running. A slave that is to be repaired is synchronizing when this answers, owes what was
+  // found, durably, and is paid by resync(): until then it does not count for minInSync.
+  Task<Outcome> compare(std::vector<Extent> extents, CompareOrder order, CompareResult& into);
   // Running or recovering: remembers durably what differed. A slave that was found equal all over is no longer assumed,
   // and what was remembered of it is forgotten.
   Task<Outcome> record_verify(VerifyResult found);

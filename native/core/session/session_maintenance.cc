@@ -20,15 +20,47 @@ Task<Outcome> Session::set_policies(PolicyChange change) {
 
 // --- comparing
 
-Task<Outcome> Session::compare(std::vector<Extent> extents, bool all, CompareResult& into) {
+Task<Outcome> Session::compare(std::vector<Extent> extents, CompareOrder order, CompareResult& into) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   const Outcome refused = s.may_step({Phase::recovering, Phase::formatting, Phase::running});
   if (!refused.ok()) co_return refused;
+  if (order.repair && s.phase != Phase::running) co_return wrong_phase();
   if (const Outcome wrong = s.check_extents(extents); !wrong.ok()) co_return wrong;
-  const ImageSet images = all ? s.membership.attached() : s.membership.receiving();
+  const ImageSet images = order.all ? s.membership.attached() : s.membership.receiving();
   Comparison comparison(s.membership, s.superblock, *s.mirror, s.debts, images, into);
-  co_return co_await s.pieces.run(extents, images, comparison);
+  const Outcome outcome = co_await s.pieces.run(extents, images, comparison);
+  if (outcome.ok() && order.repair && !mutated(Mutation::repair_forgets_finds)) {
+    co_return co_await s.owe_found(comparison, into);
+  }
+  into.bytes_owed.assign(s.superblock.images.size() - 1, 0);
+  co_return outcome;
+}
+
+// In one turn each slave stops counting as in sync and owes what was found; then that is durable: first its map, for no live
+// intent names any of it, then its entry with the new generation, then the labels (I8, I14). A crash before the entry finds
+// the slave as it was before this verify; one before the map would find that it owes everything.
+Task<Outcome> Session::State::owe_found(const Comparison& comparison, CompareResult& into) {
+  bool any = false;
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    const bool receives = (membership.receiving() & image_bit(i)) != 0;
+    if (!receives) into.bytes_owed[i - 1] = 0;  // it failed meanwhile, and what was found of it says nothing
+    if (!receives || comparison.found(i).empty()) continue;
+    any = true;
+    ImageRecord& image = superblock.images[i];
+    const bool begins = rights_of(image.state).in_sync;
+    if (begins) membership.begin_repair(i);
+    for (const Extent& extent : comparison.found(i)) debts.of(i).owe(extent);
+    if (begins) debts.begin_map(i);
+    // Of everything no map is kept: what lies before the cursor would be forgotten.
+    if (image.debt == DebtKind::everything) image.resync.cursor = std::min(image.resync.cursor, debts.of(i).paid_to());
+  }
+  if (!any || mutated(Mutation::repair_owed_in_memory)) co_return Outcome::success();
+  (void)mirror->log().require_maps();
+  Outcome outcome = co_await mirror->write_maps();
+  if (outcome.ok() && membership.durable()) outcome = co_await mirror->record_progress();
+  if (outcome.ok()) outcome = co_await mirror->record_changes();
+  co_return outcome;
 }
 
 Task<Outcome> Session::record_verify(VerifyResult found) {
@@ -36,7 +68,10 @@ Task<Outcome> Session::record_verify(VerifyResult found) {
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::recovering, Phase::running}); !refused.ok()) co_return refused;
   const std::size_t slaves = s.superblock.images.size() - 1;
-  if (found.bytes_compared.size() != slaves || found.bytes_differed.size() != slaves) co_return wrong_phase();
+  bool fits = found.bytes_compared.size() == slaves && found.bytes_differed.size() == slaves &&
+              (found.bytes_repaired.empty() || found.bytes_repaired.size() == slaves);
+  for (std::size_t i = 0; fits && i < slaves; ++i) fits = found.repaired(i) <= found.bytes_differed[i];
+  if (!fits) co_return wrong_phase();
   const VerifyChange change =
       apply_verify(found, s.membership.receiving(), s.phase == Phase::running, s.runtime.wall_clock_ms(), s.superblock);
   Outcome outcome;

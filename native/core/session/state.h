@@ -138,6 +138,7 @@ struct Session::State final : private FractureListener {
   Task<Outcome> write_new_ring();
   Task<Outcome> seal();
   Task<Outcome> shut_down();
+  Task<Outcome> owe_found(const Comparison& comparison, CompareResult& into);
   Task<Outcome> start_opened();
   void start_mirror(std::uint64_t tail);
   Task<Outcome> begin_incarnation(const ActivateOptions& options);

@@ -61,7 +61,7 @@ Task<Outcome> Life::compare_all(VerifyResult& found) {
     checker_.compares(piece);
     CompareResult step;
     std::vector<Extent> extents(1, piece);
-    outcome = co_await session_->compare(std::move(extents), false, step);
+    outcome = co_await session_->compare(std::move(extents), {}, step);
     checker_.compares({});
     if (!outcome.ok()) break;
     if (!ended_) judge_comparison(piece, step);

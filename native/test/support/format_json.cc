@@ -48,7 +48,7 @@ Json cause(FractureCause value) {
                                        "label_error", "deadline",        "absent",          "blank",
                                        "foreign",     "stale",           "too_small",       "grown",
                                        "unreadable",  "lost_allocation", "block_too_large", "operator_request",
-                                       "promoted",    "added",           "flapping"};
+                                       "promoted",    "added",           "flapping",        "differs"};
   return named(value, kNames);
 }
 
@@ -220,7 +220,8 @@ Json to_json(const Superblock& superblock) {
   Json verify = Json::object();
   verify.set("finishedAtMs", Json::number(superblock.last_verify.finished_at_ms))
       .set("bytesCompared", Json::number(superblock.last_verify.bytes_compared))
-      .set("bytesDiffered", Json::number(superblock.last_verify.bytes_differed));
+      .set("bytesDiffered", Json::number(superblock.last_verify.bytes_differed))
+      .set("bytesRepaired", Json::number(superblock.last_verify.bytes_repaired));
   static const char* const kLogStates[] = {"current", "arriving", "moved"};
   static const char* const kPairedStates[] = {"current", "lost"};
   Json json = Json::object();

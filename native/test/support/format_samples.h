@@ -50,7 +50,7 @@ inline Superblock sample_superblock() {
   sample.owner = {"host.example", uuid_of(0x50), 4321, 1700000001234, 123456, 4026531836};
   sample.created_at_ms = 1690000000123;
   sample.last_recovery = {1700000000999, 7, 1048576, 524288, 1500, true, false};
-  sample.last_verify = {1700000002000, 134217728, 4096};
+  sample.last_verify = {1700000002000, 134217728, 4096, 512};
   const char* const paths[] = {"/dev/disk/by-id/master", "/dev/disk/by-id/slave-1", "images/slave-2.img"};
   const char* const names[] = {"master", "slave-1", "slave-2"};
   for (unsigned i = 0; i < 3; ++i) {

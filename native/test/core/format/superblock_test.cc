@@ -88,6 +88,7 @@ TEST_CASE("a superblock is read back as it was written, byte for byte when writt
   CHECK(found.last_verify.finished_at_ms == 1700000002000);
   CHECK(found.last_verify.bytes_compared == 134217728);
   CHECK(found.last_verify.bytes_differed == 4096);
+  CHECK(found.last_verify.bytes_repaired == 512);
   CHECK(found.images[2].error == 5);
   CHECK(found.images[2].changed_at_ms == 1700000001500);
   CHECK(found.images[1].bytes_differed == 4096);
@@ -230,7 +231,7 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"a host without an end", 431, 'x', 1},
       {"a flag that is neither", 472, 2, 1},
       {"padding behind the recovery", 474, 1, 1},
-      {"padding behind the last verify", 504, 1, 8},
+      {"a verify that repaired more than there is", 504, 1ull << 63, 8},
       {"a history that does not fall", 512, 1, 8},
       {"a hole in the history", 512 + 3 * 24, 1, 8},
       {"another log without a UUID", 2080, '/', 1},
@@ -258,7 +259,7 @@ TEST_CASE("a superblock with an impossible field is damage although its checksum
       {"an error of an image in sync", kImage1 + 88, 5, 4},
       {"padding behind the errno", kImage1 + 92, 1, 4},
       {"a change beyond any date", kImage1 + 72, 1ull << 63, 8},
-      {"a cause beyond the last", kImage2 + 96, 19, 1},
+      {"a cause beyond the last", kImage2 + 96, 20, 1},
       {"padding behind the cause", kImage2 + 97, 1, 1},
       {"a fracture without a cause", kImage2 + 96, 0, 1},
       {"a fracture without a date", kImage2 + 104, 0, 8},

@@ -243,7 +243,7 @@ TEST_CASE("background recovery: while its end is recorded the mirror is compared
   mirror.advance();
   REQUIRE_FALSE(end.ended());
   CompareResult compared;
-  CHECK(mirror.run(mirror.session->compare({{0, kMiB}}, false, compared)).ok());
+  CHECK(mirror.run(mirror.session->compare({{0, kMiB}}, {}, compared)).ok());
   CHECK(mirror.run(mirror.session->end_recovery({})).code == Code::WRONG_PHASE);
   mirror.heal();
   mirror.advance();

@@ -17,7 +17,7 @@ Outcome verify(RunningMirror& mirror, VerifyResult& found, bool all = false) {
   found = {Sums(slaves, 0), Sums(slaves, 0)};
   for (std::vector<Extent>& extents : copy_steps(mirror.whole())) {
     CompareResult result;
-    const Outcome outcome = mirror.run(mirror.session->compare(std::move(extents), all, result));
+    const Outcome outcome = mirror.run(mirror.session->compare(std::move(extents), {.all = all}, result));
     if (!outcome.ok()) return outcome;
     for (std::size_t i = 0; i < slaves; ++i) {
       found.bytes_compared[i] += result.bytes_compared[i];
@@ -137,7 +137,7 @@ TEST_CASE("a slave that fails during a comparison was not compared from there on
   CompareResult result;
   std::vector<Extent> extents;
   for (std::uint64_t i = 0; i < 4; ++i) extents.push_back({i * kMiB, kMiB});
-  RunningMirror::Pending& compared = mirror.start_task(mirror.session->compare(extents, false, result));
+  RunningMirror::Pending& compared = mirror.start_task(mirror.session->compare(extents, {}, result));
   mirror.advance();
   mirror.images[0]->release_held();
   mirror.advance();
@@ -170,7 +170,7 @@ TEST_CASE("slaves that hold the same where the master holds something else are t
   mirror.images[0]->content()[10] ^= std::byte{1};    // one byte of the master: all three agree
   mirror.images[1]->content()[5000] ^= std::byte{1};  // one of a slave
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, false, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, {}, result)).ok());
   CHECK(result.bytes_differed == Sums{2, 1, 1});
   CHECK(result.bytes_shared == Sums{1, 1, 1});
   REQUIRE(result.differences.size() == 4);
@@ -184,7 +184,7 @@ TEST_CASE("slaves that hold the same where the master holds something else are t
   }
   REQUIRE(mirror.write({0, 65536}, 2).ok());
   mirror.heal();
-  REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, true, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, {.all = true}, result)).ok());
   CHECK(result.bytes_differed == Sums{0, 65536, 65536});
   CHECK(result.bytes_shared == Sums{0, 0, 0});
 }
@@ -193,7 +193,7 @@ TEST_CASE("blocks that differ side by side are one difference, and each byte cou
   RunningMirror mirror({});
   for (std::uint64_t at : {4096u, 8192u, 8193u, 12288u, 20480u}) mirror.images[1]->content()[at] ^= std::byte{1};
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, false, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, {}, result)).ok());
   CHECK(result.bytes_differed == Sums{5});
   REQUIRE(result.differences.size() == 2);
   CHECK(result.differences[0].extent == Extent{4096, 12288});
@@ -204,7 +204,7 @@ TEST_CASE("a comparison ends where the master cannot be read") {
   RunningMirror mirror({});
   mirror.images[0]->decide = [](const DeviceRequest& request) { return fails(request, Operation::read); };
   CompareResult result;
-  const Outcome outcome = mirror.run(mirror.session->compare({{kMiB, kMiB}}, false, result));
+  const Outcome outcome = mirror.run(mirror.session->compare({{kMiB, kMiB}}, {}, result));
   CHECK(outcome.code == Code::READ_FAILED);
   CHECK(outcome.image == 0);
   CHECK(result.bytes_compared == Sums{0});
@@ -231,7 +231,7 @@ TEST_CASE("of an unclean mirror only what differs outside of the live intents is
   mirror.images[1]->content()[10] ^= std::byte{1};
   mirror.images[1]->content()[kMiB + 10] ^= std::byte{1};
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, false, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, {}, result)).ok());
   CHECK(result.bytes_differed == Sums{2});
   CHECK(result.bytes_expected == Sums{1});
   REQUIRE(result.differences.size() == 2);

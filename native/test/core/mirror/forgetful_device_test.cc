@@ -254,7 +254,7 @@ TEST_CASE("I4: a read is not answered with what a master holds that failed a wri
     mirror.fail_write();
     Pending& read = mirror.start_read({kBefore.position, 4096});
     CompareResult compared;
-    const Outcome outcome = mirror.run(mirror.session->compare({{0, kMiB}}, false, compared));
+    const Outcome outcome = mirror.run(mirror.session->compare({{0, kMiB}}, {}, compared));
     mirror.advance();
     CHECK(read.code() == Code::MASTER_FAILED);
     CHECK_FALSE(outcome.ok());
@@ -268,7 +268,7 @@ TEST_CASE("a comparison beside a write that a slave failed does not count what t
     Forgetful mirror(failing, late);
     mirror.fail_write();
     CompareResult compared;
-    REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, false, compared)).ok());
+    REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, {}, compared)).ok());
     CHECK(compared.differences.empty());
     CHECK(compared.bytes_compared[failing - 1] == 0);
     CHECK(compared.bytes_compared[1] == kMiB);

@@ -50,7 +50,7 @@ void check_only(SimulatedMirror& mirror, std::initializer_list<const char*> allo
   check("activate", [&] { return session.activate({}); });
   check("resync", [&] { return session.resync({}, resynced); });
   check("recover", [&] { return session.end_recovery({}); });
-  check("compare", [&] { return session.compare({{0, 4096}}, false, compared); });
+  check("compare", [&] { return session.compare({{0, 4096}}, {}, compared); });
   check("run", [&] { return session.record_verify({}); });
   check("run", [&] { return session.retire_all(); });
   check("run", [&] { return session.write({0, 4096}, bytes.span(), false, nullptr); });
@@ -222,7 +222,7 @@ TEST_CASE("a close waits for the step under way, and the steps that come during 
     return request.operation == Operation::read ? hold_fate() : SimulatedDevice::Fate{};
   };
   CompareResult result;
-  Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, false, result));
+  Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, {}, result));
   mirror.advance();
   Pending& close = mirror.start_close();
   mirror.advance();
@@ -242,7 +242,7 @@ TEST_CASE("a comparison that starts at any moment of a close is refused or waite
     Pending& close = mirror.start_close();
     for (unsigned i = 0; i < steps; ++i) mirror.runtime.step();
     CompareResult result;
-    Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, false, result));
+    Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, {}, result));
     mirror.advance();
     CHECK(close.succeeded());
     CHECK(comparing.code() == Code::CLOSED);
@@ -254,18 +254,18 @@ TEST_CASE("a comparison finds what differs in a running mirror, and waits for wr
   REQUIRE(mirror.write({0, kMiB}, 1).ok());
   mirror.images[2]->content()[70000] = std::byte{2};
   CompareResult result;
-  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, false, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, {}, result)).ok());
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 1});
   REQUIRE(result.differences.size() == 1);
   CHECK(result.differences[0].extent == Extent{69632, 4096});
-  CHECK(mirror.run(mirror.session->compare({{4 * kMiB - 4096, 8192}}, false, result)).code == Code::OUT_OF_RANGE);
-  CHECK(mirror.run(mirror.session->compare({{0, 0}}, false, result)).code == Code::OUT_OF_RANGE);
+  CHECK(mirror.run(mirror.session->compare({{4 * kMiB - 4096, 8192}}, {}, result)).code == Code::OUT_OF_RANGE);
+  CHECK(mirror.run(mirror.session->compare({{0, 0}}, {}, result)).code == Code::OUT_OF_RANGE);
 
   mirror.images[1]->decide = [](const DeviceRequest& request) {
     return request.operation == Operation::write ? hold_fate() : SimulatedDevice::Fate{};
   };
   mirror.start_write({4096, 4096}, 5);
-  Pending& comparing = mirror.start_task(mirror.session->compare({{0, 16384}}, false, result));
+  Pending& comparing = mirror.start_task(mirror.session->compare({{0, 16384}}, {}, result));
   mirror.advance();
   CHECK_FALSE(comparing.ended());
   mirror.heal();
@@ -281,7 +281,7 @@ TEST_CASE("a comparison that cannot read a slave says which and where, fails nob
   };
   CompareResult result;
   mirror.images[1]->content()[70000] = std::byte{2};
-  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, false, result)).ok());
+  REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, {}, result)).ok());
   CHECK(result.bytes_compared == std::vector<std::uint64_t>{2 * kMiB, 0});
   CHECK(result.bytes_differed == std::vector<std::uint64_t>{1, 0});
   CHECK(result.unread[0].ok());
