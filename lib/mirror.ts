@@ -80,6 +80,7 @@ import type {
   StalledEvent,
   StateEvent,
   Status,
+  VerifyChoice,
   VerifyReport,
   WriteOptions,
   WriteResult,
@@ -87,14 +88,14 @@ import type {
   WritevOptions,
   WritevResult,
 } from './base/types';
-import { runVerification } from './life/verification';
+import { type Repairing, runVerification } from './life/verification';
 import { checkVector } from './io/vectors';
 import { StateWatch, tell } from './io/watch';
 
 export interface MirrorEvents {
   /** An image changed its state for good (not the passing change between synchronized and consistent). */
   state: [event: StateEvent];
-  /** Bytes of an image could not be read, and were written anew from another one and read back. */
+  /** Bytes of an image could not be read, or a verify found them different: they were written anew from another one. */
   repaired: [repair: Repair];
   /** A device does not answer in time, or its stall is over. */
   stalled: [event: StalledEvent];
@@ -461,15 +462,31 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.startRecovery(work, { compare, readBack });
   }
 
-  /** Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. */
-  async verify(options: LongWorkOptions & { all?: boolean } = {}): Promise<VerifyReport> {
-    const { all, ...work } = checkMirrorVerify(options);
+  /**
+   * Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. `repair`
+   * copies from the master what differs.
+   */
+  async verify(options: LongWorkOptions & VerifyChoice = {}): Promise<VerifyReport> {
+    const { all, repair, rate, position, ...work } = checkMirrorVerify(options);
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    if (repair) this.refuseUnready();
     const { unattached, assessment } = this.attached;
     const { recovering } = this;
+    const how = { all, rate, position, repair: repair ? this.repairing(work.signal) : null };
     return this.track(
-      runVerification({ ...this.longWork(work), extents: assessment.extents, recovering, all, unattached }),
+      runVerification({ ...this.longWork(work), extents: assessment.extents, recovering, unattached, ...how }),
     );
+  }
+
+  private repairing(signal: AbortSignal | undefined): Repairing {
+    return {
+      pay: async (names) => {
+        this.watch.lookNow();
+        await this.resyncSlaves({ names, rate: null, full: false, signal });
+        this.watch.lookNow();
+      },
+      onRepaired: (repair) => this.emit('repaired', repair),
+    };
   }
 
   /**

@@ -73,14 +73,20 @@ async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryRep
   return dryRunReport({ log, superblock, assessment, held, paths, foundElsewhere: elsewhereOf(images) });
 }
 
-/** Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(). */
+/**
+ * Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(), unless it is to repair: then
+ * that comes first.
+ */
 export async function verify(log: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkPath(log, 'log');
-  const { all, ...checked } = checkVerify(options);
+  const { all, repair, rate, position, ...checked } = checkVerify(options);
   const attached = await attach(log, { ...checked, requireNamed: true, ...(all ? { attachFailed } : {}) });
   const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   try {
-    return await mirror.verify({ all, onProgress: checked.onProgress, signal: checked.signal });
+    const { onProgress, signal } = checked;
+    const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
+    if (repair) await mirror.recover({ compare: false, ...work });
+    return await mirror.verify({ all, repair, position, ...(rate === null ? {} : { rate }), ...work });
   } finally {
     await mirror.close();
   }

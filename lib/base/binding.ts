@@ -99,6 +99,7 @@ export interface NativeVerifySummary {
   bytesCompared: number;
   /** Over all slaves. */
   bytesDiffered: number;
+  bytesRepaired: number;
 }
 
 /** Who opened the mirror last. */
@@ -241,10 +242,19 @@ export interface NativeCompareResult {
   bytesExpected: number[];
   /** Of those that differ: where another slave holds the same. */
   bytesShared: number[];
+  /** Of those that differ: they are owed now, durably (repair). */
+  bytesOwed: number[];
   /** The first read of that slave that failed. */
   unread: (NativeOutcome | null)[];
-  /** First differing extents, bounded; `slave` counts from 0, `agreeing` is a set of images (bit 1 is the first slave). */
-  differences: { slave: number; position: number; length: number; expected: boolean; agreeing: number }[];
+  /** First differing extents, bounded; `slave` counts from 0, `agreeing` is a set of images (bit 1 is the first slave), `alone` an image. */
+  differences: {
+    slave: number;
+    position: number;
+    length: number;
+    expected: boolean;
+    agreeing: number;
+    alone: number | null;
+  }[];
 }
 
 export interface NativeSnapshot {
@@ -374,11 +384,15 @@ export interface NativeCommands {
     result: null;
   };
   /** running, recovering: compares master and slaves under the range lock, writes nothing. all: slaves that receive no
-   * writes too, where their device is attached. */
-  compare: { arguments: NativeExtents & { all: boolean }; result: NativeCompareResult };
-  /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend. It is
+   * writes too, where their device is attached. repair, running alone: what differs is owed by its slave, durably. */
+  compare: { arguments: NativeExtents & { all: boolean; repair: boolean }; result: NativeCompareResult };
+  /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend,
+   * bytesRepaired are those of it that are owed, or were and are paid. It is
    * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
-  recordVerify: { arguments: { bytesCompared: number[]; bytesDiffered: number[] }; result: null };
+  recordVerify: {
+    arguments: { bytesCompared: number[]; bytesDiffered: number[]; bytesRepaired: number[] };
+    result: null;
+  };
   /** running: the operator takes these slaves out at one point in time. common: all of them hold it, and their labels say
    * so. pauseMs: the longest time that a request was held. */
   fracture: { arguments: { slaves: readonly number[] }; result: { common: boolean; pauseMs: number } };

@@ -21,6 +21,17 @@ export interface CheckedImages {
   images: Readonly<Record<string, string>>;
 }
 
+/** Options of a verify, of one's own mirror or of one that nobody has open. */
+export const VERIFY = ['all', 'repair', 'rate', 'position'] as const;
+
+export interface CheckedVerifyChoice {
+  all: boolean;
+  repair: boolean;
+  /** Bytes a second; null: as fast as it goes. */
+  rate: number | null;
+  position: number;
+}
+
 export interface CheckedPresence {
   /** Milliseconds, or Infinity; null: not given. */
   waitForImages: number | null;
@@ -155,6 +166,15 @@ export class OptionReader {
     if (typeof value !== 'number') throw invalidArgumentType(`${this.prefix}.${name}`, 'a number', value);
     if (!Number.isSafeInteger(value) || value < 0) throw invalidOption(`${name} is ${value}`, 'Give a whole number');
     return value;
+  }
+
+  verify(): CheckedVerifyChoice {
+    return {
+      all: this.flag('all', false),
+      repair: this.flag('repair', false),
+      rate: this.rate('rate'),
+      position: this.wholeNumber('position') ?? 0,
+    };
   }
 
   images(): CheckedImages {

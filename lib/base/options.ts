@@ -8,7 +8,9 @@ import {
   type CheckedImages,
   type CheckedLongWork,
   type CheckedPresence,
+  type CheckedVerifyChoice,
   OptionReader,
+  VERIFY,
   checkNames,
   someNames,
   checkPath,
@@ -86,8 +88,7 @@ export interface CheckedRecover extends CheckedLongWork, CheckedImages, CheckedP
   readBack: boolean;
 }
 
-export interface CheckedVerify extends CheckedLongWork, CheckedImages, CheckedPresence {
-  all: boolean;
+export interface CheckedVerify extends CheckedLongWork, CheckedImages, CheckedPresence, CheckedVerifyChoice {
   takeOver: boolean;
   trustFolders: boolean;
 }
@@ -236,9 +237,14 @@ export function checkRecover(options: RecoverOptions): CheckedRecover {
 }
 
 export function checkVerify(options: VerifyOptions): CheckedVerify {
-  const reader = new OptionReader(options, ['all', 'images', 'takeOver', 'trustFolders', ...PRESENCE, ...LONG_WORK]);
+  const reader = new OptionReader(options, [
+    ...['images', 'takeOver', 'trustFolders'],
+    ...VERIFY,
+    ...PRESENCE,
+    ...LONG_WORK,
+  ]);
   return {
-    all: reader.flag('all', false),
+    ...reader.verify(),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),

@@ -112,7 +112,7 @@ export function remedyOf(name: ErrorName, { mirror, image, position }: Situation
     case 'SLAVE_FAILED':
       return `See that its device works again. ${COMES_BACK}; where it is closed, ${takeBack(mirror.log)}. With another device in its place close the mirror, and have everything copied to it: ${anew}`;
     case 'SLAVE_DIFFERS':
-      return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, have everything copied from it: ${anew}`;
+      return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, ${quoted(command('verify', mirror.log, {}, '--repair'))} copies it from there`;
     case 'TOO_FEW_IN_SYNC':
       return `Nothing that was acknowledged is lost, and reading still works. See that a slave's device works again. ${COMES_BACK}; where it is closed, ${takeBack(mirror.log)}. Then repeat the write that failed, for its range may hold it in part. With other devices in their place close the mirror, and have everything copied to them: ${anew}. To go on with what is in sync, close it, and lower what it asks for: ${quoted(`${command('set', mirror.log)} minInSync=1`)}`;
     case 'MASTER_FAILED':

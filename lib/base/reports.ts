@@ -70,6 +70,8 @@ export interface VerifySlave {
   bytesExpected: number | null;
   /** Of those that differ: where another slave holds the same, so that the master may be the damaged one. */
   bytesShared: number | null;
+  /** Of those that differ: copied from the master. */
+  bytesRepaired: number | null;
   /** Why it was not compared, or not all of it. */
   error: Problem | null;
 }
@@ -82,20 +84,29 @@ export interface VerifyDifference {
   expected: boolean;
   /** Slaves that hold the same there. */
   agreesWith: string[];
+  /** The one image that differs there from all others, which agree; null: not known, or of a mirror of two images. */
+  standsAlone: string | null;
 }
 
 export interface VerifyReport {
   uuid: string;
   log: string;
   foundElsewhere: FoundElsewhere[];
-  /** 'identical': every slave of the mirror was compared, all of it, and is equal. 'incomplete': what was compared is. */
-  result: 'identical' | 'differs' | 'incomplete';
+  /**
+   * 'identical': every slave of the mirror was compared, all of it, and is equal. 'repaired': it is now, for what differed was
+   * copied from the master. 'incomplete': what was compared is equal, or is now.
+   */
+  result: 'identical' | 'repaired' | 'differs' | 'incomplete';
   /** result is 'identical'. */
   identical: boolean;
   /** False: the mirror was not closed cleanly, so that differences inside `extents` are what recovery will mend. */
   clean: boolean;
+  /** Byte of the mirror at which it began; what lies before was not compared. */
+  position: number;
   /** Of the mirror, with at least one slave. */
   bytesCompared: number;
+  /** Over all slaves. */
+  bytesRepaired: number;
   slaves: VerifySlave[];
   /** The first differences found, bounded. */
   differences: VerifyDifference[];

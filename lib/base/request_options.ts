@@ -15,7 +15,15 @@ import {
 } from './arguments';
 import { BlockmirrorError, invalidArgumentType } from './errors';
 import { refuseInherited, refuseUnknownName } from './option_names';
-import { type CheckedLongWork, OptionReader, checkNames, checkSignal, invalidOption } from './option_reader';
+import {
+  type CheckedLongWork,
+  type CheckedVerifyChoice,
+  OptionReader,
+  VERIFY,
+  checkNames,
+  checkSignal,
+  invalidOption,
+} from './option_reader';
 
 const REQUESTS = {
   'write()': new Set(['position', 'offset', 'length', 'dsync', 'unaligned', 'transfer', 'signal']),
@@ -189,9 +197,9 @@ function checkHighWaterMark(value: unknown, otherwise: number): number {
 
 type MirrorWork = Pick<CheckedLongWork, 'onProgress' | 'signal'>;
 
-export function checkMirrorVerify(options: unknown): MirrorWork & { all: boolean } {
-  const reader = new OptionReader(options, ['all', 'onProgress', 'signal'], 'options', 'mirror.verify()');
-  return { all: reader.flag('all', false), ...longWorkOf(reader) };
+export function checkMirrorVerify(options: unknown): MirrorWork & CheckedVerifyChoice {
+  const reader = new OptionReader(options, [...VERIFY, 'onProgress', 'signal'], 'options', 'mirror.verify()');
+  return { ...reader.verify(), ...longWorkOf(reader) };
 }
 
 export function checkMirrorRecover(options: unknown): MirrorWork & { compare: boolean; readBack: boolean } {

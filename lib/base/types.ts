@@ -72,6 +72,8 @@ export interface Progress {
   bytesDone: number;
   /** 0 where the step has no length (flushes, format, retire). */
   bytesTotal: number;
+  /** Of 'compare': everything before it has been compared; a verify can go on from there. */
+  position?: number;
 }
 export type ProgressListener = (progress: Progress) => void;
 
@@ -202,9 +204,22 @@ export interface RecoverOptions extends DeviceOption, PresenceOptions {
   signal?: AbortSignal;
 }
 
-export interface VerifyOptions extends DeviceOption, PresenceOptions {
-  /** Slaves that failed are read and compared too, where their devices can be opened; nothing of them is changed. */
+/** How a verify is made. */
+export interface VerifyChoice {
+  /** Slaves that are out are read and compared too, where their devices can be opened; nothing of them is changed. */
   all?: boolean;
+  /**
+   * What differs is copied from the master; default false. It is owed first, as what a slave missed: until it is paid the slave
+   * is `synchronizing`, and does not count for minInSync.
+   */
+  repair?: boolean;
+  /** Most bytes a second of the mirror that are compared: a number, or text such as '100MiB'. Default: as fast as it goes. */
+  rate?: Size;
+  /** Byte of the mirror to begin at: where an earlier verify was stopped (Progress.position). Rounded down to 1 MiB; default 0. */
+  position?: number;
+}
+
+export interface VerifyOptions extends DeviceOption, PresenceOptions, VerifyChoice {
   /** As in OpenOptions. */
   takeOver?: boolean;
   /** As in CreateOptions. */
@@ -378,9 +393,12 @@ export interface StalledEvent extends StalledDevice {
   until: string | null;
 }
 
-/** Bytes of an image that could not be read were written anew, with what another image holds, and read back. */
+/**
+ * Bytes of an image were written anew with what another one holds: it could not read them, and they were read back; or a
+ * verify found them different from the master, and copied them.
+ */
 export interface Repair {
-  /** Name of the image that could not read them. */
+  /** Name of the image whose bytes they are. */
   image: string;
   position: number;
   length: number;
@@ -413,7 +431,8 @@ export type FractureCause =
   | 'operator-request'
   | 'promoted'
   | 'added'
-  | 'flapping';
+  | 'flapping'
+  | 'differs';
 
 /** How long a device took to answer, of all requests of a kind; counted to an eighth of a power of two. */
 export interface LatencySummary {
@@ -480,6 +499,10 @@ export interface VerifySummary {
   bytesCompared: number;
   /** Over all slaves. */
   bytesDiffered: number;
+  /** Of those: copied from the master by the same verify. */
+  bytesRepaired: number;
+  /** 'repaired': what differed was copied from the master, all of it. */
+  result: 'identical' | 'repaired' | 'differs';
 }
 
 /** Who holds the lock of the log now, as this machine tells; the owner record says who opened the mirror last. */

@@ -17,6 +17,10 @@ export function parsePositiveSize(text: string): number {
   return size;
 }
 
+export function parsePosition(text: string): number {
+  return text === '0' ? 0 : parsePositiveSize(text);
+}
+
 /** Milliseconds; 'none' is Infinity. A bare number says no unit: '30' could be either. */
 export function parseWait(text: string): number {
   if (text === 'none') return Infinity;

@@ -12,7 +12,15 @@ import { POLICIES, POLICY_KEYS } from '../base/policies';
 import { shownLine } from '../base/shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
-import { collectImage, collectSlave, parseAge, parseCount, parsePositiveSize, parseWait } from './options';
+import {
+  collectImage,
+  collectSlave,
+  parseAge,
+  parseCount,
+  parsePosition,
+  parsePositiveSize,
+  parseWait,
+} from './options';
 import { Output, type Outcome } from './output';
 import { createCommand } from './commands/create';
 import { demoCommand, DEMO_DEFAULT_SIZE } from './commands/demo';
@@ -169,8 +177,19 @@ function addVerify(program: Command, perform: Perform): void {
   withPresence(
     program
       .command('verify <log>')
-      .description('Compare every byte of the slaves with the master; changes no data')
-      .option('--all', 'read slaves that failed as well, where their devices can be opened'),
+      .description('Compare every byte of the slaves with the master; changes no data without --repair')
+      .option('--all', 'read slaves that are out as well, where their devices can be opened')
+      .option('--repair', 'copy what differs from the master')
+      .option(
+        '--rate <size>',
+        'most bytes a second to compare, such as 100MiB; default: as fast as it goes',
+        parsePositiveSize,
+      )
+      .option(
+        '--position <size>',
+        'begin at this byte of the mirror, where an earlier verify was stopped',
+        parsePosition,
+      ),
   )
     .addOption(deviceOption())
     .addOption(imageOption())
@@ -374,12 +393,15 @@ Examples:
 
 const VERIFY_HELP = `
 The mirror must not be in use. What differs is remembered: the slave is inconsistent, and status says so, until it was
-verified equal. A slave that is out is compared with --all alone, and stays out whatever is found: resync takes it back.
+verified equal. With --repair what differs is copied from the master instead; a mirror that was not closed cleanly is
+recovered first. A slave that is out is compared with --all alone, and stays out whatever is found: resync takes it back.
+Of three images or more the report names the one that stands alone. Stopped by Ctrl-C it prints the command that goes on.
 Exit code 3: a slave differs, or was not compared.
 
 Examples:
   blockmirror verify m.log
   blockmirror verify m.log --json | jq .differences
+  blockmirror verify m.log --repair --rate 100MiB
 `;
 
 const FRACTURE_HELP = `

@@ -272,7 +272,7 @@ export function automaticPace(engine: Engine, checkpoint: () => void): Pace {
   };
 }
 
-async function restFor(ms: number, checkpoint: () => void): Promise<void> {
+export async function restFor(ms: number, checkpoint: () => void): Promise<void> {
   const until = performance.now() + ms;
   for (let left = ms; left > 0; left = until - performance.now()) {
     checkpoint();

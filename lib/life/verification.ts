@@ -6,15 +6,27 @@
  *    fails meanwhile missed writes, so that it counts as not compared, and what was found of it is dropped.
  *  - What differs outside of live intents is in the log before the report is given, and from the first find on: a verify
  *    that is stopped forgets nothing. Only one that went over the whole mirror clears what was remembered.
- *  - Writes nothing to an image.
+ *  - Writes nothing to an image, unless it is asked to repair: then what it finds is owed, durably, before the engine answers
+ *    (native/core/session/session_maintenance.cc), and the resync of all others copies it: at once for the first ROUNDS finds,
+ *    at the end for the rest, since each return of a slave is a generation of the mirror.
  */
 import type { NativeCompareResult, NativeImageState, NativeOutcome, NativeSuperblock } from '../base/binding';
 import { BlockmirrorError, errorOfStatus } from '../base/errors';
-import type { Batch } from '../base/pieces';
-import { type LongWork, addTo, forEachBatch, progressOf, sum } from './recovery';
+import { type Batch, batchesOf, cutExtents, totalLength } from '../base/pieces';
+import { type LongWork, addTo, forEachBatch, sum } from './recovery';
+import { restAfter, stepLength } from './resync_pace';
+import { restFor } from './resync';
 import { command } from '../base/remedies';
 import { shownImageState } from '../look/status';
-import type { Extent, FoundElsewhere, Problem, VerifyDifference, VerifyReport, VerifySlave } from '../base/types';
+import type {
+  Extent,
+  FoundElsewhere,
+  Problem,
+  Repair,
+  VerifyDifference,
+  VerifyReport,
+  VerifySlave,
+} from '../base/types';
 
 /** Differences named one by one in a report; all are counted. */
 const DIFFERENCES_LIMIT = 1000;
@@ -32,7 +44,22 @@ export interface VerificationContext extends LongWork {
   all: boolean;
   /** By name: why a slave that was asked for could not be attached. */
   unattached: ReadonlyMap<string, Problem>;
+  /** Bytes a second; null: as fast as it goes. */
+  rate: number | null;
+  /** Where it begins. */
+  position: number;
+  /** null: nothing is to be repaired. */
+  repair: Repairing | null;
 }
+
+export interface Repairing {
+  /** Copies what these slaves owe; resolves when that has ended, however it did. */
+  pay: (names: readonly string[]) => Promise<unknown>;
+  onRepaired: (repair: Repair) => void;
+}
+
+/** Of one verify. */
+const ROUNDS = 16;
 
 type NativeDifference = NativeCompareResult['differences'][number];
 
@@ -42,6 +69,8 @@ class Tally {
   readonly bytesDiffered: number[];
   readonly bytesExpected: number[];
   readonly bytesShared: number[];
+  /** A repair has them in the debt, or has paid them. */
+  readonly bytesOwed: number[];
   /** The first read that failed. */
   readonly unread: (NativeOutcome | null)[];
   /** Where the first step began in which it was not compared all over. */
@@ -50,12 +79,11 @@ class Tally {
 
   constructor(slaves: number) {
     const zeros = (): number[] => Array.from({ length: slaves }, () => 0);
-    [this.bytesCompared, this.bytesDiffered, this.bytesExpected, this.bytesShared] = [
-      zeros(),
-      zeros(),
-      zeros(),
-      zeros(),
-    ];
+    this.bytesCompared = zeros();
+    this.bytesDiffered = zeros();
+    this.bytesExpected = zeros();
+    this.bytesShared = zeros();
+    this.bytesOwed = zeros();
     this.unread = zeros().map(() => null);
     this.shortFrom = zeros().map(() => null);
   }
@@ -65,6 +93,7 @@ class Tally {
     addTo(this.bytesDiffered, result.bytesDiffered);
     addTo(this.bytesExpected, result.bytesExpected);
     addTo(this.bytesShared, result.bytesShared);
+    addTo(this.bytesOwed, result.bytesOwed);
     for (const [slave, bytes] of result.bytesCompared.entries()) {
       this.unread[slave] ??= result.unread[slave] ?? null;
       if (bytes < batch.bytes) this.stopAt(slave, batch.first.position);
@@ -76,12 +105,114 @@ class Tally {
     this.shortFrom[slave] = Math.min(this.shortFrom[slave] ?? Infinity, position);
   }
 
+  /** Whether anything differs that nobody is going to mend. */
+  get leavesAny(): boolean {
+    return sum(this.bytesDiffered) > sum(this.bytesExpected) + sum(this.bytesOwed);
+  }
+
   /** What recovery is not going to mend. */
-  get toRemember(): { bytesCompared: number[]; bytesDiffered: number[] } {
+  get toRemember(): { bytesCompared: number[]; bytesDiffered: number[]; bytesRepaired: number[] } {
     return {
       bytesCompared: this.bytesCompared,
+      bytesRepaired: this.bytesOwed,
       bytesDiffered: this.bytesDiffered.map((bytes, slave) => bytes - (this.bytesExpected[slave] ?? 0)),
     };
+  }
+}
+
+/** How far it is: batches end in any order, and only what has no gap before it counts. */
+class Frontier {
+  private readonly underWay = new Set<number>();
+  private end: number;
+  private bytesDone = 0;
+
+  constructor(
+    private readonly context: VerificationContext,
+    private readonly extents: readonly Extent[],
+  ) {
+    this.end = extents[0]?.position ?? 0;
+    this.tell();
+  }
+
+  begin({ first }: Batch): void {
+    this.underWay.add(first.position);
+  }
+
+  finish({ first, bytes }: Batch): void {
+    this.underWay.delete(first.position);
+    this.end = Math.max(this.end, first.position + bytes);
+    this.bytesDone += bytes;
+    this.tell();
+  }
+
+  private tell(): void {
+    this.context.onProgress?.({
+      step: 'compare',
+      bytesDone: this.bytesDone,
+      bytesTotal: totalLength(this.extents),
+      position: Math.min(this.end, ...this.underWay),
+    });
+  }
+}
+
+/** Pays what was found, one round after the other. */
+class Repairs {
+  private turn: Promise<void> = Promise.resolve();
+  private rounds = 0;
+  private found: NativeDifference[] = [];
+
+  constructor(
+    private readonly context: VerificationContext,
+    private readonly repairing: Repairing,
+  ) {}
+
+  /** Of one step. */
+  add(result: NativeCompareResult): Promise<void> {
+    if (sum(result.bytesOwed) === 0) return Promise.resolve();
+    const owed = result.differences.filter(({ slave, expected }) => !expected && (result.bytesOwed[slave] ?? 0) > 0);
+    this.found.push(...owed.slice(0, DIFFERENCES_LIMIT - this.found.length));
+    if (this.rounds >= ROUNDS) return Promise.resolve();
+    this.rounds += 1;
+    return this.pay();
+  }
+
+  /** All that receive writes and owe something, whoever found it. */
+  pay(): Promise<void> {
+    this.turn = this.turn.then(() => this.payInTurn());
+    return this.turn;
+  }
+
+  private async payInTurn(): Promise<void> {
+    const { superblock } = this.context;
+    const owing = slaveStates(this.context).flatMap((state, slave) => (state === 'synchronizing' ? [slave] : []));
+    const found = this.found;
+    this.found = [];
+    const nameOf = (image: number): string => superblock.images[image]?.name ?? '';
+    if (owing.length > 0) await this.repairing.pay(owing.map((slave) => nameOf(slave + 1)));
+    const now = slaveStates(this.context);
+    for (const { slave, position, length } of found) {
+      if (!isInSync(now[slave])) continue;
+      this.repairing.onRepaired({ image: nameOf(slave + 1), position, length, from: nameOf(0) });
+    }
+  }
+}
+
+/** In steps that fit the rate, each followed by the rest that it asks for. */
+async function forEachStep(
+  context: VerificationContext,
+  extents: readonly Extent[],
+  each: (batch: Batch) => Promise<void>,
+): Promise<void> {
+  const { rate, checkpoint } = context;
+  if (rate === null) return forEachBatch(context, extents, each);
+  const { copyLength, copyExtents, copyBytes } = context.engine.binding.limits;
+  const bytes = Math.min(copyBytes, stepLength(rate, false));
+  const pieces = cutExtents(extents, Math.min(copyLength, bytes));
+  for (const batch of batchesOf(pieces, { extents: copyExtents, bytes })) {
+    checkpoint();
+    const began = performance.now();
+    await each(batch);
+    await restFor(restAfter(rate, false, { bytes: batch.bytes, tookMs: performance.now() - began }), checkpoint);
   }
 }
 
@@ -90,21 +221,31 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   const { engine, superblock, recovering, all } = context;
   const before = slaveStates(context);
   const tally = new Tally(superblock.images.length - 1);
-  const advance = progressOf(context, 'compare', wholeOf(superblock));
+  const extents = extentsOf(context);
+  const position = extents[0]?.position ?? superblock.size;
+  const asked = totalLength(extents);
+  const frontier = new Frontier(context, extents);
+  const repairs = context.repair === null ? null : new Repairs(context, context.repair);
   let remembered = false;
   const remember = async (): Promise<void> => {
     remembered = true;
     await engine.command('recordVerify', tally.toRemember);
   };
+  // What an earlier one that was stopped left owed would be found again.
+  await repairs?.pay();
   try {
-    await forEachBatch(context, wholeOf(superblock), async (batch) => {
-      tally.add(batch, await engine.command('compare', { extents: batch.extents, all }));
+    await forEachStep(context, extents, async (batch) => {
+      frontier.begin(batch);
+      const found = await engine.command('compare', { extents: batch.extents, all, repair: repairs !== null });
+      tally.add(batch, found);
       for (const [slave, state] of slaveStates(context).entries()) {
         if (receives(before[slave]) && !receives(state)) tally.stopAt(slave, batch.first.position);
       }
-      if (!remembered && sum(tally.toRemember.bytesDiffered) > 0) await remember();
-      advance(batch.bytes);
+      if (!remembered && tally.leavesAny) await remember();
+      await repairs?.add(found);
+      frontier.finish(batch);
     });
+    await repairs?.pay();
   } catch (error) {
     // It ends with the error that stopped it; how much differed until then is worth an attempt.
     if (remembered) await remember().catch(() => undefined);
@@ -116,20 +257,28 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   const slaves = superblock.images.slice(1).map((image, slave): VerifySlave => {
     const seen = images[slave + 1] ?? { ...image, error: image.error };
     const bytesCompared =
-      failedMeanwhile[slave] === true ? (tally.shortFrom[slave] ?? 0) : (tally.bytesCompared[slave] ?? 0);
+      failedMeanwhile[slave] === true
+        ? Math.max(0, (tally.shortFrom[slave] ?? 0) - position)
+        : (tally.bytesCompared[slave] ?? 0);
     const whole = failedMeanwhile[slave] !== true && bytesCompared === superblock.size;
     const counts = bytesCompared > 0 && failedMeanwhile[slave] !== true;
     const bytesDiffered = counts ? (tally.bytesDiffered[slave] ?? 0) : null;
+    // What it still owes is not repaired yet.
+    const repaired = isInSync(seen.state) ? (tally.bytesOwed[slave] ?? 0) : 0;
     return {
       name: image.name,
       path: context.paths[slave + 1] || image.path,
-      state: shownImageState(seen.state, seen.bytesDiffered, whole && bytesDiffered === 0 && !recovering),
+      state: shownImageState(seen.state, seen.bytesDiffered, whole && bytesDiffered === repaired && !recovering),
       compared: whole,
       bytesCompared,
       bytesDiffered,
       bytesExpected: counts ? (tally.bytesExpected[slave] ?? 0) : null,
       bytesShared: counts ? (tally.bytesShared[slave] ?? 0) : null,
-      error: whole ? null : whyNot(context, slave, tally, failedMeanwhile[slave] === true, seen),
+      bytesRepaired: counts ? repaired : null,
+      error:
+        bytesCompared === asked && failedMeanwhile[slave] !== true
+          ? null
+          : whyNot(context, slave, tally, failedMeanwhile[slave] === true, seen),
     };
   });
   const result = resultOf(slaves);
@@ -140,7 +289,9 @@ export async function runVerification(context: VerificationContext): Promise<Ver
     result,
     identical: result === 'identical',
     clean: !recovering,
+    position,
     bytesCompared: Math.max(0, ...slaves.map((slave) => slave.bytesCompared)),
+    bytesRepaired: sum(slaves.map(({ bytesRepaired }) => bytesRepaired ?? 0)),
     slaves,
     differences: differencesOf(
       tally.differences.filter(({ slave }) => failedMeanwhile[slave] !== true),
@@ -152,8 +303,17 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   };
 }
 
-function wholeOf(superblock: NativeSuperblock): Extent[] {
-  return [{ position: 0, length: superblock.size }];
+/** @throws OUT_OF_RANGE */
+function extentsOf({ superblock, engine, position: asked }: VerificationContext): Extent[] {
+  const { size } = superblock;
+  if (asked > size) {
+    const detail = `a verify from byte ${asked}, of a mirror of ${size} bytes`;
+    throw new BlockmirrorError('OUT_OF_RANGE', { position: asked, detail });
+  }
+  if (asked === size) return [];
+  const { copyLength } = engine.binding.limits;
+  const position = Math.floor(asked / copyLength) * copyLength;
+  return [{ position, length: size - position }];
 }
 
 function slaveStates(context: VerificationContext): NativeImageState[] {
@@ -168,9 +328,16 @@ function receives(state: NativeImageState | undefined): boolean {
   return state === 'in-sync' || state === 'assumed' || state === 'synchronizing';
 }
 
+function isInSync(state: NativeImageState | undefined): boolean {
+  return state === 'in-sync' || state === 'assumed';
+}
+
 function resultOf(slaves: readonly VerifySlave[]): VerifyReport['result'] {
-  if (slaves.some(({ bytesDiffered }) => bytesDiffered !== null && bytesDiffered > 0)) return 'differs';
-  return slaves.every(({ compared }) => compared) ? 'identical' : 'incomplete';
+  const leavesSome = ({ bytesDiffered, bytesRepaired }: VerifySlave): boolean =>
+    (bytesDiffered ?? 0) > (bytesRepaired ?? 0);
+  if (slaves.some(leavesSome)) return 'differs';
+  if (!slaves.every(({ compared }) => compared)) return 'incomplete';
+  return slaves.some(({ bytesDiffered }) => (bytesDiffered ?? 0) > 0) ? 'repaired' : 'identical';
 }
 
 function whyNot(
@@ -215,7 +382,7 @@ function differencesOf(
 ): VerifyDifference[] {
   const nameOf = (slave: number): string => superblock.images[slave + 1]?.name ?? `slave${slave + 1}`;
   return found
-    .map(({ slave, position, length, expected, agreeing }) => ({
+    .map(({ slave, position, length, expected, agreeing, alone }) => ({
       slave: nameOf(slave),
       position,
       length,
@@ -223,6 +390,7 @@ function differencesOf(
       agreesWith: dropped.flatMap((isDropped, other) =>
         !isDropped && ((agreeing >> (other + 1)) & 1) === 1 ? [nameOf(other)] : [],
       ),
+      standsAlone: alone === null ? null : (superblock.images[alone]?.name ?? null),
     }))
     .sort((one, other) => one.position - other.position);
 }

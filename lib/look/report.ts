@@ -68,14 +68,16 @@ export function verifyReportToText(report: VerifyReport): string {
     lines.push(`${nameAndPath(slave)}: ${slave.state}; ${comparedInWords(slave, report)}`);
     if (slave.error !== null) lines.push(`  ${shownLine(slave.error.message)}`);
   }
-  for (const { slave, position, length, expected } of report.differences.slice(0, EXTENT_LINES)) {
+  for (const { slave, position, length, expected, standsAlone } of report.differences.slice(0, EXTENT_LINES)) {
     const note = expected ? ', inside a live intent' : '';
-    lines.push(`  ${shown(slave)}: ${length} bytes from byte ${position}${note}`);
+    const alone = standsAlone === null ? '' : `; ${shown(standsAlone)} stands alone there`;
+    lines.push(`  ${shown(slave)}: ${length} bytes from byte ${position}${note}${alone}`);
   }
   if (report.differences.length > EXTENT_LINES) lines.push(`  and ${report.differences.length - EXTENT_LINES} more`);
   lines.push(...agreementsToText(report));
   lines.push(`compared: ${formatSize(report.bytesCompared)} in ${duration(report.durationMs)}`);
-  lines.push(VERIFY_RESULT[report.result]);
+  const from = report.position === 0 ? '' : ` (it began at byte ${report.position})`;
+  lines.push(`${VERIFY_RESULT[report.result]}${from}`);
   return lines.join('\n');
 }
 
@@ -127,18 +129,23 @@ function repairsToText(repairs: readonly Repair[]): string[] {
 
 const VERIFY_RESULT: Record<VerifyReport['result'], string> = {
   identical: 'all images are identical',
+  repaired: 'all images are identical now: what differed was copied from the master',
   differs: 'the images differ',
   incomplete: 'what was compared is equal, but not everything was compared',
 };
 
 function comparedInWords(slave: VerifySlave, report: VerifyReport): string {
-  const { compared, bytesCompared, bytesDiffered, bytesExpected } = slave;
+  const { compared, bytesCompared, bytesDiffered, bytesExpected, bytesRepaired } = slave;
   if (bytesDiffered === null) {
     return bytesCompared === 0 ? 'NOT compared' : `NOT compared from byte ${bytesCompared} on, and what was is dropped`;
   }
   const scope = compared ? '' : `; ${formatSize(bytesCompared)} of it compared, NOT the rest`;
   if (bytesDiffered === 0) return compared ? 'equal to the master' : `equal as far as it was compared${scope}`;
   const expected = report.clean || bytesExpected === null ? '' : `, ${bytesExpected} of them inside the live intents`;
+  if (bytesDiffered === bytesRepaired) {
+    const words = bytesDiffered === 1 ? 'byte differed, and was' : 'bytes differed, and were';
+    return `${bytesDiffered} ${words} copied from the master${scope}`;
+  }
   return `${bytesDiffered} ${bytesDiffered === 1 ? 'byte differs' : 'bytes differ'}${expected}${scope}`;
 }
 

@@ -199,7 +199,7 @@ function difference(
   image: { name: string; path: string; bytesDiffered: number },
   lastVerify: VerifySummary | null,
 ): Problem {
-  const when = lastVerify !== null && lastVerify.bytesDiffered > 0 ? `, as of ${lastVerify.finishedAt}` : '';
+  const when = lastVerify !== null && lastVerify.result === 'differs' ? `, as of ${lastVerify.finishedAt}` : '';
   return new BlockmirrorError('SLAVE_DIFFERS', {
     image: image.name,
     path: image.path,
@@ -312,6 +312,7 @@ const CAUSE_IN_WORDS: Readonly<Record<FractureCause, string>> = {
   promoted: 'another image became the master',
   added: 'it was added',
   flapping: 'it failed again and again',
+  differs: 'a verify found where it differs, and its repair has not ended',
 };
 
 /** A slave that is out: since when, why, and what it owes, as far as that is known. */
@@ -353,7 +354,9 @@ export function shownRecovery(summary: NativeRecoverySummary | null): RecoverySu
 export function shownVerify(summary: NativeVerifySummary | null): VerifySummary | null {
   if (summary === null) return null;
   const { finishedAtMs, ...rest } = summary;
-  return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest };
+  const found = rest.bytesRepaired < rest.bytesDiffered ? 'differs' : 'repaired';
+  const result = rest.bytesDiffered === 0 ? 'identical' : found;
+  return { finishedAt: new Date(finishedAtMs).toISOString(), ...rest, result };
 }
 
 export function shownOwner(owner: NativeOwner, processName: string | null, pidNamespace: Owner['pidNamespace']): Owner {

@@ -280,7 +280,7 @@ Napi::Value compare_object(Napi::Env env, const CompareResult& result) {
                entry.set("slave", number(difference.slave));
                entry.set("agreeing", number(difference.agreeing));
                entry.set("expected", difference.expected);
-               entry.set("alone", difference.alone == kNoImage ? env.Null() : number(difference.alone));
+               entry.set("alone", difference.alone == kNoImage ? env.Null() : Napi::Number::New(env, difference.alone));
                return entry;
              }));
   return object;

@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { runCommand } from '../support/command_line';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { runCommand, startCommand } from '../support/command_line';
 import { createMirrorFiles } from '../support/mirror_files';
 import { MIB, useTemporaryFolder } from '../support/temporary_folder';
 
@@ -65,4 +65,30 @@ test('verify, status and their exit codes agree about a difference, until the by
   expect(again.exitCode).toBe(0);
   expect(again.stdout).toMatch(/all images are identical\n\nNext: nothing to do/);
   expect((await runCommand(['status', log])).exitCode).toBe(0);
+});
+
+test('--repair copies what differs from the master: exit code 0, and status says so', async () => {
+  const { log, slave, master } = await createMirrorFiles(folder());
+  flipByte(slave, 5 * MIB);
+  const found = await runCommand(['verify', log]);
+  expect(found.stdout).toMatch(/Next: blockmirror verify \S+ --repair copies it\s+from\s+the\s+master/);
+  const repaired = await runCommand(['verify', log, '--repair', '--rate', '1GiB']);
+  expect(repaired.exitCode).toBe(0);
+  expect(repaired.stdout).toMatch(/slave1 .*: synchronized; 1 byte differed, and was copied from the master/);
+  expect(readFileSync(slave).subarray(0, SIZE).equals(readFileSync(master).subarray(0, SIZE))).toBe(true);
+  expect((await runCommand(['status', log])).stdout).toMatch(/1 byte differed, repaired/);
+});
+
+test('interrupted it prints the command that goes on, and that one ends well', async () => {
+  const { log } = await createMirrorFiles(folder());
+  const { child, result } = startCommand(['verify', log, '--rate', '8MiB']);
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  child.kill('SIGINT');
+  const { exitCode, stderr } = await result;
+  expect(exitCode).toBe(130);
+  const goesOn = /blockmirror (verify \S+ --position \d+ --rate \d+)/.exec(stderr.replace(/\s+/g, ' '))?.[1];
+  expect(goesOn).toBeDefined();
+  const rest = await runCommand((goesOn as string).split(' '));
+  expect(rest.exitCode).toBe(0);
+  expect(rest.stdout).toMatch(/it began at byte [1-9]/);
 });

@@ -185,7 +185,9 @@ function lastRecoveryInWords(status: Status): string {
 function lastVerifyInWords(status: Status): string {
   const last = status.lastVerify;
   if (last === null) return 'never done';
-  const found = last.bytesDiffered === 0 ? 'nothing differed' : `${number(last.bytesDiffered)} bytes differed`;
+  const mended = last.result === 'repaired' ? ', repaired' : '';
+  const differed = `${number(last.bytesDiffered)} ${last.bytesDiffered === 1 ? 'byte' : 'bytes'} differed${mended}`;
+  const found = last.bytesDiffered === 0 ? 'nothing differed' : differed;
   return `last at ${last.finishedAt}: ${formatSize(last.bytesCompared)} compared, ${found}`;
 }
 

@@ -9,6 +9,11 @@ import { commandLine, imagesOf, presenceOf, type OpeningChoice } from './shared'
 
 export interface VerifyChoice extends OpeningChoice {
   all?: boolean;
+  repair?: boolean;
+  /** Bytes a second. */
+  rate?: number;
+  /** Byte of the mirror to begin at. */
+  position?: number;
 }
 
 export async function verifyCommand(output: Output, log: string, options: VerifyChoice): Promise<Outcome> {
@@ -19,17 +24,20 @@ export async function verifyCommand(output: Output, log: string, options: Verify
   };
   const chosen = {
     all: options.all === true,
+    repair: options.repair === true,
+    position: options.position ?? 0,
+    ...(options.rate === undefined ? {} : { rate: options.rate }),
     takeOver: options.takeOver === true,
     trustFolders: options.trustFolders === true,
     device: options.device,
   };
   const report = await interruptible(
-    () => stopped(last),
+    () => stopped(last, log, options),
     output,
     (signal) => verify(log, { ...chosen, ...presenceOf(options), ...imagesOf(options), onProgress, signal }),
   );
   return {
-    exitCode: report.result === 'identical' ? EXIT.done : EXIT.attention,
+    exitCode: isWell(report, options) ? EXIT.done : EXIT.attention,
     document: report,
     text: verifiedToText(report, log, options, output),
   };
@@ -40,18 +48,36 @@ export function verifiedToText(report: VerifyReport, log: string, options: Verif
   return `${words}\n\n${wrap(nextStep(report, log, options), output.width)}`;
 }
 
-function stopped(last: Progress | null): string {
-  const scope =
-    last === null
-      ? 'Nothing was compared'
-      : `${formatSize(last.bytesDone)} of ${formatSize(last.bytesTotal)} were compared`;
-  return `${scope}. What was found different is remembered (blockmirror status shows it); nothing else was changed.`;
+/** What it was asked to compare was compared, and is equal. */
+function isWell({ result, position, slaves }: VerifyReport, options: VerifyChoice): boolean {
+  if (result === 'identical' || result === 'repaired') return true;
+  const begun = options.position ?? 0;
+  return result === 'incomplete' && position > 0 && position <= begun && slaves.every(({ error }) => error === null);
+}
+
+function stopped(last: Progress | null, log: string, options: VerifyChoice): string {
+  const position = last?.position ?? 0;
+  if (last === null || position === 0) return 'Nothing was compared; nothing was changed.';
+  const chosen = [
+    ...(options.all === true ? ['--all'] : []),
+    ...(options.repair === true ? ['--repair'] : []),
+    ...(options.rate === undefined ? [] : ['--rate', `${options.rate}`]),
+  ];
+  const found =
+    options.repair === true
+      ? 'What was found different is copied from the master, or owed: the next resync copies it'
+      : 'What was found different is remembered (blockmirror status shows it); nothing else was changed';
+  const goesOn = commandLine('verify', log, options, '--position', `${position}`, ...chosen);
+  return `${formatSize(last.bytesDone)} of ${formatSize(last.bytesTotal)} were compared. ${found}. It goes on with ${goesOn}`;
 }
 
 function nextStep(report: VerifyReport, log: string, options: VerifyChoice): string {
   const names = (wanted: (slave: VerifyReport['slaves'][number]) => boolean): string =>
     list(report.slaves.filter(wanted).map(({ name }) => name));
-  const real = names((slave) => (slave.bytesDiffered ?? 0) > (slave.bytesExpected ?? 0));
+  const real = names(
+    ({ bytesDiffered, bytesExpected, bytesRepaired }) =>
+      (bytesDiffered ?? 0) > (bytesExpected ?? 0) + (bytesRepaired ?? 0),
+  );
   if (!report.clean) {
     const rest = real === '' ? '' : `; what differs in ${real} outside of the live intents stays, so verify again then`;
     return `Next: ${commandLine('recover', log, options)}${rest}`;
@@ -61,11 +87,11 @@ function nextStep(report: VerifyReport, log: string, options: VerifyChoice): str
       ? 'find out first which of the images is right; '
       : '';
     return (
-      `Next: ${doubt}${commandLine('status', log, options)} gives the command that has everything copied from the ` +
-      `master. That ${real} differs is remembered until then, or until a verify finds it equal.`
+      `Next: ${doubt}${commandLine('verify', log, options, '--repair')} copies it from the master. That ${real} differs is ` +
+      `remembered until then, or until a verify finds it equal.`
     );
   }
-  const missing = names(({ compared }) => !compared);
+  const missing = names(({ error }) => error !== null);
   if (missing !== '' && options.all !== true) {
     return `Next: ${commandLine('verify', log, options, '--all')} compares ${missing} too.`;
   }

@@ -333,8 +333,9 @@ const char* judge_summaries(const Superblock& superblock) {
   if (!is_count({recovery.live_intents, recovery.bytes_covered, recovery.bytes_copied, recovery.duration_ms})) {
     return "the last recovery counted more than there is";
   }
-  return is_count({verify.bytes_compared, verify.bytes_differed, verify.bytes_repaired}) ? nullptr
-                                                                  : "the last verify counted more than there is";
+  return is_count({verify.bytes_compared, verify.bytes_differed, verify.bytes_repaired})
+             ? nullptr
+             : "the last verify counted more than there is";
 }
 
 // What contradicts, in plain words; null when nothing does. Asked before encoding (asserted) and after decoding

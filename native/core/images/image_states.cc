@@ -6,7 +6,7 @@ namespace blockmirror {
 namespace {
 
 constexpr const char* kStateNames[] = {"in-sync", "assumed", "behind", "synchronizing", "inconsistent", "failed"};
-constexpr const char* kEventNames[] = {"erred",   "left",          "resync began",  "resync ended",
+constexpr const char* kEventNames[] = {"erred",   "left",          "resync began",   "resync ended",
                                        "crashed", "assumed again", "verified equal", "differed"};
 static_assert(std::size(kStateNames) == kImageStates && std::size(kEventNames) == kImageEvents);
 

@@ -18,8 +18,8 @@ namespace blockmirror {
 struct Difference {
   unsigned slave = 0;  // 0 is the first slave
   Extent extent;
-  ImageSet agreeing = 0;  // other slaves that hold there the same as this one
-  bool expected = false;  // inside what an unfinished recovery is going to copy
+  ImageSet agreeing = 0;        // other slaves that hold there the same as this one
+  bool expected = false;        // inside what an unfinished recovery is going to copy
   ImageIndex alone = kNoImage;  // the one image that holds there what no other does, while all others agree
 };
 

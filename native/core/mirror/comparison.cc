@@ -19,8 +19,8 @@ Comparison::Comparison(Membership& membership, const Superblock& superblock, Mir
       into_(into) {
   const std::size_t slaves = superblock.images.size() - 1;
   into_ = CompareResult{};
-  for (auto* sums : {&into_.bytes_compared, &into_.bytes_differed, &into_.bytes_expected, &into_.bytes_shared,
-                     &into_.bytes_owed}) {
+  for (auto* sums :
+       {&into_.bytes_compared, &into_.bytes_differed, &into_.bytes_expected, &into_.bytes_shared, &into_.bytes_owed}) {
     sums->assign(slaves, 0);
   }
   into_.unread.assign(slaves, Outcome::success());

@@ -163,6 +163,8 @@ std::string to_json(const Certificate& certificate) {
   list.add("writesOfMasterAlone", counts.writes_alone);
   list.add("writesRefusedForMinInSync", counts.writes_refused);
   list.add("verifiesBegun", counts.verifies_begun);
+  list.add("repairsBegun", counts.repairs_begun);
+  list.add("repairsEnded", counts.repairs_ended);
   list.add("verifiesReported", counts.verifies);
   list.add("differencesReported", counts.differences);
   list.add("fractures", counts.fractures);

@@ -407,7 +407,8 @@ Task<void> Life::act(const Action& action) {
       co_await retire();
       break;
     case Action::Kind::verify:
-      co_await verify();
+    case Action::Kind::verify_repair:
+      co_await verify(action.kind == Action::Kind::verify_repair);
       break;
     case Action::Kind::fracture:
       co_await fracture(action);

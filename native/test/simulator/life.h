@@ -89,8 +89,8 @@ class Life {
   Task<void> write(const Action& action);
   Task<void> read(const Action& action);
   Task<void> retire();
-  Task<void> verify();
   Task<void> fracture(const Action& action);
+  Task<void> verify(bool repair);
   Task<void> rejoin(bool full);
   Task<void> resync(const Action& action);
   bool resyncs(unsigned slave) const;
@@ -102,7 +102,10 @@ class Life {
   bool keeps_crash_debt() const;
   void judge_stored_debts();
   bool is_in_sync(unsigned slave) const;
-  Task<Outcome> compare_all(VerifyResult& found);
+  Task<Outcome> compare_all(bool repair, VerifyResult& found);
+  Task<void> pay_found(VerifyResult& found);
+  std::vector<std::uint64_t> rotten_in(unsigned slave, Extent piece) const;
+  void judge_owed(Extent piece, const CompareResult& step);
   Task<Outcome> remember(const VerifyResult& found);
   void issue();
   bool may_issue() const;

@@ -40,37 +40,45 @@ void Life::set_differing(unsigned slave, bool differs) {
   checker_.differs(slave, differs);
 }
 
-Task<void> Life::verify() {
+Task<void> Life::verify(bool repair) {
   const std::uint32_t rotten_before = rotten_slaves();
   ++verdict_.counts.verifies_begun;
   VerifyResult found;
-  found.bytes_compared.assign(world_.slaves, 0);
-  found.bytes_differed.assign(world_.slaves, 0);
-  Outcome outcome = co_await compare_all(found);
-  if (outcome.ok()) outcome = co_await remember(found);
+  for (auto* sums : {&found.bytes_compared, &found.bytes_differed, &found.bytes_repaired})
+    sums->assign(world_.slaves, 0);
+  Outcome outcome = co_await compare_all(repair, found);
+  if (outcome.ok() && repair) co_await pay_found(found);
+  if (outcome.ok() && !ended_) outcome = co_await remember(found);
   note(std::string("verify ") + (outcome.ok() ? "reports" : "fails"));
   if (outcome.ok() && !ended_) judge_report(found, rotten_before);
 }
 
-// What differs is remembered from the first find on.
-Task<Outcome> Life::compare_all(VerifyResult& found) {
+// What differs is remembered from the first find on; of a repair it is owed by then.
+Task<Outcome> Life::compare_all(bool repair, VerifyResult& found) {
   bool remembered = false;
   Outcome outcome;
   for (std::uint64_t at = 0; at < geometry_.mirror_size && outcome.ok(); at += kStepLength) {
     const Extent piece = Extent{at, kStepLength}.clipped(geometry_.mirror_size);
     checker_.compares(piece);
+    for (unsigned i = 1; repair && i <= world_.slaves; ++i) {
+      for (const std::uint64_t sector : rotten_in(i, piece)) checker_.may_repair(i, sector);
+    }
     CompareResult step;
     std::vector<Extent> extents(1, piece);
-    outcome = co_await session_->compare(std::move(extents), {}, step);
+    outcome = co_await session_->compare(std::move(extents), {.all = false, .repair = repair}, step);
     checker_.compares({});
     if (!outcome.ok()) break;
     if (!ended_) judge_comparison(piece, step);
-    std::uint64_t differed = 0;
+    if (repair && !ended_) judge_owed(piece, step);
+    std::uint64_t left = 0;
     for (unsigned i = 0; i < world_.slaves; ++i) {
       found.bytes_compared[i] += step.bytes_compared[i];
-      differed += found.bytes_differed[i] += step.bytes_differed[i];
+      found.bytes_differed[i] += step.bytes_differed[i];
+      found.bytes_repaired[i] += step.bytes_owed[i];
+      left += found.left(i);
+      if (step.bytes_owed[i] > 0) ++verdict_.counts.repairs_begun;
     }
-    if (remembered || differed == 0) continue;
+    if (remembered || left == 0) continue;
     remembered = true;
     outcome = co_await remember(found);
   }
@@ -78,10 +86,44 @@ Task<Outcome> Life::compare_all(VerifyResult& found) {
   co_return outcome;
 }
 
+// As lib/ pays it: the resync of all others.
+Task<void> Life::pay_found(VerifyResult& found) {
+  const std::uint64_t before = verdict_.counts.resyncs;
+  if (std::any_of(found.bytes_repaired.begin(), found.bytes_repaired.end(), [](auto bytes) { return bytes > 0; }))
+    co_await resync({Action::Kind::resync, 0, 64, 0});
+  verdict_.counts.repairs_ended += verdict_.counts.resyncs - before;
+}
+
+std::vector<std::uint64_t> Life::rotten_in(unsigned slave, Extent piece) const {
+  std::vector<std::uint64_t> sectors;
+  for (const RottenSector& rotten : expectation_.rotten) {
+    const bool inside = piece.contains({rotten.sector * kSimulatedSector, kSimulatedSector});
+    if (rotten.disk == slave + 1 && inside && is_rotten(slave, rotten.sector)) sectors.push_back(rotten.sector);
+  }
+  return sectors;
+}
+
+// I14: what a repair found is owed durably by the time that it is told, and a slave that owes it is not in sync.
+void Life::judge_owed(Extent piece, const CompareResult& step) {
+  std::vector<std::byte> copy(kStoredSuperblock);
+  machine_.disks()[0].durable().read(0, copy);
+  for (unsigned i = 1; i <= world_.slaves; ++i) {
+    const std::vector<std::uint64_t> rotten = rotten_in(i, piece);
+    const bool whole = step.bytes_compared[i - 1] == piece.length && receives(i);
+    if (rotten.empty() || !whole || step.bytes_differed[i - 1] == 0) continue;
+    const std::string slave = "slave " + std::to_string(i);
+    if (step.bytes_owed[i - 1] + step.bytes_expected[i - 1] < step.bytes_differed[i - 1])
+      return verdict_.fail("I14", slave + " differs, and a verify that repairs has not made it owe that");
+    if (step.bytes_owed[i - 1] == 0) continue;
+    if (stored_state(copy.data(), i) == StoredState::in_sync)
+      return verdict_.fail("I10", slave + " owes what a verify found, and the log says that it is in sync");
+  }
+}
+
 Task<Outcome> Life::remember(const VerifyResult& found) {
   for (unsigned i = 1; i <= world_.slaves; ++i) {
     const bool whole = found.bytes_compared[i - 1] == geometry_.mirror_size;
-    if (whole && found.bytes_differed[i - 1] == 0) set_differing(i, false);
+    if (whole && found.left(i - 1) == 0) set_differing(i, false);
   }
   ImageSet in_sync = 0;  // what is found of others is the business of their resync
   for (unsigned i = 1; i <= world_.slaves; ++i) {
@@ -89,7 +131,7 @@ Task<Outcome> Life::remember(const VerifyResult& found) {
   }
   const Outcome outcome = co_await session_->record_verify(found);
   for (unsigned i = 1; i <= world_.slaves && outcome.ok() && !ended_; ++i) {
-    if ((in_sync & image_bit(i)) != 0 && is_in_sync(i) && found.bytes_differed[i - 1] > 0) set_differing(i, true);
+    if ((in_sync & image_bit(i)) != 0 && is_in_sync(i) && found.left(i - 1) > 0) set_differing(i, true);
   }
   co_return outcome;
 }

@@ -75,6 +75,10 @@ class OrderChecker : public Watcher {
   // A slave that is out may come back from here on, and has: whichever comes first, this or a write to it.
   void rejoins(unsigned image, bool full);
   void returned(unsigned image);
+  // A verify that repairs may find that sector of it different: a resync may copy its block.
+  void may_repair(unsigned image, std::uint64_t sector) {
+    images_[image].missed[sector * kSimulatedSector / kBlock] = true;
+  }
   // A crash left it owing, and it is being paid. `debt`: what the ring names, where that is all of it; else null.
   void crashed(unsigned image, const ExtentSet* debt);
   // The ring as the opening found it.

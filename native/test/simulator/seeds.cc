@@ -330,6 +330,18 @@ void draw_verifies(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
+// Some verifies repair what they find, and then nobody looks at that slave in the place of the master: not where the master has
+// sectors that cannot be read. By a generator of its own.
+void draw_verify_repairs(std::uint64_t seed, SeedPlan& plan) {
+  Random random(seed * 83 + 61);
+  for (LifePlan& life : plan.lives) {
+    for (Action& action : life.actions) {
+      const bool repairs = random.one_in(2) && life.spoilt.empty();
+      if (repairs && action.kind == Action::Kind::verify) action.kind = Action::Kind::verify_repair;
+    }
+  }
+}
+
 // What every other draw leaves as it is: what kind of disks the mirror lies on, and whether its slaves are proven. By a
 // generator of its own.
 void draw_shape(std::uint64_t seed, World& world) {
@@ -696,6 +708,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_hangs(seed_case.seed, plan, is_kept);
   draw_departures(seed_case.seed, plan, is_kept);
   draw_recoveries_beside(seed_case.seed, plan);
+  draw_verify_repairs(seed_case.seed, plan);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {

@@ -27,6 +27,8 @@ std::string words_of(const Action& action) {
       return "wait until the mirror is quiet";
     case Action::Kind::verify:
       return "verify";
+    case Action::Kind::verify_repair:
+      return "verify, and repair";
     case Action::Kind::rejoin:
       return "rejoin the slaves that are out";
     case Action::Kind::rejoin_full:

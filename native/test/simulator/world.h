@@ -40,6 +40,7 @@ struct Action {
     quiet,
     partial_write,
     verify,
+    verify_repair,  // and what differs is owed, and resynced
     abort,
     rejoin,       // every slave that is out, and then resync
     rejoin_full,  // and as one that owes everything

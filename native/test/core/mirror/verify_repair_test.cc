@@ -76,14 +76,14 @@ TEST_CASE("repair: what one step found stays owed beside what the next one finds
   CHECK(mirror.images_equal());
 }
 
-TEST_CASE("repair: after a crash at any moment a slave that counts as synchronizing owes every difference that was told") {
+TEST_CASE(
+    "repair: after a crash at any moment a slave that counts as synchronizing owes every difference that was told") {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     CAPTURE(seed);
     Rig mirror(1, seed);
     mirror.random_latencies();
     for (std::uint64_t block = 0; block < 40; ++block) mirror.rot(1, block * 5);
-    RunningMirror::Pending& comparing =
-        mirror.start_task(mirror.session->compare({{0, kMiB}}, kRepair, mirror.found));
+    RunningMirror::Pending& comparing = mirror.start_task(mirror.session->compare({{0, kMiB}}, kRepair, mirror.found));
     mirror.start_write({seed % 200 * kBlock, 3 * kBlock}, static_cast<unsigned char>(seed));
     mirror.advance(mirror.runtime.draw(2'000'000));
     const bool told = comparing.succeeded();
@@ -195,8 +195,9 @@ TEST_CASE("verify: of three images or more the one that stands alone is named, a
   std::vector<std::pair<std::uint64_t, ImageIndex>> alone;
   for (const Difference& difference : mirror.found.differences)
     alone.emplace_back(difference.extent.position / kBlock, difference.alone);
-  const std::vector<std::pair<std::uint64_t, ImageIndex>> expected{
-      {1, ImageIndex{1}}, {10, ImageIndex{0}}, {20, kNoImage}, {10, ImageIndex{0}}, {20, kNoImage}, {10, ImageIndex{0}}};
+  const std::vector<std::pair<std::uint64_t, ImageIndex>> expected{{1, ImageIndex{1}}, {10, ImageIndex{0}},
+                                                                   {20, kNoImage},     {10, ImageIndex{0}},
+                                                                   {20, kNoImage},     {10, ImageIndex{0}}};
   CHECK(alone == expected);
 
   Rig pair(1);
