@@ -44,7 +44,7 @@ import {
   refuseMore,
 } from './base/request_options';
 import { fractureSlaves } from './life/fracture';
-import { chooseSlaves, runResync } from './life/resync';
+import { type ResyncContext, chooseSlaves, runResync } from './life/resync';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
@@ -76,6 +76,7 @@ import type {
   RecoverySummary,
   Repair,
   ResyncChoice,
+  ResyncEvent,
   ResyncReport,
   StalledEvent,
   StateEvent,
@@ -97,6 +98,8 @@ export interface MirrorEvents {
   state: [event: StateEvent];
   /** Bytes of an image could not be read, or a verify found them different: they were written anew from another one. */
   repaired: [repair: Repair];
+  /** A resync that has something to copy began, goes on (at most once a second), or ended. */
+  resync: [event: ResyncEvent];
   /** A device does not answer in time, or its stall is over. */
   stalled: [event: StalledEvent];
   /** Fewer slaves are in sync than before, or the mirror stopped: the status that shows it. */
@@ -482,7 +485,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return {
       pay: async (names) => {
         this.watch.lookNow();
-        await this.resyncSlaves({ names, rate: null, full: false, signal });
+        await this.resyncSlaves({ names, rate: null, full: false, compare: false, signal });
         this.watch.lookNow();
       },
       onRepaired: (repair) => this.emit('repaired', repair),
@@ -495,9 +498,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
    * @param images names of slaves; default: all that are not in sync
    */
   async resync(images?: readonly string[] | null, options: ResyncChoice = {}): Promise<ResyncReport> {
-    const { names, rate, full, ...work } = checkMirrorResync(images, options);
+    const { names, rate, full, compare, ...work } = checkMirrorResync(images, options);
     this.refuseUnready();
-    const report = await this.resyncSlaves({ ...work, names, rate, full });
+    const report = await this.resyncSlaves({ ...work, names, rate, full, compare });
     for (const [index, { name }] of this.attached.superblock.images.entries()) {
       if (report.slaves.some((slave) => slave.name === name && slave.error === null)) this.rejoins.forgive(index);
     }
@@ -506,17 +509,18 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   private resyncSlaves(
-    options: LongWorkOptions & { names: readonly string[] | null; rate: number | null; full: boolean },
+    options: LongWorkOptions & Pick<ResyncContext, 'names' | 'rate' | 'full' | 'compare'>,
   ): Promise<ResyncReport> {
-    const { names, rate, full, ...work } = options;
+    const { names, rate, full, compare, ...work } = options;
     chooseSlaves(this.attached.superblock, names);
     const context = {
       ...this.longWork(work),
       mirror: this.engine.names.mirror as MirrorFacts,
-      ...{ names, rate, full },
+      ...{ names, rate, full, compare },
       attach: (index: number) => this.attachAnew(index),
       isPaused: () => this.resyncPaused,
       onChange: () => this.watch.lookNow(),
+      onTold: (event: ResyncEvent) => tell(() => this.emit('resync', event)),
     };
     const resync = this.lastResync.then(() => runResync(context));
     this.lastResync = resync.catch(() => undefined);
@@ -544,7 +548,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private async rejoinByItself(slaves: readonly number[]): Promise<void> {
     if (this.closing !== null || this.recovering || this.resyncPaused) return;
     const names = slaves.map((index) => this.attached.superblock.images[index]?.name ?? '');
-    await this.resyncSlaves({ names, rate: null, full: false });
+    await this.resyncSlaves({ names, rate: null, full: false, compare: false });
   }
 
   /**

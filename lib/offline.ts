@@ -95,14 +95,14 @@ export async function verify(log: string, options: VerifyOptions = {}): Promise<
 /** Takes slaves back that are out, and copies what they miss. A mirror that was not closed cleanly is recovered first. */
 export async function resync(log: string, options: ResyncOptions = {}): Promise<ResyncReport> {
   checkPath(log, 'log');
-  const { slaves, rate, full, ...checked } = checkResync(options);
+  const { slaves, rate, full, compare, ...checked } = checkResync(options);
   const attached = await attach(log, { ...checked, requireNamed: true, attachFailed });
   const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {
     await mirror.recover({ compare: false, ...work });
-    return await mirror.resync(slaves, { full, ...(rate === null ? {} : { rate }), ...work });
+    return await mirror.resync(slaves, { full, compare, ...(rate === null ? {} : { rate }), ...work });
   } finally {
     await mirror.close();
   }

@@ -104,6 +104,7 @@ export interface CheckedResync extends CheckedLongWork, CheckedImages, CheckedPr
   slaves: readonly string[] | null;
   rate: number | null;
   full: boolean;
+  compare: boolean;
   takeOver: boolean;
   trustFolders: boolean;
 }
@@ -271,7 +272,7 @@ export function checkFracture(options: FractureOptions): CheckedFracture {
 
 export function checkResync(options: ResyncOptions): CheckedResync {
   const reader = new OptionReader(options, [
-    ...['slaves', 'rate', 'full', 'images', 'takeOver', 'trustFolders'],
+    ...['slaves', 'rate', 'full', 'compare', 'images', 'takeOver', 'trustFolders'],
     ...PRESENCE,
     ...LONG_WORK,
   ]);
@@ -279,6 +280,7 @@ export function checkResync(options: ResyncOptions): CheckedResync {
     slaves: checkNames(reader.get('slaves'), 'options.slaves'),
     rate: reader.rate('rate'),
     full: reader.flag('full', false),
+    compare: reader.flag('compare', false),
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     ...reader.images(),

@@ -121,6 +121,10 @@ export interface ResyncSlave {
   /** In sync: it was taken back. `synchronizing`: it receives writes, and still owes `bytesLeft`. */
   state: ImageState;
   bytesCopied: number;
+  /** Of what it owed; null without `compare`. */
+  bytesCompared: number | null;
+  /** Of those; null without `compare`. What it could not read counts. */
+  bytesDiffered: number | null;
   /** null: not known, of one that was not taken back. */
   bytesLeft: number | null;
   /** Why it is not in sync. */

@@ -211,12 +211,14 @@ export function checkMirrorRecover(options: unknown): MirrorWork & { compare: bo
 export function checkMirrorResync(
   names: unknown,
   options: unknown,
-): MirrorWork & { names: readonly string[] | null; rate: number | null; full: boolean } {
-  const reader = new OptionReader(options, ['rate', 'full', 'onProgress', 'signal'], 'options', 'mirror.resync()');
+): MirrorWork & { names: readonly string[] | null; rate: number | null; full: boolean; compare: boolean } {
+  const known = ['rate', 'full', 'compare', 'onProgress', 'signal'];
+  const reader = new OptionReader(options, known, 'options', 'mirror.resync()');
   return {
     names: checkNames(names, 'images'),
     rate: reader.rate('rate'),
     full: reader.flag('full', false),
+    compare: reader.flag('compare', false),
     ...longWorkOf(reader),
   };
 }

@@ -238,6 +238,11 @@ export interface ResyncChoice {
   rate?: Size;
   /** A slave that is taken back owes everything, whatever is known. One that is being resynced already goes on as it began. */
   full?: boolean;
+  /**
+   * Read the slave before, and write only what differs: spares a slave that holds most of it, or that reads faster than it
+   * writes. Default false.
+   */
+  compare?: boolean;
   onProgress?: ProgressListener;
   /** Looked at between two steps: the slaves stay synchronizing, and the next resync goes on from there. */
   signal?: AbortSignal;
@@ -374,6 +379,26 @@ export interface StateEvent {
   /** Why it stopped receiving writes; null when it did not. */
   reason: FractureCause | null;
 }
+/** A resync that has something to copy began, goes on, or ended. */
+export interface ResyncEvent {
+  /** Names of the slaves. */
+  images: string[];
+  /** 'progress': at most once a second. */
+  step: 'begun' | 'progress' | 'ended';
+  /** Over all slaves. */
+  bytesDone: number;
+  bytesTotal: number;
+  /** Over the last ten seconds. */
+  bytesPerSecond: number;
+  /** At that rate; null: nothing can be said yet, or it moves nothing. */
+  timeLeftMs: number | null;
+  /**
+   * Of 'ended': every slave is in sync; or one is not, as status says; or it was stopped, by its signal, by a close, or because
+   * the mirror stopped.
+   */
+  reason: 'in-sync' | 'not-in-sync' | 'stopped' | null;
+}
+
 /** States as the log holds them: 'in-sync' is shown as synchronized or consistent. */
 export type RecordedState = 'in-sync' | 'assumed' | 'behind' | 'synchronizing' | 'inconsistent' | 'failed';
 

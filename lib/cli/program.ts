@@ -206,7 +206,8 @@ function addResync(program: Command, perform: Perform): void {
       .command('resync <log> [slaves...]')
       .description('Take slaves back that are out of the mirror: copy what they miss from the master')
       .option('--rate <size>', 'most bytes a second, such as 100MiB; default: as fast as it goes', parsePositiveSize)
-      .option('--full', 'copy everything, whatever is known of what they miss'),
+      .option('--full', 'copy everything, whatever is known of what they miss')
+      .option('--compare', 'read the slaves before, and write only what differs'),
   )
     .addOption(deviceOption())
     .addOption(imageOption())

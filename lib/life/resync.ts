@@ -7,14 +7,15 @@
  *  - It ends: when nothing is left, or when a whole round over what is owed copied nothing.
  *  - Stopped between two steps it leaves the slaves synchronizing, and the next resync goes on from there.
  */
-import type { NativeImageSnapshot, NativeSuperblock } from '../base/binding';
+import type { NativeImageSnapshot, NativeResyncResult, NativeSuperblock } from '../base/binding';
 import { BlockmirrorError, isBlockmirrorError } from '../base/errors';
 import type { Engine } from '../io/engine';
 import type { LongWork, Pace } from './recovery';
 import { FullSpeed, restAfter, stepLength } from './resync_pace';
 import { failureOfSlave, isOut, shownImageState } from '../look/status';
 import { type MirrorFacts, command } from '../base/remedies';
-import type { FoundElsewhere, Problem, ResyncReport, ResyncSlave } from '../base/types';
+import { ResyncTelling } from './resync_telling';
+import type { FoundElsewhere, Problem, ResyncEvent, ResyncReport, ResyncSlave } from '../base/types';
 
 export interface ResyncContext extends LongWork {
   log: string;
@@ -30,13 +31,14 @@ export interface ResyncContext extends LongWork {
   /** Bytes a second; null: automatic. */
   rate: number | null;
   full: boolean;
+  /** A slave is read before it is written, and only what differs is written. */
+  compare: boolean;
   isPaused: () => boolean;
   /** After each change of a slave's state. */
   onChange: () => void;
+  onTold: (event: ResyncEvent) => void;
 }
 
-/** Nothing is read but from the master. */
-const PLAIN = { compare: false, onlyDiffering: false, readBack: false } as const;
 /** A wait is looked at this often: whether to stop, to pause, or to go on. */
 const LOOK_MS = 50;
 /** Steps that copy nothing, and could read all, before it is taken to be stuck. */
@@ -60,9 +62,16 @@ export async function runResync(context: ResyncContext): Promise<ResyncReport> {
   const work = new Resync(context, chosen);
   context.checkpoint();
   await work.readDebts();
-  await work.takeBack();
-  await work.copy();
-  return work.report(Math.round(performance.now() - started));
+  try {
+    await work.takeBack();
+    await work.copy();
+  } catch (error) {
+    work.told.end('stopped');
+    throw error;
+  }
+  const report = work.report(Math.round(performance.now() - started));
+  work.told.end(report.inSync ? 'in-sync' : 'not-in-sync');
+  return report;
 }
 
 function notInSync({ engine }: ResyncContext): number[] {
@@ -74,13 +83,21 @@ function notInSync({ engine }: ResyncContext): number[] {
 
 class Resync {
   private readonly refused = new Map<number, Problem>();
+  private readonly paid = new Map<number, number>();
   private readonly copied = new Map<number, number>();
+  private readonly differed = new Map<number, number>();
+  readonly told: ResyncTelling;
   private unreadable = 0;
 
   constructor(
     private readonly context: ResyncContext,
     private readonly chosen: readonly number[],
-  ) {}
+  ) {
+    this.told = new ResyncTelling(
+      chosen.map((index) => this.nameOf(index)),
+      context.onTold,
+    );
+  }
 
   /** What each owes, so that it can be told how much was paid: of one that was cut off nobody has read the map. */
   async readDebts(): Promise<void> {
@@ -126,7 +143,7 @@ class Resync {
   }
 
   async copy(): Promise<void> {
-    const { engine, checkpoint, onChange, rate } = this.context;
+    const { engine, checkpoint, onChange, rate, compare } = this.context;
     const total = this.owed().reduce((sum, bytes) => sum + bytes, 0);
     const advance = this.progress(total);
     const fullSpeed = new FullSpeed(total);
@@ -142,18 +159,23 @@ class Resync {
       const began = performance.now();
       const slaves = this.resyncing();
       const longest = rate === null && !busy ? fullSpeed.length : stepLength(rate);
-      const step = await engine.command('resync', { slaves, longest, ...PLAIN });
+      const step = await engine.command('resync', {
+        ...{ slaves, longest, compare, readBack: false },
+        onlyDiffering: compare,
+      });
       const tookMs = performance.now() - began;
-      if (longest === fullSpeed.length) fullSpeed.took(step.bytesCopied, tookMs);
-      this.count(before);
+      const paid = this.count(before, step);
+      // Of one that compares, mostly more than it wrote.
+      const bytes = Math.max(step.bytesCopied, paid);
+      if (longest === fullSpeed.length) fullSpeed.took(bytes, tookMs);
       onChange();
-      advance(step.bytesCopied);
+      advance(bytes);
       if (step.bytesLeft === 0) break;
-      const moved = step.bytesCopied > 0 || step.inSync !== 0;
+      const moved = bytes > 0 || step.inSync !== 0;
       idleSteps = moved || step.bytesUnreadable > 0 ? 0 : idleSteps + 1;
       unread = moved ? 0 : unread + step.bytesUnreadable;
       if (unread >= step.bytesLeft || idleSteps >= IDLE_STEPS) break;
-      await this.rest(restAfter(rate, busy, { bytes: step.bytesCopied + step.bytesUnreadable, tookMs }));
+      await this.rest(restAfter(rate, busy, { bytes: bytes + step.bytesUnreadable, tookMs }));
     }
     this.unreadable = unread;
   }
@@ -174,13 +196,15 @@ class Resync {
   }
 
   private slaveReport(index: number): ResyncSlave {
-    const { engine } = this.context;
+    const { engine, compare } = this.context;
     const { state, bytesDiffered, bytesOwed } = this.seen(index);
     return {
       name: this.nameOf(index),
       path: this.pathOf(index),
       state: shownImageState(state, bytesDiffered, engine.pendingWrites === 0),
-      bytesCopied: this.copied.get(index) ?? 0,
+      bytesCopied: (compare ? this.copied : this.paid).get(index) ?? 0,
+      bytesCompared: compare ? (this.paid.get(index) ?? 0) : null,
+      bytesDiffered: compare ? (this.differed.get(index) ?? 0) : null,
       bytesLeft: bytesOwed,
       error: this.whyNotInSync(index),
     };
@@ -202,13 +226,18 @@ class Resync {
     }).toJSON();
   }
 
-  /** What each slave that is being resynced was paid in the step, as its debt says. */
-  private count(before: readonly number[]): void {
+  /** What each slave that is being resynced was paid in the step, as its debt says; of all together. */
+  private count(before: readonly number[], step: NativeResyncResult): number {
+    let all = 0;
     for (const [at, bytes] of this.owed().entries()) {
       const index = this.chosen[at] ?? 0;
       const paid = Math.max(0, (before[at] ?? 0) - bytes);
-      this.copied.set(index, (this.copied.get(index) ?? 0) + paid);
+      all += paid;
+      add(this.paid, index, paid);
+      add(this.copied, index, step.slavesCopied[index - 1] ?? 0);
+      add(this.differed, index, step.slavesDiffered[index - 1] ?? 0);
     }
+    return all;
   }
 
   private owed(): number[] {
@@ -222,8 +251,10 @@ class Resync {
   private progress(bytesTotal: number): (bytes: number) => void {
     let bytesDone = 0;
     const tell = (): void => {
-      if (bytesTotal > 0)
-        this.context.onProgress?.({ step: 'resync', bytesDone: Math.min(bytesDone, bytesTotal), bytesTotal });
+      if (bytesTotal === 0) return;
+      const done = Math.min(bytesDone, bytesTotal);
+      this.context.onProgress?.({ step: 'resync', bytesDone: done, bytesTotal });
+      this.told.progress(done, bytesTotal);
     };
     tell();
     return (bytes) => {
@@ -252,6 +283,10 @@ class Resync {
   private pathOf(index: number): string {
     return this.context.paths[index] || (this.context.mirror.images[index]?.path ?? '');
   }
+}
+
+function add(sums: Map<number, number>, index: number, bytes: number): void {
+  sums.set(index, (sums.get(index) ?? 0) + bytes);
 }
 
 /** Makes way for the application, and uses an idle mirror in full. */

@@ -206,7 +206,7 @@ async function forEachStep(
   const { rate, checkpoint } = context;
   if (rate === null) return forEachBatch(context, extents, each);
   const { copyLength, copyExtents, copyBytes } = context.engine.binding.limits;
-  const bytes = Math.min(copyBytes, stepLength(rate, false));
+  const bytes = Math.min(copyBytes, stepLength(rate));
   const pieces = cutExtents(extents, Math.min(copyLength, bytes));
   for (const batch of batchesOf(pieces, { extents: copyExtents, bytes })) {
     checkpoint();

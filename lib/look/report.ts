@@ -98,8 +98,9 @@ export function resyncReportToText(report: ResyncReport): string {
   return lines.join('\n');
 }
 
-function resyncedInWords({ bytesCopied, bytesLeft, error }: ResyncSlave): string {
-  const copied = `${formatSize(bytesCopied)} copied`;
+function resyncedInWords({ bytesCopied, bytesCompared, bytesLeft, error }: ResyncSlave): string {
+  const compared = bytesCompared === null ? '' : `${formatSize(bytesCompared)} compared, `;
+  const copied = `${compared}${formatSize(bytesCopied)} copied`;
   if (error === null) return copied;
   return bytesLeft === null ? copied : `${copied}, ${formatSize(bytesLeft)} left`;
 }

@@ -91,8 +91,8 @@ export const lib = [
   {
     name: 'what was not compared is called equal',
     file: 'lib/life/verification.ts',
-    find: 'return slaves.every(({ compared }) => compared)',
-    put: 'return slaves.some(({ compared }) => compared)',
+    find: 'if (!slaves.every(({ compared }) => compared))',
+    put: 'if (!slaves.some(({ compared }) => compared))',
     test: 'test/api/verify.test.ts',
   },
   {

@@ -11,6 +11,7 @@ export interface ResyncArguments extends OpeningChoice {
   /** Bytes a second. */
   rate?: number;
   full?: boolean;
+  compare?: boolean;
 }
 
 const STOPPED =
@@ -27,6 +28,7 @@ export async function resyncCommand(
       ...(slaves.length === 0 ? {} : { slaves }),
       ...(options.rate === undefined ? {} : { rate: options.rate }),
       full: options.full === true,
+      compare: options.compare === true,
       takeOver: options.takeOver === true,
       trustFolders: options.trustFolders === true,
       device: options.device,
