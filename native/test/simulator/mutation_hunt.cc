@@ -47,6 +47,8 @@ constexpr Hint kHints[] = {
     {"create_without_slave", "create:1"},
     {"log_not_flushed_by_create", "create:3"},
     {"write_skips_synchronizing", "23"},
+    {"repair_forgets_finds", "175"},
+    {"repair_owed_in_memory", "175"},
     {"flush_skips_synchronizing", "224"},
     {"resync_takes_no_range", "133"},
     {"damage_forgets_misses", "12"},

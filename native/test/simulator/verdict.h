@@ -44,8 +44,8 @@ struct Counts {
   std::uint64_t writes_alone = 0;    // acknowledged by a master whose slaves were all out
   std::uint64_t writes_refused = 0;  // for want of images in sync
   std::uint64_t verifies_begun = 0;
-  std::uint64_t repairs_begun = 0;  // slaves that a verify made owe what it found
-  std::uint64_t repairs_ended = 0;  // and that a resync took back right after
+  std::uint64_t repairs_begun = 0;        // slaves that a verify made owe what it found
+  std::uint64_t repairs_ended = 0;        // and that a resync took back right after
   std::uint64_t verifies = 0;             // that reported
   std::uint64_t creates = 0;              // of creates that were tried, with a fault or cut off
   std::uint64_t create_crash_states = 0;  // distinct, not among crash_states
