@@ -41,6 +41,8 @@ void FileDevice::submit(DeviceRequest& request) {
   reactor_.enqueue(request);
 }
 
+void FileDevice::abandon() { reactor_.abandon(*this); }
+
 LoopReactor::LoopReactor(unsigned queue_depth, bool polling) : queue_depth_(queue_depth), polling_(polling) {
   BLOCKMIRROR_ASSERT(queue_depth > 0 && queue_depth <= kMaxQueueDepth, "the queue depth is out of bounds");
 }
@@ -122,6 +124,40 @@ void LoopReactor::admit(DeviceRequest& request) {
   last_waiting_ = &request;
 }
 
+// Those of the device that wait for its share or for a seat, and no others.
+DeviceRequest* LoopReactor::take_waiting(FileDevice& device) {
+  DeviceRequest* taken = std::exchange(device.first_waiting_, nullptr);
+  device.last_waiting_ = nullptr;
+  DeviceRequest* others = std::exchange(first_waiting_, nullptr);
+  last_waiting_ = nullptr;
+  while (others != nullptr) {
+    DeviceRequest& request = *std::exchange(others, others->next);
+    if (&device_of(request) == &device) {
+      --device.admitted_;
+      request.next = std::exchange(taken, &request);
+      continue;
+    }
+    request.next = nullptr;
+    (last_waiting_ == nullptr ? first_waiting_ : last_waiting_->next) = &request;
+    last_waiting_ = &request;
+  }
+  return taken;
+}
+
+void LoopReactor::abandon(FileDevice& device) {
+  DeviceRequest* waiting = take_waiting(device);
+  // What is left of it is started.
+  const unsigned replaced = replace(device.admitted_ - device.replaced_);
+  device.replaced_ += replaced;
+  started_ -= replaced;
+  while (waiting != nullptr) {
+    DeviceRequest& request = *std::exchange(waiting, waiting->next);
+    --requests_in_flight_;
+    --device.requests_in_flight_;
+    request.complete(ECANCELED);
+  }
+}
+
 // Returns how many completed at once, since they had nothing to transfer.
 unsigned LoopReactor::start_waiting() {
   unsigned completed = 0;
@@ -142,9 +178,14 @@ unsigned LoopReactor::start_waiting() {
 }
 
 void LoopReactor::finish(DeviceRequest& request, int error) {
-  --started_;
-  --requests_in_flight_;
   FileDevice& device = device_of(request);
+  if (device.replaced_ > 0) {
+    --device.replaced_;
+    give_back();
+  } else {
+    --started_;
+  }
+  --requests_in_flight_;
   --device.requests_in_flight_;
   --device.admitted_;
   while (device.first_waiting_ != nullptr && device.admitted_ < share()) {

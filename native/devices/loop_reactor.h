@@ -5,6 +5,8 @@
 //  - A request waits in first-in-first-out order until fewer than `queue_depth` are started, and fewer than its device's
 //    share of them; it counts as in flight from submit to completion.
 //  - I15: the shares of all devices together are no more than there is. One that hangs never takes what others need.
+//  - A device that is abandoned begins nothing more of what it holds. What of it the kernel has counts no longer where the
+//    subclass has put others in its place.
 //  - Callbacks (completions, timers, ready coroutines) run from turn() alone; one that submits only queues.
 //  - turn() never sleeps after a callback ran in it: its caller may have something to pass on first.
 //  - A busy loop makes one system call a turn: a turn that found work at once leaves submission to the next one, which
@@ -37,10 +39,12 @@ class FileDevice : public Device {
 
   const DeviceTraits& traits() const override { return file_.traits(); }
   void submit(DeviceRequest& request) override;
+  void abandon() override;
   AllocationLoss allocation_loss() override { return file_.allocation_loss(); }
   bool is_idle() const override { return requests_in_flight_ == 0; }
 
   int descriptor() const { return file_.descriptor(); }
+  bool on_fuse() const { return file_.on_fuse(); }
   TransferPolicy& policy() { return policy_; }
 
  private:
@@ -51,6 +55,7 @@ class FileDevice : public Device {
   TransferPolicy policy_;
   unsigned requests_in_flight_ = 0;
   unsigned admitted_ = 0;                   // in the reactor's queue, or started
+  unsigned replaced_ = 0;                   // started, and counted no more
   DeviceRequest* first_waiting_ = nullptr;  // for the device's share
   DeviceRequest* last_waiting_ = nullptr;
 };
@@ -92,6 +97,11 @@ class LoopReactor : public Reactor {
   // Hands over what was queued. `sleep`: returns after an answer, the wake signal or the deadline, else at once.
   virtual void exchange(bool sleep, std::uint64_t deadline_ns) = 0;
 
+  // Puts others in the place of so many that a device which hangs holds up; returns how many it could. Each is given back
+  // by give_back() when the device has answered.
+  virtual unsigned replace(unsigned) { return 0; }
+  virtual void give_back() {}
+
   static FileDevice& device_of(const DeviceRequest& request) { return *static_cast<FileDevice*>(request.device_data); }
   void finish(DeviceRequest& request, int error);
   WakeSignal& wake_signal() { return wake_; }
@@ -103,6 +113,8 @@ class LoopReactor : public Reactor {
 
   void enqueue(DeviceRequest& request);
   void admit(DeviceRequest& request);
+  void abandon(FileDevice& device);
+  DeviceRequest* take_waiting(FileDevice& device);
   unsigned share() const { return std::max(1u, queue_depth_ / std::max(1u, devices_)); }
   unsigned start_waiting();
   unsigned run_callbacks();

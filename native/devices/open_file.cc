@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -221,6 +222,7 @@ OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
   std::swap(blocks_, other.blocks_);
   std::swap(next_look_ms_, other.next_look_ms_);
   std::swap(lengthened_, other.lengthened_);
+  std::swap(on_fuse_, other.on_fuse_);
   return *this;
 }
 
@@ -320,6 +322,8 @@ Outcome OpenFile::describe(mode_t expected, const OpenFileOptions& options) {
   if (Outcome queried = query_traits(descriptor_, status, traits_); !queried.ok()) return queried;
   if (traits_.read_only && !options.read_only) return Outcome::of(Code::READ_ONLY_DEVICE, kNoImage, EROFS);
   if (!S_ISREG(status.st_mode)) return Outcome::success();
+  struct statfs system {};
+  on_fuse_ = ::fstatfs(descriptor_, &system) == 0 && static_cast<std::uint32_t>(system.f_type) == FUSE_SUPER_MAGIC;
   if (options.member) {
     member_file_ = true;
     blocks_ = status.st_blocks;

@@ -61,6 +61,8 @@ class OpenFile {
   bool is_open() const { return descriptor_ >= 0; }
   const std::string& path() const { return path_; }
   const DeviceTraits& traits() const { return traits_; }
+  // Its requests are answered by another process.
+  bool on_fuse() const { return on_fuse_; }
   bool lengthened() const { return lengthened_; }  // it was empty, see length_if_empty
   // Empty again, if it was lengthened.
   void shorten();
@@ -95,6 +97,7 @@ class OpenFile {
   std::int64_t blocks_ = 0;  // st_blocks when they were last looked at
   std::uint64_t next_look_ms_ = 0;
   bool lengthened_ = false;
+  bool on_fuse_ = false;
 };
 
 }  // namespace blockmirror

@@ -47,6 +47,9 @@ class GatedDevice final : public Device {
     if (device_) return device_->submit(request);
     spawn(refuse(runtime_, request));
   }
+  void abandon() override {
+    if (device_) device_->abandon();
+  }
   AllocationLoss allocation_loss() override { return device_ ? device_->allocation_loss() : AllocationLoss{}; }
 
  private:

@@ -247,6 +247,33 @@ export const native = [
   },
   // --- native/devices
   {
+    name: 'workers that a hung device holds up are not replaced',
+    file: 'native/devices/threads/threads_reactor.h',
+    find: 'return workers_.add(count);',
+    put: 'return count > kWorkers ? workers_.add(count) : 0;',
+    cases: 'hanging: slaves that hang*',
+  },
+  {
+    name: 'a device that has answered leaves the workers behind that replaced its own',
+    file: 'native/devices/threads/threads_reactor.h',
+    find: 'workers_.end_one(); }',
+    put: '}',
+    cases: 'hanging: a slave that hangs*',
+  },
+  {
+    name: 'what waits for an abandoned device begins when it answers',
+    file: 'native/devices/loop_reactor.cc',
+    find: 'DeviceRequest* waiting = take_waiting(device);',
+    put: 'DeviceRequest* waiting = nullptr;',
+    cases: 'hanging: what a slave had not begun*',
+  },
+  {
+    name: 'requests to a file on FUSE are begun in the thread of the engine',
+    file: 'native/devices/io_uring/io_uring_reactor.cc',
+    find: 'if (device.on_fuse()) entry',
+    put: 'if (device.on_fuse() && device.registered() < -1) entry',
+    cases: 'hanging: what a slave had not begun*',
+  },
     name: 'a transfer that ends inside of a block goes on from there',
     file: 'native/devices/transfer.cc',
     find: '  if (bytes < done.length) bytes &= ~std::uint64_t{policy.alignment - 1};\n',

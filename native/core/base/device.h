@@ -99,6 +99,9 @@ class Device {
   virtual AllocationLoss allocation_loss() { return {}; }
   // False: there is nothing behind it now (host/gated_device.h), and every request fails.
   virtual bool is_present() const { return true; }
+  // Nobody waits any more for what it holds, and nothing is asked of it before it has answered all of it (I15). What had not
+  // begun may be answered with an error now, by this very call, and then never begins. From the loop alone.
+  virtual void abandon() {}
   // Whether it holds no request. Then nothing that was asked of it can still land.
   virtual bool is_idle() const { return true; }
 

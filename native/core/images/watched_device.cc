@@ -155,6 +155,7 @@ void WatchedDevice::give_up() {
     DeviceRequest& outer = *std::exchange(first, first->next);
     outer.complete(mutated(Mutation::late_completion_counts) ? 0 : ETIMEDOUT);
   }
+  if (late_ > 0) device_.abandon();
 }
 
 // Never from inside of submit(): the caller is not ready for the answer.

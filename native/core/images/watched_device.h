@@ -2,7 +2,8 @@
 //
 // It measures how long each request takes, and looks at the oldest one when its deadline has passed:
 //  - Of a slave every request under way is answered with ETIMEDOUT, which fractures it by the ordinary way. The device keeps
-//    those requests and the memory that they name (held_memory.h) until it answers; what is asked of it meanwhile is
+//    those requests and the memory that they name (held_memory.h) until it answers, and is told that nobody waits for them
+//    (Device::abandon): what it has not begun it need not begin; what is asked of it meanwhile is
 //    answered with ETIMEDOUT at once and does not reach it.
 //  - Of the master and of the log nothing is answered: the mirror has nothing else to go on with. It says since when it
 //    waits.

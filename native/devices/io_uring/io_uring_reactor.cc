@@ -165,6 +165,8 @@ void IoUringReactor::queue_attempt(std::uint32_t seat) {
       BLOCKMIRROR_ASSERT(false, "a finished request has no next attempt");
   }
   if (device.registered() >= 0) entry->flags |= IOSQE_FIXED_FILE;
+  // By a worker of the kernel, which would begin them in this thread although they wait (I15).
+  if (device.on_fuse()) entry->flags |= IOSQE_ASYNC;
   io_uring_sqe_set_data64(entry, name_of(seat, turn));
 }
 

@@ -1,7 +1,9 @@
 // ThreadsReactor: the same devices by a small pool of threads, for processes that may not use io_uring (Docker's
 // default seccomp profile). Slower, never different: transfer.h decides for both.
 //
-// Invariants: as LoopReactor; at most kWorkers requests are in a system call at a time, begun in order.
+// Invariants: as LoopReactor; at most kWorkers requests are in a system call at a time, begun in order, besides those of
+// devices that were abandoned: a worker that one of them holds is replaced by another, until the device answers. An abandoned
+// device is asked nothing more, so that each has at most its share of the workers replaced, once.
 #pragma once
 
 #include <memory>
@@ -29,6 +31,8 @@ class ThreadsReactor final : public LoopReactor {
  private:
   int set_up() override { return workers_.start(kWorkers, wake_signal(), zeroes()); }
   void start(DeviceRequest& request, const Attempt& attempt) override;
+  unsigned replace(unsigned count) override { return workers_.add(count); }
+  void give_back() override { workers_.end_one(); }
   unsigned collect() override;
   bool has_answers() const override { return workers_.has_finished(); }
   void exchange(bool sleep, std::uint64_t deadline_ns) override;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 namespace blockmirror {
@@ -76,22 +77,53 @@ WorkerPool::~WorkerPool() { stop(); }
 int WorkerPool::start(unsigned threads, WakeSignal& wake, std::byte* zeroes) {
   wake_ = &wake;
   zeroes_ = zeroes;
-  threads_.reserve(threads);
+  const int error = make(threads);
+  if (error != 0) stop();
+  return error;
+}
+
+int WorkerPool::make(unsigned threads) {
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes); error != 0) return error;
   pthread_attr_setstacksize(&attributes, kStackLength);
   int error = 0;
   const SignalsBlocked blocked;
-  while (error == 0 && threads_.size() < threads) {
-    pthread_t thread{};
-    error = pthread_create(&thread, &attributes, run, this);
-    if (error != 0) break;
-    pthread_setname_np(thread, "blockmirror-io");
-    threads_.push_back(thread);
+  for (; threads > 0; --threads) {
+    Worker& worker = threads_.emplace_back(Worker{this, {}, false});
+    error = pthread_create(&worker.thread, &attributes, run, &worker);
+    if (error != 0) {
+      threads_.pop_back();
+      break;
+    }
+    pthread_setname_np(worker.thread, "blockmirror-io");
   }
   pthread_attr_destroy(&attributes);
-  if (error != 0) stop();
   return error;
+}
+
+unsigned WorkerPool::add(unsigned threads) {
+  reap();
+  const std::size_t before = threads_.size();
+  (void)make(threads);  // fewer: what hangs holds up more than it need
+  return static_cast<unsigned>(threads_.size() - before);
+}
+
+void WorkerPool::end_one() {
+  pthread_mutex_lock(&mutex_);
+  ++too_many_;
+  pthread_mutex_unlock(&mutex_);
+  pthread_cond_signal(&some_waiting_);
+}
+
+// Those that have ended, so that devices that hang again and again leave nothing behind.
+void WorkerPool::reap() {
+  for (auto worker = threads_.begin(); worker != threads_.end();) {
+    pthread_mutex_lock(&mutex_);
+    const bool ended = worker->ended;
+    pthread_mutex_unlock(&mutex_);
+    if (ended) pthread_join(worker->thread, nullptr);
+    worker = ended ? threads_.erase(worker) : std::next(worker);
+  }
 }
 
 void WorkerPool::stop() {
@@ -100,7 +132,7 @@ void WorkerPool::stop() {
   stopping_ = true;
   pthread_cond_broadcast(&some_waiting_);
   pthread_mutex_unlock(&mutex_);
-  for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
+  for (const Worker& worker : threads_) pthread_join(worker.thread, nullptr);
   threads_.clear();
 }
 
@@ -126,28 +158,35 @@ DeviceRequest* WorkerPool::take_finished() {
   return oldest;
 }
 
-void* WorkerPool::run(void* self) {
-  static_cast<WorkerPool*>(self)->work();
+void* WorkerPool::run(void* worker) {
+  auto& self = *static_cast<Worker*>(worker);
+  self.pool->work(self);
   return nullptr;
 }
 
-void WorkerPool::work() {
-  while (DeviceRequest* request = next_request()) {
+void WorkerPool::work(Worker& worker) {
+  while (DeviceRequest* request = next_request(worker)) {
     request->error = run_to_end(*request, zeroes_);
     announce(*request);
   }
 }
 
-DeviceRequest* WorkerPool::next_request() {
+// None: this one ends.
+DeviceRequest* WorkerPool::next_request(Worker& worker) {
   pthread_mutex_lock(&mutex_);
-  while (first_waiting_ == nullptr && !stopping_) {
+  while (first_waiting_ == nullptr && too_many_ == 0 && !stopping_) {
     ++idle_;
     pthread_cond_wait(&some_waiting_, &mutex_);
     --idle_;
   }
   DeviceRequest* request = first_waiting_;
-  if (request != nullptr) first_waiting_ = std::exchange(request->next, nullptr);
-  if (first_waiting_ == nullptr) last_waiting_ = nullptr;
+  if (request != nullptr) {
+    first_waiting_ = std::exchange(request->next, nullptr);
+    if (first_waiting_ == nullptr) last_waiting_ = nullptr;
+  } else {
+    worker.ended = true;
+    if (too_many_ > 0) --too_many_;
+  }
   pthread_mutex_unlock(&mutex_);
   return request;
 }

@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
+#include "../support/hanging_file.h"
 #include "engine_client.h"
-#include "hanging_file.h"
 
 using namespace blockmirror;
 using namespace blockmirror::test;

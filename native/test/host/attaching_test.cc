@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "../support/hanging_file.h"
 #include "engine_client.h"
-#include "hanging_file.h"
 
 using namespace blockmirror;
 using namespace blockmirror::test;

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -27,7 +29,7 @@ namespace blockmirror::test {
 
 class HangingFile {
  public:
-  // `holds`: FUSE_GETATTR or FUSE_OPEN, each of which waits until let_go().
+  // `holds`: FUSE_GETATTR, FUSE_OPEN or FUSE_WRITE, each of which waits until let_go().
   explicit HangingFile(std::uint32_t holds) : holds_(holds) {
     make_file(path(), 4096);
     channel_ = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -38,6 +40,7 @@ class HangingFile {
       return;
     }
     server_ = std::thread([this] { serve(); });
+    watch_over();
   }
   HangingFile(const HangingFile&) = delete;
   HangingFile& operator=(const HangingFile&) = delete;
@@ -48,6 +51,8 @@ class HangingFile {
       stop_ = true;
       wake();
       server_.join();
+      ::kill(lifeline_, SIGKILL);
+      ::waitpid(lifeline_, nullptr, 0);
     }
     if (channel_ >= 0) ::close(channel_);
     ::close(wake_);
@@ -59,11 +64,25 @@ class HangingFile {
     holding_ = false;
     wake();
   }
+  void hold_again() { holding_ = true; }
   bool is_asked() const { return held_count_ > 0; }
   unsigned opened() const { return opened_; }
   unsigned closed() const { return closed_; }
+  unsigned written() const { return written_; }  // writes that were answered; their bytes go nowhere
 
  private:
+  // A process that waits for its own FUSE cannot be killed, so that a test which fails here would never end: a child ends the
+  // mount by force when it stands too long.
+  void watch_over() {
+    lifeline_ = ::fork();
+    REQUIRE(lifeline_ >= 0);
+    if (lifeline_ > 0) return;
+    ::close(channel_);
+    ::sleep(kLongest_s);
+    ::umount2(path().c_str(), MNT_FORCE);
+    ::umount2(path().c_str(), MNT_DETACH);
+    ::_exit(0);
+  }
   void wake() const {
     const std::uint64_t one = 1;
     static_cast<void>(!::write(wake_, &one, sizeof one));
@@ -86,17 +105,22 @@ class HangingFile {
       fuse_in_header header;
       std::memcpy(&header, buffer.data(), sizeof header);
       if (header.opcode == holds_ && holding_) {
-        held_.push_back(header);
+        held_.emplace_back(header, written_by(header, buffer));
         ++held_count_;
       } else {
-        answer(header);
+        answer(header, written_by(header, buffer));
       }
     }
   }
-  void answer_held() {
-    for (const fuse_in_header& header : std::exchange(held_, {})) answer(header);
+  static std::uint32_t written_by(const fuse_in_header& header, const std::vector<std::byte>& request) {
+    fuse_write_in write{};
+    if (header.opcode == FUSE_WRITE) std::memcpy(&write, request.data() + sizeof header, sizeof write);
+    return write.size;
   }
-  void answer(const fuse_in_header& header) {
+  void answer_held() {
+    for (const auto& header : std::exchange(held_, {})) answer(header.first, header.second);
+  }
+  void answer(const fuse_in_header& header, std::uint32_t length) {
     switch (header.opcode) {
       case FUSE_INIT: {
         fuse_init_out out{};
@@ -115,9 +139,19 @@ class HangingFile {
         out.attr.blksize = 4096;
         return reply(header, 0, &out, sizeof out);
       }
+      case FUSE_STATFS: {
+        const fuse_statfs_out out{};
+        return reply(header, 0, &out, sizeof out);
+      }
       case FUSE_OPEN: {
         fuse_open_out out{};
         out.fh = ++opened_;
+        return reply(header, 0, &out, sizeof out);
+      }
+      case FUSE_WRITE: {
+        fuse_write_out out{};
+        out.size = length;
+        ++written_;
         return reply(header, 0, &out, sizeof out);
       }
       case FUSE_RELEASE:
@@ -142,17 +176,21 @@ class HangingFile {
     static_cast<void>(!::write(channel_, bytes.data(), bytes.size()));
   }
 
+  static constexpr unsigned kLongest_s = 60;
+
   TemporaryDirectory folder_;
   const std::uint32_t holds_;
+  pid_t lifeline_ = -1;
   int channel_ = -1;
   int wake_ = -1;
   std::string why_not_;
-  std::vector<fuse_in_header> held_;  // the server's
+  std::vector<std::pair<fuse_in_header, std::uint32_t>> held_;  // the server's
   std::atomic<bool> holding_ = true;
   std::atomic<bool> stop_ = false;
   std::atomic<unsigned> held_count_ = 0;
   std::atomic<unsigned> opened_ = 0;
   std::atomic<unsigned> closed_ = 0;
+  std::atomic<unsigned> written_ = 0;
   std::thread server_;
 };
 
