@@ -274,6 +274,7 @@ export const native = [
     put: 'if (device.on_fuse() && device.registered() < -1) entry',
     cases: 'hanging: what a slave had not begun*',
   },
+  {
     name: 'a transfer that ends inside of a block goes on from there',
     file: 'native/devices/transfer.cc',
     find: '  if (bytes < done.length) bytes &= ~std::uint64_t{policy.alignment - 1};\n',
