@@ -336,6 +336,11 @@ Task<Outcome> Life::pay_crash_debt() {
     order.longest = plan_.impatient ? kSmallStep : kResyncBytes;
     order.way = {!plan_.read_back, assessment_.damaged};  // both ways of copying are lived through
     order.read_back = plan_.read_back;
+    ImageSet whole = 0;  // slaves of which all is copied, for this crash or one before it
+    for (unsigned i = 1; i <= world_.slaves; ++i) {
+      if (session_->superblock().images[i].debt == DebtKind::everything) whole |= image_bit(i);
+    }
+    if (assessment_.debt.contains({0, geometry_.mirror_size})) whole = order.slaves;
     ResyncResult step;
     const Outcome outcome = co_await session_->resync(order, step);
     if (!outcome.ok()) co_return outcome;
@@ -344,7 +349,7 @@ Task<Outcome> Life::pay_crash_debt() {
       verdict_.fail("read back", "what recovery copied differs when it is read back");
     for (unsigned i = 1; i <= world_.slaves; ++i) {
       if ((step.in_sync & image_bit(i)) == 0) continue;
-      if (assessment_.debt.contains({0, geometry_.mirror_size})) set_differing(i, false);
+      if ((whole & image_bit(i)) != 0) set_differing(i, false);
       if (running_) judge_resynced(i);
     }
     const bool moves = step.bytes_copied > 0 || step.in_sync != 0 ||
