@@ -121,7 +121,7 @@ describe('the text of an answer', () => {
     const created = { ...status, bytesCopied: 0, durationMs: 0, readBack: true } as never;
     const recovered = await recover(log);
     const verified = await verify(log);
-    const difference = { slave: 's', position: 0, length: 1, expected: false, agreesWith: ['t'] };
+    const difference = { slave: 's', position: 0, length: 1, expected: false, agreesWith: ['t'], standsAlone: 's' };
     const elsewhere = [{ name: 's', expectedAt: '/a', path: '/b' }];
     const repairs = [{ image: 'm', position: 0, length: 1, from: 's' }];
     const failed = verified.slaves.map((slave) => ({ ...slave, state: 'failed', compared: false, error: lost }));
