@@ -69,6 +69,7 @@ TEST_CASE("attaching: the master, a slave that receives, one that has its device
   CHECK(mirror.client.ask(DetachImage{0}).first.code == Code::WRONG_PHASE);
   mirror.client.run(Rejoin{1, false});
   CHECK(mirror.client.ask(DetachImage{1}).first.code == Code::WRONG_PHASE);
+  mirror.client.run(Close{});
 }
 
 TEST_CASE("attaching: what cannot be opened is told with its errno, and another try may succeed") {
@@ -79,6 +80,7 @@ TEST_CASE("attaching: what cannot be opened is told with its errno, and another 
   CHECK(outcome.system_error == ENOENT);
   CHECK(outcome.image == 1);
   mirror.client.run(attach(1, mirror.files.image(1)));
+  mirror.client.run(Close{});
 }
 
 TEST_CASE("attaching: writes go on while a device does not open, and a second try is BUSY until the first is over") {
