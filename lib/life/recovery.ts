@@ -206,7 +206,7 @@ export interface Pace {
  */
 export async function payDebts(work: LongWork, payment: Payment): Promise<Copied> {
   const { engine } = work;
-  const { bytesTotal, compare, onlyDiffering, readBack, pace = atFullSpeed(bytesTotal) } = payment;
+  const { bytesTotal, compare, onlyDiffering, readBack, pace = atFullSpeed(engine, bytesTotal) } = payment;
   const copied: Copied = { bytesDiffered: [], bytesCopied: [], repairs: [] };
   let bytesDone = 0;
   work.onProgress?.({ step: 'copy', bytesDone, bytesTotal });
@@ -229,8 +229,8 @@ export async function payDebts(work: LongWork, payment: Payment): Promise<Copied
   return copied;
 }
 
-function atFullSpeed(bytesTotal: number): Pace {
-  const fullSpeed = new FullSpeed(bytesTotal);
+function atFullSpeed({ binding }: Engine, bytesTotal: number): Pace {
+  const fullSpeed = new FullSpeed(binding.limits.resyncBytes, bytesTotal);
   return {
     longest: () => fullSpeed.length,
     rest: async (bytes, tookMs) => fullSpeed.took(bytes, tookMs),

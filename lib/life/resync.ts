@@ -146,7 +146,7 @@ class Resync {
     const { engine, checkpoint, onChange, rate, compare } = this.context;
     const total = this.owed().reduce((sum, bytes) => sum + bytes, 0);
     const advance = this.progress(total);
-    const fullSpeed = new FullSpeed(total);
+    const fullSpeed = new FullSpeed(engine.binding.limits.resyncBytes, total);
     let seen = engine.requestsTaken;
     let idleSteps = 0;
     let unread = 0;
@@ -291,7 +291,7 @@ function add(sums: Map<number, number>, index: number, bytes: number): void {
 
 /** Makes way for the application, and uses an idle mirror in full. */
 export function automaticPace(engine: Engine, checkpoint: () => void): Pace {
-  const fullSpeed = new FullSpeed();
+  const fullSpeed = new FullSpeed(engine.binding.limits.resyncBytes);
   let seen = engine.requestsTaken;
   let busy = false;
   return {

@@ -13,10 +13,9 @@ const MIB = 1024 * 1024;
 /** While requests come: how long a step is, and how long it rests for the time that it took. */
 const BUSY = { longest: MIB, restPerWork: 1 };
 
-/** Of a step that nobody waits beside: about as often a person wants to be told. */
+/** Of a step that nobody waits beside: as often as a person wants to be told. */
 const TARGET_MS = 200;
 const LEAST_STEP = MIB;
-const MOST_STEP = 64 * MIB;
 /** A step takes so many times as much as the last one, at most. */
 const GROWTH = 2;
 
@@ -24,9 +23,15 @@ const GROWTH = 2;
 export class FullSpeed {
   private next: number;
 
-  /** @param bytesTotal of the work, as far as it is known: a short one still has moments to stop at */
-  constructor(bytesTotal = LEAST_STEP) {
-    this.next = within(bytesTotal / 8);
+  /**
+   * @param most bytes that the engine takes in a step (limits.resyncBytes)
+   * @param bytesTotal of the work, as far as it is known: a short one still has moments to stop at
+   */
+  constructor(
+    private readonly most: number,
+    bytesTotal = LEAST_STEP,
+  ) {
+    this.next = this.within(bytesTotal / 8);
   }
 
   /** Bytes of the next step. */
@@ -36,12 +41,12 @@ export class FullSpeed {
 
   /** What the last step moved, and how long it took. */
   took(bytes: number, ms: number): void {
-    if (bytes > 0) this.next = within(bytes * Math.min(GROWTH, TARGET_MS / Math.max(ms, 1)));
+    if (bytes > 0) this.next = this.within(bytes * Math.min(GROWTH, TARGET_MS / Math.max(ms, 1)));
   }
-}
 
-function within(bytes: number): number {
-  return Math.min(MOST_STEP, Math.max(LEAST_STEP, Math.floor(bytes)));
+  private within(bytes: number): number {
+    return Math.min(this.most, Math.max(LEAST_STEP, Math.floor(bytes)));
+  }
 }
 
 /** With a rate: steps in a second, as long as the engine's limits allow. */

@@ -130,7 +130,7 @@ class Frontier {
     private readonly context: VerificationContext,
     private readonly extents: readonly Extent[],
   ) {
-    this.end = extents[0]?.position ?? 0;
+    this.end = extents[0]?.position ?? context.superblock.size;
     this.tell();
   }
 

@@ -31,7 +31,7 @@ export const lib = [
     name: 'a resync under load takes steps as large as alone',
     file: 'lib/life/resync_pace.ts',
     find: 'if (rate === null) return BUSY.longest;',
-    put: 'if (rate === null) return MOST_STEP;',
+    put: 'if (rate === null) return LONGEST_STEP;',
     test: 'test/api/resync_pace.test.ts',
   },
   {

@@ -14,13 +14,13 @@ test.each([
   ['usual', 200 * MIB],
   ['slow', 8 * MIB],
 ])('at full speed a %s device comes to steps of a fifth of a second, within the bounds', (_name, bytesPerSecond) => {
-  const speed = new FullSpeed(KIB * MIB);
+  const speed = new FullSpeed(64 * MIB, KIB * MIB);
   for (let step = 0; step < 10; step += 1) speed.took(speed.length, (speed.length / bytesPerSecond) * 1000);
   expect(speed.length).toBe(Math.min(64 * MIB, Math.max(MIB, Math.floor(bytesPerSecond / 5))));
 });
 
 test('the first step leaves moments to stop at, and one that moved nothing says nothing of the device', () => {
-  const speed = new FullSpeed(16 * MIB);
+  const speed = new FullSpeed(64 * MIB, 16 * MIB);
   expect(speed.length).toBe(2 * MIB);
   speed.took(0, 1);
   expect(speed.length).toBe(2 * MIB);

@@ -54,6 +54,7 @@ struct CopyResult {
   std::vector<std::uint64_t> bytes_copied;
   std::vector<Repair> repairs;  // bounded
 };
+
 // What a comparison is asked for.
 struct CompareOrder {
   bool all = false;     // slaves that receive no writes too, where their device is attached

@@ -579,13 +579,13 @@ void draw_alone(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   }
 }
 
-// Operators who take slaves out, several at one barrier or one, for a backup; and openings that find no device in the place
-// of a slave. They come back in that life or a later one, by whatever else is drawn. With a generator of its own.
 bool puts_back(Fault fault) {
   return fault == Fault::restored_image || fault == Fault::restored_image_generation ||
          fault == Fault::restored_log_generation || fault == Fault::restored_log || fault == Fault::restored_slave;
 }
 
+// Operators who take slaves out, several at one barrier or one, for a backup; and openings that find no device in the place
+// of a slave. They come back in that life or a later one, by whatever else is drawn. With a generator of its own.
 template <typename IsKept>
 void draw_departures(std::uint64_t seed, SeedPlan& plan, IsKept is_kept) {
   Random random(seed * 89 + 71);
