@@ -14,7 +14,7 @@ import type { MirrorFacts } from '../base/remedies';
 import { shown } from '../base/shown';
 import { imageNames, isOut } from '../look/status';
 import type { FoundElsewhere } from '../base/types';
-import { readBlockDevices } from '../system/block_devices';
+import { type Ground, fileGround, overlap, readBlockDevices } from '../system/block_devices';
 import { openToRead } from '../system/files';
 import { type Place, type StoredPath, findPlace, leadsOutside, pathToStore, storedPathToPath } from '../system/places';
 import { type LogTrust, distrust, isBelieved } from '../look/trust';
@@ -205,32 +205,52 @@ function missing(image: string, path: string, detail: string, advice?: string): 
   return new BlockmirrorError('IMAGE_MISSING', { image, path, detail, remedy });
 }
 
+/** What carries the image's label, and which bytes it stands for. */
+interface Candidate {
+  path: string;
+  ground: Ground;
+}
+
+/**
+ * A loop device and the file below it are one image. The device is meant: whoever made it keeps the file busy by it.
+ * Devices come first. Two of them over the same bytes stay two.
+ */
+export function distinct(devices: readonly Candidate[], files: readonly Candidate[]): string[] {
+  const chosen = [...devices];
+  for (const file of files) {
+    if (!chosen.some(({ ground }) => overlap(ground, file.ground))) chosen.push(file);
+  }
+  return chosen.map(({ path }) => path);
+}
+
 /** Paths of block devices and of files in the folders of the log and the image that carry the image's label. */
 async function search(
   superblock: NativeSuperblock,
   image: NativeImageRecord,
   { folder: logFolder, trust }: LogWord,
 ): Promise<string[]> {
-  const candidates: string[] = [];
+  const devices: Candidate[] = [];
+  const files: Candidate[] = [];
   for (const device of await readBlockDevices()) {
     if (device.size < image.deviceSize) continue;
     const node = await stat(device.path).catch(() => null);
     if (node === null || distrust(trust, node) !== null) continue;
     const here = await carriesAnywhere(superblock, image, device.path, device.size);
-    if (here) candidates.push(device.path);
+    if (here) devices.push({ path: device.path, ground: device.ground });
   }
   const folders = new Set([logFolder, dirname(storedPathToPath(image, logFolder))]);
   for (const folder of folders) {
     const names = folder.startsWith('/dev') ? [] : await readdir(folder).catch(() => [] as string[]);
     for (const name of names.slice(0, FOLDER_LIMIT)) {
       const path = join(folder, name);
-      const status = await stat(path).catch(() => null);
+      const status = await stat(path, { bigint: true }).catch(() => null);
       if (status === null || !status.isFile() || status.size < image.deviceSize) continue;
-      if (distrust(trust, status) !== null) continue;
-      if (await carriesAnywhere(superblock, image, path, status.size)) candidates.push(path);
+      if (distrust(trust, { uid: Number(status.uid) }) !== null) continue;
+      const here = await carriesAnywhere(superblock, image, path, Number(status.size));
+      if (here) files.push({ path, ground: fileGround(status.dev, status.ino) });
     }
   }
-  return candidates;
+  return distinct(devices, files);
 }
 
 async function carriesAnywhere(

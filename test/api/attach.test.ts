@@ -228,6 +228,25 @@ testUnless(
   },
 );
 
+testUnless(
+  noLoopDevices,
+  'an image that moved is found at the loop device over its file, not undecided between the two',
+  async () => {
+    const paths = await mirrors.create();
+    const moved = join(mirrors.folder(), 'moved.img');
+    renameSync(paths.slaves[0] as string, moved);
+    const device = execFileSync('losetup', ['--find', '--show', '--direct-io=on', moved], { encoding: 'utf8' }).trim();
+    try {
+      const mirror = await mirrors.open(paths);
+      const { images } = mirror.status();
+      await mirror.close();
+      expect(images[1]).toMatchObject({ path: device, state: 'synchronized' });
+    } finally {
+      execFileSync('losetup', ['--detach', device]);
+    }
+  },
+);
+
 describe('where the images are', () => {
   test('a file whose first label is lost is found by the second one', async () => {
     const paths = await mirrors.create();
