@@ -18,6 +18,7 @@ export {
   setReportToText,
   verifyReportToText,
 } from './look/report';
+export { METRICS_CONTENT_TYPES, metricsFormatOf } from './metrics/format';
 export { findSignatures } from './look/signatures';
 export { findUses } from './system/uses';
 export { formatDuration, parseDuration } from './base/duration';

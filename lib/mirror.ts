@@ -34,6 +34,7 @@ import { checkOpen, checkPath, checkStoredPath, someNames } from './base/options
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import { automaticPace } from './life/resync';
 import {
+  checkMetrics,
   checkMirrorRecover,
   checkMirrorResync,
   checkMirrorVerify,
@@ -49,8 +50,10 @@ import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { StallWatch, stalledDevices } from './io/stalls';
+import { loadExposition } from './metrics/load';
+import { ResyncTally } from './metrics/resync_totals';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
-import { isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
+import { type LiveFacts, isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
 import { processName, thisHost } from './system/processes';
 import type {
   Bytes,
@@ -60,6 +63,7 @@ import type {
   DiscardOptions,
   FractureCause,
   FractureReport,
+  MetricsOptions,
   MirrorReadStream,
   MirrorWriteStream,
   OpenOptions,
@@ -142,6 +146,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private recoveryUnderWay: Promise<RecoveryReport> | null = null;
   /** The last one that was asked for; the next begins when it has ended. */
   private lastResync: Promise<unknown> = Promise.resolve();
+  private readonly resyncTally = new ResyncTally();
   private resyncPaused = false;
   private rejoinsItself = false;
   private readonly watch: StateWatch;
@@ -423,7 +428,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   status(): Status {
-    if (this.closedStatus !== null) return this.closedStatus;
+    return this.closedStatus ?? this.statusWith(this.engine.latencies());
+  }
+
+  private statusWith(latencies: LiveFacts['latencies']): Status {
     const snapshot = this.engine.snapshot();
     const names = this.attached.superblock.images.map(({ name }) => name);
     return liveStatus({
@@ -434,7 +442,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       flapping: this.attached.superblock.images.map((_, index) => this.rejoinsItself && this.rejoins.isFlapping(index)),
       doubtful: this.engine.names.mirror?.images.map(({ doubtful }) => doubtful === true) ?? [],
       snapshot,
-      latencies: this.engine.latencies(),
+      latencies,
       stopped: this.stopReason(snapshot.stopped),
       phase: this.phaseOf(snapshot.phase),
       pendingRequests: this.engine.pending,
@@ -452,6 +460,17 @@ export class Mirror extends EventEmitter<MirrorEvents> {
         state: 'running',
       },
     });
+  }
+
+  /** What monitoring takes, as text (docs/METRICS.md). One scrape costs a snapshot of the engine. */
+  async metrics(options: MetricsOptions = {}): Promise<string> {
+    const { format } = checkMetrics(options);
+    const { metricsToText } = loadExposition();
+    const { version } = this.engine.binding;
+    const status = this.closedStatus ?? this.statusWith(null);
+    const latencies = this.engine.latencyHistograms();
+    const resync = this.resyncTally.totals();
+    return metricsToText([{ version, status, damaged: false, latencies, resync }], format);
   }
 
   /**
@@ -520,7 +539,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       attach: (index: number) => this.attachAnew(index),
       isPaused: () => this.resyncPaused,
       onChange: () => this.watch.lookNow(),
-      onTold: (event: ResyncEvent) => tell(() => this.emit('resync', event)),
+      onTold: (event: ResyncEvent) => {
+        this.resyncTally.note(event);
+        tell(() => this.emit('resync', event));
+      },
     };
     const resync = this.lastResync.then(() => runResync(context));
     this.lastResync = resync.catch(() => undefined);

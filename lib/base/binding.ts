@@ -433,6 +433,22 @@ export type NativeMemory = object & { readonly __memory: unique symbol };
 /** Numbers per completion in `completions`: ticket, code, systemError, image, position. */
 export const COMPLETION_STRIDE = 5;
 
+/** By bucket, and the sum of all lengths in ns at the end; null: there was no memory for it. */
+export interface NativeHistograms {
+  read: Float64Array | null;
+  write: Float64Array | null;
+  flush: Float64Array | null;
+}
+
+/** Since open. The last bucket has no end. */
+export interface NativeLatencyHistograms {
+  /** ns; the longest that counts into each bucket but the last. */
+  bucketEnds: Float64Array | null;
+  log: NativeHistograms;
+  images: NativeHistograms[];
+  requests: NativeHistograms & { discard: Float64Array | null };
+}
+
 export interface NativeEngine {
   /** Filled before each onCompletions(count) with `count` entries of COMPLETION_STRIDE numbers. */
   readonly completions: Float64Array;
@@ -491,6 +507,8 @@ export interface NativeEngine {
   snapshot(): NativeSnapshot;
   /** null: the engine is gone. */
   latencies(): { log: DeviceLatency; images: DeviceLatency[] } | null;
+  /** null: the engine is gone. */
+  latencyHistograms(): NativeLatencyHistograms | null;
   /** Delivers what has completed, as the engine's wake-up does. `more`: it is going to be called again soon, so that the
    * engine need not wake the event loop until a call says otherwise. Before, it offers the processor to other threads;
    * the result says for how many nanoseconds it was away. */

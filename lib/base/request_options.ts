@@ -24,6 +24,7 @@ import {
   checkSignal,
   invalidOption,
 } from './option_reader';
+import type { MetricsFormat } from './types';
 
 const REQUESTS = {
   'write()': new Set(['position', 'offset', 'length', 'dsync', 'unaligned', 'transfer', 'signal']),
@@ -221,6 +222,11 @@ export function checkMirrorResync(
     compare: reader.flag('compare', false),
     ...longWorkOf(reader),
   };
+}
+
+export function checkMetrics(options: unknown): { format: MetricsFormat } {
+  const reader = new OptionReader(options, ['format'], 'options', 'metrics()');
+  return { format: reader.choice('format', ['openmetrics', 'prometheus'] as const, 'openmetrics') };
 }
 
 function longWorkOf(reader: OptionReader): MirrorWork {

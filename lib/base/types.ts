@@ -555,6 +555,14 @@ export interface Owner {
   startedAt: string;
 }
 
+/** 'openmetrics': OpenMetrics 1.0. 'prometheus': its text format 0.0.4, as node_exporter's textfile collector reads it. */
+export type MetricsFormat = 'openmetrics' | 'prometheus';
+
+export interface MetricsOptions {
+  /** Default 'openmetrics'. */
+  format?: MetricsFormat;
+}
+
 /** One shape for `mirror.status()`, `inspect(log).status` and `blockmirror status --json`. */
 export interface Status {
   uuid: string;

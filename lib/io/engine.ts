@@ -146,6 +146,10 @@ export class Engine {
     return this.native.latencies();
   }
 
+  latencyHistograms(): ReturnType<NativeEngine['latencyHistograms']> {
+    return this.native.latencyHistograms();
+  }
+
   write<B extends Bytes>(
     buffer: B,
     offset: number,

@@ -179,6 +179,12 @@ export function isOut(state: NativeImageState): state is 'behind' | 'inconsisten
   return state === 'behind' || state === 'inconsistent' || state === 'failed';
 }
 
+/** One that a verify found different receives every write, and its log calls it in sync. */
+export function countsForMinInSync({ role, state, debt }: Pick<ImageStatus, 'role' | 'state' | 'debt'>): boolean {
+  if (role === 'master' || state === 'synchronized' || state === 'consistent' || state === 'assumed') return true;
+  return state === 'inconsistent' && debt === 'none';
+}
+
 /** Before anybody has read the map. */
 export function owedByRecord(debt: NativeDebt): number | null {
   return debt === 'none' ? 0 : null;

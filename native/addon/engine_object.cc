@@ -113,6 +113,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::result>("result", kMethod),
                          InstanceMethod<&EngineObject::snapshot>("snapshot", kMethod),
                          InstanceMethod<&EngineObject::latencies>("latencies", kMethod),
+                         InstanceMethod<&EngineObject::latency_histograms>("latencyHistograms", kMethod),
                          InstanceMethod<&EngineObject::ref>("ref", kMethod),
                          InstanceMethod<&EngineObject::unref>("unref", kMethod),
                          InstanceMethod<&EngineObject::destroy>("destroy", kMethod),
@@ -364,6 +365,13 @@ Napi::Value EngineObject::latencies(const Napi::CallbackInfo&) {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();  // the reactor's clock
   const auto now_ns = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
   return to_javascript(env_, engine_->latencies(), engine_->snapshot().image_count, now_ns);
+}
+
+// Of an engine that is gone: null.
+Napi::Value EngineObject::latency_histograms(const Napi::CallbackInfo&) {
+  if (engine_ == nullptr) return Env().Null();
+  return histograms_to_javascript(env_, engine_->latencies(), engine_->request_latency(),
+                                  engine_->snapshot().image_count);
 }
 
 // (more). Returns the nanoseconds for which this thread offered its processor to others.

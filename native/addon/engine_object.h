@@ -63,6 +63,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value result(const Napi::CallbackInfo& info);
   Napi::Value snapshot(const Napi::CallbackInfo& info);
   Napi::Value latencies(const Napi::CallbackInfo& info);
+  Napi::Value latency_histograms(const Napi::CallbackInfo& info);
   void ref(const Napi::CallbackInfo& info);
   void unref(const Napi::CallbackInfo& info);
   void destroy(const Napi::CallbackInfo& info);

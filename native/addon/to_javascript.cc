@@ -3,6 +3,8 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -359,6 +361,34 @@ Napi::Value latency_object(Napi::Env env, const DeviceLatency& latency, std::uin
   return object;
 }
 
+// A Float64Array; null where there is no memory for it.
+Napi::Value numbers_array(Napi::Env env, std::span<const double> numbers) {
+  void* memory = nullptr;
+  napi_value store = nullptr;
+  napi_value array = nullptr;
+  if (napi_create_arraybuffer(env, numbers.size_bytes(), &memory, &store) != napi_ok) return env.Null();
+  std::ranges::copy(numbers, static_cast<double*>(memory));
+  const napi_status made = napi_create_typedarray(env, napi_float64_array, numbers.size(), store, 0, &array);
+  return made == napi_ok ? Napi::Value(env, array) : env.Null();
+}
+
+// Bucket by bucket, and the sum of all lengths at the end.
+Napi::Value histogram_numbers(Napi::Env env, const LatencyRecorder& recorder) {
+  const LatencyHistogram histogram = recorder.histogram();
+  std::array<double, LatencyHistogram::kBuckets + 1> numbers{};
+  for (unsigned i = 0; i < LatencyHistogram::kBuckets; ++i) numbers[i] = number(histogram.counts[i]);
+  numbers.back() = number(histogram.total_ns);
+  return numbers_array(env, numbers);
+}
+
+PlainObject histograms_of(Napi::Env env, const DeviceLatency& latency) {
+  PlainObject object(env);
+  object.set("read", histogram_numbers(env, latency.read));
+  object.set("write", histogram_numbers(env, latency.write));
+  object.set("flush", histogram_numbers(env, latency.flush));
+  return object;
+}
+
 Napi::Value counters_object(Napi::Env env, const Counters& counters) {
   PlainObject object(env);
 #define X(name) object.set(#name, number(counters.name));
@@ -492,6 +522,26 @@ Napi::Value to_javascript(Napi::Env env, const DeviceLatencies& latencies, unsig
   for (unsigned i = 0; i < images; ++i) of_images.set_element(i, latency_object(env, latencies[i], now_ns));
   object.set("log", latency_object(env, latencies.back(), now_ns));
   object.set("images", of_images);
+  return object;
+}
+
+Napi::Value histograms_to_javascript(Napi::Env env, const DeviceLatencies& latencies, const RequestLatency& requests,
+                                     unsigned images) {
+  constexpr unsigned kEnds = LatencyHistogram::kBuckets - 1;
+  std::array<double, kEnds> ends{};
+  for (unsigned i = 0; i < kEnds; ++i) ends[i] = number(LatencyRecorder::bucket_end(i));
+  PlainObject of_images(Napi::Array::New(env, images));
+  for (unsigned i = 0; i < images; ++i) of_images.set_element(i, histograms_of(env, latencies[i]));
+  PlainObject of_requests(env);
+  of_requests.set("read", histogram_numbers(env, requests.read));
+  of_requests.set("write", histogram_numbers(env, requests.write));
+  of_requests.set("flush", histogram_numbers(env, requests.flush));
+  of_requests.set("discard", histogram_numbers(env, requests.discard));
+  PlainObject object(env);
+  object.set("bucketEnds", numbers_array(env, ends));
+  object.set("log", histograms_of(env, latencies.back()));
+  object.set("images", of_images);
+  object.set("requests", of_requests);
   return object;
 }
 

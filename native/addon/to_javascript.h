@@ -14,6 +14,9 @@ Napi::Value to_javascript(Napi::Env env, const DeviceFacts& facts);
 Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot);
 // `images`: how many there are; `now_ns` of the engine's clock.
 Napi::Value to_javascript(Napi::Env env, const DeviceLatencies& latencies, unsigned images, std::uint64_t now_ns);
+// The same, and of the requests, as counts.
+Napi::Value histograms_to_javascript(Napi::Env env, const DeviceLatencies& latencies, const RequestLatency& requests,
+                                     unsigned images);
 Napi::Value to_javascript(Napi::Env env, const Superblock& superblock);
 Napi::Value to_javascript(Napi::Env env, const Label& label);
 // The result object of a completed command; null for those that have none.

@@ -75,7 +75,7 @@ Outcome EngineThread::set_up() {
   kind_ = reactor_->kind();
   reactor_->offer_memory(requests_->registered_memory());
   auto done = [](void* self, RequestPart& part) { static_cast<EngineThread*>(self)->part_done(part); };
-  host_ = std::make_unique<SessionHost>(*reactor_, latencies_, done, this);
+  host_ = std::make_unique<SessionHost>(*reactor_, latencies_, request_latency_, done, this);
   return outcome;
 }
 

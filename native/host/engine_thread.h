@@ -59,6 +59,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   Snapshot snapshot() const;
   // Counted by the engine thread, read by any.
   const DeviceLatencies& latencies() const { return latencies_; }
+  const RequestLatency& request_latency() const { return request_latency_; }
 
   // Asks the engine to stop, without waiting: several can stop side by side.
   void request_stop();
@@ -104,6 +105,7 @@ class EngineThread : public std::enable_shared_from_this<EngineThread> {
   Snapshot snapshot_;
 
   DeviceLatencies latencies_;
+  RequestLatency request_latency_;
 
   // Engine thread.
   std::unique_ptr<Reactor> reactor_;

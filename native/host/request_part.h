@@ -29,6 +29,8 @@ struct RequestProgress {
   // part starts, since bytes of it may be on an image from then on.
   enum class Decision : std::uint8_t { open, run, abort } decision = Decision::open;
   bool failed = false;  // a lane of a discard failed: the other lanes need not go on
+  std::uint32_t parts_over = 0;
+  std::uint64_t since_ns = 0;  // when the first part started
 };
 
 struct RequestPart {

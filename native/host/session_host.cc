@@ -9,9 +9,10 @@
 
 namespace blockmirror {
 
-SessionHost::SessionHost(Reactor& reactor, DeviceLatencies& latencies, void (*done)(void* context, RequestPart& part),
-                         void* context)
+SessionHost::SessionHost(Reactor& reactor, DeviceLatencies& latencies, RequestLatency& request_latency,
+                         void (*done)(void* context, RequestPart& part), void* context)
     : reactor_(reactor),
+      request_latency_(request_latency),
       done_(done),
       context_(context),
       settled_(std::make_unique<Condition>(reactor)),
@@ -40,6 +41,7 @@ void SessionHost::start(RequestPart& part) {
   if (progress.decision == RequestProgress::Decision::open) {
     bool cancelled = part.kind != RequestKind::command && progress.cancelled.load(std::memory_order_relaxed);
     progress.decision = cancelled ? RequestProgress::Decision::abort : RequestProgress::Decision::run;
+    progress.since_ns = reactor_.recent_ns();
   }
   if (progress.decision == RequestProgress::Decision::abort) {
     return finish(part, Outcome::of(Code::ABORTED, kNoImage, 0, part.extent.position));
@@ -96,6 +98,7 @@ Task<Outcome> SessionHost::serve_command(Command& command) {
 
 void SessionHost::finish(RequestPart& part, const Outcome& outcome) {
   part.outcome = outcome;
+  count_latency(part);
   part.held = part.memory != nullptr && HeldMemory::of_this_thread().holds(part.memory, part.extent.length);
   --active_;
   settled_->wake_all();
@@ -108,6 +111,26 @@ void SessionHost::finish(RequestPart& part, const Outcome& outcome) {
     of->host->done_(of->host->context_, *of->part);
   };
   HeldMemory::of_this_thread().let_go(part.memory, part.extent.length, {come_back, new HeldPart{this, &part}});
+}
+
+// Of a request that was run, when its last part is over; while its progress is this thread's still.
+void SessionHost::count_latency(const RequestPart& part) {
+  RequestProgress& progress = *part.progress;
+  if (++progress.parts_over < part.parts || progress.decision != RequestProgress::Decision::run) return;
+  const std::uint64_t now_ns = reactor_.recent_ns();
+  const std::uint64_t length_ns = now_ns - progress.since_ns;
+  switch (part.kind) {
+    case RequestKind::write:
+      return request_latency_.write.count(now_ns, length_ns);
+    case RequestKind::read:
+      return request_latency_.read.count(now_ns, length_ns);
+    case RequestKind::flush:
+      return request_latency_.flush.count(now_ns, length_ns);
+    case RequestKind::discard:
+      return request_latency_.discard.count(now_ns, length_ns);
+    case RequestKind::command:
+      return;
+  }
 }
 
 Shape SessionHost::shape() const {

@@ -34,8 +34,8 @@ class SessionHost {
  public:
   // `done(context, part)` is called when a part has its outcome.
   // Where latencies are counted must stay as long as this.
-  SessionHost(Reactor& reactor, DeviceLatencies& latencies, void (*done)(void* context, RequestPart& part),
-              void* context);
+  SessionHost(Reactor& reactor, DeviceLatencies& latencies, RequestLatency& request_latency,
+              void (*done)(void* context, RequestPart& part), void* context);
   ~SessionHost();
   SessionHost(const SessionHost&) = delete;
   SessionHost& operator=(const SessionHost&) = delete;
@@ -54,6 +54,7 @@ class SessionHost {
   Task<Outcome> discard_lane(RequestPart& part);
   Task<Outcome> serve_command(Command& command);
   void finish(RequestPart& part, const Outcome& outcome);
+  void count_latency(const RequestPart& part);
 
   Task<Outcome> execute(OpenLog& command);
   Task<Outcome> execute(LoadSuperblock& command);
@@ -108,6 +109,7 @@ class SessionHost {
   Shape shape() const;
 
   Reactor& reactor_;
+  RequestLatency& request_latency_;
   void (*const done_)(void* context, RequestPart& part);
   void* const context_;
   Gate gate_;

@@ -6,6 +6,7 @@ import { formatSize, inspect, type ImageStatus, type Inspection, type Status } f
 import { type MirrorFacts, recreate, remakeOverSlave } from '../../base/remedies';
 import { elsewhereOf } from '../../life/find_images';
 import { elsewhereToText } from '../../look/report';
+import { countsForMinInSync } from '../../look/status';
 import { shellPath } from '../../base/shell';
 import { shown, shownLine } from '../../base/shown';
 import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../check';
@@ -150,11 +151,6 @@ function phaseInWords({ status }: Inspection): string {
 function policiesInWords({ minInSync, rejoin, images }: Status): string {
   const inSync = images.filter(countsForMinInSync).length;
   return `minInSync ${minInSync}, and ${inSync} of ${count(images.length, 'image')} in sync; rejoin ${rejoin}`;
-}
-
-/** One that a verify found different receives every write, and its log calls it in sync. */
-function countsForMinInSync({ role, state, debt }: ImageStatus): boolean {
-  return role === 'master' || isInSync(state) || (state === 'inconsistent' && debt === 'none');
 }
 
 function logUseInWords(status: Status): string {

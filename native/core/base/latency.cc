@@ -7,8 +7,15 @@ namespace {
 
 // One writer: no other store comes in between.
 template <typename T>
-void raise(std::atomic<T>& value) {
-  value.store(value.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+void raise(std::atomic<T>& value, T by = 1) {
+  value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+}
+
+// Classes are steps of a power of two, so that every bucket is made of whole ones.
+constexpr unsigned bucket_of(unsigned of) {
+  const unsigned power = LatencyRecorder::kShortest + of / LatencyRecorder::kSteps;
+  if (power < LatencyHistogram::kFirstPower) return 0;
+  return std::min(power + 1 - LatencyHistogram::kFirstPower, LatencyHistogram::kBuckets - 1);
 }
 
 }  // namespace
@@ -34,6 +41,7 @@ void LatencyRecorder::count(std::uint64_t now_ns, std::uint64_t length_ns) {
   if (slice.slice.load(std::memory_order_relaxed) != number) begin_slice(slice, number);
   const unsigned of = class_of(length_ns);
   add(all_, of, length_ns);
+  raise(total_ns_, length_ns);
   add(slice, of, length_ns);
 }
 
@@ -71,6 +79,15 @@ LatencySummary LatencyRecorder::since_open() const {
   std::uint64_t longest_ns = 0;
   take(all_, sum, longest_ns);
   return summary_of(sum, longest_ns);
+}
+
+LatencyHistogram LatencyRecorder::histogram() const {
+  LatencyHistogram histogram;
+  for (unsigned i = 0; i < kClasses; ++i) {
+    histogram.counts[bucket_of(i)] += all_.counts[i].load(std::memory_order_relaxed);
+  }
+  histogram.total_ns = total_ns_.load(std::memory_order_relaxed);
+  return histogram;
 }
 
 LatencySummary LatencyRecorder::last_minute(std::uint64_t now_ns) const {

@@ -25,6 +25,15 @@ struct LatencySummary {
   std::uint64_t longest_ns = 0;
 };
 
+// Counts as monitoring takes them: `counts[i]` took no longer than LatencyRecorder::bucket_end(i), the last any time.
+struct LatencyHistogram {
+  static constexpr unsigned kFirstPower = 13;  // 8 us
+  static constexpr unsigned kLastPower = 35;   // 34 s: past the usual deadline of a device
+  static constexpr unsigned kBuckets = kLastPower - kFirstPower + 2;
+  std::array<std::uint64_t, kBuckets> counts{};  // each of its own bucket alone
+  std::uint64_t total_ns = 0;
+};
+
 class LatencyRecorder {
  public:
   static constexpr unsigned kSteps = 8;  // of a power of two
@@ -47,8 +56,14 @@ class LatencyRecorder {
     return ((std::uint64_t{kSteps} + of % kSteps + 1) << (power - 3)) - 1;
   }
 
+  // The longest that counts into that bucket of a histogram; of the last there is none.
+  static constexpr std::uint64_t bucket_end(unsigned bucket) {
+    return (std::uint64_t{1} << (LatencyHistogram::kFirstPower + bucket)) - 1;
+  }
+
   void count(std::uint64_t now_ns, std::uint64_t length_ns);
   LatencySummary since_open() const;
+  LatencyHistogram histogram() const;  // since open
   LatencySummary last_minute(std::uint64_t now_ns) const;
 
  private:
@@ -68,6 +83,7 @@ class LatencyRecorder {
   static void begin_slice(Slice& slice, std::uint64_t number);
 
   Histogram<std::uint64_t> all_;
+  std::atomic<std::uint64_t> total_ns_{0};
   std::array<Slice, kSlices + 1> slices_;  // the one that is being filled beside a whole minute
 };
 
@@ -80,6 +96,14 @@ struct DeviceLatency {
     if (operation == Operation::read) return read;
     return operation == Operation::flush ? flush : write;
   }
+};
+
+// Of requests to the mirror, by what was asked of it: from when the engine took one up until it was over, however it ended.
+struct RequestLatency {
+  LatencyRecorder read;
+  LatencyRecorder write;
+  LatencyRecorder flush;
+  LatencyRecorder discard;
 };
 
 // By image; the last one is the log's.

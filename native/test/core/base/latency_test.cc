@@ -36,6 +36,39 @@ TEST_CASE("latency: percentiles are those of the counts, and never above the lon
   CHECK(summary.longest_ns == 5'000'000);
 }
 
+TEST_CASE("latency: a histogram counts each length once, in the first bucket whose end it does not pass") {
+  std::uint64_t total_ns = 0;
+  std::uint64_t counted = 0;
+  const auto all = std::make_unique<LatencyRecorder>();
+  for (std::uint64_t length = 1; length < (std::uint64_t{1} << 41); length += length / 5 + 1) {
+    CAPTURE(length);
+    const auto one = std::make_unique<LatencyRecorder>();
+    one->count(kSecond, length);
+    const LatencyHistogram histogram = one->histogram();
+    unsigned bucket = 0;
+    while (bucket + 1 < LatencyHistogram::kBuckets && length > LatencyRecorder::bucket_end(bucket)) ++bucket;
+    for (unsigned i = 0; i < LatencyHistogram::kBuckets; ++i) REQUIRE(histogram.counts[i] == (i == bucket ? 1 : 0));
+    REQUIRE(histogram.total_ns == length);
+    all->count(kSecond, length);
+    total_ns += length;
+    ++counted;
+  }
+  // The ends themselves, and one more.
+  for (unsigned i = 0; i + 1 < LatencyHistogram::kBuckets; ++i) {
+    const auto one = std::make_unique<LatencyRecorder>();
+    one->count(kSecond, LatencyRecorder::bucket_end(i));
+    one->count(kSecond, LatencyRecorder::bucket_end(i) + 1);
+    CHECK(one->histogram().counts[i] == 1);
+    CHECK(one->histogram().counts[i + 1] == 1);
+  }
+  const LatencyHistogram histogram = all->histogram();
+  std::uint64_t sum = 0;
+  for (const std::uint64_t count : histogram.counts) sum += count;
+  CHECK(sum == counted);
+  CHECK(histogram.total_ns == total_ns);
+  CHECK(all->since_open().count == counted);
+}
+
 TEST_CASE("latency: the last minute forgets what is older, since the opening does not") {
   const auto recorder = std::make_unique<LatencyRecorder>();
   CHECK(recorder->since_open().count == 0);
