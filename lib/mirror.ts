@@ -30,9 +30,8 @@ import { loadBinding } from './base/load';
 import { type MirrorFacts, command } from './base/remedies';
 import { minInSyncOfOpening } from './base/policies';
 import { byteLengthOf, isView } from './base/intrinsics';
-import { checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
+import { checkMirrorSet, checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
-import { automaticPace } from './life/resync';
 import {
   checkMetrics,
   checkMirrorRecover,
@@ -45,7 +44,8 @@ import {
   refuseMore,
 } from './base/request_options';
 import { fractureSlaves } from './life/fracture';
-import { type ResyncContext, chooseSlaves, runResync } from './life/resync';
+import { type ResyncContext, chooseSlaves, paceBeside, runResync } from './life/resync';
+import { changeSettings } from './life/settings';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
@@ -65,10 +65,12 @@ import type {
   FractureReport,
   MetricsOptions,
   MirrorReadStream,
+  MirrorSetOptions,
   MirrorWriteStream,
   OpenOptions,
   Owner,
   Phase,
+  Policies,
   Problem,
   ProgressListener,
   ReadOptions,
@@ -82,6 +84,7 @@ import type {
   ResyncChoice,
   ResyncEvent,
   ResyncReport,
+  SetReport,
   StalledEvent,
   StateEvent,
   Status,
@@ -148,7 +151,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private lastResync: Promise<unknown> = Promise.resolve();
   private readonly resyncTally = new ResyncTally();
   private resyncPaused = false;
-  private rejoinsItself = false;
+  /** Of this opening. */
+  private rejoin: Policies['rejoin'];
+  private attends = false;
   private readonly watch: StateWatch;
   private readonly stalls: StallWatch;
   private readonly rejoins: RejoinWatch;
@@ -165,6 +170,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     this.recoversBeside = recoversBeside;
     this.recovering = !attached.assessment.clean || this.engine.snapshot().recovering.length > 0;
     this.lastRecovery = shownRecovery(attached.superblock.lastRecovery);
+    this.rejoin = attached.superblock.rejoin;
     this.rejoins = new RejoinWatch(
       () => this.engine.snapshot().images,
       (slaves) => this.rejoinByItself(slaves),
@@ -207,7 +213,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       // Whoever asks, by recover(), is told how it ended.
       if (background) mirror.startRecovery({}, how).catch(() => undefined);
       // Not before the caller, who has the mirror only now, had a chance to listen.
-      mirror.rejoinsItself = (checked.rejoin ?? attached.superblock.rejoin) === 'auto';
+      mirror.rejoin = checked.rejoin ?? mirror.rejoin;
       setImmediate(() => mirror.beginWatching());
       return mirror;
     } catch (error) {
@@ -442,6 +448,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       flapping: this.attached.superblock.images.map((_, index) => this.rejoinsItself && this.rejoins.isFlapping(index)),
       doubtful: this.engine.names.mirror?.images.map(({ doubtful }) => doubtful === true) ?? [],
       snapshot,
+      rejoin: this.rejoin,
       latencies,
       stopped: this.stopReason(snapshot.stopped),
       phase: this.phaseOf(snapshot.phase),
@@ -504,7 +511,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return {
       pay: async (names) => {
         this.watch.lookNow();
-        await this.resyncSlaves({ names, rate: null, full: false, compare: false, signal });
+        await this.resyncSlaves({ names, rate: this.ownRate, full: false, compare: false, signal });
         this.watch.lookNow();
       },
       onRepaired: (repair) => this.emit('repaired', repair),
@@ -519,7 +526,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   async resync(images?: readonly string[] | null, options: ResyncChoice = {}): Promise<ResyncReport> {
     const { names, rate, full, compare, ...work } = checkMirrorResync(images, options);
     this.refuseUnready();
-    const report = await this.resyncSlaves({ ...work, names, rate, full, compare });
+    const chosen = rate === null ? this.ownRate : (): number | null => (rate === 'auto' ? null : rate);
+    const report = await this.resyncSlaves({ ...work, names, rate: chosen, full, compare });
     for (const [index, { name }] of this.attached.superblock.images.entries()) {
       if (report.slaves.some((slave) => slave.name === name && slave.error === null)) this.rejoins.forgive(index);
     }
@@ -568,9 +576,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
 
   /** Slaves that came back by themselves, as far as they could. */
   private async rejoinByItself(slaves: readonly number[]): Promise<void> {
-    if (this.closing !== null || this.recovering || this.resyncPaused) return;
+    if (this.closing !== null || this.recovering || this.resyncPaused || !this.rejoinsItself) return;
     const names = slaves.map((index) => this.attached.superblock.images[index]?.name ?? '');
-    await this.resyncSlaves({ names, rate: null, full: false, compare: false });
+    await this.resyncSlaves({ names, rate: this.ownRate, full: false, compare: false });
   }
 
   /**
@@ -591,6 +599,20 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.track(work).finally(() => this.watch.lookNow());
   }
 
+  /**
+   * Changes what the mirror goes by, durably in its log, while it is in use; what is not named stays. It holds from now on, in
+   * place of what the opening was given: the deadline of devices and `rejoin` at once, a rate with the next step of a resync.
+   * A recovery budget is of this opening: lowered, it resolves when what a crash would have to copy fits into it.
+   */
+  async set(options: MirrorSetOptions): Promise<SetReport> {
+    const settings = checkMirrorSet(options, this.engine.binding.limits);
+    if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    const report = await this.track(changeSettings(this.attached, settings, this.rejoin));
+    this.rejoin = report.policies.rejoin;
+    if (this.rejoinsItself) this.rejoins.look();
+    return report;
+  }
+
   /** A resync under way, and any to come, waits after its step until resumeResync(). */
   pauseResync(): void {
     this.resyncPaused = true;
@@ -609,8 +631,16 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.close();
   }
 
+  /** As the log has it now. */
+  private readonly ownRate = (): number | null => this.attached.superblock.resyncRateBytesPerSecond;
+
+  private get rejoinsItself(): boolean {
+    return this.attends && this.rejoin === 'auto';
+  }
+
   private beginWatching(): void {
     if (this.closing !== null) return;
+    this.attends = true;
     this.watch.begin();
     this.stalls.begin();
     if (this.rejoinsItself) this.rejoins.look();
@@ -666,7 +696,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     how: Pick<RecoveryContext, 'compare' | 'readBack'>,
   ): Promise<RecoveryReport> {
     const work = this.longWork(options);
-    const pace = this.recoversBeside ? { pace: automaticPace(this.engine, work.checkpoint) } : {};
+    const pace = this.recoversBeside ? { pace: paceBeside(this.engine, work.checkpoint, this.ownRate) } : {};
     const recovery = this.lastResync.then(() => this.recoverOnce({ ...work, ...how, ...pace }));
     this.lastResync = recovery.catch(() => undefined);
     return recovery;

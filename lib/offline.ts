@@ -16,20 +16,20 @@ import {
   checkSet,
   checkVerify,
 } from './base/options';
-import { refuseUnreachable } from './base/policies';
+import { policiesOf, refuseUnreachable } from './base/policies';
 import { cleanReport, dryRunReport } from './life/recovery';
 import { refuseLivingOwner } from './look/owner';
 import { isAfterCrash } from './look/status';
 import type {
   FractureOptions,
   FractureReport,
-  Policies,
   RecoverOptions,
   RecoveryReport,
   ResyncOptions,
   ResyncReport,
   SetOptions,
   SetReport,
+  Settings,
   VerifyOptions,
   VerifyReport,
 } from './base/types';
@@ -133,18 +133,15 @@ export async function fracture(log: string, options: FractureOptions): Promise<F
  */
 export async function set(log: string, options: SetOptions): Promise<SetReport> {
   checkPath(log, 'log');
-  const { policies, ...how } = checkSet(options);
+  const { settings, ...how } = checkSet(options, loadBinding().limits);
   const engine = newEngine('auto');
   try {
     const { superblock } = await holdLog(engine, log, how);
-    if (policies.minInSync !== undefined) refuseUnreachable(policies.minInSync, superblock.images.length);
-    const after = await engine.command('setPolicies', policies);
-    return { uuid: after.mirrorUuid, log, before: policiesOf(superblock), policies: policiesOf(after) };
+    refuseUnreachable(settings.minInSync, superblock.images.length);
+    const after = await engine.command('setPolicies', settings);
+    const told = (of: NativeSuperblock): Settings => ({ ...policiesOf(of), recoveryBudget: null });
+    return { uuid: after.mirrorUuid, log, before: told(superblock), policies: told(after) };
   } finally {
     await letGo(engine);
   }
-}
-
-function policiesOf({ minInSync, rejoin }: NativeSuperblock): Policies {
-  return { minInSync, rejoin };
 }

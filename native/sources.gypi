@@ -35,6 +35,7 @@
       "native/core/session/carried_out.cc",
       "native/core/session/formatter.cc",
       "native/core/session/left_out.cc",
+      "native/core/session/policy_change.cc",
       "native/core/session/session.cc",
       "native/core/session/session_maintenance.cc",
       "native/core/session/session_opening.cc",

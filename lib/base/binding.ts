@@ -5,7 +5,7 @@
  * objects (a native Error fails `instanceof Error` in another context). lib/base/load.ts is the only file that loads it.
  * All positions and lengths are bytes, as JavaScript numbers (below 2^53).
  */
-import type { DeviceLatency } from './types';
+import type { DeviceLatency, Policies, Settings } from './types';
 
 /** Outcome of a native call: `code` indexes `NativeBinding.codes` (0 is OK). image: 0 master, 1.. slaves, -1 none, -2 log. */
 export interface NativeOutcome {
@@ -114,7 +114,7 @@ export interface NativeOwner {
   pidNamespace: number;
 }
 
-export interface NativeSuperblock {
+export interface NativeSuperblock extends Policies {
   version: number;
   mirrorUuid: string;
   logUuid: string;
@@ -125,9 +125,6 @@ export interface NativeSuperblock {
   logSize: number;
   /** Images that the log has room for. */
   maxImages: number;
-  /** Images in sync that writes ask for, the master counted. */
-  minInSync: number;
-  rejoin: 'auto' | 'manual';
   generation: NativeGeneration;
   openCount: number;
   lifecycle: 'creating' | 'opening' | 'open' | 'sealed';
@@ -265,6 +262,8 @@ export interface NativeSnapshot {
   images: NativeImageSnapshot[];
   /** Of this opening. */
   minInSync: number;
+  /** Of this opening; null: none. */
+  deviceTimeoutMs: number | null;
   lastVerify: NativeVerifySummary | null;
   generation: NativeGeneration;
   log: { sequence: number; tail: number; recordCount: number; recordsLive: number; stall: NativeStall | null };
@@ -327,10 +326,9 @@ export interface NativeCommands {
       size: number;
       ringRecords: number;
       maxImages: number;
-      minInSync: number;
       assumeIdentical: boolean;
       images: { name: string; path: string; pathKind: NativePathKind }[];
-    };
+    } & Partial<Policies>;
     result: NativeSuperblock;
   };
   /** planned. Gives files that were made, and have none yet, their names, durably. OPEN_FAILED with EEXIST. */
@@ -368,8 +366,10 @@ export interface NativeCommands {
     };
     result: NativeSuperblock;
   };
-  /** loaded. Changes policies of the mirror, durably; those that are not named stay. OUT_OF_RANGE: nothing was changed. */
-  setPolicies: { arguments: { minInSync?: number; rejoin?: 'auto' | 'manual' }; result: NativeSuperblock };
+  /** loaded, recovering, running. Changes what the mirror goes by, durably; what is not named stays. What is changed of an open
+   * mirror holds in place of what its opening asked for. recoveryBudget: of an open one alone; it answers when what is live
+   * fits into it. OUT_OF_RANGE: nothing was changed. */
+  setPolicies: { arguments: Partial<Settings>; result: NativeSuperblock };
   /** recovering or formatting -> running; or running, behind a recovery in the background. Every slave has paid what the
    * crash, or the plan, left owed, or receives no writes: the log lets it go. WRONG_PHASE: one has not. */
   endRecovery: {

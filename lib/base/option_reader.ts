@@ -77,6 +77,12 @@ export function checkSignal(signal: unknown, name: string): AbortSignal | undefi
   return signal;
 }
 
+/** Milliseconds, or Infinity. */
+export function checkDeviceTimeout(timeout: number): number {
+  if (timeout >= 1) return timeout;
+  throw invalidOption(`deviceTimeout is ${timeout} ms`, 'Give at least 1 ms, or Infinity for none');
+}
+
 export function invalidOption(detail: string, remedy: string): BlockmirrorError {
   return new BlockmirrorError('INVALID_OPTION', { detail, remedy });
 }
@@ -154,6 +160,11 @@ export class OptionReader {
     return this.options[name] === undefined ? null : parseRate(this.size(name), name);
   }
 
+  /** null: not given. */
+  rateOrAuto(name: string): number | 'auto' | null {
+    return this.options[name] === 'auto' ? 'auto' : this.rate(name);
+  }
+
   /** Milliseconds, or Infinity; null: not given. */
   duration(name: string): number | null {
     const value = this.options[name];
@@ -200,8 +211,7 @@ export class OptionReader {
 
   private deviceTimeout(): number | null {
     const timeout = this.duration('deviceTimeout');
-    if (timeout === null || timeout >= 1) return timeout;
-    throw invalidOption(`deviceTimeout is ${timeout} ms`, 'Give at least 1 ms, or Infinity for none');
+    return timeout === null ? null : checkDeviceTimeout(timeout);
   }
 
   longWork(): CheckedLongWork {

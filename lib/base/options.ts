@@ -16,18 +16,28 @@ import {
   checkPath,
   invalidOption,
 } from './option_reader';
-import { POLICIES, POLICY_KEYS, refuseUnreachable } from './policies';
+import {
+  POLICY_KEYS,
+  SETTING_KEYS,
+  type SettingKey,
+  checkRecoveryBudget,
+  refuseUnreachable,
+  refuseUnstored,
+  settingsOf,
+} from './policies';
 import { shown } from './shown';
 import type {
   CreateOptions,
   FractureOptions,
   ImageChoice,
   InspectOptions,
+  MirrorSetOptions,
   OpenOptions,
   Policies,
   RecoverOptions,
   ResyncOptions,
   SetOptions,
+  Settings,
   VerifyOptions,
 } from './types';
 
@@ -63,7 +73,8 @@ export interface CheckedCreate extends CheckedLongWork {
   trustFolders: boolean;
   ringRecords: number | null;
   maxImages: number;
-  minInSync: number;
+  /** Those that are given. */
+  policies: Partial<Policies>;
 }
 
 export interface CheckedOpen extends CheckedLongWork, CheckedImages, CheckedPresence {
@@ -102,7 +113,8 @@ export interface CheckedFracture extends CheckedLongWork, CheckedImages, Checked
 export interface CheckedResync extends CheckedLongWork, CheckedImages, CheckedPresence {
   /** null: all that are not in sync. */
   slaves: readonly string[] | null;
-  rate: number | null;
+  /** null: the mirror's own. */
+  rate: number | 'auto' | null;
   full: boolean;
   compare: boolean;
   takeOver: boolean;
@@ -110,7 +122,7 @@ export interface CheckedResync extends CheckedLongWork, CheckedImages, CheckedPr
 }
 
 export interface CheckedSet {
-  policies: Partial<Policies>;
+  settings: Partial<Policies>;
   takeOver: boolean;
   trustFolders: boolean;
 }
@@ -121,7 +133,7 @@ const PRESENCE = ['waitForImages', 'requireAll', 'deviceTimeout'] as const;
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [
     ...['log', 'master', 'slaves', 'size', 'assumeIdentical', 'keepData', 'overwriteSignature', 'readBack'],
-    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', 'maxImages', 'minInSync', ...LONG_WORK],
+    ...['acceptStale', 'takeOver', 'trustFolders', 'ringRecords', 'maxImages', ...POLICY_KEYS, ...LONG_WORK],
   ]);
   const slaves = reader.get('slaves');
   if (!Array.isArray(slaves)) throw invalidArgumentType('options.slaves', 'an array of paths', slaves);
@@ -148,8 +160,8 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
   if (maxImages < images.length || maxImages > most) {
     throw invalidOption(`maxImages is ${maxImages}`, `Give ${images.length}, the images there are, to ${most}`);
   }
-  const minInSync = minInSyncOf(reader) ?? 1;
-  refuseUnreachable(minInSync, images.length);
+  const policies = settingsOf(reader, POLICY_KEYS, limits);
+  refuseUnreachable(policies.minInSync, images.length);
   const size = reader.get('size') === undefined ? null : reader.size('size');
   if (size === 0)
     throw invalidOption('size is 0', 'Give a size, or leave it out for the largest that the images allow');
@@ -169,7 +181,7 @@ export function checkCreate(options: CreateOptions, limits: Limits): CheckedCrea
     trustFolders: reader.flag('trustFolders', false),
     ringRecords,
     maxImages,
-    minInSync,
+    policies,
     ...reader.longWork(),
   };
 }
@@ -189,15 +201,11 @@ export function checkOpen(options: OpenOptions, limits: Limits): CheckedOpen {
   ]);
   const budget =
     reader.get('recoveryBudget') === undefined ? limits.defaultRecoveryBudget : reader.size('recoveryBudget');
-  const { minimumRecoveryBudget: least, maximumRecoveryBudget: most } = limits;
-  if (budget < least || budget > most) {
-    throw invalidOption(`recoveryBudget is ${budget} bytes`, `Give at least ${least} and at most ${most} bytes`);
-  }
   return {
     recovery: reader.choice('recovery', ['auto', 'background', 'manual'], 'auto'),
-    recoveryBudget: budget,
+    recoveryBudget: checkRecoveryBudget(budget, limits),
     rejoin: reader.get('rejoin') === undefined ? null : reader.choice('rejoin', ['auto', 'manual'] as const, 'auto'),
-    minInSync: minInSyncOf(reader),
+    minInSync: settingsOf(reader, ['minInSync'], limits).minInSync ?? null,
     takeOver: reader.flag('takeOver', false),
     trustFolders: reader.flag('trustFolders', false),
     polling: reader.choice('polling', ['auto', 'never'] as const, 'auto') === 'auto',
@@ -278,7 +286,7 @@ export function checkResync(options: ResyncOptions): CheckedResync {
   ]);
   return {
     slaves: checkNames(reader.get('slaves'), 'options.slaves'),
-    rate: reader.rate('rate'),
+    rate: reader.rateOrAuto('rate'),
     full: reader.flag('full', false),
     compare: reader.flag('compare', false),
     takeOver: reader.flag('takeOver', false),
@@ -289,19 +297,22 @@ export function checkResync(options: ResyncOptions): CheckedResync {
   };
 }
 
-export function checkSet(options: SetOptions): CheckedSet {
-  const reader = new OptionReader(options, [...POLICY_KEYS, 'takeOver', 'trustFolders'], 'options', 'set()');
-  const given = POLICY_KEYS.filter((key) => reader.get(key) !== undefined);
-  if (given.length === 0) throw invalidOption('nothing is to be set', `Give one of ${POLICY_KEYS.join(', ')}`);
-  const policies = Object.fromEntries(
-    given.map((key) => [key, POLICIES[key].check(reader.get(key), `options.${key}`)]),
-  ) as Partial<Policies>;
-  return { policies, takeOver: reader.flag('takeOver', false), trustFolders: reader.flag('trustFolders', false) };
+export function checkSet(options: SetOptions, limits: Limits): CheckedSet {
+  const reader = new OptionReader(options, [...SETTING_KEYS, 'takeOver', 'trustFolders'], 'options', 'set()');
+  refuseUnstored(reader);
+  const settings = someSettings(reader, POLICY_KEYS, limits);
+  return { settings, takeOver: reader.flag('takeOver', false), trustFolders: reader.flag('trustFolders', false) };
 }
 
-function minInSyncOf(reader: OptionReader): number | null {
-  const value = reader.get('minInSync');
-  return value === undefined ? null : POLICIES.minInSync.check(value, 'options.minInSync');
+/** Of a mirror that is open. */
+export function checkMirrorSet(options: MirrorSetOptions, limits: Limits): Partial<Settings> {
+  return someSettings(new OptionReader(options, SETTING_KEYS, 'options', 'mirror.set()'), SETTING_KEYS, limits);
+}
+
+function someSettings(reader: OptionReader, keys: readonly SettingKey[], limits: Limits): Partial<Settings> {
+  const settings = settingsOf(reader, keys, limits);
+  if (Object.keys(settings).length > 0) return settings;
+  throw invalidOption('nothing is to be set', `Give one of ${keys.join(', ')}`);
 }
 
 function checkImage(

@@ -11,15 +11,16 @@
  */
 import type { ErrorName } from './errors';
 import { ownOf } from './intrinsics';
+import { settingsToText } from './policies';
 import { shellPath, shellQuote } from './shell';
 import { shown } from './shown';
+import type { Policies } from './types';
 
-export interface MirrorFacts {
+/** Policies: as the log has them. */
+export interface MirrorFacts extends Partial<Policies> {
   log: string;
   /** Bytes of the mirror. */
   size: number;
-  /** As the log has it. */
-  minInSync?: number;
   /** The master first. */
   images: readonly ImageFact[];
 }
@@ -29,6 +30,11 @@ export interface ImageFact {
   path: string;
   /** A slave that failed earlier: its path may be another device's by now, so that no command may name it. */
   doubtful?: boolean;
+}
+
+/** As the command line has a name: 'minInSync' is --min-in-sync. */
+function dashed(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 type ImagePaths = Readonly<Record<string, string>>;
@@ -44,12 +50,12 @@ export function recreate(mirror: MirrorFacts, master = mirror.images[0]?.name ??
   const image = (option: string, { name, path }: ImageFact): string => `--${option} ${shellQuote(`${name}=${path}`)}`;
   const first = mirror.images.find(({ name }) => name === master);
   const slaves = mirror.images.filter(({ name }) => name !== master).map((slave) => image('slave', slave));
-  const minInSync = (mirror.minInSync ?? 1) > 1 ? [`--min-in-sync ${mirror.minInSync}`] : [];
+  const policies = settingsToText(mirror).map(({ key, text }) => `--${dashed(key)} ${text}`);
   return [
     `blockmirror create --log ${shellPath(mirror.log)}`,
     ...(first === undefined ? [] : [image('master', first)]),
     ...slaves,
-    ...minInSync,
+    ...policies,
     `--size ${mirror.size} --keep-data --overwrite-signature`,
   ].join(' ');
 }
@@ -114,7 +120,7 @@ export function remedyOf(name: ErrorName, { mirror, image, position }: Situation
     case 'SLAVE_DIFFERS':
       return `${quoted(command('verify', mirror.log))} says where, and whether it still does. When the master is the one that is right, ${quoted(command('verify', mirror.log, {}, '--repair'))} copies it from there`;
     case 'TOO_FEW_IN_SYNC':
-      return `Nothing that was acknowledged is lost, and reading still works. See that a slave's device works again. ${COMES_BACK}; where it is closed, ${takeBack(mirror.log)}. Then repeat the write that failed, for its range may hold it in part. With other devices in their place close the mirror, and have everything copied to them: ${anew}. To go on with what is in sync, close it, and lower what it asks for: ${quoted(`${command('set', mirror.log)} minInSync=1`)}`;
+      return `Nothing that was acknowledged is lost, and reading still works. See that a slave's device works again. ${COMES_BACK}; where it is closed, ${takeBack(mirror.log)}. Then repeat the write that failed, for its range may hold it in part. With other devices in their place close the mirror, and have everything copied to them: ${anew}. To go on with what is in sync, lower what it asks for: \`mirror.set({ minInSync: 1 })\`, or, where it is closed, ${quoted(`${command('set', mirror.log)} minInSync=1`)}`;
     case 'MASTER_FAILED':
       return `Close the mirror. When the device answers again: ${quoted(command('recover', mirror.log))}; when it does not, ${quoted(command('status', mirror.log))} says which slave can take its place`;
     case 'LOG_FAILED':

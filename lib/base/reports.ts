@@ -4,11 +4,11 @@ import type {
   Extent,
   ImageState,
   ImageStatus,
-  Policies,
   PresenceOptions,
   Problem,
   ProgressListener,
   Repair,
+  Settings,
 } from './types';
 
 /** An image that was not where the log remembers it, and was taken from where its label was found. */
@@ -193,6 +193,6 @@ export interface CreateReport {
 export interface SetReport {
   uuid: string;
   log: string;
-  before: Policies;
-  policies: Policies;
+  before: Settings;
+  policies: Settings;
 }

@@ -212,12 +212,12 @@ export function checkMirrorRecover(options: unknown): MirrorWork & { compare: bo
 export function checkMirrorResync(
   names: unknown,
   options: unknown,
-): MirrorWork & { names: readonly string[] | null; rate: number | null; full: boolean; compare: boolean } {
+): MirrorWork & { names: readonly string[] | null; rate: number | 'auto' | null; full: boolean; compare: boolean } {
   const known = ['rate', 'full', 'compare', 'onProgress', 'signal'];
   const reader = new OptionReader(options, known, 'options', 'mirror.resync()');
   return {
     names: checkNames(names, 'images'),
-    rate: reader.rate('rate'),
+    rate: reader.rateOrAuto('rate'),
     full: reader.flag('full', false),
     compare: reader.flag('compare', false),
     ...longWorkOf(reader),

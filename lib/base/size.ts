@@ -37,6 +37,13 @@ function parseText(text: string): number | undefined {
   return Number(match[1]) * 1024 ** power;
 }
 
+/** As parseSize takes it, to the byte: '100MiB', '1000B'. */
+export function exactSize(bytes: number): string {
+  let power = 0;
+  while (power < UNITS.length - 1 && bytes > 0 && bytes % 1024 ** (power + 1) === 0) power += 1;
+  return `${bytes / 1024 ** power}${UNITS[power]}`;
+}
+
 /** The largest unit that leaves at least 1, with at most one decimal: '1.5 GiB', '4 KiB', '0 B'. */
 export function formatSize(bytes: number): string {
   if (typeof bytes !== 'number') throw invalidArgumentType('bytes', 'a number', bytes);

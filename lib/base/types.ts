@@ -88,7 +88,7 @@ export interface DeviceOption {
   device?: 'auto' | DeviceKind;
 }
 
-export interface CreateOptions extends DeviceOption {
+export interface CreateOptions extends DeviceOption, PolicyOptions {
   log: string;
   master: string | ImageChoice;
   slaves: readonly (string | ImageChoice)[];
@@ -118,8 +118,6 @@ export interface CreateOptions extends DeviceOption {
   ringRecords?: number;
   /** Images that the log has room for, the master counted; default 4, or as many as there are. */
   maxImages?: number;
-  /** As in Policies; default 1. */
-  minInSync?: number;
   onProgress?: ProgressListener;
   signal?: AbortSignal;
 }
@@ -165,7 +163,7 @@ export interface OpenOptions extends DeviceOption, PresenceOptions {
   trustFolders?: boolean;
   /** Upper bound, in bytes, of what has to be copied after a crash. */
   recoveryBudget?: Size;
-  /** As in Policies, for this opening alone. It may only raise what the mirror's own is (set() changes that). */
+  /** As in PolicyOptions, for this opening alone. It may only raise what the mirror's own is (set() changes that). */
   minInSync?: number;
   /**
    * 'auto' (default): while requests follow one another within 0.4 ms, both the engine's thread and the event loop look
@@ -232,8 +230,8 @@ export interface VerifyOptions extends DeviceOption, PresenceOptions, VerifyChoi
 /** How a resync is made. */
 export interface ResyncChoice {
   /**
-   * Most bytes a second that are written to the slaves, all together: a number, or text such as '100MiB'. Default: it makes
-   * way for the application, and takes all that an idle mirror has.
+   * Most bytes a second that are written to the slaves, all together: a number, or text such as '100MiB'. 'auto': it makes way
+   * for the application, and takes all that an idle mirror has. Default: the mirror's `resyncRate`, whatever it is at each step.
    */
   rate?: Size;
   /** A slave that is taken back owes everything, whatever is known. One that is being resynced already goes on as it began. */
@@ -258,23 +256,57 @@ export interface ResyncOptions extends DeviceOption, PresenceOptions, ResyncChoi
   images?: Readonly<Record<string, string>>;
 }
 
-/** What a mirror goes by; it stands in the log. */
-export interface Policies {
+/** What a mirror goes by, as it is given: to create, and to set, where what is not given stays. It stands in the log. */
+export interface PolicyOptions {
   /**
-   * Images in sync that writes ask for, the master counted: 1 to the number of images. With fewer, writes are rejected
+   * Images in sync that writes ask for, the master counted: 1 (default) to the number of images. With fewer, writes are rejected
    * (TOO_FEW_IN_SYNC) and reading goes on. A slave that is being resynced does not count. 1: the master alone goes on.
    */
-  minInSync: number;
-  /** Whether a slave comes back when its device is there again, or only when it is asked for. */
-  rejoin: 'auto' | 'manual';
+  minInSync?: number;
+  /** Whether a slave comes back when its device is there again (default), or only when it is asked for. */
+  rejoin?: 'auto' | 'manual';
+  /** How long a request to a device may take, as in OpenOptions; default 30 s. Of create itself too. */
+  deviceTimeout?: Duration;
+  /** How long an opening waits for images that are absent, as in OpenOptions; default 10 s. */
+  waitForImages?: Duration;
+  /**
+   * Most bytes a second of a resync that is given no rate of its own: a number, or text such as '100MiB'. 'auto' (default): it
+   * makes way for the application, and takes all that an idle mirror has.
+   */
+  resyncRate?: Size;
 }
 
-/** The policies to change; the others stay. */
-export interface SetOptions extends Partial<Policies> {
+/** What a mirror goes by, as it is told. */
+export interface Policies {
+  /** Images in sync that writes ask for, the master counted. */
+  minInSync: number;
+  rejoin: 'auto' | 'manual';
+  /** null: devices may take any time. */
+  deviceTimeoutMs: number | null;
+  /** null: an opening waits until they come. */
+  waitForImagesMs: number | null;
+  /** null: automatic. */
+  resyncRateBytesPerSecond: number | null;
+}
+
+/** And what is of one opening, and not in the log. */
+export interface Settings extends Policies {
+  /** Bytes; null where the mirror is not open here. */
+  recoveryBudget: number | null;
+}
+
+/** What is to be changed of a mirror that nobody has open; the rest stays. */
+export interface SetOptions extends PolicyOptions {
   /** As in OpenOptions. */
   takeOver?: boolean;
   /** As in CreateOptions. */
   trustFolders?: boolean;
+}
+
+/** What is to be changed of a mirror that is open; the rest stays. */
+export interface MirrorSetOptions extends PolicyOptions {
+  /** As in OpenOptions; of this opening. */
+  recoveryBudget?: Size;
 }
 
 export interface WriteOptions {
@@ -576,9 +608,13 @@ export interface Status {
    * known: where the log failed nothing could be noted.
    */
   stopped: Problem | null;
-  /** As in Policies; of this opening where it is open here, else as the log has it. */
+  /** This and the next four as in Policies; of this opening where it is open here, else as the log has it. */
   minInSync: number;
   rejoin: Policies['rejoin'];
+  deviceTimeoutMs: number | null;
+  /** As the log has it. */
+  waitForImagesMs: number | null;
+  resyncRateBytesPerSecond: number | null;
   images: ImageStatus[];
   logUse: {
     recordCount: number;

@@ -17,6 +17,11 @@ export function parsePositiveSize(text: string): number {
   return size;
 }
 
+/** Bytes a second. */
+export function parseRateOrAuto(text: string): number | 'auto' {
+  return text === 'auto' ? text : parsePositiveSize(text);
+}
+
 export function parsePosition(text: string): number {
   return text === '0' ? 0 : parsePositiveSize(text);
 }

@@ -8,7 +8,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { formatSize } from '../index';
-import { POLICIES, POLICY_KEYS } from '../base/policies';
+import { POLICY_KEYS, SETTINGS } from '../base/policies';
 import { shownLine } from '../base/shown';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit_codes';
 import { exitCodeOf, failureOf, failureToText, stackOf } from './failure';
@@ -19,6 +19,7 @@ import {
   parseCount,
   parsePosition,
   parsePositiveSize,
+  parseRateOrAuto,
   parseWait,
 } from './options';
 import { Output, type Outcome } from './output';
@@ -119,7 +120,19 @@ function addCreate(program: Command, perform: Perform): void {
       parsePositiveSize,
     )
     .option('--max-images <count>', 'images that the log has room for, the master counted; default: 4', parseCount)
-    .option('--min-in-sync <count>', 'images in sync that writes ask for, the master counted; default: 1', parseCount)
+    .option('--min-in-sync <count>', `${SETTINGS.minInSync.meaning}; default: 1`, parseCount)
+    .addOption(new Option('--rejoin <how>', `${SETTINGS.rejoin.meaning}; default: auto`).choices(['auto', 'manual']))
+    .option(
+      '--device-timeout <duration>',
+      `${SETTINGS.deviceTimeout.meaning}, such as 30s, or 'none'; default: 30s`,
+      parseWait,
+    )
+    .option(
+      '--wait-for-images <duration>',
+      `${SETTINGS.waitForImages.meaning}, such as 60s, or 'none'; default: 10s`,
+      parseWait,
+    )
+    .option('--resync-rate <size>', `${SETTINGS.resyncRate.meaning} (default)`, parseRateOrAuto)
     .option('--assume-identical', 'all images hold the same bytes already: copy nothing')
     .option('--keep-data', "the master's content is the truth and stays")
     .option('--overwrite-signature', 'what the slaves and the log hold now may go')
@@ -205,7 +218,11 @@ function addResync(program: Command, perform: Perform): void {
     program
       .command('resync <log> [slaves...]')
       .description('Take slaves back that are out of the mirror: copy what they miss from the master')
-      .option('--rate <size>', 'most bytes a second, such as 100MiB; default: as fast as it goes', parsePositiveSize)
+      .option(
+        '--rate <size>',
+        'most bytes a second, such as 100MiB; auto: as fast as it goes; default: as the mirror has it (resyncRate)',
+        parseRateOrAuto,
+      )
       .option('--full', 'copy everything, whatever is known of what they miss')
       .option('--compare', 'read the slaves before, and write only what differs'),
   )
@@ -284,12 +301,12 @@ function withPresence(command: Command): Command {
   return command
     .option(
       '--wait-for-images <duration>',
-      "how long to wait for absent images, such as 60s, or 'none'; default: 10s",
+      "how long to wait for absent images, such as 60s, or 'none'; default: as the mirror has it (waitForImages)",
       parseWait,
     )
     .option(
       '--device-timeout <duration>',
-      "how long a device may take for a request before its image goes out of the mirror, such as 30s, or 'none'; default: 30s",
+      "how long a device may take for a request before its image goes out of the mirror, such as 30s, or 'none'; default: as the mirror has it (deviceTimeout)",
       parseWait,
     )
     .option(
@@ -429,7 +446,7 @@ Examples:
 `;
 
 const SET_HELP = `
-${POLICY_KEYS.map((key) => `  ${key}=VALUE`.padEnd(20) + `${POLICIES[key].meaning}: ${POLICIES[key].values}`).join('\n')}
+${POLICY_KEYS.map((key) => `  ${key}=VALUE`.padEnd(23) + `${SETTINGS[key].meaning}: ${SETTINGS[key].values}`).join('\n')}
 
 The mirror must not be in use; its images need not be there, and nothing is recovered. With minInSync=1 the master goes on
 alone when every slave is out. With 2 writes are refused until a slave is in sync again: nothing that was acknowledged is
@@ -438,6 +455,7 @@ then on the master alone.
 Examples:
   blockmirror set m.log minInSync=2
   blockmirror set m.log minInSync=1 rejoin=manual
+  blockmirror set m.log deviceTimeout=5s waitForImages=60s resyncRate=100MiB
 `;
 
 const LOG_HELP = `

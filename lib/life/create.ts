@@ -97,12 +97,18 @@ async function makeMirror(
   return { superblock, copied: await copy(work, checked, superblock, held) };
 }
 
+/** Of create itself; null: as every mirror has it. */
+function timeoutOf({ policies: { deviceTimeoutMs } }: CheckedCreate): number | null {
+  if (deviceTimeoutMs === undefined) return null;
+  return deviceTimeoutMs ?? Infinity;
+}
+
 /** From here on nobody else changes what log and images hold. */
 async function hold(work: Work, checked: CheckedCreate, wanted: readonly WantedFile[]): Promise<Held> {
   const { engine } = work;
   const lengthOf = (name: string): number => wanted.find((file) => file.name === name)?.length ?? 0;
   engine.names = { log: checked.log, images: checked.images };
-  const log = await openLogExclusive(engine, checked.log, lengthOf('log'));
+  const log = await openLogExclusive(engine, checked.log, lengthOf('log'), timeoutOf(checked));
   const lengths = checked.images.map(({ name }) => lengthOf(name));
   const images = await openImagesExclusive(engine, checked.images, lengths).catch(async (error: unknown) => {
     throw await consentBeforeHole(error, checked);
@@ -125,7 +131,7 @@ async function plan(
   stored: Awaited<ReturnType<typeof judge>>,
   ringRecords: number,
 ): Promise<void> {
-  const { size, assumeIdentical, maxImages, minInSync } = checked;
+  const { size, assumeIdentical, maxImages, policies } = checked;
   const images = checked.images.map(({ name }, index) => ({
     name,
     path: stored[index]?.path ?? '',
@@ -136,9 +142,9 @@ async function plan(
       size: size ?? 0,
       ringRecords,
       maxImages,
-      minInSync,
       assumeIdentical,
       images,
+      ...policies,
     });
   } catch (error) {
     if (!isBlockmirrorError(error, 'MISALIGNED')) throw error;

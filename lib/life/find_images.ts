@@ -5,6 +5,7 @@
  * A path that was remembered and exists is taken, so that a copy of an image lying beside it is never preferred.
  * What root may not take a log's word for (lib/look/trust.ts) is not opened, wherever it is found.
  */
+import { policiesOf } from '../base/policies';
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NativeImageRecord, NativeSuperblock } from '../base/binding';
@@ -69,7 +70,7 @@ export function mirrorFacts(
     doubtful:
       (isOut(image.state) && paths[index]?.isItself !== true) || (!believed && (paths[index]?.path ?? '') === ''),
   }));
-  return { log, size: superblock.size, minInSync: superblock.minInSync, images };
+  return { log, size: superblock.size, images, ...policiesOf(superblock) };
 }
 
 /** Where the log says that it is, and root does not take its word. */

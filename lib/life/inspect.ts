@@ -7,6 +7,7 @@
  *  - One image that cannot be used never hides the others.
  *  - `attachable` is false whenever open() would refuse, and `obstacles` says all the reasons.
  */
+import { policiesOf } from '../base/policies';
 import { letGo, loadSuperblock, newEngine } from './attach';
 import type {
   NativeAssessment,
@@ -321,7 +322,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       generation: superblock.generation,
       phase: phaseOf(superblock, assessment, held, stopped),
       stopped,
-      minInSync: superblock.minInSync,
+      policies: policiesOf(superblock),
       images: superblock.images.map((image, index) => ({
         ...image,
         path: images[index]?.path || (seen.mirror.images[index]?.path ?? ''),

@@ -40,8 +40,6 @@ export interface Presence {
 
 export type Found = FoundImage | DistrustedImage | BlockmirrorError;
 
-/** Of a mirror that was made without saying it. */
-const DEFAULT_WAIT_MS = 10_000;
 /** How often it is looked again for images that are absent. */
 const LOOK_AGAIN_MS = 250;
 
@@ -52,7 +50,7 @@ export async function awaitImages(
   overrides: Readonly<Record<string, string>>,
   { waitForImages, signal, onProgress }: Presence,
 ): Promise<Found[]> {
-  const until = performance.now() + (waitForImages ?? DEFAULT_WAIT_MS);
+  const until = performance.now() + (waitForImages ?? superblock.waitForImagesMs ?? Infinity);
   for (;;) {
     throwIfAborted(signal);
     const found = await findImages(superblock, word, overrides);

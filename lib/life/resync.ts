@@ -28,8 +28,8 @@ export interface ResyncContext extends LongWork {
   attach: (index: number) => Promise<void>;
   /** null: all that are not in sync. */
   names: readonly string[] | null;
-  /** Bytes a second; null: automatic. */
-  rate: number | null;
+  /** Bytes a second, asked for before each step; null: automatic. */
+  rate: () => number | null;
   full: boolean;
   /** A slave is read before it is written, and only what differs is written. */
   compare: boolean;
@@ -143,7 +143,7 @@ class Resync {
   }
 
   async copy(): Promise<void> {
-    const { engine, checkpoint, onChange, rate, compare } = this.context;
+    const { engine, checkpoint, onChange, compare } = this.context;
     const total = this.owed().reduce((sum, bytes) => sum + bytes, 0);
     const advance = this.progress(total);
     const fullSpeed = new FullSpeed(engine.binding.limits.resyncBytes, total);
@@ -158,6 +158,7 @@ class Resync {
       const before = this.owed();
       const began = performance.now();
       const slaves = this.resyncing();
+      const rate = this.context.rate();
       const longest = rate === null && !busy ? fullSpeed.length : stepLength(rate);
       const step = await engine.command('resync', {
         ...{ slaves, longest, compare, readBack: false },
@@ -289,8 +290,11 @@ function add(sums: Map<number, number>, index: number, bytes: number): void {
   sums.set(index, (sums.get(index) ?? 0) + bytes);
 }
 
-/** Makes way for the application, and uses an idle mirror in full. */
-export function automaticPace(engine: Engine, checkpoint: () => void): Pace {
+/**
+ * Of a recovery beside requests.
+ * @param rate bytes a second; null: it makes way for the application, and uses an idle mirror in full
+ */
+export function paceBeside(engine: Engine, checkpoint: () => void, rate: () => number | null): Pace {
   const fullSpeed = new FullSpeed(engine.binding.limits.resyncBytes);
   let seen = engine.requestsTaken;
   let busy = false;
@@ -298,11 +302,11 @@ export function automaticPace(engine: Engine, checkpoint: () => void): Pace {
     longest: () => {
       busy = engine.requestsTaken !== seen;
       seen = engine.requestsTaken;
-      return busy ? stepLength(null) : fullSpeed.length;
+      return rate() === null && !busy ? fullSpeed.length : stepLength(rate());
     },
     rest: (bytes, tookMs) => {
-      if (!busy) fullSpeed.took(bytes, tookMs);
-      return restFor(restAfter(null, busy, { bytes, tookMs }), checkpoint);
+      if (rate() === null && !busy) fullSpeed.took(bytes, tookMs);
+      return restFor(restAfter(rate(), busy, { bytes, tookMs }), checkpoint);
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Reports as text, for people. The JSON is the report itself. Pure. */
 import { shown, shownLine } from '../base/shown';
-import { POLICY_KEYS } from '../base/policies';
+import { SETTINGS, SETTING_KEYS } from '../base/policies';
 import { formatSize } from '../base/size';
 import type {
   Extent,
@@ -167,9 +167,11 @@ export function fractureReportToText({ common, at, pauseMs, slaves }: FractureRe
 
 /** What a mirror goes by, and what it went by before. */
 export function setReportToText({ before, policies }: SetReport): string {
-  return POLICY_KEYS.map((key) => {
-    const was = policies[key] === before[key] ? '' : ` (was ${before[key]})`;
-    return `${key}: ${policies[key]}${was}`;
+  return SETTING_KEYS.flatMap((key) => {
+    const { field, stored, toText } = SETTINGS[key];
+    if (!stored && policies[field] === null) return [];
+    const was = policies[field] === before[field] ? '' : ` (was ${toText(before[field])})`;
+    return [`${key}: ${toText(policies[field])}${was}`];
   }).join('\n');
 }
 

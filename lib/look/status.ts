@@ -20,6 +20,7 @@ import type {
 } from '../base/binding';
 import { BlockmirrorError, type ErrorName, failureReason } from '../base/errors';
 import { type MirrorFacts, remedyOf } from '../base/remedies';
+import { policiesOf } from '../base/policies';
 import { formatSize } from '../base/size';
 import type {
   DeviceKind,
@@ -30,6 +31,7 @@ import type {
   ImageStatus,
   Owner,
   Phase,
+  Policies,
   Problem,
   RecoverySummary,
   StalledDevice,
@@ -69,7 +71,7 @@ export interface StatusFacts {
   phase: Phase;
   stopped: Problem | null;
   /** Of this opening, or what the log says. */
-  minInSync: number;
+  policies: Policies;
   images: readonly ImageFacts[];
   /** Nothing is in flight and nothing uncertain: what is in sync is identical. */
   provable: boolean;
@@ -98,8 +100,7 @@ export function buildStatus(facts: StatusFacts): Status {
     generation: facts.generation,
     phase: facts.phase,
     stopped: facts.stopped,
-    minInSync: facts.minInSync,
-    rejoin: superblock.rejoin,
+    ...facts.policies,
     images: superblock.images.map((image, index) => imageStatus(facts, image, facts.images[index])),
     logUse: {
       recordCount,
@@ -221,7 +222,7 @@ function mirrorOf({ log, superblock, images }: StatusFacts): MirrorFacts {
     path: images[index]?.path || path,
     doubtful: images[index]?.doubtful === true,
   }));
-  return { log, size: superblock.size, minInSync: superblock.minInSync, images: all };
+  return { log, size: superblock.size, images: all, ...policiesOf(superblock) };
 }
 
 /** What a mirror that is open here adds to the superblock. */
@@ -235,6 +236,7 @@ export interface LiveFacts {
   doubtful: readonly boolean[];
   flapping: readonly boolean[];
   snapshot: NativeSnapshot;
+  rejoin: Policies['rejoin'];
   latencies: ReturnType<NativeEngine['latencies']>;
   stopped: Problem | null;
   phase: Phase;
@@ -253,7 +255,12 @@ export function liveStatus(facts: LiveFacts): Status {
   return buildStatus({
     ...facts,
     generation: snapshot.generation,
-    minInSync: snapshot.minInSync,
+    policies: {
+      ...policiesOf(superblock),
+      rejoin: facts.rejoin,
+      minInSync: snapshot.minInSync,
+      deviceTimeoutMs: snapshot.deviceTimeoutMs,
+    },
     images: superblock.images.map((image, index) => ({
       state: snapshot.images[index]?.state ?? image.state,
       error: snapshot.images[index]?.error || image.error,

@@ -60,6 +60,10 @@ class Fields {
     if (!whole_number(env_, value, whole)) reject(name);
     return whole;
   }
+  std::uint64_t number_or_null(const char* name, std::uint64_t null) {
+    const Napi::Value value = get(name);
+    return value.IsNull() ? null : number(value, name);
+  }
   std::uint32_t small_number(const char* name) {
     std::uint64_t value = number(name);
     if (value > UINT32_MAX) reject(name);
@@ -191,6 +195,21 @@ Command::Body fill_image(Napi::Env, Fields& fields) {
   return command;
 }
 
+PolicyChange policy_change_from(Fields& fields) {
+  PolicyChange change;
+  if (fields.has("minInSync")) change.minimum_in_sync = fields.small_number("minInSync");
+  if (fields.has("rejoin")) {
+    const std::string rejoin = fields.text("rejoin");
+    if (rejoin != "auto" && rejoin != "manual") fields.reject("rejoin");
+    change.rejoin = rejoin == "auto" ? RejoinPolicy::automatic : RejoinPolicy::manual;
+  }
+  if (fields.has("deviceTimeoutMs")) change.device_timeout_ms = fields.number_or_null("deviceTimeoutMs", 0);
+  if (fields.has("waitForImagesMs")) change.wait_for_images_ms = fields.number_or_null("waitForImagesMs", kWaitForever);
+  if (fields.has("resyncRateBytesPerSecond")) change.resync_rate = fields.number_or_null("resyncRateBytesPerSecond", 0);
+  if (fields.has("recoveryBudget")) change.recovery_budget = fields.number("recoveryBudget");
+  return change;
+}
+
 Command::Body plan_format(Napi::Env env, Fields& fields) {
   PlanFormat command;
   command.options.size = fields.number("size");
@@ -200,7 +219,7 @@ Command::Body plan_format(Napi::Env env, Fields& fields) {
   command.options.max_images = fields.small_number("maxImages");
   if (command.options.max_images < kMinimumMapSlots || command.options.max_images > kMaxImages)
     fields.reject("maxImages");
-  command.options.minimum_in_sync = fields.small_number("minInSync");
+  command.options.policies = policy_change_from(fields);
   command.options.assume_identical = fields.flag("assumeIdentical");
   fields.list("images",
               [&](Napi::Value image) { command.options.images.push_back(image_from(env, fields, image, true)); });
@@ -235,12 +254,7 @@ Command::Body activate(Napi::Env env, Fields& fields) {
 
 Command::Body set_policies(Napi::Env, Fields& fields) {
   SetPolicies command;
-  if (fields.has("minInSync")) command.change.minimum_in_sync = fields.small_number("minInSync");
-  if (fields.has("rejoin")) {
-    const std::string rejoin = fields.text("rejoin");
-    if (rejoin != "auto" && rejoin != "manual") fields.reject("rejoin");
-    command.change.rejoin = rejoin == "auto" ? RejoinPolicy::automatic : RejoinPolicy::manual;
-  }
+  command.change = policy_change_from(fields);
   return command;
 }
 

@@ -17,6 +17,10 @@ namespace {
 
 double number(std::uint64_t value) { return static_cast<double>(value); }
 
+Napi::Value number_or_null(Napi::Env env, std::uint64_t value, std::uint64_t null) {
+  return value == null ? env.Null() : Napi::Number::New(env, number(value));
+}
+
 template <typename List, typename Convert>
 Napi::Value array_of(Napi::Env env, const List& list, Convert convert) {
   PlainObject array(Napi::Array::New(env, list.size()));
@@ -190,6 +194,10 @@ Napi::Value superblock_object(Napi::Env env, const Superblock& superblock) {
   object.set("maxImages", number(superblock.max_images));
   object.set("minInSync", number(superblock.policies.minimum_in_sync));
   object.set("rejoin", superblock.policies.rejoin == RejoinPolicy::automatic ? "auto" : "manual");
+  const Policies& policies = superblock.policies;
+  object.set("deviceTimeoutMs", number_or_null(env, policies.device_timeout_ms, 0));
+  object.set("waitForImagesMs", number_or_null(env, policies.wait_for_images_ms, kWaitForever));
+  object.set("resyncRateBytesPerSecond", number_or_null(env, policies.resync_rate, 0));
   object.set("generation", generation_object(env, superblock.generation));
   object.set("openCount", number(superblock.open_count));
   object.set("lifecycle", name_of(superblock.lifecycle));
@@ -502,6 +510,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.set("inFlight", number(snapshot.requests_in_flight));
   object.set("images", images);
   object.set("minInSync", number(snapshot.minimum_in_sync));
+  object.set("deviceTimeoutMs", number_or_null(env, snapshot.device_timeout_ms, 0));
   object.set("lastVerify", verify_object(env, snapshot.last_verify));
   object.set("generation", generation_object(env, snapshot.generation));
   object.set("log", log);

@@ -58,7 +58,7 @@ describe('the text of an answer', () => {
   }
 
   /** Words of tables of ours, dates and UUIDs, which the core makes of numbers. */
-  const OURS = /^(state|phase|role|kind|result|verdict|code|recordedState|pidNamespace|copies|copy)$|At$|uuid$/i;
+  const OURS = /^(state|phase|role|kind|result|verdict|code|recordedState|rejoin|pidNamespace|copies|copy)$|At$|uuid$/i;
 
   /** The same with every string from outside made hostile. */
   function hostile<T>(value: T, key = ''): T {

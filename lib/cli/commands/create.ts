@@ -1,5 +1,6 @@
 /** `blockmirror create`: formats the log and the images, and copies the master to its slaves. */
-import { Mirror, formatSize, type CreateReport } from '../../index';
+import { Mirror, formatSize, type CreateReport, type PolicyOptions } from '../../index';
+import { ownOf } from '../../base/intrinsics';
 import { shown } from '../../base/shown';
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
@@ -15,6 +16,10 @@ export interface CreateArguments extends DeviceChoice, TrustFolders {
   size?: number;
   maxImages?: number;
   minInSync?: number;
+  rejoin?: 'auto' | 'manual';
+  deviceTimeout?: number;
+  waitForImages?: number;
+  resyncRate?: number | 'auto';
   assumeIdentical?: boolean;
   keepData?: boolean;
   overwriteSignature?: boolean;
@@ -33,7 +38,7 @@ export async function createCommand(output: Output, options: CreateArguments): P
       slaves: options.slave.map(parseImageChoice),
       ...(options.size === undefined ? {} : { size: options.size }),
       ...(options.maxImages === undefined ? {} : { maxImages: options.maxImages }),
-      ...(options.minInSync === undefined ? {} : { minInSync: options.minInSync }),
+      ...policiesGiven(options),
       assumeIdentical: options.assumeIdentical === true,
       keepData: options.keepData === true,
       overwriteSignature: options.overwriteSignature === true,
@@ -47,6 +52,17 @@ export async function createCommand(output: Output, options: CreateArguments): P
     }),
   );
   return { exitCode: EXIT.done, document: report, text: createdToText(report, options, output) };
+}
+
+function policiesGiven(options: CreateArguments): PolicyOptions {
+  const { minInSync, rejoin, deviceTimeout, waitForImages, resyncRate } = ownOf(options);
+  return {
+    ...(minInSync === undefined ? {} : { minInSync }),
+    ...(rejoin === undefined ? {} : { rejoin }),
+    ...(deviceTimeout === undefined ? {} : { deviceTimeout }),
+    ...(waitForImages === undefined ? {} : { waitForImages }),
+    ...(resyncRate === undefined ? {} : { resyncRate }),
+  };
 }
 
 export function createdToText(report: CreateReport, options: CreateArguments, output: Output): string {

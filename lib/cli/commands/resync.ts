@@ -9,7 +9,7 @@ import { commandLine, imagesOf, presenceOf, type OpeningChoice } from './shared'
 
 export interface ResyncArguments extends OpeningChoice {
   /** Bytes a second. */
-  rate?: number;
+  rate?: number | 'auto';
   full?: boolean;
   compare?: boolean;
 }

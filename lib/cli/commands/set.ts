@@ -1,6 +1,6 @@
 /** `blockmirror set LOG KEY=VALUE...`: changes what a mirror goes by. */
 import { type SetOptions, set, setReportToText } from '../../index';
-import { policiesOfText } from '../../base/policies';
+import { settingsOfText } from '../../base/policies';
 import { EXIT } from '../exit_codes';
 import type { Outcome, Output } from '../output';
 import type { TakeOver, TrustFolders } from './shared';
@@ -12,7 +12,7 @@ export async function setCommand(
   options: TakeOver & TrustFolders,
 ): Promise<Outcome> {
   const report = await set(log, {
-    ...(policiesOfText(settings) as SetOptions),
+    ...(settingsOfText(settings) as SetOptions),
     takeOver: options.takeOver === true,
     trustFolders: options.trustFolders === true,
   });

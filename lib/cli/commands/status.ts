@@ -2,7 +2,8 @@
  * `blockmirror status LOG`: what state the mirror is in, from log and labels, and what to do next. Writes nothing.
  * With --check: one line and exit codes of its own, for monitoring.
  */
-import { formatSize, inspect, type ImageStatus, type Inspection, type Status } from '../../index';
+import { formatSize, inspect, type ImageStatus, type Inspection, type Settings, type Status } from '../../index';
+import { POLICY_KEYS, SETTINGS } from '../../base/policies';
 import { type MirrorFacts, recreate, remakeOverSlave } from '../../base/remedies';
 import { elsewhereOf } from '../../life/find_images';
 import { elsewhereToText } from '../../look/report';
@@ -148,9 +149,14 @@ function phaseInWords({ status }: Inspection): string {
   }
 }
 
-function policiesInWords({ minInSync, rejoin, images }: Status): string {
-  const inSync = images.filter(countsForMinInSync).length;
-  return `minInSync ${minInSync}, and ${inSync} of ${count(images.length, 'image')} in sync; rejoin ${rejoin}`;
+function policiesInWords(status: Status): string {
+  const { images } = status;
+  const inSync = `, and ${images.filter(countsForMinInSync).length} of ${count(images.length, 'image')} in sync`;
+  return POLICY_KEYS.map((key) => {
+    const { field, toText } = SETTINGS[key];
+    const value = (status as Partial<Settings>)[field] ?? null;
+    return `${key} ${toText(value)}${key === 'minInSync' ? inSync : ''}`;
+  }).join('; ');
 }
 
 function logUseInWords(status: Status): string {
@@ -301,7 +307,7 @@ function masterStep(inspection: Inspection, command: (verb: string) => string): 
   const takes = `${shown(slave.name)}, which is in sync, takes its place, and everything is copied from it to the others`;
   // Nobody pastes a command that makes or writes what another user has put into the log.
   if (!inspection.believed) return `${back}. When it is lost, ${takes}, by a create with the images that you know.`;
-  const mirror: MirrorFacts = { log: status.log, size: status.size, images };
+  const mirror: MirrorFacts = { ...status, images };
   const anew = remakeOverSlave(mirror, slave.name, imageDevices[0] !== null);
   return `${back}. When it is lost, ${takes}; see that a sound device is there for the master: ${anew}`;
 }

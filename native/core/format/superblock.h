@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../base/device.h"
+#include "../base/headroom.h"
 #include "../base/identity.h"
 #include "../base/outcome.h"
 #include "image_record.h"
@@ -75,14 +76,17 @@ struct LogReference {
 enum class RejoinPolicy : std::uint8_t { automatic = 0, manual = 1 };
 enum class MasterFailurePolicy : std::uint8_t { stop = 0, promote = 1 };
 
+// Policies::wait_for_images_ms: until they come.
+inline constexpr std::uint64_t kWaitForever = kLargestSetting;
+
 struct Policies {
   std::uint8_t minimum_in_sync = 1;  // images, the master counted
   RejoinPolicy rejoin = RejoinPolicy::automatic;
   MasterFailurePolicy on_master_failure = MasterFailurePolicy::stop;
   std::uint64_t device_timeout_ms = 30'000;  // 0: none
   std::uint64_t late_window_ms = 120'000;
-  std::uint64_t resync_rate = 0;  // bytes a second; 0: automatic
-  std::uint64_t wait_for_images_ms = 10'000;
+  std::uint64_t resync_rate = 0;              // bytes a second; 0: automatic
+  std::uint64_t wait_for_images_ms = 10'000;  // kWaitForever: until they come
   friend bool operator==(const Policies&, const Policies&) = default;
 };
 

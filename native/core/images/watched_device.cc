@@ -32,6 +32,7 @@ void WatchedDevice::leave(std::unique_ptr<WatchedDevice> device) {
 void WatchedDevice::set_timeout(std::uint64_t timeout_ns) {
   timeout_ns_ = timeout_ns;
   runtime_.disarm(timer_);
+  if (stalled()) settle_stall();
   arm();
 }
 

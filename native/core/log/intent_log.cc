@@ -30,7 +30,8 @@ IntentLog::IntentLog(Runtime& runtime, Device& device, const IntentLogStart& sta
       work_(runtime),
       record_settled_(runtime),
       budget_freed_(runtime),
-      budget_turn_(runtime) {
+      budget_turn_(runtime),
+      budget_fits_(runtime) {
   BLOCKMIRROR_ASSERT(budget_ >= kMinimumRecoveryBudget, "the recovery budget is below one region");
   for (RecordInFlight& record : records_) {
     record.buffer = AlignedBuffer(ring_.record_size);
@@ -369,6 +370,8 @@ void IntentLog::settle_record(RecordInFlight& record, int error) {
     coverage_.subtract_live(record.retired_blocks);
     advance_durable_through();
     if (record.retired_blocks > 0) budget_freed_.wake_all();
+    if (record.retired_blocks > 0 && !over_budget()) budget_fits_.wake_all();
+    if (!starves()) lift_bars();
   }
   record_settled_.wake_all();
   work_.wake_all();
@@ -377,6 +380,18 @@ void IntentLog::settle_record(RecordInFlight& record, int error) {
 }
 
 void IntentLog::advance_durable_through() { durable_through_ = std::max(durable_through_, oldest_in_flight() - 1); }
+
+// --- the budget
+
+Task<Outcome> IntentLog::set_budget(std::uint64_t bytes) {
+  BLOCKMIRROR_ASSERT(bytes >= kMinimumRecoveryBudget, "the recovery budget is below one region");
+  budget_ = bytes;
+  granularity_ = Granularity(bytes);
+  budget_freed_.wake_all();
+  if (wants_retirement()) want_retirement();
+  while (failure_.ok() && over_budget()) co_await budget_fits_.wait();
+  co_return failure_;
+}
 
 // --- retirement
 
@@ -477,6 +492,7 @@ void IntentLog::fail(Outcome outcome) {
   queue_head_ = 0;
   lift_bars();
   budget_freed_.wake_all();
+  budget_fits_.wake_all();
   record_settled_.wake_all();
   work_.wake_all();
   want_retirement();

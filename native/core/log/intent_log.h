@@ -103,12 +103,17 @@ class IntentLog {
   bool names_what_was_before() const { return live_before_ && durable_tail_ < first_sequence_; }
   void set_generation(std::uint64_t counter) { generation_ = counter; }
 
+  // The recovery budget from now on. Answers when what is live fits into it, or the log failed: until then no region gains
+  // a block, and those that are written without pause are barred, so that they drain.
+  Task<Outcome> set_budget(std::uint64_t bytes);
+  std::uint64_t budget() const { return budget_; }
+
   // Whether the background should retire now: budget or ring are running low.
   bool wants_retirement() const;
   RetirementGoal goal_under_pressure() const;
   void on_retirement_wanted(Signal& signal) { retirement_wanted_ = &signal; }
   // Somebody waits for room in the budget or the ring, which only a retirement makes.
-  bool starves() const { return starves_for_budget_ || starves_for_ring_; }
+  bool starves() const { return starves_for_budget_ || starves_for_ring_ || over_budget(); }
   // After a pass that left somebody starving. Raises the wish for another pass when it barred anything new.
   void bar_oldest();
 
@@ -168,6 +173,8 @@ class IntentLog {
   std::uint64_t pressure_mark() const { return budget_ - budget_ / 4; }
   std::uint64_t ahead_mark() const { return budget_ - budget_ / 8; }
   std::uint64_t free_slots() const { return durable_tail_ + ring_.record_count - next_sequence_; }
+  // Only a budget that was lowered is ever below what is live.
+  bool over_budget() const { return live_bytes() > budget_; }
   std::uint64_t tail_if_composed_now() const;
   bool reserve_blocks(Region& region, const BlockSet& needed);
   void cover_ahead(const Region& region, const BlockSet& needed);
@@ -223,6 +230,7 @@ class IntentLog {
   Condition record_settled_;  // a record became durable or failed
   Condition budget_freed_;    // for the one whose turn it is
   Condition budget_turn_;     // the turn is handed over, first come first served
+  Condition budget_fits_;     // what is live fits into it again
   bool budget_turn_taken_ = false;
   bool starves_for_budget_ = false;
   bool starves_for_ring_ = false;

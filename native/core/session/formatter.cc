@@ -9,6 +9,7 @@
 #include "../format/fracture_map.h"
 #include "../format/label.h"
 #include "../format/record.h"
+#include "policy_change.h"
 
 namespace blockmirror {
 namespace {
@@ -177,10 +178,8 @@ Outcome plan_superblock(Runtime& runtime, const FormatOptions& options, const De
   if (into.max_images < std::max<std::size_t>(kMinimumMapSlots, images.size()) || options.max_images > kMaxImages) {
     return Outcome::of(Code::OUT_OF_RANGE, kLogDevice, 0, options.max_images);
   }
-  if (options.minimum_in_sync < 1 || options.minimum_in_sync > images.size()) {
-    return Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, options.minimum_in_sync);
-  }
-  into.policies.minimum_in_sync = static_cast<std::uint8_t>(options.minimum_in_sync);
+  if (const Outcome refused = judge_change(options.policies, images.size()); !refused.ok()) return refused;
+  apply_change(options.policies, into.policies);
   into.maps = planned_maps(into.ring.position + into.ring.length(), into.size);
   into.log_size = log_length(into.ring.record_count, into.ring.record_size, into.size, into.max_images);
   if (into.log_size > log_traits.size) return Outcome::of(Code::TOO_SMALL, kLogDevice, 0, into.log_size);

@@ -1,4 +1,4 @@
-// What a mirror is made with, and what it is opened with.
+// What a mirror is made with, what it is opened with, and what is changed of it.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,16 @@
 
 namespace blockmirror {
 
+// What is to change of what a mirror goes by; what is not given stays. policy_change.h judges it and carries it out.
+struct PolicyChange {
+  std::optional<unsigned> minimum_in_sync = std::nullopt;  // images, the master counted
+  std::optional<RejoinPolicy> rejoin = std::nullopt;
+  std::optional<std::uint64_t> device_timeout_ms = std::nullopt;   // 0: none
+  std::optional<std::uint64_t> wait_for_images_ms = std::nullopt;  // kWaitForever: until they come
+  std::optional<std::uint64_t> resync_rate = std::nullopt;         // bytes a second; 0: automatic
+  std::optional<std::uint64_t> recovery_budget = std::nullopt;     // bytes; of this opening, not stored in the log
+};
+
 struct FormatOptions {
   struct Image {
     std::string name;
@@ -23,8 +33,8 @@ struct FormatOptions {
   unsigned max_images =
       0;  // that there is room for fracture maps of; 0: kDefaultMapSlots, or the images when they are more
   bool assume_identical = false;
-  unsigned minimum_in_sync = 1;  // images, the master counted
-  std::vector<Image> images;     // [0] is the master; one per device given to set_images
+  PolicyChange policies;      // what is not given is as Policies has it
+  std::vector<Image> images;  // [0] is the master; one per device given to set_images
 };
 
 struct ActivateOptions {
@@ -41,12 +51,6 @@ struct ActivateOptions {
   bool background = false;
   // When not empty, one per image: where the images were found this time, to be remembered.
   std::vector<FormatOptions::Image> found_at;
-};
-
-// What is to change of a mirror's policies; the others stay.
-struct PolicyChange {
-  std::optional<unsigned> minimum_in_sync;
-  std::optional<RejoinPolicy> rejoin;
 };
 
 }  // namespace blockmirror

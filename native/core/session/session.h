@@ -75,8 +75,11 @@ class Session {
   // WRONG_PHASE, OUT_OF_RANGE (less than minInSync, or more than there are images; position: what the log says), and what
   // assess told of an image that is not left out.
   Task<Outcome> activate(ActivateOptions options);
-  // Loaded: changes the mirror's policies, durably, without anything being opened. OUT_OF_RANGE (position: how many images
-  // there are): nothing was changed.
+  // Loaded, without anything being opened; recovering or running, beside requests: changes the mirror's policies, durably when
+  // this answers. What is changed of a running mirror holds for it from then on, in place of what its opening asked for:
+  // the deadline of devices at once; a higher minInSync at once, a lower one when it is durable; the recovery budget, of a
+  // running or recovering mirror alone, at once, and this answers when what is live fits into it.
+  // OUT_OF_RANGE (position: how many images there are): nothing was changed.
   Task<Outcome> set_policies(PolicyChange change);
   const Superblock& superblock() const;  // loaded or later
 

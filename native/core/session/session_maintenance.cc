@@ -1,5 +1,6 @@
 // What is done to a mirror that is there: its policies, comparing its images, and taking slaves back.
 #include "../base/mutation.h"
+#include "policy_change.h"
 #include "state.h"
 
 namespace blockmirror {
@@ -8,14 +9,37 @@ namespace blockmirror {
 Task<Outcome> Session::set_policies(PolicyChange change) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
-  if (const Outcome refused = s.may_step({Phase::loaded}); !refused.ok()) co_return refused;
+  while (s.changing_policies) co_await s.policies_changed.wait();
+  const Outcome refused = s.may_step({Phase::loaded, Phase::recovering, Phase::running});
+  if (!refused.ok()) co_return refused;
   if (s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
-  const std::size_t images = s.superblock.images.size();
-  const unsigned least = change.minimum_in_sync.value_or(s.superblock.policies.minimum_in_sync);
-  if (least < 1 || least > images) co_return Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, images);
-  s.superblock.policies.minimum_in_sync = static_cast<std::uint8_t>(least);
-  s.superblock.policies.rejoin = change.rejoin.value_or(s.superblock.policies.rejoin);
-  co_return co_await s.membership.write_superblock();
+  if (change.recovery_budget && !s.mirror) co_return wrong_phase();
+  if (const Outcome wrong = judge_change(change, s.superblock.images.size()); !wrong.ok()) co_return wrong;
+  s.changing_policies = true;
+  const Outcome outcome = co_await s.change_policies(change);
+  s.changing_policies = false;
+  s.policies_changed.wake_all();
+  co_return outcome;
+}
+
+// A write that is acknowledged with fewer images in sync than the log says would be a lie to whoever reads the log after a
+// crash: a higher minInSync counts from now on, a lower one when it is durable.
+Task<Outcome> Session::State::change_policies(const PolicyChange& change) {
+  if (change.minimum_in_sync) membership.require_in_sync(membership.minimum_in_sync());
+  apply_change(change, superblock.policies);
+  if (change.device_timeout_ms) {
+    chosen_timeout_ns.reset();
+    set_timeouts();
+  }
+  const bool stored = change.minimum_in_sync || change.rejoin || change.device_timeout_ms ||
+                      change.wait_for_images_ms || change.resync_rate;
+  Outcome outcome;
+  if (stored && mirror) outcome = co_await mirror->record_progress();
+  if (stored && !mirror) outcome = co_await membership.write_superblock();
+  if (outcome.ok() && change.minimum_in_sync) membership.require_in_sync(0);
+  if (!outcome.ok() || !change.recovery_budget) co_return outcome;
+  recovery_budget = *change.recovery_budget;
+  co_return co_await mirror->log().set_budget(recovery_budget);
 }
 
 // --- comparing

@@ -85,6 +85,8 @@ struct Session::State final : private FractureListener {
   std::optional<Mirror> mirror;
   std::optional<Resync> resync;
   bool resync_running = false;
+  bool changing_policies = false;  // one change after the other
+  Condition policies_changed{runtime};
   // Steps under way; close() waits for them, and refuses those that come later.
   unsigned steps_in_flight = 0;
   Condition steps_ended{runtime};
@@ -137,6 +139,7 @@ struct Session::State final : private FractureListener {
   Task<Outcome> finish_recovery(RecoverySummary summary);
   Task<Outcome> write_new_ring();
   Task<Outcome> seal();
+  Task<Outcome> change_policies(const PolicyChange& change);
   Task<Outcome> shut_down();
   Task<Outcome> owe_found(const Comparison& comparison, CompareResult& into);
   Task<Outcome> start_opened();

@@ -95,7 +95,7 @@ FormatOptions Creation::options() const {
   options.size = world_.mirror_size;
   options.ring_records = world_.ring_records;
   options.assume_identical = plan_.assume_identical;
-  options.minimum_in_sync = world_.minimum_in_sync;
+  options.policies.minimum_in_sync = world_.minimum_in_sync;
   for (unsigned i = 0; i <= world_.slaves; ++i) {
     FormatOptions::Image image;
     image.name = i == 0 ? "master" : "slave" + std::to_string(i);

@@ -62,7 +62,7 @@ class SimulatedMirror {
     format.size = options_.size;
     format.ring_records = options_.ring_records;
     format.assume_identical = assume_identical;
-    format.minimum_in_sync = options_.minimum_in_sync;
+    format.policies.minimum_in_sync = options_.minimum_in_sync;
     for (unsigned i = 0; i <= options_.slaves; ++i) {
       FormatOptions::Image image;
       image.name = i == 0 ? "master" : "slave" + std::to_string(i);

@@ -217,8 +217,8 @@ TEST_CASE("minInSync: an opening may ask for more, for itself alone, and never f
 TEST_CASE("set: a policy is durable, what was not named stays, and what is out of range changes nothing") {
   Rig mirror(1, 2);
   REQUIRE(mirror.run(mirror.session->close()).ok());
-  REQUIRE(mirror.set({.minimum_in_sync = 2, .rejoin = std::nullopt}).ok());
-  REQUIRE(mirror.set({.minimum_in_sync = std::nullopt, .rejoin = RejoinPolicy::manual}).ok());
+  REQUIRE(mirror.set({.minimum_in_sync = 2}).ok());
+  REQUIRE(mirror.set({.rejoin = RejoinPolicy::manual}).ok());
   for (const unsigned wrong : {0u, 4u}) {
     const Outcome refused = mirror.set({.minimum_in_sync = wrong, .rejoin = RejoinPolicy::automatic});
     CHECK(refused.code == Code::OUT_OF_RANGE);
@@ -235,7 +235,7 @@ TEST_CASE("set: a mirror that crashed is recovered after it as before it") {
   Rig mirror(1, 2);
   REQUIRE(mirror.write(kFirst, 1, true).ok());
   mirror.crash();
-  REQUIRE(mirror.set({.minimum_in_sync = 2, .rejoin = std::nullopt}).ok());
+  REQUIRE(mirror.set({.minimum_in_sync = 2}).ok());
   REQUIRE(mirror.open().ok());
   CHECK(mirror.assessment.debt.contains(kFirst));
   CHECK(mirror.images_equal());
