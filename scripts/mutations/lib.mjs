@@ -59,12 +59,12 @@ export const lib = [
     named: 'may raise it',
   },
   {
-    name: 'a mirror that is made anew by a remedy loses its minInSync',
+    name: 'a mirror that is made anew by a remedy loses its policies',
     file: 'lib/base/remedies.ts',
-    find: '    ...minInSync,\n',
-    put: '    ...minInSync.slice(1),\n',
+    find: '    ...policies,\n',
+    put: '    ...policies.slice(1),\n',
     test: 'test/api/policies.test.ts',
-    named: 'keeps minInSync',
+    named: 'keeps its policies',
   },
   // --- recovery, create, verify
   {
