@@ -34,6 +34,7 @@ import { checkMirrorSet, checkOpen, checkPath, checkStoredPath, someNames } from
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import {
   checkMetrics,
+  checkMirrorFracture,
   checkMirrorRecover,
   checkMirrorResync,
   checkMirrorVerify,
@@ -62,6 +63,7 @@ import type {
   DatasyncOptions,
   DiscardOptions,
   FractureCause,
+  FractureChoice,
   FractureReport,
   MetricsOptions,
   MirrorReadStream,
@@ -444,6 +446,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       log: this.log,
       superblock: this.attached.superblock,
       expectedAt: this.attached.images.map(({ expectedAt }) => expectedAt ?? null),
+      attached: this.paths.map((path) => path !== ''),
       paths: this.engine.names.mirror?.images.map(({ path }) => path) ?? this.paths,
       flapping: this.attached.superblock.images.map((_, index) => this.rejoinsItself && this.rejoins.isFlapping(index)),
       doubtful: this.engine.names.mirror?.images.map(({ doubtful }) => doubtful === true) ?? [],
@@ -574,6 +577,14 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     this.engine.names.mirror = mirrorFacts(running.logPath, running.superblock, running.images, running.word);
   }
 
+  /** Of a slave that is out. */
+  private async letGo(index: number): Promise<boolean> {
+    this.rejoins.keepOut(index);
+    const gone = await detachSlave(this.attached, index);
+    if (gone) this.paths[index] = '';
+    return gone;
+  }
+
   /** Slaves that came back by themselves, as far as they could. */
   private async rejoinByItself(slaves: readonly number[]): Promise<void> {
     if (this.closing !== null || this.recovering || this.resyncPaused || !this.rejoinsItself) return;
@@ -585,17 +596,20 @@ export class Mirror extends EventEmitter<MirrorEvents> {
    * Takes slaves out of the mirror at one point in time, while it is in use: writes are held for a moment, everything is flushed,
    * and each slave keeps what was acknowledged until then, which its label and the log say. Nothing is written to it until
    * resync() takes it back. A slave that is out already stays as it is, and there is then no common point.
+   * With `detach` their devices are let go.
    * @param images names of slaves
    * @throws TOO_FEW_IN_SYNC where fewer would be in sync than the mirror asks for: nothing was done
    */
-  async fracture(images: readonly string[]): Promise<FractureReport> {
+  async fracture(images: readonly string[], options: FractureChoice = {}): Promise<FractureReport> {
     const names = someNames(images, 'images');
+    const { detach } = checkMirrorFracture(options);
     this.refuseUnready();
     const { engine, log } = this;
     const { superblock } = this.attached;
     const foundElsewhere = elsewhereOf(this.attached.images);
     const mirror = engine.names.mirror as MirrorFacts;
-    const work = fractureSlaves({ engine, log, superblock, mirror, foundElsewhere, names });
+    const letGo = detach ? (index: number): Promise<boolean> => this.letGo(index) : null;
+    const work = fractureSlaves({ engine, log, superblock, mirror, foundElsewhere, names, letGo });
     return this.track(work).finally(() => this.watch.lookNow());
   }
 

@@ -121,7 +121,7 @@ export async function fracture(log: string, options: FractureOptions): Promise<F
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {
     await mirror.recover({ compare: false, ...work });
-    return await mirror.fracture(slaves);
+    return await mirror.fracture(slaves, { detach: true });
   } finally {
     await mirror.close();
   }

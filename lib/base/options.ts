@@ -264,10 +264,12 @@ export function checkVerify(options: VerifyOptions): CheckedVerify {
 
 export function checkFracture(options: FractureOptions): CheckedFracture {
   const reader = new OptionReader(options, [
-    ...['slaves', 'images', 'takeOver', 'trustFolders'],
+    ...['slaves', 'detach', 'images', 'takeOver', 'trustFolders'],
     ...PRESENCE,
     ...LONG_WORK,
   ]);
+  // The command ends with a close, which lets every device go: nothing depends on it here.
+  reader.flag('detach', false);
   return {
     slaves: someNames(reader.get('slaves'), 'options.slaves'),
     takeOver: reader.flag('takeOver', false),

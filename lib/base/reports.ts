@@ -2,6 +2,7 @@
 import type {
   DeviceOption,
   Extent,
+  FractureChoice,
   ImageState,
   ImageStatus,
   PresenceOptions,
@@ -151,6 +152,8 @@ export interface FracturedSlave {
   /** `behind`: it holds the point in time. Anything else: it does not, and `error` says why. */
   state: ImageState;
   error: Problem | null;
+  /** Its device was let go. */
+  detached: boolean;
 }
 
 /** Slaves that the operator took out of the mirror together. */
@@ -167,7 +170,7 @@ export interface FractureReport {
   slaves: FracturedSlave[];
 }
 
-export interface FractureOptions extends DeviceOption, PresenceOptions {
+export interface FractureOptions extends DeviceOption, PresenceOptions, FractureChoice {
   /** Names of the slaves. */
   slaves: readonly string[];
   /** As in OpenOptions. */

@@ -209,6 +209,11 @@ export function checkMirrorRecover(options: unknown): MirrorWork & { compare: bo
   return { compare: reader.flag('compare', true), readBack: reader.flag('readBack', true), ...longWorkOf(reader) };
 }
 
+export function checkMirrorFracture(options: unknown): { detach: boolean } {
+  const reader = new OptionReader(options, ['detach'], 'options', 'mirror.fracture()');
+  return { detach: reader.flag('detach', false) };
+}
+
 export function checkMirrorResync(
   names: unknown,
   options: unknown,

@@ -84,7 +84,7 @@ export interface ImageChoice {
 }
 
 export interface DeviceOption {
-  /** How the devices are reached; default 'auto': io_uring where it is allowed, else threads. */
+  /** How log and images are reached, all of them; default 'auto': io_uring where it is allowed, else threads. */
   device?: 'auto' | DeviceKind;
 }
 
@@ -254,6 +254,15 @@ export interface ResyncOptions extends DeviceOption, PresenceOptions, ResyncChoi
   /** As in CreateOptions. */
   trustFolders?: boolean;
   images?: Readonly<Record<string, string>>;
+}
+
+/** How slaves are taken out. */
+export interface FractureChoice {
+  /**
+   * Their devices are let go too, so that they can be pulled, mounted or copied from; default false. resync() opens them again,
+   * and so does the next opening where it finds them. A slave that is out already is let go as well, and comes back only by hand.
+   */
+  detach?: boolean;
 }
 
 /** What a mirror goes by, as it is given: to create, and to set, where what is not given stays. It stands in the log. */
@@ -533,6 +542,8 @@ export interface ImageStatus {
   debt: 'none' | 'map' | 'everything';
   /** Bytes that its resync has to copy, at most; null: not known until its map is read, as resync does. */
   bytesOwed: number | null;
+  /** How its device is reached; null where it is not attached, or the mirror is not open here. */
+  device: DeviceKind | null;
   /** Of its device, also of one that it had before in this opening; null when the mirror is not open here. */
   latency: DeviceLatency | null;
   /** What its resync, which is under way or was cut off, copies: what it owed, or everything. */
@@ -623,6 +634,8 @@ export interface Status {
     recordSize: number;
     sequence: number;
     tail: number;
+    /** How its device is reached; null when the mirror is not open here. */
+    device: DeviceKind | null;
     /** Of the device of the log; null when the mirror is not open here. */
     latency: DeviceLatency | null;
   };
@@ -646,8 +659,6 @@ export interface Status {
   lastRecovery: RecoverySummary | null;
   /** null when the mirror was never verified. */
   lastVerify: VerifySummary | null;
-  /** null when the mirror is not open here. */
-  device: DeviceKind | null;
   /** Who has it open; null when nobody has. */
   owner: Owner | null;
   /** Who holds its log now; null when nobody does, or it cannot be found out. */

@@ -239,7 +239,11 @@ function addFracture(program: Command, perform: Perform): void {
   withPresence(
     program
       .command('fracture <log> <slaves...>')
-      .description('Take slaves out of the mirror at one point in time: each keeps what the mirror holds now'),
+      .description('Take slaves out of the mirror at one point in time: each keeps what the mirror holds now')
+      .option(
+        '--detach',
+        'let their devices go too, to be pulled, mounted or copied from, also where the mirror is in use',
+      ),
   )
     .addOption(deviceOption())
     .addOption(imageOption())

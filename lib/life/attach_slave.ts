@@ -22,6 +22,8 @@ export interface RunningMirror {
   trustFolders: boolean;
 }
 
+const NOT_YET = ['BUSY', 'STALLED', 'WRONG_PHASE'] as const;
+
 /** @throws why it cannot be attached; it is then as it was */
 export async function attachSlave(mirror: RunningMirror, index: number): Promise<FoundImage> {
   const { engine, logPath, superblock, images, word, trustFolders } = mirror;
@@ -58,14 +60,14 @@ async function refuseAnother(
   refuseReplaced(name, path, await findPlace(path, name), facts);
 }
 
-/** Lets its device go, if it has one. False: it still holds a request. */
+/** Of a slave that is out. Lets its device go, if it has one. False: it still holds a request, or somebody takes the slave back. */
 export async function detachSlave({ engine, images }: RunningMirror, index: number): Promise<boolean> {
   const image = images[index] as FoundImage;
   if (image.path === '') return true;
   try {
     await engine.command('detachImage', { image: index });
   } catch (error) {
-    if (isBlockmirrorError(error, 'BUSY')) return false;
+    if (NOT_YET.some((name) => isBlockmirrorError(error, name))) return false;
     throw error;
   }
   images[index] = { ...image, path: '', place: null };

@@ -220,6 +220,7 @@ function reportOf(
       debt: 'none',
       bytesOwed: 0,
       resync: 'none',
+      device: null,
       latency: null,
     })),
     bytesCopied: sum(copied.bytesCopied),

@@ -331,6 +331,7 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
         bytesOwed: seen.owed[index] ?? null,
         doubtful: seen.mirror.images[index]?.doubtful === true,
         flapping: false,
+        device: null,
         latency: null,
       })),
       provable: !held && assessment.clean && superblock.lifecycle === 'sealed',

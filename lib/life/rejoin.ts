@@ -2,7 +2,7 @@
  * Automatic rejoin: slaves that went out by a fault are taken back when their devices answer again.
  *
  * Invariants:
- *  - Not those that the operator took out: they wait for resync().
+ *  - Not those that the operator took out, or whose devices he let go: they wait for resync().
  *  - Tries are bounded: the wait between two doubles up to LONGEST_MS, with jitter, and nothing runs while nobody is out. The
  *    timer keeps no process alive.
  *  - A slave that failed FAILURES times within an hour comes back only by hand (flapping): every failure costs the application
@@ -23,6 +23,7 @@ export class RejoinWatch {
   private trying = false;
   private stopped = false;
   private readonly failures = new Map<number, number[]>();
+  private readonly keptOut = new Set<number>();
 
   /**
    * @param images as they are now
@@ -56,8 +57,14 @@ export class RejoinWatch {
     return (this.failures.get(index) ?? []).filter((at) => at > since).length >= FAILURES;
   }
 
+  /** The operator let its device go: it comes back only by hand. */
+  keepOut(index: number): void {
+    this.keptOut.add(index);
+  }
+
   /** Somebody took it back by hand: it is trusted again. */
   forgive(index: number): void {
+    this.keptOut.delete(index);
     this.failures.delete(index);
   }
 
@@ -72,7 +79,7 @@ export class RejoinWatch {
   }
 
   private isWanted({ state, cause }: NativeImageSnapshot, index: number): boolean {
-    if (this.isFlapping(index)) return false;
+    if (this.isFlapping(index) || this.keptOut.has(index)) return false;
     return state === 'synchronizing' || (isOut(state) && cause !== 'operator-request');
   }
 

@@ -156,9 +156,9 @@ export function fractureReportToText({ common, at, pauseMs, slaves }: FractureRe
     ? `one point in time: every slave holds the mirror as it was at ${at ?? ''}`
     : 'NO COMMON POINT IN TIME: not every slave that was named holds the same';
   return [
-    ...slaves.map(({ name, path, state, error }) => {
+    ...slaves.map(({ name, path, state, error, detached }) => {
       const why = error === null ? '' : `; ${shownLine(error.message)}`;
-      return `${shown(name)} (${shown(path)}): ${state}${why}`;
+      return `${shown(name)} (${shown(path)}): ${state}${detached ? ', its device let go' : ''}${why}`;
     }),
     point,
     `writes were held for ${pauseMs.toFixed(1)} ms`,

@@ -61,6 +61,7 @@ export interface ImageFacts {
   doubtful: boolean;
   /** It failed again and again, and comes back only by hand. */
   flapping: boolean;
+  device: DeviceKind | null;
   latency: DeviceLatency | null;
 }
 
@@ -84,6 +85,7 @@ export interface StatusFacts {
   stalled: StalledDevice[] | null;
   lastRecovery: RecoverySummary | null;
   lastVerify: VerifySummary | null;
+  /** Of the log. */
   device: DeviceKind | null;
   owner: Owner | null;
   holder: Holder | null;
@@ -108,6 +110,7 @@ export function buildStatus(facts: StatusFacts): Status {
       recordSize,
       sequence: logUse.sequence,
       tail: logUse.tail,
+      device: facts.device,
       latency: facts.logLatency,
     },
     coverage: { ...facts.coverage },
@@ -117,7 +120,6 @@ export function buildStatus(facts: StatusFacts): Status {
     stalled: facts.stalled,
     lastRecovery: facts.lastRecovery,
     lastVerify: facts.lastVerify,
-    device: facts.device,
     owner: facts.owner,
     holder: facts.holder,
   };
@@ -143,9 +145,11 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     problem: null,
     doubtful: true,
     flapping: false,
+    device: null,
     latency: null,
   };
-  const { state, path, expectedAt, problem, changedAtMs, bytesDiffered, debt, bytesOwed, resync, latency } = record;
+  const { state, path, expectedAt, problem, changedAtMs, bytesDiffered, debt, bytesOwed, resync } = record;
+  const { device, latency } = record;
   const common = {
     name: image.name,
     role: image.role,
@@ -157,6 +161,7 @@ function imageStatus(facts: StatusFacts, image: NativeImageRecord, seen: ImageFa
     debt,
     bytesOwed,
     resync,
+    device,
     latency,
   };
   // The log cannot call the master failed: without a master there is no mirror. The status can.
@@ -232,6 +237,8 @@ export interface LiveFacts {
   /** Where the images are this time, in superblock order; empty for one that was left out. */
   paths: readonly string[];
   expectedAt: readonly (string | null)[];
+  /** Whether each has its device. */
+  attached: readonly boolean[];
   /** Their paths may be other devices' by now. */
   doubtful: readonly boolean[];
   flapping: readonly boolean[];
@@ -272,6 +279,7 @@ export function liveStatus(facts: LiveFacts): Status {
       problem: null,
       doubtful: facts.doubtful[index] ?? true,
       flapping: facts.flapping[index] ?? false,
+      device: facts.attached[index] === true ? facts.device : null,
       latency: facts.latencies?.images[index] ?? null,
     })),
     provable: facts.phase === 'running' && facts.pendingWrites === 0 && snapshot.coverage.uncertainBytes === 0,

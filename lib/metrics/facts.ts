@@ -20,7 +20,7 @@ export interface MetricsFacts {
 
 /** Its own process says this, or said it last. */
 export function isOpenHere({ status }: MetricsFacts): boolean {
-  return status.device !== null;
+  return status.logUse.device !== null;
 }
 
 /** Another process has it open, and what that one knows beyond the log is not known here. */

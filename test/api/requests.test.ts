@@ -7,7 +7,8 @@ const mirrors = useMirrors();
 describeDeviceKinds('requests on', (device) => {
   test('what was written is read back, and is on every image', async () => {
     const { mirror, paths } = await mirrors.make({ device }, 2);
-    expect(mirror.status().device).toBe(device);
+    const { images, logUse } = mirror.status();
+    expect([logUse.device, ...images.map((image) => image.device)]).toEqual([device, device, device, device]);
     const bytes = pattern(8192, 1);
     const written = await mirror.write(bytes, { position: 4096 });
     expect(written).toEqual({ bytesWritten: 8192, buffer: bytes });

@@ -28,7 +28,9 @@ test('an open mirror: everything an operator asks for, derived', async () => {
   expect(status.generation.counter).toBe(2);
   const inSync = { fracture: null, debt: 'none', bytesOwed: 0, resync: 'none' };
   const latency = expect.any(Object) as unknown;
-  const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0, latency, ...inSync };
+  const { device } = status.logUse;
+  expect(['io_uring', 'threads']).toContain(device);
+  const unchanged = { error: null, changedAt: null, expectedAt: null, bytesDiffered: 0, device, latency, ...inSync };
   expect(status.images).toEqual([
     { name: 'master', role: 'master', path: paths.master, state: 'synchronized', ...unchanged },
     { name: 'slave1', role: 'slave', path: paths.slaves[0], state: 'synchronized', ...unchanged },
@@ -89,7 +91,7 @@ describe('inspect', () => {
     const paths = await mirrors.create();
     const inspection = await inspect(paths.log);
     expect(inspection).toMatchObject({ clean: true, damaged: false, liveIntents: [], attachable: true });
-    expect(inspection.status).toMatchObject({ phase: 'closed', device: null, owner: null, counters: {} });
+    expect(inspection.status).toMatchObject({ phase: 'closed', logUse: { device: null }, owner: null, counters: {} });
     expect(states(inspection.status)).toEqual(['synchronized', 'synchronized']);
     expect(inspection.logDevice.path).toBe(paths.log);
     expect(inspection.imageDevices.map((facts) => facts?.size)).toEqual([MIRROR_SIZE + MIB, MIRROR_SIZE + MIB]);

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { mkdtempSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { notRoot } from './skip';
 import { writeFileInFull } from './temporary_folder';
 
@@ -55,6 +55,17 @@ export function comesBackElsewhere(device: LoopDevice): void {
   execFileSync('losetup', ['--detach', old]);
   device.path = attachLoopDevice(device.backingFile, {});
   if (device.path === old) throw new Error(`${old} was not held, and is itself again`);
+}
+
+/** Throws where somebody holds it: it would only go when it is let go. */
+export function pull(device: LoopDevice): void {
+  execFileSync('losetup', ['--detach', device.path]);
+  if (existsSync(`/sys/block/${basename(device.path)}/loop`)) throw new Error(`${device.path} is still held`);
+}
+
+/** The same bytes again, after pull(). */
+export function putBack(device: LoopDevice): void {
+  device.path = attachLoopDevice(device.backingFile, {});
 }
 
 /** Writes to it fail with EPERM, whoever holds it. */

@@ -7,7 +7,9 @@ import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
 import { commandLine, imagesOf, presenceOf, type OpeningChoice } from './shared';
 
-export type FractureArguments = OpeningChoice;
+export interface FractureArguments extends OpeningChoice {
+  detach?: boolean;
+}
 
 const STOPPED = 'Nothing was fractured.';
 
@@ -20,6 +22,7 @@ export async function fractureCommand(
   const report = await interruptible(STOPPED, output, (signal) =>
     fracture(log, {
       slaves,
+      detach: options.detach === true,
       takeOver: options.takeOver === true,
       trustFolders: options.trustFolders === true,
       device: options.device,
