@@ -7,6 +7,8 @@ import type { DeviceFacts } from './base/types';
 export { ERRORS, BlockmirrorError, systemErrorName } from './base/errors';
 export type { ErrorCode, ErrorName, SystemError } from './base/errors';
 export { identify } from './look/identify';
+export { explain } from './life/explain_block';
+export { history } from './life/history';
 export { inspect } from './life/inspect';
 export { Mirror } from './mirror';
 export type { LongWorkOptions, MirrorEvents } from './mirror';
@@ -19,6 +21,8 @@ export {
   verifyReportToText,
 } from './look/report';
 export { METRICS_CONTENT_TYPES, metricsFormatOf } from './metrics/format';
+export { explainReportToText } from './look/explained';
+export { historyReportToText } from './look/history';
 export { findSignatures } from './look/signatures';
 export { findUses } from './system/uses';
 export { formatDuration, parseDuration } from './base/duration';

@@ -26,11 +26,12 @@ import { attachFailed } from './life/failed_slaves';
 import type { Engine } from './io/engine';
 import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './base/errors';
 import { elsewhereOf, mirrorFacts } from './life/find_images';
+import { readHistory } from './life/history';
 import { loadBinding } from './base/load';
 import { type MirrorFacts, command } from './base/remedies';
 import { minInSyncOfOpening } from './base/policies';
 import { byteLengthOf, isView } from './base/intrinsics';
-import { checkMirrorSet, checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
+import { checkHistoryChoice, checkMirrorSet, checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
 import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
 import {
   checkMetrics,
@@ -66,6 +67,8 @@ import type {
   FractureChoice,
   FractureReport,
   MetricsOptions,
+  HistoryChoice,
+  HistoryReport,
   MirrorReadStream,
   MirrorSetOptions,
   MirrorWriteStream,
@@ -508,6 +511,13 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.track(
       runVerification({ ...this.longWork(work), extents: assessment.extents, recovering, unattached, ...how }),
     );
+  }
+
+  /** What the history of the log tells, with all that happened here until now. */
+  async history(options: HistoryChoice = {}): Promise<HistoryReport> {
+    const query = checkHistoryChoice(options, Date.now());
+    if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    return this.track(readHistory(this.engine, this.log, this.attached.superblock, query));
   }
 
   private repairing(signal: AbortSignal | undefined): Repairing {

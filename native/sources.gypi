@@ -25,6 +25,7 @@
       "native/core/images/piece_runner.cc",
       "native/core/images/watched_device.cc",
       "native/core/log/coverage.cc",
+      "native/core/log/history_writer.cc",
       "native/core/log/intent_log.cc",
       "native/core/log/log_reader.cc",
       "native/core/mirror/comparison.cc",
@@ -37,6 +38,7 @@
       "native/core/session/left_out.cc",
       "native/core/session/policy_change.cc",
       "native/core/session/session.cc",
+      "native/core/session/session_history.cc",
       "native/core/session/session_maintenance.cc",
       "native/core/session/session_opening.cc",
       "native/core/session/session_recovery.cc"

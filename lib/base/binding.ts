@@ -254,6 +254,33 @@ export interface NativeCompareResult {
   }[];
 }
 
+export interface NativeHistory {
+  /** Oldest first. */
+  events: NativeEvent[];
+  /** Sectors that hold something else, or cannot be read. */
+  broken: number;
+}
+
+/** As docs/FORMAT.md has it; `length` 0: it has no extent. */
+export interface NativeEvent {
+  sequence: number;
+  atMs: number;
+  kind: string;
+  /** Index among the images then; null: of none. */
+  image: number | null;
+  before: NativeImageState;
+  after: NativeImageState;
+  cause: string;
+  error: number;
+  generation: number;
+  openCount: number;
+  position: number;
+  length: number;
+  bytes: number;
+  durationMs: number;
+  name: string;
+}
+
 export interface NativeSnapshot {
   phase: NativePhase;
   /** The reason of phase 'stopped'. */
@@ -273,6 +300,8 @@ export interface NativeSnapshot {
   counters: Record<string, number>;
   /** The newest of counters.repairs, oldest first, bounded. */
   recentRepairs: NativeRepair[];
+  /** Events of this opening that could not be written. */
+  historyLost: number;
 }
 
 export type NativePhase =
@@ -348,7 +377,14 @@ export interface NativeCommands {
   /** loaded. Reads labels and ring, judges, writes nothing. */
   assess: { arguments: Record<string, never>; result: NativeAssessment };
   /** running, or loaded after assess, for a look: the snapshot says from then on what each slave owes. Writes nothing. */
-  readDebts: { arguments: Record<string, never>; result: null };
+  readDebts: {
+    /** Of that extent the result tells who owes something of it. */
+    arguments: { position?: number; length?: number };
+    /** Set of images; bit 1 is the first slave. */
+    result: number;
+  };
+  /** loaded or later. What the history of the log holds; of the mirror that runs here with all that was told until now. Writes nothing. */
+  readHistory: { arguments: Record<string, never>; result: NativeHistory };
   /** loaded, after an assess that found every opened image attachable -> recovering, or running when clean.
    * Writes the new incarnation to log and labels (I8), and flushes the master (I4). leftOut: slaves that this
    * opening does without, durably, when what was found of them allows it (native/core/session/left_out.h).

@@ -26,8 +26,13 @@ import {
   settingsOf,
 } from './policies';
 import { shown } from './shown';
+import { parseMoment } from './moments';
 import type {
+  HistoryChoice,
+  HistoryOptions,
+  Moment,
   CreateOptions,
+  ExplainOptions,
   FractureOptions,
   ImageChoice,
   InspectOptions,
@@ -220,6 +225,48 @@ export function checkInspect(
 ): CheckedImages & { trustFolders: boolean; signal: AbortSignal | undefined } {
   const reader = new OptionReader(options, ['images', 'trustFolders', 'signal']);
   return { ...reader.images(), trustFolders: reader.flag('trustFolders', false), signal: reader.signal() };
+}
+
+export function checkExplain(
+  options: ExplainOptions,
+  position: unknown,
+): CheckedImages & { trustFolders: boolean; signal: AbortSignal | undefined } {
+  if (typeof position !== 'number') throw invalidArgumentType('position', 'a number', position);
+  if (!Number.isSafeInteger(position) || position < 0) {
+    throw invalidOption(`position is ${position}`, 'Give the position of a byte of the mirror, from 0 on');
+  }
+  const reader = new OptionReader(options, ['images', 'trustFolders', 'signal'], 'options', 'explain()');
+  return { ...reader.images(), trustFolders: reader.flag('trustFolders', false), signal: reader.signal() };
+}
+
+export interface CheckedHistory {
+  image: string | null;
+  /** Milliseconds since 1970. */
+  sinceMs: number | null;
+  signal: AbortSignal | undefined;
+}
+
+const HISTORY = ['image', 'since'] as const;
+
+export function checkHistory(options: HistoryOptions, nowMs: number): CheckedHistory {
+  const reader = new OptionReader(options, [...HISTORY, 'signal'], 'options', 'history()');
+  return { ...historyChoice(reader, nowMs), signal: reader.signal() };
+}
+
+/** Of one's own mirror. */
+export function checkHistoryChoice(options: HistoryChoice, nowMs: number): Omit<CheckedHistory, 'signal'> {
+  return historyChoice(new OptionReader(options, HISTORY, 'options', 'history()'), nowMs);
+}
+
+function historyChoice(reader: OptionReader, nowMs: number): Omit<CheckedHistory, 'signal'> {
+  const image = reader.get('image');
+  const since = reader.get('since');
+  if (image !== undefined && typeof image !== 'string')
+    throw invalidArgumentType('options.image', 'a name (string)', image);
+  return {
+    image: image ?? null,
+    sinceMs: since === undefined ? null : parseMoment(since as Moment, 'options.since', nowMs),
+  };
 }
 
 export function checkRecover(options: RecoverOptions): CheckedRecover {

@@ -26,7 +26,9 @@ import { Output, type Outcome } from './output';
 import { createCommand } from './commands/create';
 import { demoCommand, DEMO_DEFAULT_SIZE } from './commands/demo';
 import { doctorCommand } from './commands/doctor';
+import { explainCommand } from './commands/explain';
 import { fractureCommand } from './commands/fracture';
+import { historyCommand } from './commands/history';
 import { inspectCommand } from './commands/inspect';
 import { logCommand } from './commands/log';
 import { recoverCommand } from './commands/recover';
@@ -96,6 +98,8 @@ function buildProgram(perform: Perform): Command {
   addResync(program, perform);
   addSet(program, perform);
   addLog(program, perform);
+  addHistory(program, perform);
+  addExplain(program, perform);
   addDoctor(program, perform);
   addDemo(program, perform);
   for (const command of [program, ...program.commands]) forgetPrototype(command);
@@ -273,6 +277,29 @@ function addLog(program: Command, perform: Perform): void {
     .addOption(jsonOption())
     .addHelpText('after', LOG_HELP + EXIT_CODES_HELP)
     .action(perform(logCommand));
+}
+
+function addHistory(program: Command, perform: Perform): void {
+  program
+    .command('history <log>')
+    .description('Say what happened to a mirror, and when; writes nothing, also while it is in use')
+    .option('--image <name>', 'events of this image alone')
+    .option('--since <time>', "from then on: '2h' or '7d' ago, or a date such as 2026-11-27 or 2026-11-27T02:00Z")
+    .addOption(jsonOption())
+    .addHelpText('after', HISTORY_HELP + EXIT_CODES_HELP)
+    .action(perform(historyCommand));
+}
+
+function addExplain(program: Command, perform: Perform): void {
+  program
+    .command('explain <log>')
+    .description('Say what is known of the block at a byte of the mirror: whether images may differ there, and why')
+    .argument('<position>', 'byte of the mirror, such as 1048576 or 1MiB', parsePosition)
+    .addOption(imageOption())
+    .addOption(trustFoldersOption())
+    .addOption(jsonOption())
+    .addHelpText('after', EXPLAIN_HELP + EXIT_CODES_HELP)
+    .action(perform(explainCommand));
 }
 
 function addDoctor(program: Command, perform: Perform): void {
@@ -468,6 +495,28 @@ Exit code 3: the log is damaged, so that what it covers is unknown and recovery 
 Examples:
   blockmirror log m.log
   blockmirror log m.log --json | jq '.extentCount'
+`;
+
+const HISTORY_HELP = `
+Openings, closes and recoveries, slaves that went out and came back, resyncs, verifies, repairs and errors: the last
+1024 of them, oldest first, with dates in UTC. They are written behind what they tell of: after a power loss the very
+last may be missing, and nothing depends on any of them.
+
+Examples:
+  blockmirror history m.log
+  blockmirror history m.log --since 12h --image slave1
+  blockmirror history m.log --json | jq '.events[] | select(.kind == "fractured")'
+`;
+
+const EXPLAIN_HELP = `
+It tells what superblock, live intents, fracture maps and history say of that block: which slave owes it, since when
+and why. Of a mirror that is in use it is a moment of a moving picture.
+
+Exit code 3: images may differ there, or it is not known.
+
+Examples:
+  blockmirror explain m.log 1GiB
+  blockmirror explain m.log 1073741824 --json | jq '.uncertain'
 `;
 
 const DOCTOR_HELP = `

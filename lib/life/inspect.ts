@@ -13,6 +13,7 @@ import type {
   NativeAssessment,
   NativeBinding,
   NativeDeviceFacts,
+  NativeHistory,
   NativeImageRecord,
   NativeSuperblock,
 } from '../base/binding';
@@ -34,6 +35,7 @@ import { buildStatus, isOut, owedByRecord, shownRecovery, shownVerify } from '..
 import { type Place, findPlace, folderOfLog, storedPathToPath } from '../system/places';
 import { distrust, isBelieved, trustIn } from '../look/trust';
 import type {
+  Extent,
   Holder,
   InspectOptions,
   Inspection,
@@ -44,7 +46,7 @@ import type {
   ProgressListener,
 } from '../base/types';
 
-interface Look {
+export interface Look {
   held: boolean;
   holder: Holder | null;
   logDevice: NativeDeviceFacts;
@@ -57,6 +59,9 @@ interface Look {
   word: LogWord;
   /** By image, as a snapshot has it. */
   owed: readonly (number | null)[];
+  /** Of `at`: the set of images that owe something of it; null: not known. */
+  owing: number | null;
+  history: NativeHistory | null;
 }
 
 interface HowToLook {
@@ -65,6 +70,8 @@ interface HowToLook {
   takeOver?: boolean;
   signal: AbortSignal | undefined;
   onProgress?: ProgressListener | undefined;
+  /** A block that is to be explained: the look tells who owes it, and has the history. Throws where it is not of the mirror. */
+  at?: (superblock: NativeSuperblock) => Extent;
 }
 
 export async function inspect(log: string, options: InspectOptions = {}): Promise<Inspection> {
@@ -103,7 +110,10 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
     };
     const assessment = await assessSeen(engine, images, how);
     await judge(engine, superblock, assessment, images, mirror);
-    const owed = await readOwed(engine, superblock);
+    const at = how.at?.(superblock);
+    const { owed, owing } = await readOwed(engine, superblock, at);
+    const made = superblock.lifecycle !== 'creating';
+    const history = at === undefined || !made ? null : await engine.command('readHistory', {});
     const logDevice = { name: 'log', path: log, facts, problem: problem ?? living, error: null };
     const obstacles = await findObstacles(engine.binding, engine.names, logDevice, images, {
       held,
@@ -122,6 +132,8 @@ export async function look(log: string, overrides: Readonly<Record<string, strin
       mirror,
       word,
       owed,
+      owing,
+      history,
     };
   } finally {
     await letGo(engine);
@@ -148,7 +160,7 @@ function livingOwner(
  * The lock table tells at once who holds the log; trying to hold it would wait for a while first. Where that table
  * cannot be read (another namespace), trying is what is left.
  */
-async function openForLook(log: string): Promise<{
+export async function openForLook(log: string): Promise<{
   engine: Engine;
   held: boolean;
   holder: Holder | null;
@@ -254,18 +266,21 @@ async function assessSeen(engine: Engine, images: readonly SeenDevice[], how: Ho
 }
 
 /** What each slave owes, as the log says. While somebody has the mirror open its maps are being written: of then. */
-async function readOwed(engine: Engine, superblock: NativeSuperblock): Promise<(number | null)[]> {
+async function readOwed(
+  engine: Engine,
+  superblock: NativeSuperblock,
+  at: Extent | undefined,
+): Promise<Pick<Look, 'owed' | 'owing'>> {
   const record = superblock.images.map(({ debt }) => owedByRecord(debt));
-  if (superblock.lifecycle === 'creating' || superblock.images.every(({ debt }) => debt === 'none')) return record;
+  if (superblock.lifecycle === 'creating') return { owed: record, owing: null };
+  if (superblock.images.every(({ debt }) => debt === 'none')) return { owed: record, owing: 0 };
   // Without memory for it the rest of the look stands.
-  const known = await engine.command('readDebts', {}).then(
-    () => true,
-    (error: unknown) => {
-      if (isBlockmirrorError(error, 'NO_MEMORY')) return false;
-      throw error;
-    },
-  );
-  return known ? engine.snapshot().images.map(({ bytesOwed }) => bytesOwed) : record;
+  const owing = await engine.command('readDebts', at ?? {}).catch((error: unknown) => {
+    if (isBlockmirrorError(error, 'NO_MEMORY')) return null;
+    throw error;
+  });
+  const owed = owing === null ? record : engine.snapshot().images.map(({ bytesOwed }) => bytesOwed);
+  return { owed, owing };
 }
 
 /** Puts the engine's verdicts beside what was already wrong. */

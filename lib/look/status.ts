@@ -314,7 +314,7 @@ function debtOf(image: NativeImageRecord, seen: DebtFacts | undefined): DebtFact
 }
 
 /** Why a slave stopped receiving writes, where no errno says it better. */
-const CAUSE_IN_WORDS: Readonly<Record<FractureCause, string>> = {
+export const CAUSE_IN_WORDS: Readonly<Record<FractureCause, string>> = {
   'write-error': 'a write to it failed',
   'flush-error': 'a flush of it failed',
   'read-error': 'it could not be read',

@@ -232,6 +232,14 @@ Command::Body scan_ring(Napi::Env, Fields& fields) {
   return command;
 }
 
+Command::Body read_debts(Napi::Env, Fields& fields) {
+  ReadDebts command;
+  if (!fields.has("position")) return command;
+  command.extent = {fields.number("position"), fields.number("length")};
+  if (command.extent.position >= kPositionLimit || command.extent.length >= kPositionLimit) fields.reject("position");
+  return command;
+}
+
 Command::Body activate(Napi::Env env, Fields& fields) {
   Activate command;
   command.options.recovery_budget = fields.number("recoveryBudget");
@@ -350,7 +358,8 @@ constexpr Parser kParsers[] = {
     {"format", plain<FormatLog>},
     {"scanRing", scan_ring},
     {"assess", plain<Assess>},
-    {"readDebts", plain<ReadDebts>},
+    {"readDebts", read_debts},
+    {"readHistory", plain<ReadHistory>},
     {"activate", activate},
     {"setPolicies", set_policies},
     {"endRecovery", end_recovery},

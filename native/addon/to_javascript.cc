@@ -75,6 +75,15 @@ const char* name_of(ResyncKind kind) {
   return "debt-of-assumed";
 }
 
+const char* name_of(EventKind kind) {
+  static constexpr const char* kNames[] = {"created",      "opened",         "recovered", "fractured", "rejoined",
+                                           "resync-begun", "resync-ended",   "verified",  "repaired",  "error",
+                                           "promoted",     "added",          "removed",   "replaced",  "grown",
+                                           "moved",        "policy-changed", "closed"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(EventKind::closed));
+  return kNames[static_cast<std::size_t>(kind) - 1];
+}
+
 const char* name_of(Phase phase) {
   switch (phase) {
     case Phase::idle:
@@ -405,6 +414,29 @@ Napi::Value counters_object(Napi::Env env, const Counters& counters) {
   return object;
 }
 
+Napi::Value history_object(Napi::Env env, const HistoryScan& scan) {
+  PlainObject object(env);
+  object.set("broken", number(scan.broken));
+  object.set("events", array_of(env, scan.events, [env](const Event& event) {
+               PlainObject entry = extent_object(env, event.extent);
+               entry.set("sequence", number(event.sequence));
+               entry.set("atMs", number(event.at_ms));
+               entry.set("kind", name_of(event.kind));
+               entry.set("image", event.image == kNoEventImage ? env.Null() : Napi::Number::New(env, event.image));
+               entry.set("before", blockmirror::name_of(event.before));
+               entry.set("after", blockmirror::name_of(event.after));
+               entry.set("cause", name_of(event.cause));
+               entry.set("error", number(static_cast<std::uint64_t>(event.error)));
+               entry.set("generation", number(event.generation));
+               entry.set("openCount", number(event.open_count));
+               entry.set("bytes", number(event.bytes));
+               entry.set("durationMs", number(event.duration_ms));
+               entry.set("name", event.name);
+               return entry;
+             }));
+  return object;
+}
+
 // One overload per command that has a result; the others answer null.
 struct Results {
   Napi::Env env;
@@ -424,6 +456,8 @@ struct Results {
   Napi::Value operator()(const FormatLog& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const ScanRing& command) const { return progress_object(env, command.progress); }
   Napi::Value operator()(const Assess& command) const { return assessment_object(env, command.assessment); }
+  Napi::Value operator()(const ReadDebts& command) const { return Napi::Number::New(env, command.owing); }
+  Napi::Value operator()(const ReadHistory& command) const { return history_object(env, command.scan); }
   Napi::Value operator()(const Activate& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const SetPolicies& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
@@ -522,6 +556,7 @@ Napi::Value to_javascript(Napi::Env env, const Snapshot& snapshot) {
   object.set("recovering", array_of(env, recovering, [env](unsigned index) { return Napi::Number::New(env, index); }));
   object.set("counters", counters_object(env, snapshot.counters));
   object.set("recentRepairs", recent_repairs(env, snapshot.recent_repairs));
+  object.set("historyLost", number(snapshot.history_lost));
   return object;
 }
 

@@ -91,7 +91,14 @@ struct Assess {
   Assessment assessment;
 };
 
-struct ReadDebts {};
+struct ReadDebts {
+  Extent extent;       // length 0: nothing is asked about
+  ImageSet owing = 0;  // slaves that owe something of it
+};
+
+struct ReadHistory {
+  HistoryScan scan;
+};
 
 struct Activate {
   ActivateOptions options;  // the owner's process and time are filled in by the host
@@ -156,8 +163,8 @@ struct Shape {
 
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
-                            FormatLog, ScanRing, Assess, ReadDebts, Activate, SetPolicies, EndRecovery, Compare,
-                            RecordVerify, FractureSlaves, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
+                            FormatLog, ScanRing, Assess, ReadDebts, ReadHistory, Activate, SetPolicies, EndRecovery,
+                            Compare, RecordVerify, FractureSlaves, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

@@ -91,7 +91,13 @@ Task<Outcome> SessionHost::execute(ScanRing& command) { return session_->scan_ri
 
 Task<Outcome> SessionHost::execute(Assess& command) { return session_->assess(command.assessment); }
 
-Task<Outcome> SessionHost::execute(ReadDebts&) { return session_->read_debts(); }
+Task<Outcome> SessionHost::execute(ReadDebts& command) {
+  const Outcome outcome = co_await session_->read_debts();
+  if (outcome.ok() && !command.extent.empty()) command.owing = session_->owing_in(command.extent);
+  co_return outcome;
+}
+
+Task<Outcome> SessionHost::execute(ReadHistory& command) { return session_->read_history(command.scan); }
 
 Task<Outcome> SessionHost::execute(Activate& command) {
   command.options.owner.process = static_cast<std::uint32_t>(getpid());
@@ -137,6 +143,8 @@ Task<Outcome> SessionHost::execute(Close&) {
   while (active_ > 1) co_await settled_->wait();
   Outcome outcome = co_await session_->close();
   detach_images();
+  // I15: a last event of the history may still be on its way to a log that hangs. Its lock goes when it answers.
+  if (log_.device && !log_.device->is_idle()) left_.push_back(std::move(log_));
   log_ = Attached{};
   co_return outcome;
 }

@@ -16,7 +16,9 @@ SessionHost::SessionHost(Reactor& reactor, DeviceLatencies& latencies, RequestLa
       done_(done),
       context_(context),
       settled_(std::make_unique<Condition>(reactor)),
-      session_(std::make_unique<Session>(reactor, &latencies)) {}
+      session_(std::make_unique<Session>(reactor, &latencies)) {
+  session_->keep_history();
+}
 
 SessionHost::~SessionHost() {
   Phase phase = session_->phase();

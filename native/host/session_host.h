@@ -68,6 +68,7 @@ class SessionHost {
   Task<Outcome> execute(ScanRing& command);
   Task<Outcome> execute(Assess& command);
   Task<Outcome> execute(ReadDebts& command);
+  Task<Outcome> execute(ReadHistory& command);
   Task<Outcome> execute(Activate& command);
   Task<Outcome> execute(SetPolicies& command);
   Task<Outcome> execute(EndRecovery& command);

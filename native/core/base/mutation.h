@@ -93,7 +93,10 @@ namespace blockmirror {
   X(acknowledge_below_minimum, "a write is acknowledged although too few images in sync are left")            \
   X(repair_forgets_finds, "what a verify that repairs found is not owed")                                     \
   X(repair_owed_in_memory, "what a verify that repairs found is owed in memory alone")                        \
-  X(late_completion_counts, "what a slave has not answered by its deadline counts as done")
+  X(late_completion_counts, "what a slave has not answered by its deadline counts as done")                   \
+  X(history_before_it_happened, "a change of state is told to the history before it is durable")              \
+  X(history_over_newer, "an event is written over the newest one")                                            \
+  X(history_not_durable, "an event is written without FUA")
 
 enum class Mutation : std::uint8_t {
   none,

@@ -59,6 +59,22 @@ void MasterRepair::note(const Repair& repair) {
   recent_.repairs[recent_.count % kRecentRepairs] = repair;
   ++recent_.count;
   ++counters_.repairs;
+  if (membership_.history() == nullptr) return;
+  Event event = membership_.event_of(EventKind::repaired, repair.image);
+  event.cause = FractureCause::read_error;
+  event.extent = repair.extent;
+  event.bytes = repair.extent.length;
+  membership_.history()->gather(std::move(event));
+}
+
+void MasterRepair::note_unreadable(Extent block, int error) {
+  if (membership_.history() == nullptr) return;
+  Event event = membership_.event_of(EventKind::error, 0);
+  event.cause = FractureCause::read_error;
+  event.error = error;
+  event.extent = block;
+  event.bytes = block.length;
+  membership_.history()->gather(std::move(event));
 }
 
 }  // namespace blockmirror

@@ -43,6 +43,8 @@ class MasterRepair {
   Task<Outcome> rewrite(Extent block, std::span<const std::byte> bytes, unsigned from);
 
   void note(const Repair& repair);
+  // Of the master, and nobody can give what stood there.
+  void note_unreadable(Extent block, int error);
   const RecentRepairs& recent() const { return recent_; }
 
  private:

@@ -8,6 +8,15 @@
 #include "../base/mutation.h"
 
 namespace blockmirror {
+namespace {
+
+// A resync that ends is the return of a slave that was out, the repair of one that differed, or the end of what a crash left.
+EventKind kind_of_return(FractureCause cause) {
+  if (cause == FractureCause::none) return EventKind::resync_ended;
+  return cause == FractureCause::differs ? EventKind::repaired : EventKind::rejoined;
+}
+
+}  // namespace
 
 Membership::Membership(Runtime& runtime, Superblock& superblock, Counters& counters)
     : runtime_(runtime), superblock_(superblock), counters_(counters), unlocked_(runtime), recorded_(runtime) {}
@@ -56,6 +65,61 @@ bool Membership::may_serve(unsigned slave) const {
   return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
 }
 
+// --- history
+
+Event Membership::event_of(EventKind kind, unsigned image) const {
+  const ImageRecord& record = superblock_.images[image];
+  Event event;
+  event.kind = kind;
+  event.image = static_cast<std::uint8_t>(image);
+  event.before = event.after = record.state;
+  event.generation = superblock_.generation.counter;
+  event.open_count = superblock_.open_count;
+  event.name = record.name;
+  return event;
+}
+
+// Of the change that has just been made in memory.
+Event Membership::change_of(EventKind kind, unsigned image, ImageState from, FractureCause cause) const {
+  Event event = event_of(kind, image);
+  event.at_ms = superblock_.images[image].changed_at_ms;
+  event.before = from;
+  event.cause = cause;
+  return event;
+}
+
+void Membership::note(Event event) {
+  if (history_ == nullptr || !history_->is_kept()) return;
+  if (mutated(Mutation::history_before_it_happened)) return history_->tell(std::move(event));
+  event.before = state_before(event.image, event.before);
+  if (noted_.size() == kNotedEvents) return history_->lose();
+  noted_.push_back({changes_, false, std::move(event)});
+}
+
+// A state that no superblock ever had has not happened: what was noted of it goes, and the next change begins before it.
+ImageState Membership::state_before(unsigned image, ImageState from) {
+  std::erase_if(noted_, [&](const Noted& noted) {
+    const bool never = !noted.encoded && noted.event.image == image;
+    if (never) from = noted.event.before;
+    return never;
+  });
+  return from;
+}
+
+void Membership::tell_durable() {
+  const auto waits = std::find_if(noted_.begin(), noted_.end(), [&](const Noted& noted) {
+    return !noted.encoded || noted.change > changes_durable_;
+  });
+  for (auto noted = noted_.begin(); noted != waits; ++noted) {
+    noted->event.generation = superblock_.generation.counter;
+    noted->event.open_count = superblock_.open_count;
+    history_->tell(std::move(noted->event));
+  }
+  noted_.erase(noted_.begin(), waits);
+}
+
+// --- changes of state
+
 // One that is out already keeps the fracture that it has: what it misses counts from there.
 void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause, int error) {
   BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be taken out");
@@ -81,11 +145,15 @@ void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause,
   errors_[slave] = error;
   ++changes_;
   ++counters_.fractures;
+  Event told = change_of(EventKind::fractured, slave, from, cause);
+  told.error = error;
+  note(std::move(told));
   if (listener_ != nullptr) listener_->slave_left(slave, from, recorded);
 }
 
-Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
+Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind, std::uint64_t owed) {
   ImageRecord& image = superblock_.images[slave];
+  const ImageState from = image.state;
   BLOCKMIRROR_ASSERT(image.debt != DebtKind::none, "a resync of a slave that owes nothing");
   transitions_.count(image.state, ImageEvent::resync_began);
   image.state = next_state(image.state, ImageEvent::resync_began);
@@ -98,7 +166,11 @@ Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
   image.error = 0;
   errors_[slave] = 0;
   held_back_ |= image_bit(slave);
+  Event begun = change_of(EventKind::resync_begun, slave, state_before(slave, from), image.fracture.cause);
+  begun.bytes = owed;
   Outcome outcome = co_await write_superblock();
+  begun.generation = superblock_.generation.counter;
+  if (outcome.ok() && history_ != nullptr) history_->tell(std::move(begun));
   const bool told = !mutated(Mutation::resync_label_not_told);
   if (outcome.ok() && told) outcome = co_await write_labels(image_bit(slave), false);
   held_back_ &= static_cast<ImageSet>(~image_bit(slave));
@@ -108,9 +180,10 @@ Task<Outcome> Membership::begin_resync(unsigned slave, ResyncKind kind) {
 
 // It misses no write: its fracture dates from when it last counted. A tail of 0: no live intent names what differs, so that
 // the map is needed whatever the scan finds (I14).
-void Membership::begin_repair(unsigned slave) {
+void Membership::begin_repair(unsigned slave, std::uint64_t owed) {
   ImageRecord& image = superblock_.images[slave];
-  const bool assumed = image.state == ImageState::assumed;
+  const ImageState from = image.state;
+  const bool assumed = from == ImageState::assumed;
   transitions_.count(image.state, ImageEvent::differed);
   image.state = next_state(image.state, ImageEvent::differed);
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
@@ -124,6 +197,9 @@ void Membership::begin_repair(unsigned slave) {
   image.resync.cursor = 0;
   image.resync.began_at_ms = image.changed_at_ms;
   ++changes_;
+  Event begun = change_of(EventKind::resync_begun, slave, from, FractureCause::differs);
+  begun.bytes = owed;
+  note(std::move(begun));
 }
 
 Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
@@ -141,9 +217,10 @@ Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
   co_return outcome;
 }
 
-void Membership::resync_after_crash(unsigned slave, bool everything) {
+void Membership::resync_after_crash(unsigned slave, bool everything, std::uint64_t owed) {
   ImageRecord& image = superblock_.images[slave];
-  const bool assumed = image.state == ImageState::assumed;
+  const ImageState from = image.state;
+  const bool assumed = from == ImageState::assumed;
   transitions_.count(image.state, ImageEvent::crashed);
   image.state = next_state(image.state, ImageEvent::crashed);
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
@@ -153,11 +230,15 @@ void Membership::resync_after_crash(unsigned slave, bool everything) {
       everything ? ResyncKind::full_compare : (assumed ? ResyncKind::debt_of_assumed : ResyncKind::debt);
   image.resync.cursor = 0;
   image.resync.began_at_ms = image.changed_at_ms;
+  Event begun = change_of(EventKind::resync_begun, slave, from, FractureCause::none);
+  begun.bytes = owed;
+  note(std::move(begun));
 }
 
 // What a verify found to differ stands in no debt: it is forgotten only when all of the slave was compared or copied.
-void Membership::come_back(unsigned slave) {
+void Membership::come_back(unsigned slave, std::uint64_t copied) {
   ImageRecord& image = superblock_.images[slave];
+  const ImageState from = image.state;
   const ResyncKind kind = image.resync.kind;
   const bool assumed = kind == ResyncKind::debt_of_assumed;
   const ImageEvent event = assumed ? ImageEvent::assumed_again : ImageEvent::resync_ended;
@@ -165,8 +246,16 @@ void Membership::come_back(unsigned slave) {
   image.state = next_state(image.state, event);
   image.changed_at_ms = storable_date(runtime_.wall_clock_ms());
   if (kind == ResyncKind::full_compare || kind == ResyncKind::full_copy) image.bytes_differed = 0;
+  const FractureCause cause = image.fracture.cause;
+  const std::uint64_t began_at_ms = image.resync.began_at_ms;
   image.pay_debt();
   ++changes_;
+  // Of the mirror's first copy nothing is told: that it was made says so.
+  if (superblock_.lifecycle == Lifecycle::creating) return;
+  Event ended = change_of(kind_of_return(cause), slave, from, cause);
+  ended.bytes = copied;
+  ended.duration_ms = image.changed_at_ms - std::min(image.changed_at_ms, began_at_ms);
+  note(std::move(ended));
 }
 
 FractureCause Membership::cause_of(Operation operation, int error) {
@@ -234,6 +323,7 @@ Task<Outcome> Membership::record_change_locked() {
       mutated(Mutation::fracture_without_labels) ? ImageSet{0} : static_cast<ImageSet>(receiving() | parting_);
   if (outcome.ok()) outcome = co_await write_labels_locked(told, false);
   if (outcome.ok()) changes_durable_ = changes;
+  if (outcome.ok()) tell_durable();
   co_return outcome;
 }
 
@@ -287,6 +377,7 @@ Task<Outcome> Membership::write_superblock_locked() {
     superblock_.images[i].telling = {superblock_.update + 1, superblock_.incarnation};
   }
   encode_superblock(superblock_, superblock_bytes_.span());
+  for (Noted& noted : noted_) noted.encoded = true;
   const unsigned first = mutated(Mutation::torn_copy_last) ? 0 : stale_superblock_;
   for (unsigned copy : {first, 1 - first}) {
     const std::uint64_t position = copy == 0 ? kSuperblockCopyA : kSuperblockCopyB;

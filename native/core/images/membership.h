@@ -11,6 +11,7 @@
 //  - I10: an image in sync has every acknowledged write. One with debt, synchronizing, has not, and does not count for
 //    minInSync; the master always counts.
 //  - I10: an image never comes back by itself; only a later resync or create may make it in_sync again.
+//  - A change of state is told to the history when it is durable, not before; in memory it waits, kNotedEvents at most.
 //  - I8: of the two copies of a superblock or label the one that is not the newest whole one is written first. A power loss
 //    in a write may have torn it, and one in the next write must not tear the other.
 // The order is log first, then labels: a label may be one generation behind the log after a crash, never ahead of it.
@@ -27,8 +28,10 @@
 #include "../base/outcome.h"
 #include "../base/runtime.h"
 #include "../base/task.h"
+#include "../format/history.h"
 #include "../format/label.h"
 #include "../format/superblock.h"
+#include "../log/history_writer.h"
 #include "image_states.h"
 
 namespace blockmirror {
@@ -54,6 +57,13 @@ class Membership {
   void set_log(Device& log) { log_ = &log; }
   // Without one a slave that leaves owes everything.
   void on_fracture(FractureListener& listener) { listener_ = &listener; }
+  // Without one nothing is told.
+  void tell_history(HistoryWriter& history) { history_ = &history; }
+  HistoryWriter* history() const { return history_; }
+  // What is known of such an event: the image as it is now, generation and opening.
+  Event event_of(EventKind kind, unsigned image) const;
+  // Tells what was noted of changes that are durable by now.
+  void tell_durable();
   void set_images(std::vector<Device*> images) { images_ = std::move(images); }
 
   Device& log() const { return *log_; }
@@ -93,16 +103,17 @@ class Membership {
   std::uint64_t changes() const { return changes_; }
   // I8: the slave's resync is durable in superblock and in its own label, and only then it receives writes again: from the
   // turn in which this answers success on, for the turns before it still owes what it missed. A label that fails fails it.
-  Task<Outcome> begin_resync(unsigned slave, ResyncKind kind);
+  // `owed`: bytes, to be told.
+  Task<Outcome> begin_resync(unsigned slave, ResyncKind kind, std::uint64_t owed = 0);
   // A verify found that the slave, which receives every write, differs, and is to mend it: from this turn on it owes what the
   // caller adds to its debt, and has a map of its own for it. make_durable() makes the new generation, and tells its label.
-  void begin_repair(unsigned slave);
+  void begin_repair(unsigned slave, std::uint64_t owed = 0);
   // What the last opening left live may differ on that slave, or everything may. In memory alone: the superblock and the
   // label that begin this opening make it durable, before the first copy or write (I8). The opening's number and incarnation,
   // which all labels get with it, stand for a new generation here.
-  void resync_after_crash(unsigned slave, bool everything);
-  // It owes nothing any more. make_durable() makes the new generation.
-  void come_back(unsigned slave);
+  void resync_after_crash(unsigned slave, bool everything, std::uint64_t owed = 0);
+  // It owes nothing any more. make_durable() makes the new generation. `copied`: bytes, to be told.
+  void come_back(unsigned slave, std::uint64_t copied = 0);
   const TransitionCounts& transitions() const { return transitions_; }
   bool durable() const { return changes_durable_ == changes_; }
   // LOG_FAILED or MASTER_FAILED once a superblock or a label of the master could not be written.
@@ -136,7 +147,17 @@ class Membership {
     std::uint64_t incompatible_features = 0;
     unsigned stale = 0;
   };
+  // An event that waits until the change with that number is durable.
+  struct Noted {
+    std::uint64_t change = 0;
+    bool encoded = false;  // a superblock that says so is durable, or being written
+    Event event;
+  };
+  static constexpr std::size_t kNotedEvents = 64;
   class LabelFailures;
+  Event change_of(EventKind kind, unsigned image, ImageState from, FractureCause cause) const;
+  void note(Event event);
+  ImageState state_before(unsigned image, ImageState from);
   void take_out(unsigned slave, ImageEvent event, FractureCause cause, int error);
   Task<Outcome> record_change();
   Task<Outcome> record_change_locked();
@@ -158,6 +179,8 @@ class Membership {
   AlignedBuffer label_bytes_ = AlignedBuffer::try_make(kMaxImages * kLabelCopyLength);
   Device* log_ = nullptr;
   FractureListener* listener_ = nullptr;
+  HistoryWriter* history_ = nullptr;
+  std::vector<Noted> noted_;
   TransitionCounts transitions_;
   std::vector<Device*> images_;
   std::array<int, kMaxImages> errors_{};

@@ -106,6 +106,8 @@ void WatchedDevice::answered(Record& record, int error) {
   record.next = std::exchange(free_, &record);
   if (left_) {
     if (owed() == 0) delete this;
+    // Whoever still waits owns itself (log/history_writer.h); nobody else may leave with a request under way.
+    if (outer != nullptr) outer->complete(error);
     return;
   }
   if (stalled()) settle_stall();

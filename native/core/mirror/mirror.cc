@@ -427,6 +427,10 @@ Task<Outcome> Mirror::write_maps() {
     co_return Outcome::success();
   }
   writing_maps_ = true;
+  // No device may fail a write to the history, and lose its cache with it, between a map's sectors and their flush (I14).
+  HistoryWriter* const history = membership_.history();
+  if (history != nullptr) history->hold_back();
+  if (history != nullptr) co_await history->landed();
   Outcome outcome;
   std::uint64_t changes = 0;
   do {
@@ -438,6 +442,7 @@ Task<Outcome> Mirror::write_maps() {
     if (outcome.ok() && changes == membership_.changes()) intents_.maps_durable(mark);
   } while (outcome.ok() && changes != membership_.changes());
   writing_maps_ = false;
+  if (history != nullptr) history->go_on();
   maps_written_.wake_all();
   if (!outcome.ok()) stop(outcome);
   co_return outcome;

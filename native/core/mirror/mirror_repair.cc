@@ -68,7 +68,10 @@ Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into, std::v
   const bool unpaid = chooses_ && from == 0 && slaves != 0 && debts_.owing_all_of(slaves, block) == slaves;
   if (unpaid) co_await repair_.read_slave(block, slaves, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
-  if (from == 0) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
+  if (from == 0) {
+    repair_.note_unreadable(block, error);
+    co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
+  }
   const bool mended = !is_unmended(block) && co_await mend(block, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   if (mended && repairs != nullptr && repairs->size() < kReportedRepairs) repairs->push_back({0, from, block});

@@ -81,6 +81,7 @@ Task<Outcome> Resync::step(const ResyncOrder& order, ResyncResult& into) {
     if (superblock_.images[i].resync.id != ids[i]) same &= static_cast<ImageSet>(~image_bit(i));
   }
   pay(same);
+  count_copied(ids, into.copied);
   outcome = co_await take_back(same, into);
   if (early) outcome = co_await mirror_.flush_slaves(slaves, flushed);
   if (outcome.ok()) outcome = co_await note_cursors(same);
@@ -195,6 +196,15 @@ void Resync::pay(ImageSet slaves) {
   }
 }
 
+// Over all steps of one resync, to be told when it ends.
+void Resync::count_copied(const std::array<Uuid, kMaxImages>& ids, const CopyResult& copied) {
+  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+    if (counted_ids_[i] != ids[i]) copied_of_[i] = 0;
+    counted_ids_[i] = ids[i];
+    copied_of_[i] += copied.bytes_copied[i - 1];
+  }
+}
+
 // How far a resync of everything is: after a crash it goes on from there. What was set aside is in no map, so that nothing
 // behind it may be called paid (I14).
 Task<Outcome> Resync::note_cursors(ImageSet slaves) {
@@ -218,7 +228,7 @@ Task<Outcome> Resync::take_back(ImageSet slaves, ResyncResult& into) {
   for (unsigned i = 1; i < superblock_.images.size(); ++i) {
     if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_nothing()) continue;
     BLOCKMIRROR_ASSERT(debts_.knows(i), "a slave was taken back before its map was read");  // I10, I14
-    membership_.come_back(i);
+    membership_.come_back(i, copied_of_[i]);
     debts_.end(i);
     into.in_sync |= image_bit(i);
   }

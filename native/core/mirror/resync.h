@@ -17,6 +17,7 @@
 //  - Bounded: kResyncExtents portions between two flushes, copied by PieceRunner in its own memory.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -84,6 +85,7 @@ class Resync final {
   Task<Outcome> read_back(ImageSet slaves, ResyncResult& into);
   void not_copied(unsigned slave, Extent extent);
   void pay(ImageSet slaves);
+  void count_copied(const std::array<Uuid, kMaxImages>& ids, const CopyResult& copied);
   Task<Outcome> take_back(ImageSet slaves, ResyncResult& into);
   Task<Outcome> note_cursors(ImageSet slaves);
 
@@ -95,6 +97,8 @@ class Resync final {
   std::uint64_t cursor_ = 0;  // behind what was tried last: what the master cannot read does not hold up the rest
   std::vector<Extent> chosen_;
   std::vector<Copied> copied_;
+  std::array<std::uint64_t, kMaxImages> copied_of_{};  // bytes, by the resync with that id
+  std::array<Uuid, kMaxImages> counted_ids_{};
 };
 
 }  // namespace blockmirror

@@ -143,6 +143,7 @@ Task<Outcome> Session::close() {
   s.closing = true;
   while (s.steps_in_flight > 0) co_await s.steps_ended.wait();
   s.close_outcome = co_await s.shut_down();
+  co_await s.end_history();
   s.resync.reset();
   s.mirror.reset();
   s.phase = Phase::closed;
@@ -173,7 +174,9 @@ Task<Outcome> Session::State::seal() {
     if (!outcome.ok()) co_return outcome;
   } while (!membership.durable());
   superblock.lifecycle = Lifecycle::sealed;
-  co_return co_await membership.write_superblock();
+  const Outcome outcome = co_await membership.write_superblock();
+  if (outcome.ok()) history.tell(event_of(EventKind::closed));
+  co_return outcome;
 }
 
 SnapshotDebt Session::State::debt_of(unsigned image) const {
@@ -223,6 +226,7 @@ Snapshot Session::snapshot() const {
   snapshot.recovery_budget = s.recovery_budget;
   snapshot.counters = s.counters;
   snapshot.recent_repairs = s.repair.recent();
+  snapshot.history_lost = s.history.lost();
   snapshot.recovering = s.recovering();
   for (unsigned i = 1; s.mirror && i < snapshot.image_count; ++i) {
     if ((snapshot.recovering & image_bit(i)) != 0)

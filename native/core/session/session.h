@@ -28,6 +28,7 @@
 #include "../base/outcome.h"
 #include "../base/runtime.h"
 #include "../base/task.h"
+#include "../format/history.h"
 #include "../format/superblock.h"
 #include "../images/image_states.h"
 #include "../images/results.h"
@@ -58,6 +59,9 @@ class Session {
   // How many requests that image's device has not answered; whoever lets a device go has to keep it as long as any.
   std::uint32_t owed(unsigned image) const;
   bool is_stalled(unsigned image) const;
+
+  // What happens is told to the log's history (log/history_writer.h); else it is not. At the start.
+  void keep_history();
 
   Task<Outcome> load_superblock();
   // Decides everything about a new mirror, and writes that plan, `creating`, durably to the log; nothing else yet.
@@ -119,6 +123,12 @@ class Session {
   Task<Outcome> discard(Extent extent);
   Task<Outcome> read(Extent extent, std::span<std::byte> into);
   Task<Outcome> flush();  // datasync
+
+  // Loaded or later: what the log's history holds. Beside a mirror that runs here: with all that was told until now, as far
+  // as the log answers in time. READ_FAILED, NO_MEMORY.
+  Task<Outcome> read_history(HistoryScan& into);
+  // Loaded with its debts read, or running: which slaves owe something of the extent.
+  ImageSet owing_in(Extent extent) const;
 
   Snapshot snapshot() const;
   const TransitionCounts& transitions() const;  // of images, since the session began

@@ -4,6 +4,16 @@
 #include "state.h"
 
 namespace blockmirror {
+namespace {
+
+std::uint64_t bytes_of(const std::vector<Extent>& extents) {
+  std::uint64_t bytes = 0;
+  for (const Extent& extent : extents) bytes += extent.length;
+  return bytes;
+}
+
+}  // namespace
+
 // --- policies
 
 Task<Outcome> Session::set_policies(PolicyChange change) {
@@ -26,6 +36,7 @@ Task<Outcome> Session::set_policies(PolicyChange change) {
 // crash: a higher minInSync counts from now on, a lower one when it is durable.
 Task<Outcome> Session::State::change_policies(const PolicyChange& change) {
   if (change.minimum_in_sync) membership.require_in_sync(membership.minimum_in_sync());
+  const Policies before = superblock.policies;
   apply_change(change, superblock.policies);
   if (change.device_timeout_ms) {
     chosen_timeout_ns.reset();
@@ -37,6 +48,7 @@ Task<Outcome> Session::State::change_policies(const PolicyChange& change) {
   if (stored && mirror) outcome = co_await mirror->record_progress();
   if (stored && !mirror) outcome = co_await membership.write_superblock();
   if (outcome.ok() && change.minimum_in_sync) membership.require_in_sync(0);
+  if (outcome.ok()) tell_policies(before);
   if (!outcome.ok() || !change.recovery_budget) co_return outcome;
   recovery_budget = *change.recovery_budget;
   co_return co_await mirror->log().set_budget(recovery_budget);
@@ -54,11 +66,24 @@ Task<Outcome> Session::compare(std::vector<Extent> extents, CompareOrder order, 
   const ImageSet images = order.all ? s.membership.attached() : s.membership.receiving();
   Comparison comparison(s.membership, s.superblock, *s.mirror, s.debts, images, into);
   const Outcome outcome = co_await s.pieces.run(extents, images, comparison);
+  s.tell_unread(into);
   if (outcome.ok() && order.repair && !mutated(Mutation::repair_forgets_finds)) {
     co_return co_await s.owe_found(comparison, into);
   }
   into.bytes_owed.assign(s.superblock.images.size() - 1, 0);
   co_return outcome;
+}
+
+void Session::State::tell_unread(const CompareResult& found) {
+  for (unsigned i = 1; i < superblock.images.size() && i - 1 < found.unread.size(); ++i) {
+    const Outcome& unread = found.unread[i - 1];
+    if (unread.ok()) continue;
+    Event event = membership.event_of(EventKind::error, i);
+    event.cause = FractureCause::read_error;
+    event.error = unread.system_error;
+    event.extent = Extent{unread.position, superblock.block_size}.clipped(superblock.size);
+    history.gather(std::move(event));
+  }
 }
 
 // In one turn each slave stops counting as in sync and owes what was found; then that is durable: first its map, for no live
@@ -73,7 +98,7 @@ Task<Outcome> Session::State::owe_found(const Comparison& comparison, CompareRes
     any = true;
     ImageRecord& image = superblock.images[i];
     const bool begins = rights_of(image.state).in_sync;
-    if (begins) membership.begin_repair(i);
+    if (begins) membership.begin_repair(i, bytes_of(comparison.found(i)));
     for (const Extent& extent : comparison.found(i)) debts.of(i).owe(extent);
     if (begins) debts.begin_map(i);
     // Of everything no map is kept: what lies before the cursor would be forgotten.
@@ -104,7 +129,19 @@ Task<Outcome> Session::record_verify(VerifyResult found) {
   if (outcome.ok() && change.labels) outcome = co_await s.membership.write_labels(s.membership.receiving(), false);
   if (outcome.ok() && !s.membership.durable()) outcome = co_await s.membership.make_durable();
   if (!outcome.ok() && s.mirror) s.mirror->stop(outcome);  // half a change of state must not be built upon
+  if (outcome.ok()) s.tell_verified(found);
   co_return outcome;
+}
+
+// Of each slave that was compared: how much of it, and how much differed.
+void Session::State::tell_verified(const VerifyResult& found) {
+  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+    if (found.bytes_compared[i - 1] == 0) continue;
+    Event event = membership.event_of(EventKind::verified, i);
+    if (found.bytes_compared[i - 1] == superblock.size) event.extent = whole();
+    event.bytes = found.bytes_differed[i - 1];
+    history.tell(std::move(event));
+  }
 }
 
 // --- fracturing
@@ -154,8 +191,8 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
     s.debts.end_map(slave);
   }
   const bool everything = image.debt == DebtKind::everything;
-  const Outcome outcome =
-      co_await s.membership.begin_resync(slave, everything ? ResyncKind::full_copy : ResyncKind::debt);
+  const Outcome outcome = co_await s.membership.begin_resync(
+      slave, everything ? ResyncKind::full_copy : ResyncKind::debt, s.debts.of(slave).bytes());
   if (!outcome.ok()) s.mirror->stop(outcome);  // half a change of state must not be built upon
   co_return outcome;
 }

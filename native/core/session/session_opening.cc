@@ -297,6 +297,7 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   s.to_be_recovered = !s.clean || s.recovering() != 0;
   s.phase =
       !s.to_be_recovered || options.background || mutated(Mutation::skip_recovery) ? Phase::running : Phase::recovering;
+  s.tell_opened();
   co_return outcome;
 }
 
@@ -400,7 +401,7 @@ void Session::State::begin_resyncs_after_crash() {
     const bool receives = (membership.receiving() & image_bit(i)) != 0;
     if (receives && superblock.images[i].debt == DebtKind::none &&
         superblock.images[i].state != ImageState::synchronizing) {
-      membership.resync_after_crash(i, everything);
+      membership.resync_after_crash(i, everything, debt.bytes());
     }
   }
 }

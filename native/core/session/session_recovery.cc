@@ -69,7 +69,13 @@ Task<Outcome> Session::State::finish_format() {
   outcome = with_all_slaves(outcome);
   if (!outcome.ok()) co_return outcome;
   superblock.lifecycle = Lifecycle::open;
-  co_return co_await membership.write_superblock();
+  outcome = co_await membership.write_superblock();
+  if (!outcome.ok()) co_return outcome;
+  Event event = event_of(EventKind::created);
+  event.bytes = superblock.size;
+  history.tell(std::move(event));
+  history.begin(membership.log(), superblock.log_uuid, true);
+  co_return outcome;
 }
 
 // --- recovery
@@ -102,6 +108,12 @@ Task<Outcome> Session::State::finish_recovery(RecoverySummary summary) {
   }
   if (outcome.ok() && !membership.durable()) outcome = co_await membership.make_durable();
   if (!outcome.ok()) mirror->stop(outcome);  // half a change of state must not be built upon
+  if (outcome.ok() && !formatting) {
+    Event event = event_of(EventKind::recovered);
+    event.bytes = summary.bytes_copied;
+    event.duration_ms = summary.duration_ms;
+    history.tell(std::move(event));
+  }
   if (outcome.ok()) {
     phase = Phase::running;
     mirror->choose_from_slaves(false);

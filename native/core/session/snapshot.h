@@ -50,6 +50,7 @@ struct Snapshot {
   ImageSet recovering = 0;            // slaves that owe what a crash left; of a mirror that is being made: everything
   std::uint64_t uncertain_bytes = 0;  // of the one among them that owes most
   RecentRepairs recent_repairs;
+  std::uint64_t history_lost = 0;  // events of this opening that could not be written
   Counters counters;
 };
 

@@ -14,6 +14,7 @@
 #include "../images/membership.h"
 #include "../images/piece_runner.h"
 #include "../images/watched_device.h"
+#include "../log/history_writer.h"
 #include "../log/log_reader.h"
 #include "../mirror/comparison.h"
 #include "../mirror/mirror.h"
@@ -47,8 +48,10 @@ inline Outcome no_memory() { return Outcome::of(Code::NO_MEMORY, kLogDevice, ENO
 inline constexpr std::size_t kMirrorMemory = 4 * kMiB;
 
 struct Session::State final : private FractureListener {
-  explicit State(Runtime& with) : runtime(with), membership(with, superblock, counters), debts(with, superblock) {
+  explicit State(Runtime& with)
+      : runtime(with), history(with), membership(with, superblock, counters), debts(with, superblock) {
     membership.on_fracture(*this);
+    membership.tell_history(history);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -61,6 +64,7 @@ struct Session::State final : private FractureListener {
   Phase phase = Phase::idle;
   Superblock superblock;
   Counters counters;
+  HistoryWriter history;
   Membership membership;
   Debts debts;
   MasterRepair repair{membership, superblock, counters};
@@ -147,10 +151,18 @@ struct Session::State final : private FractureListener {
   Task<Outcome> begin_incarnation(const ActivateOptions& options);
   Task<Outcome> finish_format();
   SnapshotDebt debt_of(unsigned image) const;
+  Event event_of(EventKind kind) const;  // of no image
+  void tell_verified(const VerifyResult& found);
+  void tell_unread(const CompareResult& found);
+  void tell_policies(const Policies& before);
+  void tell_opened();
+  void tell_stop();
+  Task<void> end_history();
   void note_stop() {
     const bool lives = one_of(phase, {Phase::formatting, Phase::recovering, Phase::running});
     if (lives && mirror && (!mirror->stopped().ok() || !mirror->log().failure().ok())) {
       phase = Phase::stopped;
+      tell_stop();
     }
   }
 };

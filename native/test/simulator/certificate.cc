@@ -173,6 +173,7 @@ std::string to_json(const Certificate& certificate) {
   list.add("rejoins", counts.rejoins);
   list.add("resyncs", counts.resyncs);
   list.add("resyncedBytes", counts.resynced_bytes);
+  list.add("eventsTold", counts.events_told);
   list.add("creates", counts.creates);
   list.add("createCrashStates", counts.create_crash_states);
   list.add("createsAgain", counts.creates_again);

@@ -74,6 +74,7 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("slaves that came back after a failure", counts.rejoins);
   text += counted("of them in sync again in the same life", counts.resyncs);
   text += counted("bytes copied to them", counts.resynced_bytes);
+  text += counted("events written to a history", counts.events_told);
   text += counted("creates, cut off at every event or with a fault of every request", counts.creates);
   text += counted("distinct crash states of them", counts.create_crash_states);
   text += counted("creates over what one that was cut off has left", counts.creates_again);

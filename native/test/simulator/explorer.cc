@@ -27,7 +27,8 @@ Explorer::Promises Explorer::promises_after(const Life& life, LostCaches lost) c
   expectation.damage_expected = false;
   expectation.differing = life.differing();
   expectation.lost_blocks = life.machine().lost_blocks();
-  std::uint64_t hash = life.model().hash(expectation.promise);
+  expectation.history = life.history();
+  std::uint64_t hash = life.model().hash(expectation.promise) ^ expectation.history.hash();
   for (std::size_t block = 0; block < expectation.may_be_live.size(); ++block) {
     if (expectation.may_be_live[block]) hash ^= mix_hash(block + 1);
   }

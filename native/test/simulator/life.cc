@@ -20,6 +20,7 @@ class Life::Tracer : public Watcher {
     if (life_.verdict_.tracing) life_.note("  " + life_.words_of_request(disk, request) + " is submitted");
     life_.note_deadlines(nullptr, disk);
     life_.checker_.submitted(disk, request);
+    if (life_.world_.history) life_.history_.submitted(disk, request);
     life_.judge_copy_of_lie(disk, request);
     life_.count_ahead();
   }
@@ -28,6 +29,7 @@ class Life::Tracer : public Watcher {
       life_.note("  " + life_.words_of_request(disk, request) + (error == 0 ? " completes" : " fails"));
     life_.note_deadlines(&request, disk);
     life_.checker_.settled(disk, request, error);
+    if (life_.world_.history) life_.history_.settled(disk, request, error);
   }
   void asked_while_late(unsigned disk) override { life_.checker_.asked_while_late(disk); }
   void loss_told(unsigned disk) override { life_.checker_.loss_told(disk); }
@@ -55,6 +57,8 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
       trace_begin_(verdict.trace.size()),
       checker_(geometry, world.recovery_budget, world.minimum_in_sync,
                [this](const char* invariant, std::string words) { verdict_.fail(invariant, std::move(words)); }),
+      history_(expectation.history, world.slaves,
+               [this](const char* oracle, std::string words) { verdict_.fail(oracle, std::move(words)); }),
       tracer_(std::make_unique<Tracer>(*this)),
       machine_(std::move(disks), number, tracer_.get(), world.shape()),
       session_(std::make_unique<Session>(machine_)),
@@ -62,6 +66,8 @@ Life::Life(const World& world, const Geometry& geometry, Disks disks, Model mode
   for (unsigned i = 1; i <= world.slaves; ++i) set_differing(i, (differing_ >> i & 1u) != 0);
   ++verdict_.counts.lives;
   checker_.attach(machine_.disks());
+  if (world.history) history_.begins(machine_.disks()[0].content(), !expectation.refusal_expected);
+  if (world.history) session_->keep_history();
   for (const SpoiltSector& spoilt : plan_.spoilt) {
     VolatileDisk& disk = machine_.disks()[spoilt.disk];
     if (!disk.content().is_readable(spoilt.sector * kSimulatedSector, kSimulatedSector)) continue;
@@ -105,6 +111,7 @@ Life::~Life() {
     }
   }
   verdict_.counts.transitions.add(session_->transitions());
+  verdict_.counts.events_told += history_.events_written();
   session_.reset();
   verdict_.trace.resize(trace_begin_);
 }

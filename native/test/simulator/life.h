@@ -9,6 +9,7 @@
 
 #include "../../core/session/session.h"
 #include "chooser.h"
+#include "history_checker.h"
 #include "machine.h"
 #include "model.h"
 #include "order_checker.h"
@@ -47,6 +48,7 @@ struct Expectation {
   bool refusal_expected = false;  // an older copy was put back: the opening must be refused
   std::vector<Refusal> refusals;  // and so: what says that
   bool copies_damaged = false;    // one copy of a superblock or label, beside whatever a crash tore
+  WrittenHistory history;         // in the lives before
 };
 
 class Life {
@@ -68,6 +70,7 @@ class Life {
   const Machine& machine() const { return machine_; }
   const Model& model() const { return model_; }
   const Expectation& expectation() const { return expectation_; }
+  const WrittenHistory& history() const { return history_.written(); }
   // What earlier crashes spared, unless this life opened: then all that it found is certain. One whose opening was refused
   // in the middle of its recovery has shown nothing to anybody.
   Promise promise() const { return ran_ ? Promise::acknowledged : expectation_.promise; }
@@ -148,6 +151,7 @@ class Life {
   Model model_;
   std::size_t trace_begin_;
   OrderChecker checker_;
+  HistoryChecker history_;
   std::unique_ptr<Tracer> tracer_;
   Machine machine_;
   std::unique_ptr<Session> session_;

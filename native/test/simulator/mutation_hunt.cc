@@ -57,6 +57,9 @@ constexpr Hint kHints[] = {
     {"late_completion_counts", "283"},
     {"fracture_beside_writes", "73"},
     {"fracture_without_flush", "26"},
+    {"history_before_it_happened", "14"},
+    {"history_over_newer", "14"},
+    {"history_not_durable", "14"},
     {"assumed_not_flushed", "create:5"},
     {"assumed_called_in_sync", "create:2"},
 };

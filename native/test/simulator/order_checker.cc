@@ -11,6 +11,11 @@ bool writes(const DeviceRequest& request) {
   return request.operation == Operation::write || request.operation == Operation::write_zeroes;
 }
 
+// Told, and never relied on: nothing that is acknowledged depends on it (docs/FORMAT.md, "History").
+bool is_history(const DeviceRequest& request) {
+  return request.position >= 128 * 1024 && request.position < 640 * 1024;
+}
+
 constexpr std::size_t kRegionBlocks = 256;  // a request crosses no multiple of them
 
 std::string words_of(std::uint64_t block) { return "block " + std::to_string(block); }
@@ -142,7 +147,7 @@ void OrderChecker::judge_serving(unsigned image) {
 void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int error) {
   ++clock_;
   if (disk == 0) {
-    if (error != 0 && writes(request)) log_failed_ = true;
+    if (error != 0 && writes(request) && !is_history(request)) log_failed_ = true;
     auto found = std::find_if(records_under_way_.begin(), records_under_way_.end(),
                               [&](const auto& under_way) { return under_way.first == &request; });
     if (found == records_under_way_.end()) return;

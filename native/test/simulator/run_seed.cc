@@ -28,6 +28,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
   Disks disks = created.disks;
   Model model(disks[1].content(), world.mirror_size / kSimulatedSector);
   Expectation expectation;
+  if (world.events_before > 0) expectation.history = fill_history(disks, world.events_before);
   MediaFaults media(created.geometry);
   for (std::size_t i = 0; i < plan.lives.size() && !verdict.failed; ++i) {
     RandomOrder order(seed_case.seed * 7 + i);
@@ -66,6 +67,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     expectation.refusal_expected = life.expectation().refusal_expected;
     expectation.refusals = life.expectation().refusals;
     expectation.copies_damaged = life.expectation().copies_damaged;
+    expectation.history = life.history();
     if (i + 1 == plan.lives.size()) break;
     if (life.refused()) return;
     for (const PlannedFault& fault : plan.ends[i].media)

@@ -67,6 +67,7 @@ bool parse_case(const std::string& text, SeedCase& into);
 struct Start {
   Created created;
   Model model;
+  WrittenHistory history = {};
 };
 Start start_of(const World& world, unsigned records_before);
 

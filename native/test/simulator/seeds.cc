@@ -69,6 +69,13 @@ void draw_shape(std::uint64_t seed, World& world) {
   world.record_size = kRecordSizes[random.below(std::size(kRecordSizes))];
 }
 
+// In one of sixteen seeds the history is kept, and in some of those its ring is about to be full. Not drawn: those seeds are none
+// by which a mutation is known to be caught.
+void choose_history(std::uint64_t seed, World& world) {
+  world.history = seed % 16 == 14;
+  if (world.history && seed % 64 == 46) world.events_before = kStoredEvents - 3;
+}
+
 // How many images in sync the mirror asks for: in two thirds the master alone is enough. Drawn when it is known how many
 // slaves there are.
 void draw_minimum(std::uint64_t seed, World& world) {
@@ -92,6 +99,7 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   if (additions.older_generation) plan.world.slaves = 3;
   draw_shape(seed_case.seed, plan.world);
   draw_minimum(seed_case.seed, plan.world);
+  choose_history(seed_case.seed, plan.world);
   Streams streams(seed_case.seed);
   if (streams.any) widen_world(streams, plan.world);
   const std::uint64_t lives = std::max<std::uint64_t>(1 + random.below(3), additions.older_generation ? 2 : 1);

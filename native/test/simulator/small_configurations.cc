@@ -1,4 +1,6 @@
 // The small configurations that the explorer exhausts: few operations, few sectors, a ring that wraps.
+#include <optional>
+
 #include "runs.h"
 
 namespace blockmirror::simulator {
@@ -20,6 +22,7 @@ struct Scenario {
   std::uint64_t recovery_budget = World{}.recovery_budget;
   bool proven = false;  // the slaves are in sync, not only assumed to be
   Shape shape = World{}.shape();
+  std::optional<std::uint64_t> events = {};  // that stand in the history, which is kept then
 };
 
 // A stream through three regions, the last of them short so that its recovery is, and the least budget that covers one
@@ -40,6 +43,8 @@ Configuration configuration_of(const Scenario& scenario, unsigned records_before
   configuration.world.proven = scenario.proven;
   configuration.world.block_size = scenario.shape.image_block;
   configuration.world.record_size = scenario.shape.log_block;
+  configuration.world.history = scenario.events.has_value();
+  configuration.world.events_before = scenario.events.value_or(0);
   configuration.name = (scenario.slaves == 1 ? "1 slave, " : std::to_string(scenario.slaves) + " slaves, ") +
                        scenario.words + ", ring at record " + std::to_string(kRingRecords + records_before);
   configuration.records_before = records_before;
@@ -106,6 +111,12 @@ std::vector<Configuration> small_configurations() {
     return scenario;
   };
   const Shape small_blocks{512, 4096}, large_blocks{4096, 4096}, large_records{4096, 8192};
+  // The last slots of the ring of events are written, and then the first.
+  const auto with_history = [](Scenario scenario, std::uint64_t events) {
+    scenario.events = events;
+    scenario.words += ", with a history of " + std::to_string(events) + " events";
+    return scenario;
+  };
   std::vector<Configuration> all;
   const auto add = [&](const Scenario& scenario, unsigned records_before, Cut cut) {
     all.push_back(configuration_of(scenario, records_before, cut));
@@ -126,6 +137,8 @@ std::vector<Configuration> small_configurations() {
   for (unsigned records = 0; records < kRingRecords; ++records) add(two_in_turn, records, Cut::none);
   // Every crash of every recovery.
   add(two_in_turn, 6, Cut::every);
+  add(with_history(one, 0), 7, Cut::none);
+  add(with_history(one, kStoredEvents - 4), 7, Cut::none);
   // Several records in flight at once, or several orders.
   add(two_at_once, 7, Cut::none);
   add(stream_and_close, 5, Cut::none);
@@ -158,6 +171,8 @@ std::vector<Configuration> small_configurations() {
 
 SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict& verdict, const Explorer::GoOn& go_on) {
   const Start start = start_of(configuration.world, configuration.records_before);
+  Expectation expectation;
+  expectation.history = start.history;
   HashSet explored;
   EveryOrder order;
   SmallRun run;
@@ -165,8 +180,8 @@ SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict&
                     go_on);
   do {
     ++run.orders;
-    Life life(configuration.world, start.created.geometry, start.created.disks, start.model, configuration.plan, {}, 1,
-              order, verdict);
+    Life life(configuration.world, start.created.geometry, start.created.disks, start.model, configuration.plan,
+              expectation, 1, order, verdict);
     while (!verdict.failed && !explorer.cut_off() && life.step()) explorer.crash(life);
     if (verdict.failed || explorer.cut_off() || !go_on()) return run;
   } while (order.advance());
@@ -177,6 +192,7 @@ SmallRun run_small(const Configuration& configuration, HashSet& states, Verdict&
 
 Start start_of(const World& world, unsigned records_before) {
   Start start{create(world), Model(SparseDisk(512), 0)};
+  if (world.events_before > 0) start.history = fill_history(start.created.disks, world.events_before);
   Verdict verdict;
   OldestFirst oldest_first;
   LifePlan plan;
@@ -185,10 +201,13 @@ Start start_of(const World& world, unsigned records_before) {
   const std::uint64_t sectors = world.mirror_size / kSimulatedSector;
   const Model model(start.created.disks[1].durable(), sectors);
   if (records_before > 0) {
-    Life life(world, start.created.geometry, start.created.disks, model, plan, {}, 0, oldest_first, verdict);
+    Expectation expectation;
+    expectation.history = start.history;
+    Life life(world, start.created.geometry, start.created.disks, model, plan, expectation, 0, oldest_first, verdict);
     while (life.step()) {
     }
     start.created.disks = life.machine().disks();
+    start.history = life.history();
   }
   start.model = Model(start.created.disks[1].content(), sectors);
   return start;

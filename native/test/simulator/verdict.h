@@ -57,6 +57,7 @@ struct Counts {
   std::uint64_t rejoins = 0;              // slaves that came back
   std::uint64_t resyncs = 0;              // of them that were in sync again
   std::uint64_t resynced_bytes = 0;
+  std::uint64_t events_told = 0;  // written to the history
   TransitionCounts transitions;
   Cases cases;
   std::array<std::uint64_t, kFaults> faults{};

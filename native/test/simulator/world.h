@@ -21,6 +21,8 @@ struct World {
   std::uint32_t block_size = 512;               // bytes; of the images
   std::uint32_t record_size = 4096;             // bytes; the log's physical block
   bool spoils = false;                          // the master has sectors that cannot be read, in some life
+  bool history = false;                         // the mirror keeps its history
+  std::uint64_t events_before = 0;              // that stand in it already
   bool new_owners = false;  // each opening is of another process, so that a torn superblock is torn in any opening
   Shape shape() const { return {block_size, record_size}; }
   friend bool operator==(const World&, const World&) = default;

@@ -51,6 +51,7 @@ class SimulatedMirror {
 
   void new_session() {
     session = std::make_unique<Session>(runtime);
+    if (keeps_history) session->keep_history();
     session->set_log(*log);
     std::vector<Device*> devices;
     for (auto& image : images) devices.push_back(image.get());
@@ -149,6 +150,7 @@ class SimulatedMirror {
   Assessment assessment;
   CopyWay way{true, false};
   std::uint64_t bytes_differed = 0;
+  bool keeps_history = false;
   bool background = false;  // what a crash left is paid while the mirror runs
 };
 
