@@ -22,6 +22,8 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\bdevice: 'auto' or 'threads' \((--device threads)\)/g, '$1'],
   [/\b([Gg]ive) size\b/g, '$1 --size'],
   [/(?<=: )size is (?=\d)/g, '--size is '],
+  [/(?<=: )options\.since is /g, '--since is '],
+  [/(?<=: )image is (?=")/g, '--image is '],
   [/\bSee docs\/API\.md for the options\b/g, 'See `--help` after the command'],
 ];
 
