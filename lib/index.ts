@@ -11,7 +11,7 @@ export { explain } from './life/explain_block';
 export { history } from './life/history';
 export { inspect } from './life/inspect';
 export { Mirror } from './mirror';
-export type { LongWorkOptions, MirrorEvents } from './mirror';
+export type { LongWorkOptions, MirrorEvents } from './base/mirror_events';
 export { fracture, recover, resync, set, verify } from './offline';
 export {
   fractureReportToText,

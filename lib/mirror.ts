@@ -57,6 +57,7 @@ import { ResyncTally } from './metrics/resync_totals';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
 import { type LiveFacts, isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
 import { processName, thisHost } from './system/processes';
+import type { LongWorkOptions, MirrorEvents } from './base/mirror_events';
 import type {
   Bytes,
   CreateOptions,
@@ -85,13 +86,10 @@ import type {
   ReadvResult,
   RecoveryReport,
   RecoverySummary,
-  Repair,
   ResyncChoice,
   ResyncEvent,
   ResyncReport,
   SetReport,
-  StalledEvent,
-  StateEvent,
   Status,
   VerifyChoice,
   VerifyReport,
@@ -104,26 +102,6 @@ import type {
 import { type Repairing, runVerification } from './life/verification';
 import { checkVector } from './io/vectors';
 import { StateWatch, tell } from './io/watch';
-
-export interface MirrorEvents {
-  /** An image changed its state for good (not the passing change between synchronized and consistent). */
-  state: [event: StateEvent];
-  /** Bytes of an image could not be read, or a verify found them different: they were written anew from another one. */
-  repaired: [repair: Repair];
-  /** A resync that has something to copy began, goes on (at most once a second), or ended. */
-  resync: [event: ResyncEvent];
-  /** A device does not answer in time, or its stall is over. */
-  stalled: [event: StalledEvent];
-  /** Fewer slaves are in sync than before, or the mirror stopped: the status that shows it. */
-  degraded: [status: Status];
-}
-
-/** What long work on an open mirror takes. */
-export interface LongWorkOptions {
-  onProgress?: ProgressListener | undefined;
-  /** Looked at between batches: what was begun is ended, and nothing is undone. */
-  signal?: AbortSignal | undefined;
-}
 
 /** What an opening is asked for. */
 interface Opening {
