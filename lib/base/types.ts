@@ -64,24 +64,6 @@ export type Size = number | string;
 /** A duration: milliseconds, or text with a unit such as '500ms', '30s', '5m' or '1h'. Infinity: without an end. */
 export type Duration = number | string;
 
-/** A point in time: a Date, milliseconds since 1970, how long ago ('2h', '7d'), or an ISO date ('2026-11-27', in UTC). */
-export type Moment = Date | number | string;
-
-/** What history() is asked for. */
-export interface HistoryChoice {
-  /** Events of that image alone. */
-  image?: string;
-  /** Events from then on. */
-  since?: Moment;
-}
-
-export interface HistoryOptions extends HistoryChoice {
-  signal?: AbortSignal;
-}
-
-/** What explain() is given; as inspect(). */
-export type ExplainOptions = InspectOptions;
-
 /** Steps of long work, in the order in which they are reached. */
 export type ProgressStep = 'waitForImages' | 'prepare' | 'format' | 'scan' | 'copy' | 'compare' | 'retire' | 'resync';
 
@@ -806,4 +788,5 @@ export interface Signatures {
 }
 
 export type { ErrorCode };
+export type * from './history';
 export type * from './reports';
