@@ -156,6 +156,13 @@ function addStatus(program: Command, perform: Perform): void {
     .description('Say what state a mirror is in and what to do next; writes nothing, also while it is in use')
     .option('--check', 'one line, and exit codes for monitoring (below)')
     .option('--max-age <age>', 'with --check: how old the last verify may be, such as 30d, 12h or 90m', parseAge)
+    .addOption(new Option('--metrics', 'print metrics, as Prometheus and node_exporter read them').conflicts('check'))
+    .addOption(
+      new Option('--metrics-file <file>', 'the same, in a file that is replaced as a whole').conflicts([
+        'check',
+        'metrics',
+      ]),
+    )
     .addOption(imageOption())
     .addOption(trustFoldersOption())
     .addOption(jsonOption())
@@ -415,11 +422,14 @@ With --check one line is printed, and the exit code is
      is behind by a fault
   3  it cannot be told, also where the command line itself is wrong
 
+With --metrics and --metrics-file it is 0 wherever the metrics are true; what is wrong stands in them.
+
 Examples:
   blockmirror status m.log
   blockmirror status m.log --image slave1=/mnt/b.img
   blockmirror status m.log --json | jq .phase
   blockmirror status m.log --check --max-age 30d
+  blockmirror status m.log --metrics-file /var/lib/node_exporter/textfile/m.prom
 `;
 
 const INSPECT_HELP = `

@@ -18,6 +18,7 @@ async function runExample(name: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
+// 'monitoring' has its own: monitoring.test.ts.
 test('every example has a test here', () => {
   const own = readFileSync(__filename, 'utf8');
   for (const name of readdirSync(EXAMPLES)) expect(own).toContain(`'${name}'`);

@@ -1,6 +1,6 @@
 /**
  * `blockmirror status LOG`: what state the mirror is in, from log and labels, and what to do next. Writes nothing.
- * With --check: one line and exit codes of its own, for monitoring.
+ * With --check: one line and exit codes of its own, for monitoring; with --metrics what status_metrics.ts says.
  */
 import { formatSize, inspect, type ImageStatus, type Inspection, type Settings, type Status } from '../../index';
 import { POLICY_KEYS, SETTINGS } from '../../base/policies';
@@ -16,6 +16,7 @@ import { failureOf } from '../failure';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { count, duration, facts, list, number, share, wrap } from '../words';
+import { metricsCommand } from './status_metrics';
 import {
   STATE_MEANING,
   commandLine,
@@ -31,12 +32,15 @@ import {
 
 interface StatusArguments extends ImagePaths, TrustFolders {
   check?: boolean;
+  metrics?: boolean;
+  metricsFile?: string;
   /** ms */
   maxAge?: number;
 }
 
 export async function statusCommand(output: Output, log: string, options: StatusArguments): Promise<Outcome> {
   if (options.check === true) return checkCommand(log, options);
+  if (options.metrics === true || options.metricsFile !== undefined) return metricsCommand(output, log, options);
   const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
   return {
     exitCode: exitCodeOf(inspection),
