@@ -138,6 +138,16 @@ const STORIES: Record<string, Story> = {
       ).toBe(true);
     },
   },
+  'What happened last night?': {
+    before: [
+      async () => {
+        await kill();
+        run(`cd '${folder()}' && blockmirror recover m.log`);
+      },
+    ],
+    shows: ['after a crash', 'slave1 went from synchronizing to in sync', 'certain'],
+    after: () => imagesAreEqual('b.img', 'c.img'),
+  },
   'How long will it take?': {
     shows: ['nothing to recover', 'Live intents', 'nothing to do'],
     after: () => imagesAreEqual('b.img', 'c.img'),
