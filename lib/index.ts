@@ -18,6 +18,7 @@ export {
   recoveryReportToText,
   resyncReportToText,
   setReportToText,
+  verifyFromReportToText,
   verifyReportToText,
 } from './look/report';
 export { METRICS_CONTENT_TYPES, metricsFormatOf } from './metrics/format';

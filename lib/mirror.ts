@@ -56,6 +56,7 @@ import { loadExposition } from './metrics/load';
 import { ResyncTally } from './metrics/resync_totals';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
 import { type LiveFacts, isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
+import { refuseWithoutConsent, runVerifyFrom } from './life/verify_from';
 import { processName, thisHost } from './system/processes';
 import type { LongWorkOptions, MirrorEvents } from './base/mirror_events';
 import type {
@@ -92,6 +93,8 @@ import type {
   SetReport,
   Status,
   VerifyChoice,
+  VerifyFromChoice,
+  VerifyFromReport,
   VerifyReport,
   WriteOptions,
   WriteResult,
@@ -479,10 +482,21 @@ export class Mirror extends EventEmitter<MirrorEvents> {
    * Compares every slave with the master, while the mirror is in use; an assumed slave found equal is proven by it. `repair`
    * copies from the master what differs.
    */
-  async verify(options: LongWorkOptions & VerifyChoice = {}): Promise<VerifyReport> {
-    const { all, repair, rate, position, ...work } = checkMirrorVerify(options);
+  async verify(options?: LongWorkOptions & VerifyChoice): Promise<VerifyReport>;
+  /**
+   * What a slave holds in one extent becomes the content of the mirror, while it is in use: a write like any other, of all images,
+   * durable when it is answered. What the master held there is gone.
+   * @throws UNUSABLE_SOURCE where the slave is out, or owes any of it
+   */
+  async verify(options: LongWorkOptions & VerifyFromChoice): Promise<VerifyFromReport>;
+  async verify(
+    options: LongWorkOptions & (VerifyChoice | VerifyFromChoice) = {},
+  ): Promise<VerifyReport | VerifyFromReport> {
+    const { all, repair, rate, position, source, ...work } = checkMirrorVerify(options);
+    if (source !== null) refuseWithoutConsent(this.log, source);
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
-    if (repair) this.refuseUnready();
+    if (repair || source !== null) this.refuseUnready();
+    if (source !== null) return this.track(runVerifyFrom({ ...this.longWork(work), source }));
     const { unattached, assessment } = this.attached;
     const { recovering } = this;
     const how = { all, rate, position, repair: repair ? this.repairing(work.signal) : null };

@@ -1,4 +1,5 @@
 /** Recovery, verification, resync and policies of a mirror that nobody has open: what the command line does. */
+import { refuseWithoutConsent } from './life/verify_from';
 import { attach, createUnfinished, holdLog, letGo, newEngine } from './life/attach';
 import type { NativeSuperblock } from './base/binding';
 import { attachFailed } from './life/failed_slaves';
@@ -30,6 +31,8 @@ import type {
   SetOptions,
   SetReport,
   Settings,
+  VerifyFromOptions,
+  VerifyFromReport,
   VerifyOptions,
   VerifyReport,
 } from './base/types';
@@ -77,15 +80,23 @@ async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryRep
  * Of a mirror that was not closed cleanly it says what differs now; recovery is left to recover(), unless it is to repair: then
  * that comes first.
  */
-export async function verify(log: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+export async function verify(log: string, options?: VerifyOptions): Promise<VerifyReport>;
+/** Of one extent what a slave holds becomes the content of the mirror. One that was not closed cleanly is recovered first. */
+export async function verify(log: string, options: VerifyFromOptions): Promise<VerifyFromReport>;
+export async function verify(
+  log: string,
+  options: VerifyOptions | VerifyFromOptions = {},
+): Promise<VerifyReport | VerifyFromReport> {
   checkPath(log, 'log');
-  const { all, repair, rate, position, ...checked } = checkVerify(options);
+  const { all, repair, rate, position, source, ...checked } = checkVerify(options);
+  if (source !== null) refuseWithoutConsent(log, source);
   const attached = await attach(log, { ...checked, requireNamed: true, ...(all ? { attachFailed } : {}) });
   const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
   try {
     const { onProgress, signal } = checked;
     const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
-    if (repair) await mirror.recover({ compare: false, ...work });
+    if (repair || source !== null) await mirror.recover({ compare: false, ...work });
+    if (source !== null) return await mirror.verify({ ...source, ...work });
     return await mirror.verify({ all, repair, position, ...(rate === null ? {} : { rate }), ...work });
   } finally {
     await mirror.close();

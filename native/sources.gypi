@@ -32,6 +32,7 @@
       "native/core/mirror/mirror.cc",
       "native/core/mirror/mirror_repair.cc",
       "native/core/mirror/mirror_resync.cc",
+      "native/core/mirror/mirror_source.cc",
       "native/core/mirror/resync.cc",
       "native/core/session/carried_out.cc",
       "native/core/session/formatter.cc",

@@ -432,6 +432,13 @@ export interface NativeCommands {
   /** running: the operator takes these slaves out at one point in time. common: all of them hold it, and their labels say
    * so. pauseMs: the longest time that a request was held. */
   fracture: { arguments: { slaves: readonly number[] }; result: { common: boolean; pauseMs: number } };
+  /** running: a durable write of what that slave holds in the extent, which lies inside one region of whole blocks.
+   * UNUSABLE_SOURCE: it receives no writes, or owes any of it; READ_FAILED of it: nothing was written. bytesChanged: in which
+   * the master differed before; bytesUnread: of those, in blocks that the master could not read. */
+  writeFrom: {
+    arguments: { image: number; position: number; length: number };
+    result: { bytesChanged: number; bytesUnread: number };
+  };
   /** running, recovering: opens the device of a slave that is out, exclusively, on a thread of its own. BUSY (ETIMEDOUT)
    * where that takes too long, also while an earlier one is still not over; else as openImages. WRONG_PHASE: the slave
    * receives writes, or has its device. */

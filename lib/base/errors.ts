@@ -103,6 +103,11 @@ export const ERRORS = {
     remedy: 'Look at the kernel log (`dmesg`) for errors of that device, and at the free space of its file system',
     syscall: 'write',
   },
+  UNUSABLE_SOURCE: {
+    summary: 'What the slave holds there cannot be taken: it is out of the mirror, or misses writes there',
+    remedy:
+      'Nothing was written. Take the content of another slave, or let blockmirror resync take this one back, which copies from the master what it missed',
+  },
   INTERNAL: {
     summary: 'A check of our own state failed; nothing more is written',
     remedy: 'Open the mirror again (it will be recovered) and report this as a bug',
@@ -526,6 +531,7 @@ const POSITIONED: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'LOST_ALLOCATION',
   'TRUNCATED_IMAGE',
   'GROWN_IMAGE',
+  'UNUSABLE_SOURCE',
 ]);
 
 /** Node's own error for an argument of a wrong type. */

@@ -8,7 +8,7 @@ import { isAbortSignal } from './signals';
 import { elementsOf } from './intrinsics';
 import { parseDuration } from './duration';
 import { parseRate, parseSize } from './size';
-import type { DeviceKind, Duration, ProgressListener } from './types';
+import type { DeviceKind, Duration, Extent, ProgressListener } from './types';
 
 export interface CheckedLongWork {
   device: 'auto' | DeviceKind;
@@ -22,7 +22,14 @@ export interface CheckedImages {
 }
 
 /** Options of a verify, of one's own mirror or of one that nobody has open. */
-export const VERIFY = ['all', 'repair', 'rate', 'position'] as const;
+export const VERIFY = ['all', 'repair', 'rate', 'position', 'from', 'extent', 'overwriteMaster'] as const;
+
+/** Of a verify that takes the content of a slave. */
+export interface CheckedSource {
+  from: string;
+  extent: Extent;
+  overwriteMaster: boolean;
+}
 
 export interface CheckedVerifyChoice {
   all: boolean;
@@ -30,6 +37,8 @@ export interface CheckedVerifyChoice {
   /** Bytes a second; null: as fast as it goes. */
   rate: number | null;
   position: number;
+  /** null: the master is right. */
+  source: CheckedSource | null;
 }
 
 export interface CheckedPresence {
@@ -185,7 +194,36 @@ export class OptionReader {
       repair: this.flag('repair', false),
       rate: this.rate('rate'),
       position: this.wholeNumber('position') ?? 0,
+      source: this.source(),
     };
+  }
+
+  private source(): CheckedSource | null {
+    const { from, extent } = this.options;
+    const overwriteMaster = this.flag('overwriteMaster', false);
+    if (from === undefined && extent === undefined && !overwriteMaster) return null;
+    if (typeof from !== 'string')
+      throw invalidArgumentType(`${this.prefix}.from`, 'the name of a slave (string)', from);
+    if (extent === null || typeof extent !== 'object')
+      throw invalidArgumentType(`${this.prefix}.extent`, 'an extent: { position, length }', extent);
+    const other = ['all', 'repair', 'rate', 'position'].find((name) => Boolean(this.options[name]));
+    if (other !== undefined)
+      throw invalidOption(
+        `from and ${other} exclude each other`,
+        'from takes the content of one extent, and nothing else',
+      );
+    const { position, length } = new OptionReader(extent, ['position', 'length'], `${this.prefix}.extent`).extent();
+    return { from, extent: { position, length }, overwriteMaster };
+  }
+
+  private extent(): Extent {
+    const position = this.wholeNumber('position');
+    const length = this.wholeNumber('length');
+    if (position !== null && length !== null && length > 0) return { position, length };
+    throw invalidOption(
+      `${this.prefix} has position ${position} and length ${length}`,
+      'Give both; a length is more than 0',
+    );
   }
 
   images(): CheckedImages {

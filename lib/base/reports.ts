@@ -89,6 +89,21 @@ export interface VerifyDifference {
   standsAlone: string | null;
 }
 
+/** Every image holds in the extent what the slave held there, durably. */
+export interface VerifyFromReport {
+  uuid: string;
+  log: string;
+  foundElsewhere: FoundElsewhere[];
+  from: string;
+  position: number;
+  length: number;
+  /** In which the master differed before. */
+  bytesChanged: number;
+  /** Of those: in blocks that the master could not read, which count whole. */
+  bytesUnread: number;
+  durationMs: number;
+}
+
 export interface VerifyReport {
   uuid: string;
   log: string;

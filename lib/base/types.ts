@@ -10,11 +10,13 @@
  *   inspect(log: string, options?: InspectOptions): Promise<Inspection>          writes nothing, not exclusive
  *   recover(log: string, options?: RecoverOptions): Promise<RecoveryReport>      dryRun writes nothing
  *   verify(log: string, options?: VerifyOptions): Promise<VerifyReport>
+ *   verify(log: string, options: VerifyFromOptions): Promise<VerifyFromReport>   one extent, by the content of a slave
  *   resync(log: string, options?: ResyncOptions): Promise<ResyncReport>
  *   set(log: string, options: SetOptions): Promise<SetReport>                    policies of a mirror that nobody has open
  *   fracture(log: string, options: FractureOptions): Promise<FractureReport>
  *   recoveryReportToText(report: RecoveryReport): string                          lib/look/report.ts
  *   verifyReportToText(report: VerifyReport): string
+ *   verifyFromReportToText(report: VerifyFromReport): string
  *   resyncReportToText(report: ResyncReport): string
  *   setReportToText(report: SetReport): string
  *   parseSize(text: string | number): number, formatSize(bytes: number): string   lib/base/size.ts; '4GiB', '512KiB', '4096'
@@ -215,6 +217,26 @@ export interface VerifyChoice {
   rate?: Size;
   /** Byte of the mirror to begin at: where an earlier verify was stopped (Progress.position). Rounded down to 1 MiB; default 0. */
   position?: number;
+}
+
+/** Of one extent what a slave holds is taken for the content of the mirror: the master is the one that is wrong there. */
+export interface VerifyFromChoice {
+  /** Name of the slave. It receives every write, and owes nothing of the extent. */
+  from: string;
+  /** Whole blocks of the mirror (status().blockSize). */
+  extent: Extent;
+  /** What the master, and every other image, holds in the extent may go. Without it nothing is done. */
+  overwriteMaster: boolean;
+}
+
+export interface VerifyFromOptions extends DeviceOption, PresenceOptions, VerifyFromChoice {
+  /** As in OpenOptions. */
+  takeOver?: boolean;
+  /** As in CreateOptions. */
+  trustFolders?: boolean;
+  images?: Readonly<Record<string, string>>;
+  onProgress?: ProgressListener;
+  signal?: AbortSignal;
 }
 
 export interface VerifyOptions extends DeviceOption, PresenceOptions, VerifyChoice {

@@ -22,6 +22,14 @@ export function parseRateOrAuto(text: string): number | 'auto' {
   return text === 'auto' ? text : parsePositiveSize(text);
 }
 
+/** 'A+B', two sizes: B bytes from byte A. */
+export function parseExtent(text: string): { position: number; length: number } {
+  const [position, length, ...rest] = text.split('+');
+  if (position === undefined || length === undefined || rest.length > 0)
+    throw new InvalidArgumentError('Expected POSITION+LENGTH, such as 1MiB+4096.');
+  return { position: parsePosition(position), length: parsePositiveSize(length) };
+}
+
 export function parsePosition(text: string): number {
   return text === '0' ? 0 : parsePositiveSize(text);
 }

@@ -17,6 +17,7 @@ import {
   collectSlave,
   parseAge,
   parseCount,
+  parseExtent,
   parsePosition,
   parsePositiveSize,
   parseRateOrAuto,
@@ -213,7 +214,10 @@ function addVerify(program: Command, perform: Perform): void {
         '--position <size>',
         'begin at this byte of the mirror, where an earlier verify was stopped',
         parsePosition,
-      ),
+      )
+      .option('--from <slave>', 'the content of --extent as this slave holds it replaces that of all images')
+      .option('--extent <position+length>', 'with --from: which bytes, such as 1MiB+4096', parseExtent)
+      .option('--overwrite-master', 'with --from: what the master and the other images hold there may go'),
   )
     .addOption(deviceOption())
     .addOption(imageOption())
@@ -457,10 +461,16 @@ recovered first. A slave that is out is compared with --all alone, and stays out
 Of three images or more the report names the one that stands alone. Stopped by Ctrl-C it prints the command that goes on.
 Exit code 3: a slave differs, or was not compared.
 
+With --from nothing is compared: the master is the one that is wrong there, and what the slave holds is written to all
+images, durably, as a write of the mirror. What they held in the extent is gone for good, which --overwrite-master allows.
+A crash in the middle leaves each block as the master or as that slave had it, on all images; to be safe from that, take
+a copy of the slave first.
+
 Examples:
   blockmirror verify m.log
   blockmirror verify m.log --json | jq .differences
   blockmirror verify m.log --repair --rate 100MiB
+  blockmirror verify m.log --from slave1 --extent 1MiB+4096 --overwrite-master
 `;
 
 const FRACTURE_HELP = `

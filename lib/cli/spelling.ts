@@ -8,6 +8,7 @@
 const FLAGS: Readonly<Record<string, string>> = {
   keepData: '--keep-data',
   overwriteSignature: '--overwrite-signature',
+  overwriteMaster: '--overwrite-master',
   assumeIdentical: '--assume-identical',
   takeOver: '--take-over',
   trustFolders: '--trust-folders',

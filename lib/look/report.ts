@@ -12,6 +12,7 @@ import type {
   ResyncReport,
   ResyncSlave,
   SetReport,
+  VerifyFromReport,
   VerifyReport,
   VerifySlave,
 } from '../base/types';
@@ -79,6 +80,17 @@ export function verifyReportToText(report: VerifyReport): string {
   const from = report.position === 0 ? '' : ` (it began at byte ${report.position})`;
   lines.push(`${VERIFY_RESULT[report.result]}${from}`);
   return lines.join('\n');
+}
+
+export function verifyFromReportToText(report: VerifyFromReport): string {
+  const { from, position, length, bytesChanged, bytesUnread } = report;
+  const unread = bytesUnread === 0 ? '' : `, ${bytesUnread} of them in blocks that the master could not read`;
+  return [
+    `mirror ${report.uuid} (log ${shown(report.log)})`,
+    ...elsewhereToText(report.foundElsewhere),
+    `${length} bytes from byte ${position}: every image holds what ${shown(from)} held, durably`,
+    `changed: ${bytesChanged} bytes of the master${unread}; in ${duration(report.durationMs)}`,
+  ].join('\n');
 }
 
 export function resyncReportToText(report: ResyncReport): string {

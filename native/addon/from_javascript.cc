@@ -305,6 +305,13 @@ Command::Body fracture(Napi::Env env, Fields& fields) {
   return command;
 }
 
+Command::Body write_from(Napi::Env, Fields& fields) {
+  WriteFrom command;
+  command.image = slave_from(fields);
+  command.extent = {fields.number("position"), fields.number("length")};
+  return command;
+}
+
 Command::Body attach_image(Napi::Env, Fields& fields) {
   AttachImage command;
   command.image = slave_from(fields);
@@ -366,6 +373,7 @@ constexpr Parser kParsers[] = {
     {"compare", compare},
     {"recordVerify", record_verify},
     {"fracture", fracture},
+    {"writeFrom", write_from},
     {"attachImage", attach_image},
     {"detachImage", detach_image},
     {"rejoin", rejoin},

@@ -312,6 +312,13 @@ Napi::Value fracture_object(Napi::Env env, const FractureResult& result) {
   return object;
 }
 
+Napi::Value source_object(Napi::Env env, const SourceResult& result) {
+  PlainObject object(env);
+  object.set("bytesChanged", number(result.bytes_changed));
+  object.set("bytesUnread", number(result.bytes_unread));
+  return object;
+}
+
 Napi::Value resync_object(Napi::Env env, const ResyncResult& result) {
   PlainObject object(env);
   object.set("inSync", number(result.in_sync));
@@ -462,6 +469,7 @@ struct Results {
   Napi::Value operator()(const SetPolicies& command) const { return superblock_object(env, command.superblock); }
   Napi::Value operator()(const Compare& command) const { return compare_object(env, command.result); }
   Napi::Value operator()(const FractureSlaves& command) const { return fracture_object(env, command.result); }
+  Napi::Value operator()(const WriteFrom& command) const { return source_object(env, command.result); }
   Napi::Value operator()(const AttachImage& command) const { return to_javascript(env, command.facts); }
   Napi::Value operator()(const ResyncStep& command) const { return resync_object(env, command.result); }
   template <typename Other>

@@ -129,6 +129,13 @@ struct FractureSlaves {
   FractureResult result;
 };
 
+// Takes what that slave holds for the content of the mirror.
+struct WriteFrom {
+  std::uint32_t image = 0;
+  Extent extent;
+  SourceResult result;
+};
+
 // Opens the device of a slave that is out, beside a mirror that runs.
 struct AttachImage {
   std::uint32_t image = 0;
@@ -164,7 +171,7 @@ struct Shape {
 struct Command {
   using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
                             FormatLog, ScanRing, Assess, ReadDebts, ReadHistory, Activate, SetPolicies, EndRecovery,
-                            Compare, RecordVerify, FractureSlaves, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
+                            Compare, RecordVerify, FractureSlaves, WriteFrom, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

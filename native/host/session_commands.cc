@@ -126,6 +126,10 @@ Task<Outcome> SessionHost::execute(FractureSlaves& command) {
   return session_->fracture(command.slaves, command.result);
 }
 
+Task<Outcome> SessionHost::execute(WriteFrom& command) {
+  return session_->write_from(command.image, command.extent, command.result);
+}
+
 Task<Outcome> SessionHost::execute(Rejoin& command) {
   const ImageSet one = image_bit(command.image);
   rejoining_ |= one;

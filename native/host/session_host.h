@@ -75,6 +75,7 @@ class SessionHost {
   Task<Outcome> execute(Compare& command);
   Task<Outcome> execute(RecordVerify& command);
   Task<Outcome> execute(FractureSlaves& command);
+  Task<Outcome> execute(WriteFrom& command);
   Task<Outcome> execute(AttachImage& command);
   Task<Outcome> execute(DetachImage& command);
   Task<Outcome> execute(Rejoin& command);

@@ -92,3 +92,38 @@ test('interrupted it prints the command that goes on, and that one ends well', a
   expect(rest.exitCode).toBe(0);
   expect(rest.stdout).toMatch(/it began at byte [1-9]/);
 });
+
+test('--from takes what a slave holds for all images, once it is said that it may, and verify then finds them equal', async () => {
+  const { log, master, slave } = await createMirrorFiles(folder());
+  flipByte(slave, 5 * MIB);
+  const right = readFileSync(slave)[5 * MIB];
+  const arguments_ = ['verify', log, '--from', 'slave1', '--extent', '5MiB+4KiB'];
+  const refused = await runCommand(arguments_);
+  expect(refused.exitCode).not.toBe(0);
+  expect(refused.stderr.replace(/\s+/g, ' ')).toMatch(/would replace what the master.*--overwrite-master/);
+  expect(readFileSync(master)[5 * MIB]).not.toBe(right);
+  const taken = await runCommand([...arguments_, '--overwrite-master', '--json']);
+  expect(taken.exitCode).toBe(0);
+  expect(taken.json()).toMatchObject({ from: 'slave1', position: 5 * MIB, length: 4096, bytesChanged: 1 });
+  expect(readFileSync(master)[5 * MIB]).toBe(right);
+  const again = await runCommand([...arguments_, '--overwrite-master']);
+  expect(again.stdout.replace(/\s+/g, ' ')).toMatch(/every image holds what slave1 held.*changed: 0 bytes.*Next: /);
+  expect((await runCommand(['verify', log])).exitCode).toBe(0);
+});
+
+test.each([
+  ['--extent', '5MiB'],
+  ['--extent', '1+2+3'],
+  ['--extent', 'x+4096'],
+  ['--extent', '0+0'],
+])('an extent that is none is refused: %s %s', async (...extent) => {
+  const { log } = await createMirrorFiles(folder());
+  expect((await runCommand(['verify', log, '--from', 'slave1', ...extent, '--overwrite-master'])).exitCode).toBe(2);
+});
+
+test('--from without an extent says what is missing', async () => {
+  const { log } = await createMirrorFiles(folder());
+  const result = await runCommand(['verify', log, '--from', 'slave1', '--overwrite-master']);
+  expect(result.exitCode).toBe(2);
+  expect(result.stderr).toMatch(/extent/);
+});

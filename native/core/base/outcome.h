@@ -52,7 +52,8 @@ namespace blockmirror {
   X(LOST_ALLOCATION)   /* the file of an image lost blocks that it had; position: the first of them */        \
   X(SLAVE_FAILED)      /* a slave failed while the mirror was being made */                                   \
   X(STALLED)           /* an image still owes an answer past its deadline; nothing was asked of it */         \
-  X(GROWN_IMAGE)       /* the file is longer than the image was, so that its label is in its middle */
+  X(GROWN_IMAGE)       /* the file is longer than the image was, so that its label is in its middle */        \
+  X(UNUSABLE_SOURCE)   /* the slave whose content was to be taken receives no writes, or owes the extent */
 
 enum class Code : std::uint16_t {
   ok = 0,

@@ -42,6 +42,13 @@ struct FractureResult {
   std::uint64_t pause_ns = 0;  // how long writes were held
 };
 
+// Of a write whose content was taken from a slave: bytes in which the master differed before it, and those among them that
+// the master could not read, which count whole.
+struct SourceResult {
+  std::uint64_t bytes_changed = 0;
+  std::uint64_t bytes_unread = 0;
+};
+
 // How a portion is copied to the slaves.
 struct CopyWay {
   bool compare = false;         // they are read first, and what differs is counted

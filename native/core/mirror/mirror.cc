@@ -105,7 +105,7 @@ Task<Outcome> Mirror::write_partial(Extent extent, std::span<std::byte> bytes, P
   model.position = extent.position;
   model.length = extent.length;
   model.memory = bytes.data();
-  const Outcome outcome = co_await write_images(model, extent, partial, cancelled);
+  const Outcome outcome = co_await write_images(model, extent, Filling{partial, nullptr}, cancelled);
   if (outcome.ok()) {
     ++counters_.writes;
     counters_.bytesWritten += extent.length - kept;
@@ -118,7 +118,7 @@ Task<Outcome> Mirror::discard(Extent extent) {
   model.operation = Operation::write_zeroes;
   model.position = extent.position;
   model.length = extent.length;
-  const Outcome outcome = co_await write_images(model, extent, {}, nullptr);
+  const Outcome outcome = co_await write_images(model, extent, Filling{}, nullptr);
   if (outcome.ok()) {
     ++counters_.discards;
     counters_.bytesDiscarded += extent.length;
@@ -145,7 +145,13 @@ Task<Outcome> Mirror::complete_blocks(Extent extent, std::byte* bytes, PartialBl
   co_return outcome;
 }
 
-Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, PartialBlocks partial,
+// Before the lease: nothing is logged for a write that cannot be filled.
+Task<Outcome> Mirror::fill(Extent extent, std::byte* bytes, Filling filling) {
+  return filling.source != nullptr ? read_source(extent, *filling.source)
+                                   : complete_blocks(extent, bytes, filling.partial);
+}
+
+Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Filling filling,
                                    const std::atomic<bool>* cancelled) {
   BLOCKMIRROR_ASSERT(extent.end() <= size_, "a write reaches past the mirror");
   if (closing_) co_return Outcome::of(Code::CLOSED);
@@ -155,15 +161,15 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
   Outcome outcome;
   {
     const Extent widened = extent.widened(physical_block_size_);
-    const Extent locked = partial.any() ? extent.widened(repair_.block_length()) : widened;
+    const Extent locked = filling.partial.any() ? extent.widened(repair_.block_length()) : widened;
     const auto mode = mutated(Mutation::unlock_early) ? RangeLock::Mode::shared : RangeLock::Mode::exclusive;
     RangeLock::Guard held(ranges_, locked, mode);  // I6
     if (!held.granted()) ++counters_.rangeWaits;
-    const bool early = partial.any() && mutated(Mutation::merge_before_lock);
-    if (early) outcome = co_await complete_blocks(extent, model.memory, partial);
+    const bool early = filling.any() && mutated(filling.source != nullptr ? Mutation::source_read_before_lock
+                                                                          : Mutation::merge_before_lock);
+    if (early) outcome = co_await fill(extent, model.memory, filling);
     co_await held;
-    // Before the lease: nothing is logged for a write whose blocks cannot be completed.
-    if (partial.any() && !early) outcome = co_await complete_blocks(extent, model.memory, partial);
+    if (filling.any() && !early) outcome = co_await fill(extent, model.memory, filling);
     IntentLog::Lease lease;
     if (outcome.ok() && !mutated(Mutation::data_before_intent))
       outcome = co_await intents_.cover(widened, lease);  // I1
@@ -181,6 +187,7 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Pa
       outcome = may_write();
     }
     if (!mutated(Mutation::abort_after_data)) look_for_abort();
+    if (outcome.ok() && filling.source != nullptr) outcome = may_give(*filling.source, widened);
     if (outcome.ok()) {
       ++writes_in_flight_;
       const unsigned landing = landing_turn_;

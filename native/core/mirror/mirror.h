@@ -25,6 +25,8 @@
 //  - A block that the master cannot read is served from a slave in sync, under the range held alone, and rewritten under
 //    a live intent (master_repair.h). kFailedRepairs rewrites that did not help stop the mirror: the master is dying.
 //    One that the device answered with an error stops it at once, like any other write (I11).
+//  - A write may take its bytes from a slave that receives writes and owes none of them (write_from()): read under the range
+//    that the write holds, and asked again when it is submitted, it is a write like any other (I6, I10).
 // Bounded: kAdmitted requests hold or wait for a range, the others wait before that; kRepairsAtOnce repairs run.
 #pragma once
 
@@ -65,6 +67,10 @@ class Mirror final : private FailureListener {
   Task<Outcome> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
                               const std::atomic<bool>* cancelled);
   Task<Outcome> discard(Extent extent);
+  // A write of what that slave holds there, durable on every image when it answers. UNUSABLE_SOURCE: the slave receives no
+  // writes, or owes any of it; READ_FAILED of that slave: nothing was written. The extent lies inside one region; `memory` has
+  // room for it, of the master and of that slave.
+  Task<Outcome> write_from(unsigned slave, Extent extent, const PieceMemory& memory, SourceResult& into);
   Task<Outcome> read(Extent extent, std::span<std::byte> into);
   Task<Outcome> flush();
   Task<Outcome> retire_all();
@@ -117,8 +123,19 @@ class Mirror final : private FailureListener {
 
  private:
   class RequestInFlight;  // counts a request in and out
-  Task<Outcome> write_images(const DeviceRequest& model, Extent extent, PartialBlocks partial,
+  struct Source;          // the slave that a write takes its bytes from
+  // What a write's memory is filled with under its range.
+  struct Filling {
+    PartialBlocks partial;
+    const Source* source = nullptr;
+    bool any() const { return partial.any() || source != nullptr; }
+  };
+  Task<Outcome> write_images(const DeviceRequest& model, Extent extent, Filling filling,
                              const std::atomic<bool>* cancelled);
+  Task<Outcome> fill(Extent extent, std::byte* bytes, Filling filling);
+  Task<Outcome> read_source(Extent extent, const Source& source);
+  Task<void> count_changes(Extent extent, const Source& source);
+  Outcome may_give(const Source& source, Extent extent) const;
   Task<Outcome> complete_blocks(Extent extent, std::byte* bytes, PartialBlocks partial);
   Task<ParallelOperation::Results> read_images_once(Extent extent, ImageSet images, std::span<std::byte* const> into);
   // After the master failed to read the extent. Takes the range. `repairs`: what was rewritten is told there, if not null.

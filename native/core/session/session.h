@@ -107,6 +107,10 @@ class Session {
   Task<Outcome> rejoin(unsigned slave, bool full);
   // Recovering, formatting or running: one step (mirror/resync.h) of all slaves of the order that owe and receive writes.
   Task<Outcome> resync(ResyncOrder order, ResyncResult& into);
+  // Running: a durable write of what that slave holds in the extent, which lies inside one region: the master's content there is
+  // replaced, and that of all other images. UNUSABLE_SOURCE: it receives no writes, or owes any of it; READ_FAILED of it: nothing
+  // was written.
+  Task<Outcome> write_from(unsigned slave, Extent extent, SourceResult& into);
   Task<Outcome> retire_all();
   // Waits for every request accepted before it, seals when running, and ends the background work.
   Task<Outcome> close();

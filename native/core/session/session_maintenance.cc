@@ -210,6 +210,43 @@ Task<Outcome> Session::resync(ResyncOrder order, ResyncResult& into) {
   co_return s.with_all_slaves(outcome);
 }
 
+// --- content of a slave
+
+namespace {
+
+// One piece: the extent as it is.
+class WriteFromSlave final : public PieceWork {
+ public:
+  WriteFromSlave(Mirror& mirror, unsigned slave, SourceResult& into) : mirror_(mirror), slave_(slave), into_(into) {}
+  Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override {
+    return mirror_.write_from(slave_, piece, memory, into_);
+  }
+
+ private:
+  Mirror& mirror_;
+  const unsigned slave_;
+  SourceResult& into_;
+};
+
+}  // namespace
+
+Task<Outcome> Session::write_from(unsigned slave, Extent extent, SourceResult& into) {
+  State& s = *state_;
+  StepUnderWay step(s.steps_in_flight, s.steps_ended);
+  into = SourceResult{};
+  if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
+  if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
+  std::vector<Extent> extents(1, extent);
+  Outcome outcome = s.check_extents(extents);
+  const std::uint64_t block = s.superblock.block_size;
+  const bool aligned = extent.position % block == 0 && extent.length % block == 0;
+  const bool whole = extent.position / kRegionLength == (extent.end() - 1) / kRegionLength;
+  if (outcome.ok() && !(aligned && whole)) outcome = Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
+  if (!outcome.ok()) co_return outcome;
+  WriteFromSlave work(*s.mirror, slave, into);
+  co_return co_await s.pieces.run(extents, image_bit(0) | image_bit(slave), work);
+}
+
 Task<Outcome> Session::retire_all() {
   if (const Outcome refused = state_->may_step({Phase::running}); !refused.ok()) co_return refused;
   co_return co_await state_->mirror->retire_all();

@@ -163,6 +163,9 @@ std::string to_json(const Certificate& certificate) {
   list.add("writesOfMasterAlone", counts.writes_alone);
   list.add("writesRefusedForMinInSync", counts.writes_refused);
   list.add("verifiesBegun", counts.verifies_begun);
+  list.add("takes", counts.takes);
+  list.add("takesOfRot", counts.takes_of_rot);
+  list.add("takesRefused", counts.takes_refused);
   list.add("repairsBegun", counts.repairs_begun);
   list.add("repairsEnded", counts.repairs_ended);
   list.add("verifiesReported", counts.verifies);

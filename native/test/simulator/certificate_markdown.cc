@@ -64,6 +64,9 @@ std::string summary_of(const Certificate& certificate) {
   text += counted("writes acknowledged by a master whose slaves were all out", counts.writes_alone);
   text += counted("writes refused because too few images were in sync", counts.writes_refused);
   text += counted("verifies begun beside requests", counts.verifies_begun);
+  text += counted("times that what a slave holds was taken for the content of all", counts.takes);
+  text += counted("sectors of it in which that slave differed", counts.takes_of_rot);
+  text += counted("times that this was refused", counts.takes_refused);
   text += counted("slaves that a verify made owe what it found", counts.repairs_begun);
   text += counted("slaves taken back by the repair of a verify", counts.repairs_ended);
   text += counted("of them reported", counts.verifies);

@@ -64,6 +64,51 @@ void draw_verify_repairs(std::uint64_t seed, SeedPlan& plan) {
   }
 }
 
+// What a slave holds is taken for the content of all images: where it rotted, where it misses something, or anywhere. A sector
+// that lies lies about repairs alone, and a take over it looks like one.
+void draw_takes(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept) {
+  Random random(seed * 97 + 79);
+  if (!random.one_in(5) || plan.streams) return;
+  static constexpr std::uint32_t kPlaces[] = {0, 0, 8, 64, 96, 24, 80, 120};
+  const bool rots = random.one_in(2) && !serves_unseen(plan);
+  // One goes out, misses a write, is on its way back, and is asked for what it missed.
+  const std::uint32_t slave = static_cast<std::uint32_t>(random.below(plan.world.slaves));
+  const std::uint32_t missed = kPlaces[random.below(std::size(kPlaces))];
+  const Action course[] = {{Action::Kind::fracture, 1u << slave, 1, 0},
+                           {Action::Kind::write, missed, 8, 1970},
+                           {Action::Kind::write, 200, 8, 1971},
+                           {Action::Kind::rejoin, 1, 8, 0},
+                           {Action::Kind::take, missed, 8, slave + 1}};
+  std::size_t at_front = 0;
+  for (const Action& action : course) {
+    std::vector<Action>& first = plan.lives.front().actions;
+    if (!rots && is_kept()) first.insert(first.begin() + static_cast<std::ptrdiff_t>(at_front++), action);
+  }
+  for (std::size_t i = 0; i < plan.lives.size(); ++i) {
+    LifePlan& life = plan.lives[i];
+    const bool lies = std::any_of(life.spoilt.begin(), life.spoilt.end(), [](const auto& one) { return one.lies; });
+    life.concurrency = std::max(life.concurrency, 3u);
+    for (std::uint64_t more = 1 + random.below(3); more > 0; --more) {
+      Action action{Action::Kind::take, kPlaces[random.below(std::size(kPlaces))], 8, 0};
+      if (random.one_in(3)) action.sectors = 16;
+      action.content = 1 + random.below(plan.world.slaves);
+      const auto at = life.actions.begin() + static_cast<std::ptrdiff_t>(random.below(life.actions.size() + 1));
+      if (is_kept() && !lies) life.actions.insert(at, action);
+    }
+    const std::uint32_t place = kRottenPlaces[random.below(std::size(kRottenPlaces))];
+    const PlannedFault rot{Fault::rotten_sector, 2 + static_cast<unsigned>(random.below(plan.world.slaves)),
+                           place + static_cast<unsigned>(random.below(8))};
+    if (!rots || !life.spoilt.empty() || i + 1 == plan.lives.size()) continue;
+    // Nothing else stands in the way of a take there, but for what the slave missed before.
+    plan.ends[i].media.clear();
+    if (is_kept()) plan.ends[i].media.push_back(rot);
+    LifePlan& next = plan.lives[i + 1];
+    next.faults.clear();
+    const Action action{Action::Kind::take, place, 8, rot.disk - 1};
+    if (is_kept()) next.actions.insert(next.actions.begin(), action);
+  }
+}
+
 // A slave rots, a verify sees it, and the life after that the master has sectors that it cannot read: whoever takes them
 // from that slave is wrong. No other draw is as sure to come to it.
 void draw_rot_and_repair(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept) {

@@ -433,6 +433,9 @@ Task<void> Life::act(const Action& action) {
     case Action::Kind::resync:
       co_await resync(action);
       break;
+    case Action::Kind::take:
+      co_await take(action);
+      break;
     case Action::Kind::quiet:
     case Action::Kind::abort:
       break;

@@ -94,6 +94,8 @@ class Life {
   Task<void> retire();
   Task<void> fracture(const Action& action);
   Task<void> verify(bool repair);
+  Task<void> take(const Action& action);
+  void judge_refused_take(unsigned slave, const Outcome& outcome);
   Task<void> rejoin(bool full);
   Task<void> resync(const Action& action);
   bool resyncs(unsigned slave) const;

@@ -23,7 +23,9 @@ bool Life::is_in_sync(unsigned slave) const { return rights_of(session_->superbl
 bool Life::is_rotten(unsigned slave, std::uint64_t sector) const {
   const SparseDisk& content = machine_.disks()[slave + 1].content();
   return std::any_of(expectation_.rotten.begin(), expectation_.rotten.end(), [&](const RottenSector& rotten) {
-    return rotten.disk == slave + 1 && rotten.sector == sector && content.get(sector) == rotten.garbage;
+    if (rotten.disk != slave + 1 || rotten.sector != sector || !(content.get(sector) == rotten.garbage)) return false;
+    // Unless it was taken for the content of all images.
+    return !(machine_.disks()[1].content().get(sector) == rotten.garbage);
   });
 }
 

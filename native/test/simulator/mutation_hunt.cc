@@ -55,6 +55,8 @@ constexpr Hint kHints[] = {
     {"repair_beside_writes", "91"},
     {"debt_counts_for_minimum", "19"},
     {"late_completion_counts", "283"},
+    {"source_read_before_lock", "22"},
+    {"source_owes", "141"},
     {"fracture_beside_writes", "73"},
     {"fracture_without_flush", "26"},
     {"history_before_it_happened", "14"},

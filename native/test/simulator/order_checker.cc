@@ -87,6 +87,7 @@ void OrderChecker::submitted(unsigned disk, const DeviceRequest& request) {
   Image& image = images_[disk - 1];
   if (compares(disk, request)) comparison_submitted(disk - 1, request);
   if (disk == 1 && request.operation == Operation::read) note_master_read(request, true);
+  if (is_source(disk, request)) source_submitted(disk - 1, request);
   if (serves(disk, request)) judge_serving(disk - 1);
   if (request.operation == Operation::flush) image.flushes.push_back({&request, clock_});
   if (is_data(disk, request)) {
@@ -118,10 +119,33 @@ void OrderChecker::comparison_submitted(unsigned image, const DeviceRequest& req
   }
 }
 
+void OrderChecker::taken(unsigned image, Extent extent) {
+  const std::pair source{image, extent};
+  sources_.erase(std::find(sources_.begin(), sources_.end(), source));
+}
+
+bool OrderChecker::is_source(unsigned disk, const DeviceRequest& request) const {
+  if (!running_ || disk <= 1 || request.operation != Operation::read) return false;
+  const std::pair source{disk - 1, Extent{request.position, request.length}};
+  return std::find(sources_.begin(), sources_.end(), source) != sources_.end();
+}
+
+void OrderChecker::source_submitted(unsigned index, const DeviceRequest& request) {
+  const Extent blocks = blocks_of(request);
+  if (images_[index].out)
+    violation_("I10", "what image " + std::to_string(index) + " holds is taken, and it is out of the mirror");
+  for (const Image& image : images_) {
+    const bool written = std::any_of(image.under_way.begin(), image.under_way.end(),
+                                     [&](const Extent& extent) { return extent.overlaps(blocks); });
+    if (written) return violation_("I6", "what a slave holds is taken where it is being written");
+  }
+}
+
 // Whoever runs reads a slave to compare it, or in the place of the master.
 bool OrderChecker::serves(unsigned disk, const DeviceRequest& request) const {
   const bool reads = running_ && disk > 1 && request.operation == Operation::read;
-  if (!reads || request.position >= geometry_.mirror_size || compares(disk, request)) return false;
+  if (!reads || request.position >= geometry_.mirror_size) return false;
+  if (compares(disk, request) || is_source(disk, request)) return false;
   // A resync reads what it copies, or has copied, of the slave too: the master can read it.
   const Extent extent{request.position, request.length};
   return std::none_of(master_reads_.begin(), master_reads_.end(),
@@ -195,6 +219,10 @@ void OrderChecker::settled(unsigned disk, const DeviceRequest& request, int erro
 // A write that goes to the master alone, over what it cannot read, with the bytes that a slave holds.
 bool OrderChecker::is_repair(unsigned disk, const DeviceRequest& request) const {
   if (disk != 1 || request.operation != Operation::write) return false;
+  const Extent whole{request.position, request.length};
+  const bool taken =
+      std::any_of(sources_.begin(), sources_.end(), [&](const auto& source) { return source.second == whole; });
+  if (taken) return false;
   if ((*disks_)[1].content().is_readable(request.position, request.length)) return false;
   std::vector<std::byte> held(request.length);
   for (std::size_t slave = 2; slave < disks_->size(); ++slave) {

@@ -9,7 +9,7 @@
 //   I5   what is acknowledged is on every image that claims to be in sync, and a missed slave stands as failed in both
 //        copies of the superblock, with the new generation in the labels of the others
 //   I3   the debt of a recovery is let go only when each slave was flushed after the last copy to it
-//   I6   overlapping data writes are never under way together, and none beside what a verify reads
+//   I6   overlapping data writes are never under way together, and none beside what a verify reads, or what is taken of a slave
 //   I7   the memory of a write does not change while it is under way
 //   budget  no crash from now on could leave more to copy than the recovery budget
 //   minInSync  no write and no datasync is acknowledged while fewer images are in sync than it asks for, those that failed
@@ -17,6 +17,7 @@
 //   I8   no slave is recorded as failed, or as taken out, without a new generation, which names the one before; at the end of an opening
 //        both copies of each label are of that opening; nothing is written to the data of a slave that was out before
 //        superblock and label say, durably, that it is being resynced
+//   I10  nothing is taken of a slave that is out
 //   I10  while the mirror runs no slave is read in the place of the master that is not proven to be in sync, or that a
 //        verify found different
 //   I11  an image that failed a write or a flush of an opening is not in sync at its end; nothing is retired that such an
@@ -87,6 +88,9 @@ class OrderChecker : public Watcher {
   bool is_under_way(std::uint64_t sector) const;  // a write of it, of any image
   // A close begins, and the files of these disks have lost blocks.
   void closes(std::uint32_t lost_blocks) { lost_at_close_ = lost_blocks; }
+  // What that slave holds there is taken for the content of the mirror, and no more.
+  void takes(unsigned image, Extent extent) { sources_.push_back({image, extent}); }
+  void taken(unsigned image, Extent extent);
   // A verify reads that piece of every image; an empty one: none.
   void compares(Extent piece) { compared_ = piece; }
   // Whether a verify has reported that the image differs from the master, and nothing since may have shown it equal.
@@ -153,6 +157,8 @@ class OrderChecker : public Watcher {
   void judge_labels(unsigned image);
   bool is_durably_failed(unsigned image) const;
   bool compares(unsigned disk, const DeviceRequest& request) const;
+  bool is_source(unsigned disk, const DeviceRequest& request) const;
+  void source_submitted(unsigned image, const DeviceRequest& request);
   void comparison_submitted(unsigned image, const DeviceRequest& request);
   void data_submitted(unsigned image, const DeviceRequest& request);
   bool is_resync_copy(unsigned image, const Extent& blocks) const;
@@ -186,8 +192,9 @@ class OrderChecker : public Watcher {
   std::uint64_t newest_record_ = 0;  // largest submitted
   bool log_failed_ = false;
   Extent compared_;
-  std::vector<Extent> master_reads_;  // under way, or that succeeded
-  Extent of_master_;                  // the data write of the master that was submitted last, and when
+  std::vector<std::pair<unsigned, Extent>> sources_;  // slaves that content is taken of
+  std::vector<Extent> master_reads_;                  // under way, or that succeeded
+  Extent of_master_;                                  // the data write of the master that was submitted last, and when
   std::uint64_t of_master_at_ = 0;
   std::uint32_t lost_at_close_ = 0;  // by disk
   std::vector<Block> blocks_;

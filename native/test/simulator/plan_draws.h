@@ -54,6 +54,7 @@ void draw_hangs(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept);
 void draw_verifies(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept);
 void draw_rot_and_repair(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept);
 void draw_verify_repairs(std::uint64_t seed, SeedPlan& plan);
+void draw_takes(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept);
 
 // draw_returns.cc
 void draw_returns(std::uint64_t seed, SeedPlan& plan, const IsKept& is_kept);

@@ -147,10 +147,13 @@ SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items) {
   draw_departures(seed_case.seed, plan, is_kept);
   draw_recoveries_beside(seed_case.seed, plan);
   draw_verify_repairs(seed_case.seed, plan);
+  draw_takes(seed_case.seed, plan, is_kept);
   align_requests(plan);
   // No two writes of a run have the same contents, though one life was made after another.
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {
-    for (Action& action : plan.lives[i].actions) action.content += 100'000 * i;
+    for (Action& action : plan.lives[i].actions) {
+      if (action.kind != Action::Kind::take) action.content += 100'000 * i;
+    }
   }
   plan.world.spoils =
       std::any_of(plan.lives.begin(), plan.lives.end(), [](const LifePlan& life) { return !life.spoilt.empty(); });

@@ -47,6 +47,9 @@ struct Counts {
   std::uint64_t repairs_begun = 0;        // slaves that a verify made owe what it found
   std::uint64_t repairs_ended = 0;        // and that a resync took back right after
   std::uint64_t verifies = 0;             // that reported
+  std::uint64_t takes = 0;                // of a slave's content for that of all images
+  std::uint64_t takes_of_rot = 0;         // sectors among it in which the slave differed
+  std::uint64_t takes_refused = 0;        // of a slave that was out, or owed what was asked for
   std::uint64_t creates = 0;              // of creates that were tried, with a fault or cut off
   std::uint64_t create_crash_states = 0;  // distinct, not among crash_states
   std::uint64_t creates_again = 0;        // over what one that was cut off has left

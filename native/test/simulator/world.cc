@@ -37,6 +37,8 @@ std::string words_of(const Action& action) {
       return "resync in steps of " + std::to_string(action.sectors) + " sectors";
     case Action::Kind::fracture:
       return "fracture of slaves, of set " + std::to_string(action.sector);
+    case Action::Kind::take:
+      return "take" + where + " of slave " + std::to_string(action.content);
     case Action::Kind::abort:
       return "call off what is under way";
   }

@@ -47,6 +47,7 @@ struct Action {
     rejoin,       // every slave that is out, and then resync
     rejoin_full,  // and as one that owes everything
     fracture,     // the slaves whose bits `sector` has (bit 0: the first), as their operator asks for it
+    take,         // what slave `content` (1: the first) holds there becomes the content of all images
     resync        // `sector` steps of at most `sectors` each; 0: until nothing is left
   };
   Kind kind = Kind::write;
