@@ -17,7 +17,7 @@ import {
   wholeNumberOutOfRange,
 } from './base/arguments';
 import { type Attached, attach, letGo, tooFewPresent } from './life/attach';
-import { attachSlave, detachSlave } from './life/attach_slave';
+import { attachAnew, detachSlave } from './life/attach_slave';
 import { RejoinWatch } from './life/rejoin';
 import type { NativeOutcome, NativeSuperblock } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
@@ -549,7 +549,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       ...this.longWork(work),
       mirror: this.engine.names.mirror as MirrorFacts,
       ...{ names, rate, full, compare },
-      attach: (index: number) => this.attachAnew(index),
+      attach: (index: number) => attachAnew(this.attached, this.paths, index),
       isPaused: () => this.resyncPaused,
       onChange: () => this.watch.lookNow(),
       onTold: (event: ResyncEvent) => {
@@ -560,23 +560,6 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const resync = this.lastResync.then(() => runResync(context));
     this.lastResync = resync.catch(() => undefined);
     return this.track(resync);
-  }
-
-  /** Of a slave that is out. @throws why its device cannot be attached */
-  private async attachAnew(index: number): Promise<void> {
-    const running = this.attached;
-    const { name, path } = running.images[index] as (typeof running.images)[number];
-    if (!(await detachSlave(running, index))) {
-      throw new BlockmirrorError('BUSY', {
-        image: name,
-        path,
-        detail: 'its device has not answered an old request yet',
-        remedy: 'Wait until it answers, or close the mirror',
-      });
-    }
-    this.paths[index] = '';
-    this.paths[index] = (await attachSlave(running, index)).path;
-    this.engine.names.mirror = mirrorFacts(running.logPath, running.superblock, running.images, running.word);
   }
 
   /** Of a slave that is out. */

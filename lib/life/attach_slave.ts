@@ -8,7 +8,7 @@ import type { Engine } from '../io/engine';
 import { distrust } from '../look/trust';
 import { followPath } from '../system/folders';
 import { findPlace, refuseReplaced } from '../system/places';
-import { DistrustedImage, type FoundImage, type LogWord, findFailedImage } from './find_images';
+import { DistrustedImage, type FoundImage, type LogWord, findFailedImage, mirrorFacts } from './find_images';
 import { distrustedImage } from './foreign_log';
 import { explainUnopened, refuseUnsafe } from './image_checks';
 
@@ -72,4 +72,20 @@ export async function detachSlave({ engine, images }: RunningMirror, index: numb
   }
   images[index] = { ...image, path: '', place: null };
   return true;
+}
+
+/** Of a slave that is out: the device that it has now is let go first. @throws why its device cannot be attached */
+export async function attachAnew(running: RunningMirror, paths: string[], index: number): Promise<void> {
+  const { name, path } = running.images[index] as FoundImage;
+  if (!(await detachSlave(running, index))) {
+    throw new BlockmirrorError('BUSY', {
+      image: name,
+      path,
+      detail: 'its device has not answered an old request yet',
+      remedy: 'Wait until it answers, or close the mirror',
+    });
+  }
+  paths[index] = '';
+  paths[index] = (await attachSlave(running, index)).path;
+  running.engine.names.mirror = mirrorFacts(running.logPath, running.superblock, running.images, running.word);
 }

@@ -66,7 +66,7 @@ async function verifyFromCommand(output: Output, log: string, options: VerifyCho
     extent: extent as Extent,
     overwriteMaster: options.overwriteMaster === true,
     ...({ all: all === true, repair: repair === true, ...(rate === undefined ? {} : { rate }) } as object),
-    ...((position === undefined ? {} : { position })),
+    ...(position === undefined ? {} : { position }),
     takeOver: options.takeOver === true,
     trustFolders: options.trustFolders === true,
     device: options.device,
