@@ -169,9 +169,10 @@ struct Shape {
 };
 
 struct Command {
-  using Body = std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage,
-                            FormatLog, ScanRing, Assess, ReadDebts, ReadHistory, Activate, SetPolicies, EndRecovery,
-                            Compare, RecordVerify, FractureSlaves, WriteFrom, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
+  using Body =
+      std::variant<OpenLog, LoadSuperblock, OpenImages, PlanFormat, LinkLog, LinkImages, Unmake, FillImage, FormatLog,
+                   ScanRing, Assess, ReadDebts, ReadHistory, Activate, SetPolicies, EndRecovery, Compare, RecordVerify,
+                   FractureSlaves, WriteFrom, AttachImage, DetachImage, Rejoin, ResyncStep, Close>;
   Body body;
   Shape shape;  // out: after the command
 };

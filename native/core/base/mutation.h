@@ -96,7 +96,7 @@ namespace blockmirror {
   X(late_completion_counts, "what a slave has not answered by its deadline counts as done")                   \
   X(history_before_it_happened, "a change of state is told to the history before it is durable")              \
   X(history_over_newer, "an event is written over the newest one")                                            \
-  X(history_not_durable, "an event is written without FUA") \
+  X(history_not_durable, "an event is written without FUA")                                                   \
   X(source_read_before_lock, "a slave whose content is taken is read before the range is locked")             \
   X(source_owes, "content is taken from a slave that owes it")
 
