@@ -130,7 +130,8 @@ const WORDS: Readonly<Record<HistoryKind, InWords>> = {
       ? `${change(event)}: what a verify found is repaired, ${size(event.bytes)} copied${within(event.durationMs)}`
       : `${name(event)}: ${size(event.bytes)} could not be read, and hold again what another image held${around(event)}`,
   error: (event) => {
-    const what = event.image === null ? 'the mirror stopped: its log failed' : `${name(event)} failed`;
+    const what =
+      event.image === null ? 'the mirror stopped: its log failed' : `the mirror stopped: ${name(event)} failed`;
     const unread = event.cause === 'read-error';
     return `${unread ? `${name(event)}: ${size(event.bytes)} could not be read${around(event)}` : what}${errno(event)}`;
   },
