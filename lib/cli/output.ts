@@ -18,6 +18,8 @@ export interface Outcome {
   document: unknown;
   /** Without. */
   text: string;
+  /** All of it was written already, line by line. */
+  told?: boolean;
 }
 
 /** Of text that is not on a terminal; and the most that is readable on one. */
@@ -61,6 +63,7 @@ export class Output {
   /** The one answer of a command. */
   answer(outcome: Outcome): void {
     this.clearScreen();
+    if (outcome.told === true) return;
     process.stdout.write(
       `${this.json ? shownJson(JSON.stringify(outcome.document, null, 2)) : forScreen(outcome.text)}\n`,
     );

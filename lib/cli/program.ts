@@ -37,6 +37,7 @@ import { resyncCommand } from './commands/resync';
 import { setCommand } from './commands/set';
 import { statusCommand } from './commands/status';
 import { verifyCommand } from './commands/verify';
+import { watchCommand } from './commands/watch';
 import { packageVersion } from './version';
 
 type Action<A extends unknown[]> = (output: Output, ...args: A) => Promise<Outcome>;
@@ -92,6 +93,7 @@ function buildProgram(perform: Perform): Command {
     .addHelpText('after', PROGRAM_HELP);
   addCreate(program, perform);
   addStatus(program, perform);
+  addWatch(program, perform);
   addInspect(program, perform);
   addRecover(program, perform);
   addVerify(program, perform);
@@ -157,6 +159,13 @@ function addStatus(program: Command, perform: Perform): void {
     .description('Say what state a mirror is in and what to do next; writes nothing, also while it is in use')
     .option('--check', 'one line, and exit codes for monitoring (below)')
     .option('--max-age <age>', 'with --check: how old the last verify may be, such as 30d, 12h or 90m', parseAge)
+    .addOption(
+      new Option('--follow', 'go on: a line for each change, with --json as a document a line').conflicts([
+        'check',
+        'metrics',
+        'metricsFile',
+      ]),
+    )
     .addOption(new Option('--metrics', 'print metrics, as Prometheus and node_exporter read them').conflicts('check'))
     .addOption(
       new Option('--metrics-file <file>', 'the same, in a file that is replaced as a whole').conflicts([
@@ -169,6 +178,17 @@ function addStatus(program: Command, perform: Perform): void {
     .addOption(jsonOption())
     .addHelpText('after', STATUS_HELP + EXIT_CODES_HELP)
     .action(perform(statusCommand));
+}
+
+function addWatch(program: Command, perform: Perform): void {
+  program
+    .command('watch <log>')
+    .description('Show what a mirror does, as it happens, until Ctrl-C; writes nothing, also while it is in use')
+    .addOption(imageOption())
+    .addOption(trustFoldersOption())
+    .addOption(jsonOption().hideHelp())
+    .addHelpText('after', WATCH_HELP + EXIT_CODES_HELP)
+    .action(perform(watchCommand));
 }
 
 function addInspect(program: Command, perform: Perform): void {
@@ -434,6 +454,15 @@ Examples:
   blockmirror status m.log --json | jq .phase
   blockmirror status m.log --check --max-age 30d
   blockmirror status m.log --metrics-file /var/lib/node_exporter/textfile/m.prom
+`;
+
+const WATCH_HELP = `
+Looks from outside, once a second, at what log and labels say. On a pipe it prints a line for each change. For programs:
+\`blockmirror status LOG --json --follow\`. Ctrl-C ends it, with exit code 0.
+
+Examples:
+  blockmirror watch m.log
+  blockmirror watch m.log | tee m.events
 `;
 
 const INSPECT_HELP = `

@@ -17,6 +17,7 @@ import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { count, duration, facts, list, number, share, wrap } from '../words';
 import { metricsCommand } from './status_metrics';
+import { followCommand } from './watch';
 import {
   STATE_MEANING,
   commandLine,
@@ -34,6 +35,7 @@ interface StatusArguments extends ImagePaths, TrustFolders {
   check?: boolean;
   metrics?: boolean;
   metricsFile?: string;
+  follow?: boolean;
   /** ms */
   maxAge?: number;
 }
@@ -41,6 +43,7 @@ interface StatusArguments extends ImagePaths, TrustFolders {
 export async function statusCommand(output: Output, log: string, options: StatusArguments): Promise<Outcome> {
   if (options.check === true) return checkCommand(log, options);
   if (options.metrics === true || options.metricsFile !== undefined) return metricsCommand(output, log, options);
+  if (options.follow === true) return followCommand(output, log, options);
   const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
   return {
     exitCode: exitCodeOf(inspection),

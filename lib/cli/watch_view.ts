@@ -1,0 +1,126 @@
+/**
+ * The live view of a mirror: status, events and columns in, lines out. Pure.
+ *
+ * Invariant: no line is longer than `columns`, so that none wraps and the next picture covers this one.
+ */
+import { formatSize, type ImageStatus, type Status } from '../index';
+import { shown, shownLine } from '../base/shown';
+import { type Colour, columnsOf } from './colours';
+import type { WatchEvent } from './looks';
+import { share } from './words';
+
+export type Paint = (colour: Colour, text: string) => string;
+
+export interface ToldEvent {
+  /** ISO. */
+  at: string;
+  event: WatchEvent;
+}
+
+export interface Picture {
+  status: Status;
+  /** Oldest first. */
+  events: readonly ToldEvent[];
+  columns: number;
+  rows: number;
+  /** By image: the most that was seen owed, of which the bars are a share. */
+  mostOwed: ReadonlyMap<string, number>;
+  paint: Paint;
+}
+
+const COLOURS: Readonly<Record<ImageStatus['state'], Colour>> = {
+  synchronized: 'green',
+  consistent: 'green',
+  assumed: 'yellow',
+  behind: 'yellow',
+  synchronizing: 'yellow',
+  inconsistent: 'red',
+  failed: 'red',
+};
+const LONGEST_BAR = 30;
+
+export function pictureToLines(picture: Picture): string[] {
+  const { status, columns, rows, paint } = picture;
+  const { bytes, budget } = status.coverage;
+  const cut = (text: string): string => cutTo(text, columns);
+  const head = [
+    paint('bold', cut(`${shown(status.log)}: ${status.phase}`)),
+    cut(`${formatSize(status.size)}, generation ${status.generation.counter}, ${holderInWords(status)}`),
+    cut(`covered ${formatSize(bytes)}${budget === null ? '' : ` of ${formatSize(budget)} (${share(bytes, budget)})`}`),
+    '',
+  ];
+  const images = status.images.flatMap((image) => imageLines(image, picture));
+  const room = Math.max(0, rows - head.length - images.length - 3);
+  const events =
+    room === 0 ? [] : picture.events.slice(-room).map(({ at, event }) => cut(eventToLine(at, event, true)));
+  const foot = paint('dim', cut('Ctrl-C ends this; as log and labels say it, once a second'));
+  return [...head, ...images, '', ...events, foot].slice(0, Math.max(1, rows));
+}
+
+/** Its state, what it owes, and where it fits a bar of its resync. */
+function imageLines(image: ImageStatus, { columns, mostOwed, paint }: Picture): string[] {
+  const name = shown(image.name).padEnd(10);
+  const owed = image.bytesOwed ?? 0;
+  const words = [image.state, ...(owed > 0 ? [`owes ${formatSize(owed)}`] : [])].join(', ');
+  const text = cutTo(`${name} ${words}`, columns);
+  const painted = text.startsWith(`${name} ${image.state}`)
+    ? `${name} ${paint(COLOURS[image.state], image.state)}${text.slice(name.length + 1 + image.state.length)}`
+    : text;
+  const most = mostOwed.get(image.name) ?? 0;
+  if (image.state !== 'synchronizing' || most === 0) return [painted];
+  const done = Math.min(1, Math.max(0, 1 - owed / most));
+  const length = Math.min(LONGEST_BAR, columns - 10);
+  if (length < 4) return [painted];
+  const full = Math.floor(done * length);
+  return [painted, cutTo(`    ${'█'.repeat(full)}${'░'.repeat(length - full)} ${Math.floor(done * 100)}%`, columns)];
+}
+
+function holderInWords({ holder, owner }: Status): string {
+  if (holder === null) return owner === null ? 'nobody has it open' : `open by process ${owner.process}`;
+  const who = holder.process === null ? 'a process that cannot be seen' : `process ${holder.process}`;
+  return `open by ${who}${holder.state === 'frozen' ? ', FROZEN' : ''}`;
+}
+
+/** @param short the time of the day is enough */
+export function eventToLine(at: string, event: WatchEvent, short = false): string {
+  return shownLine(`${short ? at.slice(11, 19) : at} ${eventInWords(event)}`);
+}
+
+function eventInWords(event: WatchEvent): string {
+  switch (event.event) {
+    case 'status': {
+      const states = event.status.images.map(({ name, state }) => `${shown(name)} ${state}`);
+      return `${event.status.phase}: ${states.join(', ')}`;
+    }
+    case 'phase':
+      return `the mirror is ${event.to}, it was ${event.from}`;
+    case 'holder':
+      if (event.state === 'frozen') return `process ${event.process}, which has it open, is FROZEN`;
+      return event.process === null ? 'nobody is seen to have it open' : `process ${event.process} has it open`;
+    case 'state': {
+      const why = event.error === null ? '' : `: ${event.error.message}`;
+      return `${shown(event.image)} is ${event.to}, it was ${event.from}${why}`;
+    }
+    case 'generation':
+      return `generation ${event.to}`;
+    case 'recovered':
+      return `recovered: ${formatSize(event.bytesCopied)} copied`;
+    case 'verified':
+      return `verified: ${event.result}`;
+    case 'unseen':
+      return `it cannot be looked at: ${event.error.message}`;
+    case 'seen':
+      return 'it can be looked at again';
+  }
+}
+
+/** By columns of a terminal, not by characters. */
+function cutTo(text: string, columns: number): string {
+  if (columnsOf(text) <= columns) return text;
+  let kept = '';
+  for (const character of text) {
+    if (columnsOf(kept + character) > columns - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
