@@ -4,6 +4,8 @@ import { loadBinding } from './base/load';
 import { checkPath } from './base/options';
 import type { DeviceFacts } from './base/types';
 
+export { MirrorClient } from './control/client';
+export { connect } from './control/connect';
 export { ERRORS, BlockmirrorError, systemErrorName } from './base/errors';
 export type { ErrorCode, ErrorName, SystemError } from './base/errors';
 export { identify } from './look/identify';
@@ -28,6 +30,7 @@ export { findSignatures } from './look/signatures';
 export { findUses } from './system/uses';
 export { formatDuration, parseDuration } from './base/duration';
 export { formatSize, parseSize } from './base/size';
+export type * from './base/control';
 export type * from './base/types';
 
 /** What a device or file offers. Opens it read-only for a moment. @throws BlockmirrorError when it cannot be opened */

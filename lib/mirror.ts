@@ -21,6 +21,8 @@ import { attachAnew, detachSlave } from './life/attach_slave';
 import { RejoinWatch } from './life/rejoin';
 import type { NativeOutcome, NativeSuperblock } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
+import type { MirrorControl } from './base/control';
+import { type Control, offerControl } from './control/server';
 import { createMirror } from './life/create';
 import { attachFailed } from './life/failed_slaves';
 import type { Engine } from './io/engine';
@@ -79,7 +81,6 @@ import type {
   Phase,
   Policies,
   Problem,
-  ProgressListener,
   ReadOptions,
   ReadResult,
   ReadStreamOptions,
@@ -113,9 +114,11 @@ interface Opening {
   minInSync?: number | null;
   /** What a crash left is paid beside the requests. */
   background?: boolean;
+  /** Offer a control socket. */
+  control?: boolean;
 }
 
-export class Mirror extends EventEmitter<MirrorEvents> {
+export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl {
   private readonly engine: Engine;
   private readonly log: string;
   /** In superblock order; empty: not attached. */
@@ -143,6 +146,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   private readonly watch: StateWatch;
   private readonly stalls: StallWatch;
   private readonly rejoins: RejoinWatch;
+  /** null: none was asked for. */
+  private control: Control | null = null;
 
   /** @param before as it was when it was opened */
   private constructor(attached: Attached, owner: Owner, before: NativeSuperblock, recoversBeside: boolean) {
@@ -190,8 +195,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     const checked = checkOpen(options, loadBinding().limits);
     const background = checked.recovery === 'background';
     const attached = await attach(log, { ...checked, requireNamed: false, attachFailed });
-    const { recoveryBudget, minInSync } = checked;
-    const mirror = await Mirror.fromAttached(attached, { recoveryBudget, minInSync, background });
+    const { recoveryBudget, minInSync, control } = checked;
+    const mirror = await Mirror.fromAttached(attached, { recoveryBudget, minInSync, background, control });
     try {
       // Nobody would see how much differed: open() resolves with the mirror, not with a report.
       const how = { compare: false, readBack: true };
@@ -211,7 +216,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   /** @internal A mirror that has to be recovered is opened as with recovery 'manual'. On an error it is let go. */
   static async fromAttached(
     attached: Attached,
-    { recoveryBudget, minInSync: asked = null, background = false }: Opening,
+    { recoveryBudget, minInSync: asked = null, background = false, control = false }: Opening,
   ): Promise<Mirror> {
     try {
       const { engine, logPath } = attached;
@@ -232,7 +237,9 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       });
       const owner = shownOwner(superblock.owner, await processName(superblock.owner.process), 'same');
       attached.engine.names.mirror = mirrorFacts(attached.logPath, superblock, attached.images, attached.word);
-      return new Mirror({ ...attached, superblock }, owner, attached.superblock, background);
+      const mirror = new Mirror({ ...attached, superblock }, owner, attached.superblock, background);
+      if (control) mirror.control = await offerControl(mirror, logPath, superblock);
+      return mirror;
     } catch (error) {
       await letGo(attached.engine);
       throw isBlockmirrorError(error, 'TOO_FEW_IN_SYNC') ? tooFewPresent(error, attached) : error;
@@ -445,6 +452,8 @@ export class Mirror extends EventEmitter<MirrorEvents> {
       stalled: stalledDevices(snapshot, names),
       lastRecovery: this.lastRecovery,
       device: this.engine.deviceKind,
+      resyncPaused: this.resyncPaused,
+      control: this.control?.status ?? null,
       owner: this.owner,
       holder: {
         process: process.pid,
@@ -471,9 +480,7 @@ export class Mirror extends EventEmitter<MirrorEvents> {
    * Of a mirror opened with recovery 'manual'; with 'background' it waits for what is under way already, or tries again what
    * failed. Of one that needs none, a report that says so.
    */
-  async recover(
-    options: { compare?: boolean; readBack?: boolean; onProgress?: ProgressListener; signal?: AbortSignal } = {},
-  ): Promise<RecoveryReport> {
+  async recover(options: LongWorkOptions & { compare?: boolean; readBack?: boolean } = {}): Promise<RecoveryReport> {
     const { compare, readBack, ...work } = checkMirrorRecover(options);
     return this.startRecovery(work, { compare, readBack });
   }
@@ -613,12 +620,18 @@ export class Mirror extends EventEmitter<MirrorEvents> {
   }
 
   /** A resync under way, and any to come, waits after its step until resumeResync(). */
-  pauseResync(): void {
-    this.resyncPaused = true;
+  pauseResync(): Promise<void> {
+    return this.letResyncWait(true);
   }
 
-  resumeResync(): void {
-    this.resyncPaused = false;
+  resumeResync(): Promise<void> {
+    return this.letResyncWait(false);
+  }
+
+  private letResyncWait(paused: boolean): Promise<void> {
+    if (this.closing !== null) return Promise.reject(new BlockmirrorError('CLOSED'));
+    this.resyncPaused = paused;
+    return Promise.resolve();
   }
 
   /** Waits for requests in flight, seals the mirror and lets its devices go. Idempotent. */
@@ -637,9 +650,10 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     return this.attends && this.rejoin === 'auto';
   }
 
-  private beginWatching(): void {
+  /** @internal From now on events are told. @param attends and slaves come back by themselves, where the mirror has it so */
+  beginWatching(attends = true): void {
     if (this.closing !== null) return;
-    this.attends = true;
+    this.attends = attends;
     this.watch.begin();
     this.stalls.begin();
     if (this.rejoinsItself) this.rejoins.look();
@@ -656,11 +670,20 @@ export class Mirror extends EventEmitter<MirrorEvents> {
     this.stalls.begin();
     await Promise.allSettled(this.work);
     this.watch.stop();
+    // While the lock is held: the next opener has a socket of its own.
+    await this.control?.close();
     try {
       await this.engine.command('close', {});
     } finally {
       this.stalls.stop();
-      this.closedStatus = { ...this.status(), phase: 'closed', pendingRequests: 0, owner: null, holder: null };
+      this.closedStatus = {
+        ...this.status(),
+        phase: 'closed',
+        pendingRequests: 0,
+        control: null,
+        owner: null,
+        holder: null,
+      };
       this.engine.destroy();
     }
   }

@@ -1,6 +1,6 @@
 /** Recovery, verification, resync and policies of a mirror that nobody has open: what the command line does. */
 import { refuseWithoutConsent } from './life/verify_from';
-import { attach, createUnfinished, holdLog, letGo, newEngine } from './life/attach';
+import { type Attached, attach, createUnfinished, holdLog, letGo, newEngine } from './life/attach';
 import type { NativeSuperblock } from './base/binding';
 import { attachFailed } from './life/failed_slaves';
 import { elsewhereOf } from './life/find_images';
@@ -50,13 +50,23 @@ export async function recover(log: string, options: RecoverOptions = {}): Promis
     const foundElsewhere = elsewhereOf(images);
     return cleanReport({ log, superblock, assessment, foundElsewhere, paths: images.map((image) => image.path) });
   }
-  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
+  const mirror = await opened(attached, checked);
   const { compare, readBack, onProgress, signal } = checked;
   try {
     return await mirror.recover({ compare, readBack, onProgress, signal });
   } finally {
     await mirror.close();
   }
+}
+
+/** Its control socket, where it has one, tells events too. */
+async function opened(attached: Attached, { control }: { control: boolean }): Promise<Mirror> {
+  const mirror = await Mirror.fromAttached(attached, {
+    recoveryBudget: loadBinding().limits.defaultRecoveryBudget,
+    control,
+  });
+  if (control) mirror.beginWatching(false);
+  return mirror;
 }
 
 async function dryRun(log: string, checked: CheckedRecover): Promise<RecoveryReport> {
@@ -91,7 +101,7 @@ export async function verify(
   const { all, repair, rate, position, source, ...checked } = checkVerify(options);
   if (source !== null) refuseWithoutConsent(log, source);
   const attached = await attach(log, { ...checked, requireNamed: true, ...(all ? { attachFailed } : {}) });
-  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
+  const mirror = await opened(attached, checked);
   try {
     const { onProgress, signal } = checked;
     const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
@@ -108,7 +118,7 @@ export async function resync(log: string, options: ResyncOptions = {}): Promise<
   checkPath(log, 'log');
   const { slaves, rate, full, compare, ...checked } = checkResync(options);
   const attached = await attach(log, { ...checked, requireNamed: true, attachFailed });
-  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
+  const mirror = await opened(attached, checked);
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {
@@ -127,7 +137,7 @@ export async function fracture(log: string, options: FractureOptions): Promise<F
   checkPath(log, 'log');
   const { slaves, ...checked } = checkFracture(options);
   const attached = await attach(log, { ...checked, requireNamed: true });
-  const mirror = await Mirror.fromAttached(attached, { recoveryBudget: loadBinding().limits.defaultRecoveryBudget });
+  const mirror = await opened(attached, checked);
   const { onProgress, signal } = checked;
   const work = { ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) };
   try {

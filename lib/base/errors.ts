@@ -296,6 +296,23 @@ export const ERRORS = {
     summary: 'An option is not known, or has a value that cannot be used',
     remedy: 'See docs/API.md for the options',
   },
+  // Operating a mirror that another process has open.
+  NO_CONTROL: {
+    summary: 'There is no control socket to operate this mirror by',
+    remedy: 'Open the mirror with control: true, in the process that is to hold it',
+  },
+  CONTROL_UNAVAILABLE: {
+    summary: 'The control socket of the mirror cannot be offered or used here',
+    remedy: 'See to what is named; the mirror itself works without it',
+  },
+  NO_ANSWER: {
+    summary: 'The process that has the mirror open does not answer',
+    remedy: 'See what it does (`blockmirror status` says which process it is), and ask again',
+  },
+  WORK_STOPPED: {
+    summary: 'The work was stopped by a client of the control socket',
+    remedy: 'What was done by then stays done: begin it again, and it goes on',
+  },
   // Recovery.
   READ_BACK_DIFFERS: {
     summary: 'After the copy a slave still differs from the master',
@@ -373,6 +390,11 @@ export class BlockmirrorError extends Error {
       detail: detail === undefined ? more : `${detail}; ${more}`,
       remedy: this.remedy,
     });
+  }
+
+  /** @internal What it was made from: all that another process needs to make the same error. */
+  facts(): Readonly<ErrorContext> {
+    return this.#context;
   }
 
   toJSON(): Problem {

@@ -47,6 +47,7 @@ export interface CheckedPresence {
   /** ms, Infinity: none; null: as the log has it. */
   deviceTimeout: number | null;
   requireAll: boolean;
+  control: boolean;
 }
 
 export function checkPath(path: unknown, name: string): string {
@@ -243,6 +244,7 @@ export class OptionReader {
     return {
       waitForImages: this.duration('waitForImages'),
       requireAll: this.flag('requireAll', false),
+      control: this.flag('control', false),
       deviceTimeout: this.deviceTimeout(),
     };
   }

@@ -133,7 +133,7 @@ export interface CheckedSet {
 }
 
 const LONG_WORK = ['device', 'onProgress', 'signal'] as const;
-const PRESENCE = ['waitForImages', 'requireAll', 'deviceTimeout'] as const;
+const PRESENCE = ['waitForImages', 'requireAll', 'deviceTimeout', 'control'] as const;
 
 export function checkCreate(options: CreateOptions, limits: Limits): CheckedCreate {
   const reader = new OptionReader(options, [

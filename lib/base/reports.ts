@@ -1,4 +1,5 @@
 /** What the verbs of a mirror answer. */
+import type { ControlOption } from './control';
 import type {
   DeviceOption,
   Extent,
@@ -185,7 +186,7 @@ export interface FractureReport {
   slaves: FracturedSlave[];
 }
 
-export interface FractureOptions extends DeviceOption, PresenceOptions, FractureChoice {
+export interface FractureOptions extends DeviceOption, PresenceOptions, ControlOption, FractureChoice {
   /** Names of the slaves. */
   slaves: readonly string[];
   /** As in OpenOptions. */

@@ -25,6 +25,7 @@
  *   findSignatures(path: string): Promise<Signatures>                             lib/look/signatures.ts; asks blkid
  */
 import type { Readable, Writable } from 'node:stream';
+import type { ControlOption, ControlStatus } from './control';
 import type { ErrorCode } from './errors';
 
 export type DeviceKind = 'io_uring' | 'threads';
@@ -142,7 +143,7 @@ export interface PresenceOptions {
   deviceTimeout?: Duration;
 }
 
-export interface OpenOptions extends DeviceOption, PresenceOptions {
+export interface OpenOptions extends DeviceOption, PresenceOptions, ControlOption {
   /**
    * 'auto': a slave that went out by a fault is taken back when its device answers again: tried after a second, then less and
    * less often, at most once a minute. One that failed five times within an hour comes back only by resync(), as does one that
@@ -185,7 +186,7 @@ export interface InspectOptions {
   signal?: AbortSignal;
 }
 
-export interface RecoverOptions extends DeviceOption, PresenceOptions {
+export interface RecoverOptions extends DeviceOption, PresenceOptions, ControlOption {
   /** Writes nothing: the report says what would be copied. */
   dryRun?: boolean;
   /**
@@ -223,7 +224,7 @@ export interface ResyncChoice {
   signal?: AbortSignal;
 }
 
-export interface ResyncOptions extends DeviceOption, PresenceOptions, ResyncChoice {
+export interface ResyncOptions extends DeviceOption, PresenceOptions, ControlOption, ResyncChoice {
   /** Names of the slaves; default: all that are out of the mirror, or being resynced. */
   slaves?: readonly string[];
   /** As in OpenOptions. */
@@ -636,6 +637,10 @@ export interface Status {
   lastRecovery: RecoverySummary | null;
   /** null when the mirror was never verified. */
   lastVerify: VerifySummary | null;
+  /** Resync waits for resumeResync(); null when the mirror is not open here. */
+  resyncPaused: boolean | null;
+  /** null: the mirror was opened without, or is not open here. */
+  control: ControlStatus | null;
   /** Who has it open; null when nobody has. */
   owner: Owner | null;
   /** Who holds its log now; null when nobody does, or it cannot be found out. */

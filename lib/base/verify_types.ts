@@ -1,4 +1,5 @@
 /** How a verify is asked for: one that compares, and one that takes the content of a slave. */
+import type { ControlOption } from './control';
 import type { DeviceOption, Extent, PresenceOptions, ProgressListener, Size } from './types';
 
 /** How a verify is made. */
@@ -26,7 +27,7 @@ export interface VerifyFromChoice {
   overwriteMaster: boolean;
 }
 
-export interface VerifyFromOptions extends DeviceOption, PresenceOptions, VerifyFromChoice {
+export interface VerifyFromOptions extends DeviceOption, PresenceOptions, ControlOption, VerifyFromChoice {
   /** As in OpenOptions. */
   takeOver?: boolean;
   /** As in CreateOptions. */
@@ -36,7 +37,7 @@ export interface VerifyFromOptions extends DeviceOption, PresenceOptions, Verify
   signal?: AbortSignal;
 }
 
-export interface VerifyOptions extends DeviceOption, PresenceOptions, VerifyChoice {
+export interface VerifyOptions extends DeviceOption, PresenceOptions, ControlOption, VerifyChoice {
   /** As in OpenOptions. */
   takeOver?: boolean;
   /** As in CreateOptions. */

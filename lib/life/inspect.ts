@@ -365,6 +365,8 @@ export function inspectionOf(log: string, seen: Look, lastOwner: Owner | null): 
       lastRecovery: shownRecovery(superblock.lastRecovery),
       lastVerify: shownVerify(superblock.lastVerify),
       device: null,
+      resyncPaused: null,
+      control: null,
       owner: held ? lastOwner : null,
       holder: seen.holder,
     }),

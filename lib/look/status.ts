@@ -18,6 +18,7 @@ import type {
   NativeSuperblock,
   NativeVerifySummary,
 } from '../base/binding';
+import type { ControlStatus } from '../base/control';
 import { BlockmirrorError, type ErrorName, failureReason } from '../base/errors';
 import { type MirrorFacts, remedyOf } from '../base/remedies';
 import { policiesOf } from '../base/policies';
@@ -87,6 +88,8 @@ export interface StatusFacts {
   lastVerify: VerifySummary | null;
   /** Of the log. */
   device: DeviceKind | null;
+  resyncPaused: boolean | null;
+  control: ControlStatus | null;
   owner: Owner | null;
   holder: Holder | null;
 }
@@ -120,6 +123,8 @@ export function buildStatus(facts: StatusFacts): Status {
     stalled: facts.stalled,
     lastRecovery: facts.lastRecovery,
     lastVerify: facts.lastVerify,
+    resyncPaused: facts.resyncPaused,
+    control: facts.control,
     owner: facts.owner,
     holder: facts.holder,
   };
@@ -253,6 +258,8 @@ export interface LiveFacts {
   stalled: StalledDevice[];
   lastRecovery: RecoverySummary | null;
   device: DeviceKind;
+  resyncPaused: boolean;
+  control: ControlStatus | null;
   owner: Owner;
   holder: Holder | null;
 }

@@ -145,7 +145,7 @@ describeUnless(noLoopDevices, 'a slave whose device failed, and works again', ()
   test('paused it waits after the step, and goes on when it is resumed', async () => {
     const { mirror, paths, slave } = await degraded();
     slave.mendIt();
-    mirror.pauseResync();
+    await mirror.pauseResync();
     const states: string[] = [];
     const began = new Promise<void>((resolve) => {
       mirror.on('state', ({ to }) => {
@@ -158,7 +158,7 @@ describeUnless(noLoopDevices, 'a slave whose device failed, and works again', ()
     await mirror.datasync();
     await mirror.datasync();
     expect(mirror.status().images[1]).toMatchObject({ state: 'synchronizing', bytesOwed: MISSED, resync: 'debt' });
-    mirror.resumeResync();
+    await mirror.resumeResync();
     expect((await under).inSync).toBe(true);
     // That it failed may have been told before.
     expect(states.slice(-2)).toEqual(['synchronizing', 'in-sync']);

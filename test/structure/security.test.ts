@@ -14,7 +14,8 @@ test('the page names every tool that is run, from where, and its limits', () => 
 });
 
 test('the page names what lib/ reads of the environment (dependencies.test.ts has the list)', () => {
-  for (const name of ['NO_COLOR', 'TMPDIR']) expect(page).toMatch(new RegExp(`^\\| \`${name}\``, 'm'));
+  for (const name of ['NO_COLOR', 'TMPDIR', 'XDG_RUNTIME_DIR'])
+    expect(page).toMatch(new RegExp(`^\\| \`${name}\``, 'm'));
 });
 
 test('every code of an error that the page names exists', () => {
