@@ -28,16 +28,36 @@ constexpr unsigned kHuntCreates = 40;
 constexpr unsigned kHuntConfigurations = 3;
 constexpr unsigned kHuntSeconds = 300;  // where a mutation makes the engine run in circles
 
-// The case to begin with where the first fifty seeds tell nothing: it spares minutes. One that no longer tells anything
+// The case to begin with where the first seeds tell nothing, or are slow to: it spares minutes. One that no longer tells anything
 // is only one more case.
 struct Hint {
   std::string_view name;
   const char* test_case;
 };
 constexpr Hint kHints[] = {
+    {"retire_before_flush", "4"},
+    {"retire_on_earlier_flush", "4"},
+    {"repair_from_unproven_slave", "11"},
+    {"repair_not_read_back", "24"},
+    {"lying_master_accepted", "24"},
+    {"read_before_master_flush", "21"},
+    {"resync_flush_failure_ignored", "9"},
+    {"ahead_before_durable", "40"},
+    {"ahead_over_budget", "38"},
+    {"unlock_early", "1"},
+    {"verify_without_range", "22"},
+    {"accept_older_log", "31"},
+    {"accept_older_log_generation", "19"},
+    {"label_numbers_forgotten", "19"},
+    {"verify_difference_forgotten", "99"},
+    {"differing_slave_serves", "196"},
+    {"allocation_loss_ignored", "32"},
+    {"debt_starts_at_failed_write", "15"},
+    {"older_copy_believed", "9"},
+    {"acknowledge_below_minimum", "15"},
     {"failed_slave_compared_equal", "53"},
     {"lying_master_copied", "58"},
-    {"log_not_flushed_at_opening", "70"},
+    {"log_not_flushed_at_opening", "9"},
     {"repair_failure_forgiven", "85"},
     {"ahead_left_by_close", "127"},
     {"accept_older_generation", "147"},
@@ -57,7 +77,7 @@ constexpr Hint kHints[] = {
     {"late_completion_counts", "283"},
     {"source_read_before_lock", "22"},
     {"source_owes", "141"},
-    {"fracture_beside_writes", "73"},
+    {"fracture_beside_writes", "161"},
     {"fracture_without_flush", "26"},
     {"history_before_it_happened", "14"},
     {"history_over_newer", "14"},
