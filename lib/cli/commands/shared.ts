@@ -32,8 +32,10 @@ export interface Presence {
 /** Of every command that opens a mirror. */
 export interface OpeningChoice extends DeviceChoice, ImagePaths, Presence, TakeOver, TrustFolders {}
 
-export function presenceOf({ waitForImages, requireAll, deviceTimeout }: Presence): Presence {
+/** A mirror that a command has open can be operated from another terminal. */
+export function presenceOf({ waitForImages, requireAll, deviceTimeout }: Presence): Presence & { control: true } {
   return {
+    control: true,
     requireAll: requireAll === true,
     ...(waitForImages === undefined ? {} : { waitForImages }),
     ...(deviceTimeout === undefined ? {} : { deviceTimeout }),
