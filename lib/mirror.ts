@@ -34,7 +34,7 @@ import { type MirrorFacts, command } from './base/remedies';
 import { minInSyncOfOpening } from './base/policies';
 import { byteLengthOf, isView } from './base/intrinsics';
 import { checkHistoryChoice, checkMirrorSet, checkOpen, checkPath, checkStoredPath, someNames } from './base/options';
-import { type RecoveryContext, cleanReport, runRecovery, shownRepair } from './life/recovery';
+import { type RecoveryContext, nothingLeftReport, runRecovery, shownRepair, summaryOf } from './life/recovery';
 import {
   checkMetrics,
   checkMirrorFracture,
@@ -51,6 +51,7 @@ import { fractureSlaves } from './life/fracture';
 import { type ResyncContext, chooseSlaves, paceBeside, runResync } from './life/resync';
 import { changeSettings } from './life/settings';
 import { isAborted, reasonOf, throwIfAborted } from './base/signals';
+import { whenThereIsRoom } from './io/room';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { StallWatch, stalledDevices } from './io/stalls';
@@ -694,17 +695,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
   ): Promise<RecoveryReport> {
     if (this.closing !== null) return Promise.reject(new BlockmirrorError('CLOSED'));
     if (!this.recovering) {
-      const { superblock, assessment } = this.attached;
-      const nothing = {
-        ...assessment,
-        clean: true,
-        damaged: false,
-        damage: [],
-        damageCount: 0,
-        liveIntentCount: 0,
-        extents: [],
-      };
-      return Promise.resolve(cleanReport({ ...this.longWork(options), superblock, assessment: nothing }));
+      return Promise.resolve(nothingLeftReport(this.longWork(options)));
     }
     this.recoveryUnderWay ??= this.track(this.recoverInTurn(options, how)).finally(() => {
       this.recoveryUnderWay = null;
@@ -727,9 +718,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
   private async recoverOnce(context: RecoveryContext): Promise<RecoveryReport> {
     const report = await runRecovery(context);
     this.recovering = false;
-    const { liveIntents, bytesCovered, bytesCopied, durationMs, readBack, fullCompare } = report;
-    const finishedAt = new Date().toISOString();
-    this.lastRecovery = { finishedAt, liveIntents, bytesCovered, bytesCopied, durationMs, readBack, fullCompare };
+    this.lastRecovery = summaryOf(report, new Date());
     return report;
   }
 
@@ -754,29 +743,17 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
     return {
       ...this.geometry,
       allocate: (length) => alignedBuffer(this.engine.binding, length),
-      read: (buffer, position) => this.whenThereIsRoom(() => this.read(buffer, { position })),
+      read: (buffer, position) => whenThereIsRoom(this.engine, () => this.read(buffer, { position })),
       write: (buffer, offset, length, position) => {
         let memory = buffer;
-        return this.whenThereIsRoom(
+        return whenThereIsRoom(
+          this.engine,
           () => this.write(memory, { offset, length, position, unaligned: true, transfer: true }),
           (error) => (memory = error.buffer as Buffer),
         );
       },
       datasync: () => this.datasync(),
     };
-  }
-
-  /** Streams wait where a single request is refused. */
-  private async whenThereIsRoom<T>(submit: () => Promise<T>, refused?: (error: BlockmirrorError) => void): Promise<T> {
-    for (;;) {
-      try {
-        return await submit();
-      } catch (error) {
-        if (!isBlockmirrorError(error, 'QUEUE_FULL') || this.engine.pending === 0) throw error;
-        refused?.(error);
-        await this.engine.nextSettlement();
-      }
-    }
   }
 
   private refuseUnready(): void {

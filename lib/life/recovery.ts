@@ -19,6 +19,7 @@ import type {
   ProgressListener,
   ProgressStep,
   RecoveryReport,
+  RecoverySummary,
   RecoverySlave,
   Repair,
 } from '../base/types';
@@ -119,6 +120,26 @@ export function shownRepair(repair: NativeRepair, superblock: NativeSuperblock):
 /** Of a mirror that needed nothing. */
 export function cleanReport(context: ReportContext): RecoveryReport {
   return emptyReport(context);
+}
+
+/** Of a mirror whose crash, if there was one, is paid by now. */
+export function nothingLeftReport(context: ReportContext): RecoveryReport {
+  const nothing = { clean: true, damaged: false, damage: [], damageCount: 0, liveIntentCount: 0, extents: [] };
+  return cleanReport({ ...context, assessment: { ...context.assessment, ...nothing } });
+}
+
+/** As the status shows it from then on. */
+export function summaryOf(report: RecoveryReport, finishedAt: Date): RecoverySummary {
+  const { liveIntents, bytesCovered, bytesCopied, durationMs, readBack, fullCompare } = report;
+  return {
+    finishedAt: finishedAt.toISOString(),
+    liveIntents,
+    bytesCovered,
+    bytesCopied,
+    durationMs,
+    readBack,
+    fullCompare,
+  };
 }
 
 /** What recovery would do, and that it has done nothing. */
