@@ -205,7 +205,7 @@ export interface NativeStall {
 }
 
 export interface NativeResyncResult {
-  /** Set of images (bit 1 is the first slave) that owe nothing any more. */
+  /** Set of images that owe nothing any more. */
   inSync: number;
   /** Over all slaves. */
   bytesCopied: number;
@@ -215,12 +215,12 @@ export interface NativeResyncResult {
   bytesUnreadable: number;
   /** READ_FAILED: the first of them. */
   unreadable: NativeOutcome | null;
-  /** By slave, index 0 is the first; 0 where nothing was compared. What a slave could not read counts as different. */
+  /** By image, slaves alone; 0 where nothing was compared. What a slave could not read counts as different. */
   slavesDiffered: number[];
   slavesCopied: number[];
   /** Bounded. */
   repairs: NativeRepair[];
-  /** Of readBack: the first that differs; `slave` counts from 0. */
+  /** Of readBack: the first that differs; `slave` is the index of its image. */
   readBackDifference: { slave: number; position: number; length: number } | null;
 }
 
@@ -243,7 +243,7 @@ export interface NativeCompareResult {
   bytesOwed: number[];
   /** The first read of that slave that failed. */
   unread: (NativeOutcome | null)[];
-  /** First differing extents, bounded; `slave` counts from 0, `agreeing` is a set of images (bit 1 is the first slave), `alone` an image. */
+  /** First differing extents, bounded; `slave` and `alone` are indices of images, `agreeing` a set of them. */
   differences: {
     slave: number;
     position: number;
@@ -422,7 +422,7 @@ export interface NativeCommands {
   /** running, recovering: compares master and slaves under the range lock, writes nothing. all: slaves that receive no
    * writes too, where their device is attached. repair, running alone: what differs is owed by its slave, durably. */
   compare: { arguments: NativeExtents & { all: boolean; repair: boolean }; result: NativeCompareResult };
-  /** running, recovering: what a verify found, by slave; bytesDiffered leaves out what recovery is going to mend,
+  /** running, recovering: what a verify found, by image, slaves alone; bytesDiffered leaves out what recovery is going to mend,
    * bytesRepaired are those of it that are owed, or were and are paid. It is
    * remembered durably; a slave that was compared all over and is equal is neither assumed nor different any more. */
   recordVerify: {

@@ -102,8 +102,8 @@ export async function runRecovery(context: RecoveryContext): Promise<RecoveryRep
     slaves: slavesOf(context).map((slave, index) => ({
       ...slave,
       state: shownImageState(images[index + 1]?.state ?? 'failed', images[index + 1]?.bytesDiffered ?? 0, true),
-      bytesDiffered: compares ? (copied.bytesDiffered[index] ?? 0) : null,
-      bytesCopied: copied.bytesCopied[index] ?? 0,
+      bytesDiffered: compares ? (copied.bytesDiffered[index + 1] ?? 0) : null,
+      bytesCopied: copied.bytesCopied[index + 1] ?? 0,
     })),
     repairs: copied.repairs.map((repair) => shownRepair(repair, superblock)),
     durationMs,
@@ -190,7 +190,7 @@ function slavesOf(context: Pick<RecoveryContext, 'superblock' | 'paths' | 'asses
 }
 
 export interface Copied {
-  /** By slave. */
+  /** By image, slaves alone. */
   bytesDiffered: number[];
   bytesCopied: number[];
   repairs: NativeRepair[];
@@ -259,9 +259,9 @@ function atFullSpeed({ binding }: Engine, bytesTotal: number): Pace {
 }
 
 function readBackDiffers(engine: Engine, at: { slave: number; position: number }): BlockmirrorError {
-  const image = engine.names.images[at.slave + 1];
+  const image = engine.names.images[at.slave];
   return new BlockmirrorError('READ_BACK_DIFFERS', {
-    image: image?.name ?? `slave${at.slave + 1}`,
+    image: image?.name ?? `slave${at.slave}`,
     ...(image === undefined || image.path === '' ? {} : { path: image.path }),
     position: at.position,
   });

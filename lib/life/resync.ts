@@ -235,8 +235,8 @@ class Resync {
       const paid = Math.max(0, (before[at] ?? 0) - bytes);
       all += paid;
       add(this.paid, index, paid);
-      add(this.copied, index, step.slavesCopied[index - 1] ?? 0);
-      add(this.differed, index, step.slavesDiffered[index - 1] ?? 0);
+      add(this.copied, index, step.slavesCopied[index] ?? 0);
+      add(this.differed, index, step.slavesDiffered[index] ?? 0);
     }
     return all;
   }

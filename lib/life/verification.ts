@@ -63,7 +63,7 @@ const ROUNDS = 16;
 
 type NativeDifference = NativeCompareResult['differences'][number];
 
-/** What the steps found so far, by slave. */
+/** What the steps found so far, by image: slaves alone. */
 class Tally {
   readonly bytesCompared: number[];
   readonly bytesDiffered: number[];
@@ -77,8 +77,8 @@ class Tally {
   readonly shortFrom: (number | null)[];
   readonly differences: NativeDifference[] = [];
 
-  constructor(slaves: number) {
-    const zeros = (): number[] => Array.from({ length: slaves }, () => 0);
+  constructor(images: number) {
+    const zeros = (): number[] => Array.from({ length: images }, () => 0);
     this.bytesCompared = zeros();
     this.bytesDiffered = zeros();
     this.bytesExpected = zeros();
@@ -95,6 +95,7 @@ class Tally {
     addTo(this.bytesShared, result.bytesShared);
     addTo(this.bytesOwed, result.bytesOwed);
     for (const [slave, bytes] of result.bytesCompared.entries()) {
+      if (slave === 0) continue;
       this.unread[slave] ??= result.unread[slave] ?? null;
       if (bytes < batch.bytes) this.stopAt(slave, batch.first.position);
     }
@@ -184,15 +185,15 @@ class Repairs {
 
   private async payInTurn(): Promise<void> {
     const { superblock } = this.context;
-    const owing = slaveStates(this.context).flatMap((state, slave) => (state === 'synchronizing' ? [slave] : []));
+    const owing = imageStates(this.context).flatMap((state, slave) => (state === 'synchronizing' ? [slave] : []));
     const found = this.found;
     this.found = [];
     const nameOf = (image: number): string => superblock.images[image]?.name ?? '';
-    if (owing.length > 0) await this.repairing.pay(owing.map((slave) => nameOf(slave + 1)));
-    const now = slaveStates(this.context);
+    if (owing.length > 0) await this.repairing.pay(owing.map(nameOf));
+    const now = imageStates(this.context);
     for (const { slave, position, length } of found) {
       if (!isInSync(now[slave])) continue;
-      this.repairing.onRepaired({ image: nameOf(slave + 1), position, length, from: nameOf(0) });
+      this.repairing.onRepaired({ image: nameOf(slave), position, length, from: nameOf(0) });
     }
   }
 }
@@ -219,8 +220,8 @@ async function forEachStep(
 export async function runVerification(context: VerificationContext): Promise<VerifyReport> {
   const started = performance.now();
   const { engine, superblock, recovering, all } = context;
-  const before = slaveStates(context);
-  const tally = new Tally(superblock.images.length - 1);
+  const before = imageStates(context);
+  const tally = new Tally(superblock.images.length);
   const extents = extentsOf(context);
   const position = extents[0]?.position ?? superblock.size;
   const asked = totalLength(extents);
@@ -238,7 +239,7 @@ export async function runVerification(context: VerificationContext): Promise<Ver
       frontier.begin(batch);
       const found = await engine.command('compare', { extents: batch.extents, all, repair: repairs !== null });
       tally.add(batch, found);
-      for (const [slave, state] of slaveStates(context).entries()) {
+      for (const [slave, state] of imageStates(context).entries()) {
         if (receives(before[slave]) && !receives(state)) tally.stopAt(slave, batch.first.position);
       }
       if (!remembered && tally.leavesAny) await remember();
@@ -253,9 +254,10 @@ export async function runVerification(context: VerificationContext): Promise<Ver
   }
   await remember();
   const { images } = engine.snapshot();
-  const failedMeanwhile = images.slice(1).map(({ state }, slave) => receives(before[slave]) && !receives(state));
-  const slaves = superblock.images.slice(1).map((image, slave): VerifySlave => {
-    const seen = images[slave + 1] ?? { ...image, error: image.error };
+  const failedMeanwhile = images.map(({ state }, index) => receives(before[index]) && !receives(state));
+  const slaves = superblock.images.slice(1).map((image, at): VerifySlave => {
+    const slave = at + 1;
+    const seen = images[slave] ?? { ...image, error: image.error };
     const bytesCompared =
       failedMeanwhile[slave] === true
         ? Math.max(0, (tally.shortFrom[slave] ?? 0) - position)
@@ -267,7 +269,7 @@ export async function runVerification(context: VerificationContext): Promise<Ver
     const repaired = isInSync(seen.state) ? (tally.bytesOwed[slave] ?? 0) : 0;
     return {
       name: image.name,
-      path: context.paths[slave + 1] || image.path,
+      path: context.paths[slave] || image.path,
       state: shownImageState(seen.state, seen.bytesDiffered, whole && bytesDiffered === repaired && !recovering),
       compared: whole,
       bytesCompared,
@@ -316,11 +318,8 @@ function extentsOf({ superblock, engine, position: asked }: VerificationContext)
   return [{ position, length: size - position }];
 }
 
-function slaveStates(context: VerificationContext): NativeImageState[] {
-  return context.engine
-    .snapshot()
-    .images.slice(1)
-    .map(({ state }) => state);
+function imageStates(context: VerificationContext): NativeImageState[] {
+  return context.engine.snapshot().images.map(({ state }) => state);
 }
 
 /** Every write of the mirror reaches it. */
@@ -348,9 +347,9 @@ function whyNot(
   seen: { state: NativeImageState; error: number },
 ): Problem {
   const { engine, superblock, paths, all, unattached } = context;
-  const image = superblock.images[slave + 1];
-  const name = image?.name ?? `slave${slave + 1}`;
-  const path = paths[slave + 1] || (image?.path ?? '');
+  const image = superblock.images[slave];
+  const name = image?.name ?? `slave${slave}`;
+  const path = paths[slave] || (image?.path ?? '');
   const unread = tally.unread[slave];
   if (failedMeanwhile) {
     return new BlockmirrorError('SLAVE_FAILED', {
@@ -380,7 +379,7 @@ function differencesOf(
   superblock: NativeSuperblock,
   dropped: readonly boolean[],
 ): VerifyDifference[] {
-  const nameOf = (slave: number): string => superblock.images[slave + 1]?.name ?? `slave${slave + 1}`;
+  const nameOf = (slave: number): string => superblock.images[slave]?.name ?? `slave${slave}`;
   return found
     .map(({ slave, position, length, expected, agreeing, alone }) => ({
       slave: nameOf(slave),
@@ -388,7 +387,7 @@ function differencesOf(
       length,
       expected,
       agreesWith: dropped.flatMap((isDropped, other) =>
-        !isDropped && ((agreeing >> (other + 1)) & 1) === 1 ? [nameOf(other)] : [],
+        !isDropped && ((agreeing >> other) & 1) === 1 ? [nameOf(other)] : [],
       ),
       standsAlone: alone === null ? null : (superblock.images[alone]?.name ?? null),
     }))

@@ -11,7 +11,7 @@ namespace blockmirror {
 bool SessionHost::may_come_or_go(std::uint32_t image) const {
   const bool running = session_->phase() == Phase::running || session_->phase() == Phase::recovering;
   const Superblock& superblock = session_->superblock();
-  const bool slave = image > 0 && image < images_.size() && image < superblock.images.size();
+  const bool slave = image < images_.size() && (superblock.slaves() & image_bit(image)) != 0;
   if (!running || !slave || (rejoining_ & image_bit(image)) != 0) return false;
   return !rights_of(superblock.images[image].state).receives;
 }
@@ -43,7 +43,9 @@ Task<Outcome> SessionHost::execute(AttachImage& command) {
 
 Task<Outcome> SessionHost::execute(DetachImage& command) {
   const auto image = static_cast<ImageIndex>(command.image);
-  const bool judged = alone_in(Phase::loaded, Phase::loaded) && command.image > 0 && command.image < images_.size();
+  const bool slave =
+      command.image < images_.size() && (session_->superblock().slaves() & image_bit(command.image)) != 0;
+  const bool judged = alone_in(Phase::loaded, Phase::loaded) && slave;
   const std::uint64_t deadline_ns = reactor_.now_ns() + kDetachWait_ns;
   for (;;) {
     if (!judged && !may_come_or_go(command.image)) co_return Outcome::of(Code::WRONG_PHASE, image);

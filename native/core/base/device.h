@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <coroutine>
 #include <cstddef>
@@ -151,9 +152,31 @@ inline Device::SingleOperation Device::write_zeroes(Extent extent, bool durable)
 }
 inline Device::SingleOperation Device::flush() { return {*this, Operation::flush, {}, nullptr, false}; }
 
-// Set of images by index; bit 0 is the master.
+// Set of images by index. Which of them is the master, the superblock says.
 using ImageSet = std::uint16_t;
 inline ImageSet image_bit(unsigned index) { return static_cast<ImageSet>(1u << index); }
+inline ImageSet without(ImageSet set, ImageSet others) { return set & static_cast<ImageSet>(~others); }
+
+// The indices of a set, in order, as it was when the loop began.
+class IndicesOf {
+ public:
+  explicit constexpr IndicesOf(ImageSet set) : set_(set) {}
+  struct Iterator {
+    unsigned left;
+    unsigned operator*() const { return static_cast<unsigned>(std::countr_zero(left)); }
+    Iterator& operator++() {
+      left &= left - 1;
+      return *this;
+    }
+    bool operator==(const Iterator&) const = default;
+  };
+  Iterator begin() const { return {set_}; }
+  Iterator end() const { return {0}; }
+
+ private:
+  unsigned set_;
+};
+inline IndicesOf indices_of(ImageSet set) { return IndicesOf(set); }
 
 // Is told that an image answered a request with an error the moment it does, not when the last image has answered. A device
 // may have lost its cache with that request and goes on answering: what it says next must not be believed by anybody (I11).

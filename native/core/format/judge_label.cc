@@ -125,7 +125,8 @@ Code judge(const Superblock& superblock, unsigned index, const Outcome& found, c
   const Code code = mutated(Mutation::accept_older_opening) ? Code::ok : judge_opening(superblock, label);
   if (code != Code::ok) return code;
   if (const Code other = judge_generation(superblock, label); other != Code::ok) return other;
-  const bool lied = index == 0 && image.error == kWrongBytes && !mutated(Mutation::lying_master_accepted);
+  const bool lied =
+      index == superblock.master && image.error == kWrongBytes && !mutated(Mutation::lying_master_accepted);
   return lied ? Code::MASTER_FAILED : Code::ok;
 }
 
@@ -136,7 +137,9 @@ Outcome judge_label(const Superblock& superblock, unsigned index, const Outcome&
   BLOCKMIRROR_ASSERT(index < superblock.images.size(), "only an image that the log knows is judged");
   const Code code = judge(superblock, index, found, label, device_size);
   if (code == Code::ok) return Outcome::success();
-  if (code == Code::MASTER_FAILED) return Outcome::of(code, 0, superblock.images[0].error);
+  if (code == Code::MASTER_FAILED) {
+    return Outcome::of(code, static_cast<ImageIndex>(index), superblock.images[index].error);
+  }
   const bool as_found = !found.ok() && code == found.code;
   Outcome verdict = as_found ? found : Outcome::of(code);
   verdict.image = static_cast<ImageIndex>(index);

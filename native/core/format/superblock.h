@@ -128,6 +128,13 @@ struct Superblock {
   std::vector<ImageRecord> images;  // by their index; the last one is in use, others may not be
 
   Role role_of(unsigned image) const { return image == master ? Role::master : Role::slave; }
+  ImageSet slaves() const {
+    ImageSet set = 0;
+    for (unsigned i = 0; i < images.size(); ++i) {
+      if (i != master && images[i].in_use()) set |= image_bit(i);
+    }
+    return set;
+  }
   MapShape map_shape() const { return {size, maps.unit}; }
 };
 

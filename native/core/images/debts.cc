@@ -24,9 +24,8 @@ bool Debts::begin(Device& log, std::uint64_t tail) {
   if (!has_memory() || !has_spare_memory(superblock_.images.size() * table_of(shape))) return false;
   log_ = &log;
   tail_ = tail;
-  for (unsigned i = 0; i < superblock_.images.size(); ++i) {
+  for (const unsigned i : indices_of(superblock_.slaves())) {
     const ImageRecord& image = superblock_.images[i];
-    if (i == superblock_.master || !image.in_use()) continue;
     debts_[i].emplace(shape.size, shape.unit);
     if (image.debt == DebtKind::everything) {
       debts_[i]->owe_everything();
@@ -58,30 +57,26 @@ ImageSet Debts::owing() const {
 
 ImageSet Debts::owing_in(ImageSet slaves, Extent extent) const {
   ImageSet set = 0;
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & image_bit(i)) != 0 && (!knows(i) || debts_[i]->owes(extent))) set |= image_bit(i);
+  for (const unsigned i : indices_of(slaves & superblock_.slaves())) {
+    if (!knows(i) || debts_[i]->owes(extent)) set |= image_bit(i);
   }
   return set;
 }
 
 ImageSet Debts::owing_all_of(ImageSet slaves, Extent extent) const {
   ImageSet set = 0;
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & image_bit(i)) != 0 && knows(i) && debts_[i]->owes_all_of(extent)) set |= image_bit(i);
+  for (const unsigned i : indices_of(slaves & superblock_.slaves())) {
+    if (knows(i) && debts_[i]->owes_all_of(extent)) set |= image_bit(i);
   }
   return set;
 }
 
 void Debts::owe(ImageSet slaves, Extent extent) {
-  for (unsigned i = 0; slaves != 0; ++i, slaves >>= 1) {
-    if ((slaves & 1u) != 0) debts_[i]->owe(extent);
-  }
+  for (const unsigned i : indices_of(slaves)) debts_[i]->owe(extent);
 }
 
 void Debts::owe_everything(ImageSet slaves) {
-  for (unsigned i = 0; slaves != 0; ++i, slaves >>= 1) {
-    if ((slaves & 1u) != 0) debts_[i]->owe_everything();
-  }
+  for (const unsigned i : indices_of(slaves)) debts_[i]->owe_everything();
 }
 
 void Debts::begin_map(unsigned slave) {

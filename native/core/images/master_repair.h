@@ -36,11 +36,11 @@ class MasterRepair {
   // What is repaired as one: at least the largest physical block, so that no device has to read in order to write it.
   std::uint64_t block_length() const;
 
-  // From the first of those slaves that may serve and can read it; `from` is that slave, or 0 when there is none.
-  Task<void> read_slave(Extent block, ImageSet slaves, std::span<std::byte> into, unsigned& from);
+  // From the first of those slaves that may serve and can read it; `from` is that slave, or kNoImage.
+  Task<void> read_slave(Extent block, ImageSet slaves, std::span<std::byte> into, ImageIndex& from);
   // Durable, and read back. READ_FAILED: the block is as unreadable as before. WRITE_FAILED: it may be, and the device may
   // have lost its cache. MASTER_FAILED: it holds what nobody wrote. NO_MEMORY: nothing was done.
-  Task<Outcome> rewrite(Extent block, std::span<const std::byte> bytes, unsigned from);
+  Task<Outcome> rewrite(Extent block, std::span<const std::byte> bytes, ImageIndex from);
 
   void note(const Repair& repair);
   // Of the master, and nobody can give what stood there.

@@ -62,7 +62,7 @@ bool Membership::may_serve(unsigned slave) const {
   // After a crash an image in sync is being resynced where the last opening wrote; else it holds what it held.
   const bool crashed = is_after_crash(image) && image.resync.kind != ResyncKind::debt_of_assumed;
   const bool proven = (rights_of(image.state).serves || crashed) && !differs;
-  return slave > 0 && proven && (receiving() & image_bit(slave)) != 0;
+  return slave != master() && proven && (receiving() & image_bit(slave)) != 0;
 }
 
 // --- history
@@ -122,7 +122,7 @@ void Membership::tell_durable() {
 
 // One that is out already keeps the fracture that it has: what it misses counts from there.
 void Membership::take_out(unsigned slave, ImageEvent event, FractureCause cause, int error) {
-  BLOCKMIRROR_ASSERT(slave > 0 && slave < superblock_.images.size(), "only a slave can be taken out");
+  BLOCKMIRROR_ASSERT((slaves() & image_bit(slave)) != 0, "only a slave can be taken out");
   ImageRecord& image = superblock_.images[slave];
   const ImageState from = image.state;
   transitions_.count(from, event);
@@ -205,8 +205,7 @@ void Membership::begin_repair(unsigned slave, std::uint64_t owed) {
 Task<Outcome> Membership::part_with(ImageSet slaves, bool& told) {
   Uuid barrier;
   runtime_.random(barrier.bytes);
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & image_bit(i)) == 0) continue;
+  for (const unsigned i : indices_of(slaves)) {
     leave(i, FractureCause::operator_request);
     if (superblock_.images[i].state == ImageState::behind) superblock_.images[i].fracture.barrier = barrier;
   }
@@ -266,18 +265,17 @@ FractureCause Membership::cause_of(Operation operation, int error) {
 }
 
 Task<Outcome> Membership::settle(ParallelOperation::Results results, Code master_code) {
-  for (unsigned i = 1; i < images_.size(); ++i) {
-    if ((results.failed & image_bit(i)) != 0)
-      fail(i, results.errors[i], cause_of(results.operation, results.errors[i]));
+  for (const unsigned i : indices_of(results.failed & slaves())) {
+    fail(i, results.errors[i], cause_of(results.operation, results.errors[i]));
   }
-  if ((results.failed & 1u) != 0) co_return Outcome::of(master_code, 0, results.errors[0]);
+  if ((results.failed & image_bit(master())) != 0) co_return of_master(master_code, results.errors[master()]);
   if (!durable() && !mutated(Mutation::acknowledge_before_fracture)) co_return co_await make_durable();
   co_return Outcome::success();
 }
 
 Task<void> Membership::note_master_failure(int error) {
-  superblock_.images[0].error = error;
-  superblock_.images[0].changed_at_ms = runtime_.wall_clock_ms();
+  superblock_.images[master()].error = error;
+  superblock_.images[master()].changed_at_ms = runtime_.wall_clock_ms();
   if (broken_.code != Code::LOG_FAILED) (void)co_await write_superblock();
 }
 
@@ -394,9 +392,9 @@ class Membership::LabelFailures final : public FailureListener {
   explicit LabelFailures(Membership& membership) : membership_(membership) {}
   void image_failed(unsigned image, Operation, int error) override {
     Membership& m = membership_;
-    if (image == 0) {
-      const std::uint64_t position = m.superblock_.images[0].label_position;
-      if (m.broken_.ok()) m.broken_ = Outcome::of(Code::MASTER_FAILED, 0, error, position);
+    if (image == m.master()) {
+      const std::uint64_t position = m.superblock_.images[image].label_position;
+      if (m.broken_.ok()) m.broken_ = m.of_master(Code::MASTER_FAILED, error, position);
       return;
     }
     m.fail(image, error, error == ETIMEDOUT ? FractureCause::deadline : FractureCause::label_error);

@@ -71,7 +71,13 @@ class Membership {
   std::span<Device* const> images() const { return images_; }
   // Images that get every write: in sync, assumed, or being made (create).
   ImageSet receiving() const;
-  ImageSet receiving_slaves() const { return receiving() & static_cast<ImageSet>(~1u); }
+  ImageSet receiving_slaves() const { return receiving() & superblock_.slaves(); }
+  unsigned master() const { return superblock_.master; }
+  Device& master_device() const { return *images_[master()]; }
+  Outcome of_master(Code code, int error, std::uint64_t position = 0) const {
+    return Outcome::of(code, static_cast<ImageIndex>(master()), error, position);
+  }
+  ImageSet slaves() const { return superblock_.slaves(); }
   // Those that have every acknowledged write (StateRights::in_sync), the master among them.
   ImageSet in_sync() const;
   // Of this opening: what the log says, or more when the opener asked for more.

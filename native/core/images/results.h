@@ -16,7 +16,7 @@
 namespace blockmirror {
 
 struct Difference {
-  unsigned slave = 0;  // 0 is the first slave
+  unsigned slave = 0;  // its index
   Extent extent;
   ImageSet agreeing = 0;        // other slaves that hold there the same as this one
   bool expected = false;        // inside what an unfinished recovery is going to copy
@@ -56,7 +56,7 @@ struct CopyWay {
 };
 
 struct CopyResult {
-  // Per slave; of those that were compared. What a slave could not read counts as different.
+  // By image, slaves alone; of those that were compared. What a slave could not read counts as different.
   std::vector<std::uint64_t> bytes_differed;
   std::vector<std::uint64_t> bytes_copied;
   std::vector<Repair> repairs;  // bounded
@@ -69,7 +69,7 @@ struct CompareOrder {
 };
 
 struct CompareResult {
-  // Per slave, index 0 is the first. A slave whose bytes_compared fall short was not compared there.
+  // By image, slaves alone. A slave whose bytes_compared fall short was not compared there.
   std::vector<std::uint64_t> bytes_compared;
   std::vector<std::uint64_t> bytes_differed;
   std::vector<std::uint64_t> bytes_expected;  // of those that differ: inside what recovery is going to copy
@@ -78,7 +78,7 @@ struct CompareResult {
   std::vector<Outcome> unread;                // READ_FAILED: the first read of that slave that failed
   std::vector<Difference> differences;        // bounded
 };
-// Of a verify, whole or cut off: per slave, what was compared, what of it differed outside of live intents, and how much of
+// Of a verify, whole or cut off: by image, slaves alone, what was compared, what of it differed outside of live intents, and how much of
 // that was repaired. None of the last: nothing was.
 struct VerifyResult {
   std::vector<std::uint64_t> bytes_compared;

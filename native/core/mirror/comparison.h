@@ -47,6 +47,7 @@ class Comparison final : public PieceWork {
 
   Membership& membership_;
   Mirror& mirror_;
+  const unsigned master_;
   const Debts& debts_;
   const std::uint64_t block_;
   const ImageSet images_;

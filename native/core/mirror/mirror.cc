@@ -231,7 +231,7 @@ Task<Outcome> Mirror::read(Extent extent, std::span<std::byte> into) {
     co_await held;
     // I11: the write that failed may have been the one whose range this waited for.
     if (stopped_.code != Code::MASTER_FAILED && !is_unmended(extent)) {
-      answered = co_await membership_.images()[0]->read(extent.position, into) == 0;
+      answered = co_await membership_.master_device().read(extent.position, into) == 0;
     }
   }
   if (!answered && stopped_.code != Code::MASTER_FAILED) outcome = co_await read_mended(extent, into);
@@ -247,14 +247,15 @@ Task<ParallelOperation::Results> Mirror::read_images(Extent extent, ImageSet ima
   RequestInFlight counted(*this);
   co_await admit();
   ParallelOperation::Results results = co_await read_images_once(extent, images, into);
-  if ((results.failed & images & 1u) != 0 && stopped_.code != Code::MASTER_FAILED) {
-    const Outcome mended = co_await read_mended(extent, {into[0], extent.length});
+  const unsigned master = membership_.master();
+  if ((results.failed & images & image_bit(master)) != 0 && stopped_.code != Code::MASTER_FAILED) {
+    const Outcome mended = co_await read_mended(extent, {into[master], extent.length});
     // The others may have been written since they were read.
     if (mended.ok()) results = co_await read_images_once(extent, images, into);
   }
   if (stopped_.code == Code::MASTER_FAILED) {  // what was read of it is not what it held (I11)
-    results.failed |= 1u;
-    results.errors[0] = stopped_.system_error;
+    results.failed |= image_bit(master);
+    results.errors[master] = stopped_.system_error;
   }
   leave();
   co_return results;
@@ -296,7 +297,8 @@ Task<Outcome> Mirror::flush_images() {
     const std::uint64_t mark = intents_.flush_begins();
     DeviceRequest model;
     model.operation = Operation::flush;
-    ImageSet flushed = mutated(Mutation::datasync_master_only) ? ImageSet{1} : membership_.receiving();
+    ImageSet flushed = membership_.receiving();
+    if (mutated(Mutation::datasync_master_only)) flushed = image_bit(membership_.master());
     if (mutated(Mutation::flush_skips_synchronizing)) flushed &= static_cast<ImageSet>(~debts_.owing());
     ParallelOperation everywhere(membership_.images(), flushed, model);
     if (!mutated(Mutation::retire_after_failed_flush)) everywhere.report_failures(*this);
@@ -316,7 +318,7 @@ Task<Outcome> Mirror::flush_images() {
 // --- settlement
 
 Task<Outcome> Mirror::settle(ParallelOperation::Results results) {
-  if (mutated(Mutation::retire_while_slave_missed)) results.failed &= 1u;
+  if (mutated(Mutation::retire_while_slave_missed)) results.failed &= image_bit(membership_.master());
   const bool all_well = stopped_.ok() && membership_.durable() && membership_.failure().ok();
   if (results.failed == 0 && all_well) co_return Outcome::success();
   Outcome outcome = co_await membership_.settle(results, Code::MASTER_FAILED);
@@ -331,7 +333,7 @@ Task<Outcome> Mirror::settle(ParallelOperation::Results results) {
 // I11: see mirror.h. The alternative, to look at the end of each flush for images with an error that waits for others,
 // leaves every reader of membership to do the same.
 void Mirror::image_failed(unsigned image, Operation operation, int error) {
-  if (image == 0) return stop(Outcome::of(Code::MASTER_FAILED, 0, error));
+  if (image == membership_.master()) return stop(membership_.of_master(Code::MASTER_FAILED, error));
   if (mutated(Mutation::retire_while_slave_missed)) return;
   membership_.fail(image, error, Membership::cause_of(operation, error));
 }

@@ -144,7 +144,7 @@ class Mirror final : private FailureListener {
   Task<Outcome> read_held(Extent extent, std::span<std::byte> into, std::vector<Repair>* repairs = nullptr);
   Task<Outcome> read_block(Extent block, std::span<std::byte> into, std::vector<Repair>* repairs);
   // Whether the master holds it again.
-  Task<bool> mend(Extent block, std::span<const std::byte> bytes, unsigned from);
+  Task<bool> mend(Extent block, std::span<const std::byte> bytes, ImageIndex from);
   void settle_failed_repair(Extent block, const Outcome& outcome);
   Task<Outcome> copy_held(Extent piece, ImageSet slaves, CopyWay way, const PieceMemory& memory, CopyResult& into,
                           ImageSet& copied);

@@ -36,7 +36,7 @@ Task<Outcome> Mirror::read_mended(Extent extent, std::span<std::byte> into, std:
 Task<Outcome> Mirror::read_held(Extent extent, std::span<std::byte> into, std::vector<Repair>* repairs) {
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
   // Somebody may have written it since it failed, and a bus that was reset answers again.
-  if (!is_unmended(extent) && co_await membership_.images()[0]->read(extent.position, into) == 0) {
+  if (!is_unmended(extent) && co_await membership_.master_device().read(extent.position, into) == 0) {
     co_return Outcome::success();
   }
   const std::uint64_t length = repair_.block_length();
@@ -56,31 +56,33 @@ Task<Outcome> Mirror::read_held(Extent extent, std::span<std::byte> into, std::v
 Task<Outcome> Mirror::read_block(Extent block, std::span<std::byte> into, std::vector<Repair>* repairs) {
   int error = EIO;
   if (!is_unmended(block)) {
-    error = co_await membership_.images()[0]->read(block.position, into);
+    error = co_await membership_.master_device().read(block.position, into);
     if (error == 0) co_return Outcome::success();
   }
   const ImageSet slaves = membership_.receiving_slaves();
-  unsigned from = 0;
-  co_await repair_.read_slave(block, slaves & static_cast<ImageSet>(~debts_.owing_in(slaves, block)), into, from);
+  ImageIndex from = kNoImage;
+  co_await repair_.read_slave(block, without(slaves, debts_.owing_in(slaves, block)), into, from);
   // What a crash left owed by all of them: what any of them holds is as right as what the master held (I3), once the master
   // holds it for certain, and as long as nobody has read there (I4). With a slave that was paid there, or never wrote there,
   // only that one may stand in.
-  const bool unpaid = chooses_ && from == 0 && slaves != 0 && debts_.owing_all_of(slaves, block) == slaves;
+  const bool unpaid = chooses_ && from == kNoImage && slaves != 0 && debts_.owing_all_of(slaves, block) == slaves;
   if (unpaid) co_await repair_.read_slave(block, slaves, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
-  if (from == 0) {
+  if (from == kNoImage) {
     repair_.note_unreadable(block, error);
-    co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
+    co_return membership_.of_master(Code::READ_FAILED, error, block.position);
   }
   const bool mended = !is_unmended(block) && co_await mend(block, into, from);
   if (stopped_.code == Code::MASTER_FAILED) co_return stopped_;
-  if (mended && repairs != nullptr && repairs->size() < kReportedRepairs) repairs->push_back({0, from, block});
-  if (unpaid && !mended) co_return Outcome::of(Code::READ_FAILED, 0, error, block.position);
+  if (mended && repairs != nullptr && repairs->size() < kReportedRepairs) {
+    repairs->push_back({membership_.master(), static_cast<unsigned>(from), block});
+  }
+  if (unpaid && !mended) co_return membership_.of_master(Code::READ_FAILED, error, block.position);
   co_return Outcome::success();
 }
 
 // The bytes stay right whatever happens to that slave meanwhile: the range is held, so nobody writes it.
-Task<bool> Mirror::mend(Extent block, std::span<const std::byte> bytes, unsigned from) {
+Task<bool> Mirror::mend(Extent block, std::span<const std::byte> bytes, ImageIndex from) {
   if (!may_go_on().ok()) co_return false;  // it stays as it is
   IntentLog::Lease lease;
   if (!mutated(Mutation::repair_without_intent)) {
@@ -113,7 +115,7 @@ void Mirror::settle_failed_repair(Extent block, const Outcome& outcome) {
   const bool forgiven = overlooked || outcome.code == Code::READ_FAILED || mutated(Mutation::repair_failure_forgiven);
   const bool tolerated = forgiven && ++failed_repairs_ < kFailedRepairs;
   if (tolerated) return;
-  stop(Outcome::of(Code::MASTER_FAILED, 0, outcome.system_error, block.position));
+  stop(membership_.of_master(Code::MASTER_FAILED, outcome.system_error, block.position));
 }
 
 }  // namespace blockmirror

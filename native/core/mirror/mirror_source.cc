@@ -59,9 +59,9 @@ Task<Outcome> Mirror::read_source(Extent extent, const Source& source) {
 }
 
 Task<void> Mirror::count_changes(Extent extent, const Source& source) {
-  std::byte* const before = source.memory[0];
+  std::byte* const before = source.memory[membership_.master()];
   const std::byte* const after = source.memory[source.slave];
-  Device& master = *membership_.images()[0];
+  Device& master = membership_.master_device();
   if (!is_unmended(extent) && co_await master.read(extent.position, {before, extent.length}) == 0) {
     source.into.bytes_changed += differing_bytes(before, after, extent.length);
     co_return;

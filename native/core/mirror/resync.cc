@@ -17,9 +17,8 @@ Resync::Resync(Mirror& mirror, Membership& membership, Debts& debts, PieceRunner
 
 ImageSet Resync::resyncing(ImageSet slaves) const {
   ImageSet set = 0;
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    const bool under_way = superblock_.images[i].state == ImageState::synchronizing;
-    if (under_way && (slaves & membership_.receiving() & image_bit(i)) != 0) set |= image_bit(i);
+  for (const unsigned i : indices_of(slaves & membership_.receiving_slaves())) {
+    if (superblock_.images[i].state == ImageState::synchronizing) set |= image_bit(i);
   }
   return set;
 }
@@ -30,8 +29,7 @@ void Resync::choose(ImageSet slaves, std::uint64_t longest) {
   std::uint64_t bytes = 0;
   while (chosen_.size() < kResyncExtents && bytes < longest) {
     Extent next{superblock_.size, 0};
-    for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-      if ((slaves & image_bit(i)) == 0) continue;
+    for (const unsigned i : indices_of(slaves)) {
       const Extent owed = debts_.of(i).next(cursor_, kCopyLength);
       if (!owed.empty() && owed.position < next.position) next = owed;
     }
@@ -49,21 +47,19 @@ void Resync::choose(ImageSet slaves, std::uint64_t longest) {
 // A slave that an opening found synchronizing: what it owes may stand in a map that nobody has read yet. A debt of everything
 // is paid in order: what lies behind its frontier would be copied, and not be paid.
 void Resync::begin_pass(ImageSet slaves) {
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & image_bit(i)) != 0) cursor_ = std::min(cursor_, debts_.of(i).owed_from());
-  }
+  for (const unsigned i : indices_of(slaves)) cursor_ = std::min(cursor_, debts_.of(i).owed_from());
 }
 
 Task<Outcome> Resync::step(const ResyncOrder& order, ResyncResult& into) {
   into = ResyncResult{};
-  into.copied.bytes_differed.assign(superblock_.images.size() - 1, 0);
-  into.copied.bytes_copied.assign(superblock_.images.size() - 1, 0);
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+  into.copied.bytes_differed.assign(superblock_.images.size(), 0);
+  into.copied.bytes_copied.assign(superblock_.images.size(), 0);
+  for (const unsigned i : indices_of(superblock_.slaves())) {
     if ((resyncing(order.slaves) & image_bit(i)) != 0) co_await debts_.load(i);
   }
   const ImageSet slaves = resyncing(order.slaves);
   std::array<Uuid, kMaxImages> ids;
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) ids[i] = superblock_.images[i].resync.id;
+  for (const unsigned i : indices_of(superblock_.slaves())) ids[i] = superblock_.images[i].resync.id;
   begin_pass(slaves);
   choose(slaves, order.longest);
   if (chosen_.empty()) {
@@ -77,7 +73,7 @@ Task<Outcome> Resync::step(const ResyncOrder& order, ResyncResult& into) {
   if (outcome.ok() && order.read_back) outcome = co_await read_back(slaves, into);
   if (!outcome.ok()) co_return outcome;
   ImageSet same = resyncing(flushed);
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+  for (const unsigned i : indices_of(same)) {
     if (superblock_.images[i].resync.id != ids[i]) same &= static_cast<ImageSet>(~image_bit(i));
   }
   pay(same);
@@ -85,9 +81,8 @@ Task<Outcome> Resync::step(const ResyncOrder& order, ResyncResult& into) {
   outcome = co_await take_back(same, into);
   if (early) outcome = co_await mirror_.flush_slaves(slaves, flushed);
   if (outcome.ok()) outcome = co_await note_cursors(same);
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((resyncing(order.slaves) & image_bit(i)) != 0)
-      into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
+  for (const unsigned i : indices_of(resyncing(order.slaves))) {
+    into.bytes_left = std::max(into.bytes_left, debts_.of(i).bytes());
   }
   co_return outcome;
 }
@@ -126,7 +121,7 @@ Task<Outcome> Resync::copy(const ResyncOrder& order, ImageSet slaves, ResyncResu
   if (chosen_.empty()) co_return Outcome::success();
   Copying copying(*this, order, slaves, into);
   const bool reads = order.way.compare || order.way.only_differing || mutated(Mutation::recover_wrong_direction);
-  const ImageSet images = static_cast<ImageSet>(1u | (reads ? slaves : 0));
+  const ImageSet images = static_cast<ImageSet>(image_bit(superblock_.master) | (reads ? slaves : 0));
   const Outcome outcome = co_await pieces_.run(chosen_, images, copying);
   for (const std::uint64_t bytes : into.copied.bytes_copied) into.bytes_copied += bytes;
   co_return outcome;
@@ -141,17 +136,19 @@ class Resync::ReadingBack final : public PieceWork {
 
   Task<Outcome> work_on(Extent piece, const PieceMemory& memory) override {
     const ImageSet slaves = slaves_ & resync_.membership_.receiving_slaves();
-    const ImageSet images = static_cast<ImageSet>(slaves | 1u);
+    const unsigned master = resync_.superblock_.master;
+    const ImageSet images = slaves | image_bit(master);
     ParallelOperation::Results results = co_await resync_.mirror_.read_images(piece, images, memory);
-    if ((results.failed & 1u) != 0) co_return Outcome::of(Code::READ_FAILED, 0, results.errors[0], piece.position);
+    if ((results.failed & image_bit(master)) != 0) {
+      co_return resync_.membership_.of_master(Code::READ_FAILED, results.errors[master], piece.position);
+    }
     const Outcome outcome = co_await resync_.mirror_.fail_slaves(results);
     if (!outcome.ok()) co_return outcome;
-    for (unsigned i = 1; i < kMaxImages; ++i) {
-      if ((slaves & ~results.failed & image_bit(i)) == 0) continue;
-      const DifferingRun run = next_differing_run(memory[0], memory[i], 0, piece.length, block_);
+    for (const unsigned i : indices_of(without(slaves, results.failed))) {
+      const DifferingRun run = next_differing_run(memory[master], memory[i], 0, piece.length, block_);
       if (run.bytes == 0) continue;
       if (into_.bytes_read_back_differing == 0)
-        into_.read_back_difference.slave = i - 1,
+        into_.read_back_difference.slave = i,
         into_.read_back_difference.extent = {piece.position + run.begin, run.end - run.begin};
       into_.bytes_read_back_differing += run.bytes;
       resync_.not_copied(i, piece);
@@ -172,7 +169,7 @@ Task<Outcome> Resync::read_back(ImageSet slaves, ResyncResult& into) {
     if (copy.slaves != 0) extents.push_back(copy.extent);
   }
   ReadingBack reading(*this, slaves, into);
-  co_return co_await pieces_.run(extents, static_cast<ImageSet>(slaves | 1u), reading);
+  co_return co_await pieces_.run(extents, static_cast<ImageSet>(slaves | image_bit(superblock_.master)), reading);
 }
 
 void Resync::not_copied(unsigned slave, Extent extent) {
@@ -188,8 +185,7 @@ void Resync::pay(ImageSet slaves) {
   std::sort(copied_.begin(), copied_.end(),
             [](const Copied& a, const Copied& b) { return a.extent.position < b.extent.position; });
   for (const Copied& copy : copied_) {
-    for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-      if ((slaves & image_bit(i)) == 0) continue;
+    for (const unsigned i : indices_of(slaves)) {
       if (copy.unreadable) debts_.of(i).set_aside(copy.extent);
       if ((copy.slaves & image_bit(i)) != 0) debts_.of(i).pay(copy.extent);
     }
@@ -198,10 +194,10 @@ void Resync::pay(ImageSet slaves) {
 
 // Over all steps of one resync, to be told when it ends.
 void Resync::count_copied(const std::array<Uuid, kMaxImages>& ids, const CopyResult& copied) {
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
+  for (const unsigned i : indices_of(superblock_.slaves())) {
     if (counted_ids_[i] != ids[i]) copied_of_[i] = 0;
     counted_ids_[i] = ids[i];
-    copied_of_[i] += copied.bytes_copied[i - 1];
+    copied_of_[i] += copied.bytes_copied[i];
   }
 }
 
@@ -209,14 +205,14 @@ void Resync::count_copied(const std::array<Uuid, kMaxImages>& ids, const CopyRes
 // behind it may be called paid (I14).
 Task<Outcome> Resync::note_cursors(ImageSet slaves) {
   bool far = false;
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & resyncing(slaves) & image_bit(i)) == 0 || !debts_.of(i).owes_everything()) continue;
+  for (const unsigned i : indices_of(resyncing(slaves))) {
+    if (!debts_.of(i).owes_everything()) continue;
     const std::uint64_t cursor = superblock_.images[i].resync.cursor;
     far = far || debts_.of(i).paid_to() >= cursor + kCursorDistance;
   }
   if (!far) co_return Outcome::success();
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_everything()) continue;
+  for (const unsigned i : indices_of(slaves)) {
+    if (!debts_.of(i).owes_everything()) continue;
     superblock_.images[i].resync.cursor = debts_.of(i).paid_to();
   }
   co_return co_await mirror_.record_progress();
@@ -225,8 +221,8 @@ Task<Outcome> Resync::note_cursors(ImageSet slaves) {
 // In one turn: it owes nothing, and from here on it counts. A crash before the new generation is durable finds it
 // synchronizing, with a map of which nothing is left.
 Task<Outcome> Resync::take_back(ImageSet slaves, ResyncResult& into) {
-  for (unsigned i = 1; i < superblock_.images.size(); ++i) {
-    if ((slaves & image_bit(i)) == 0 || !debts_.of(i).owes_nothing()) continue;
+  for (const unsigned i : indices_of(slaves)) {
+    if (!debts_.of(i).owes_nothing()) continue;
     BLOCKMIRROR_ASSERT(debts_.knows(i), "a slave was taken back before its map was read");  // I10, I14
     membership_.come_back(i, copied_of_[i]);
     debts_.end(i);

@@ -85,7 +85,9 @@ Task<Outcome> blank_label_areas(Membership& membership, const Superblock& superb
       const Extent rest{copy + kLabelCopyLength, kLabelCopyDistance - kLabelCopyLength};
       const Outcome outcome = co_await write_zeroes(*membership.images()[i], static_cast<ImageIndex>(i), rest);
       if (outcome.ok()) continue;
-      if (i == 0) co_return Outcome::of(Code::MASTER_FAILED, 0, outcome.system_error, outcome.position);
+      if (i == membership.master()) {
+        co_return membership.of_master(Code::MASTER_FAILED, outcome.system_error, outcome.position);
+      }
       membership.fail(i, outcome.system_error, FractureCause::write_error);
       break;
     }
@@ -188,7 +190,7 @@ Outcome plan_superblock(Runtime& runtime, const FormatOptions& options, const De
   for (unsigned i = 0; i < images.size(); ++i) {
     ImageRecord image;
     runtime.random(image.uuid.bytes);
-    if (i == 0) {
+    if (i == into.master) {
       image.state = ImageState::in_sync;
     } else {
       begin_first_copy(runtime, into, image);

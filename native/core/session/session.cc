@@ -55,7 +55,7 @@ bool Session::is_stalled(unsigned image) const { return state_->is_stalled(image
 
 // The mirror goes on without a slave; without the log or the master it has to wait.
 std::unique_ptr<WatchedDevice> Session::State::watch(Device& device, std::size_t image) const {
-  const bool slave = image > 0 && image < kMaxImages;
+  const bool slave = image != superblock.master && image < kMaxImages;
   const auto past_deadline = slave ? WatchedDevice::PastDeadline::answer : WatchedDevice::PastDeadline::tell;
   DeviceLatency* const latency = latencies == nullptr ? nullptr : &(*latencies)[image];
   auto watched = std::make_unique<WatchedDevice>(runtime, device, past_deadline, latency);
@@ -193,7 +193,7 @@ SnapshotDebt Session::State::debt_of(unsigned image) const {
 
 ImageSet Session::State::recovering() const {
   ImageSet slaves = 0;
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+  for (const unsigned i : indices_of(superblock.slaves())) {
     const ImageRecord& image = superblock.images[i];
     const bool being_made = phase == Phase::formatting && image.state == ImageState::synchronizing;
     if (being_made || is_after_crash(image)) slaves |= image_bit(i);
@@ -228,9 +228,8 @@ Snapshot Session::snapshot() const {
   snapshot.recent_repairs = s.repair.recent();
   snapshot.history_lost = s.history.lost();
   snapshot.recovering = s.recovering();
-  for (unsigned i = 1; s.mirror && i < snapshot.image_count; ++i) {
-    if ((snapshot.recovering & image_bit(i)) != 0)
-      snapshot.uncertain_bytes = std::max(snapshot.uncertain_bytes, s.debts.of(i).bytes());
+  for (const unsigned i : indices_of(s.mirror ? snapshot.recovering : 0)) {
+    snapshot.uncertain_bytes = std::max(snapshot.uncertain_bytes, s.debts.of(i).bytes());
   }
   if (s.mirror) {
     const IntentLog& log = s.mirror->log();

@@ -73,7 +73,7 @@ Task<Outcome> Session::read_history(HistoryScan& into) {
 ImageSet Session::owing_in(Extent extent) const {
   const State& s = *state_;
   ImageSet owing = 0;
-  for (unsigned i = 1; i < s.superblock.images.size(); ++i) {
+  for (const unsigned i : indices_of(s.superblock.slaves())) {
     if (s.superblock.images[i].debt == DebtKind::none && s.phase == Phase::loaded) continue;
     if (s.debts.begun()) owing |= s.debts.owing_in(image_bit(i), extent);
   }

@@ -70,13 +70,14 @@ Task<Outcome> Session::compare(std::vector<Extent> extents, CompareOrder order, 
   if (outcome.ok() && order.repair && !mutated(Mutation::repair_forgets_finds)) {
     co_return co_await s.owe_found(comparison, into);
   }
-  into.bytes_owed.assign(s.superblock.images.size() - 1, 0);
+  into.bytes_owed.assign(s.superblock.images.size(), 0);
   co_return outcome;
 }
 
 void Session::State::tell_unread(const CompareResult& found) {
-  for (unsigned i = 1; i < superblock.images.size() && i - 1 < found.unread.size(); ++i) {
-    const Outcome& unread = found.unread[i - 1];
+  for (const unsigned i : indices_of(superblock.slaves())) {
+    if (i >= found.unread.size()) break;
+    const Outcome& unread = found.unread[i];
     if (unread.ok()) continue;
     Event event = membership.event_of(EventKind::error, i);
     event.cause = FractureCause::read_error;
@@ -91,9 +92,9 @@ void Session::State::tell_unread(const CompareResult& found) {
 // the slave as it was before this verify; one before the map would find that it owes everything.
 Task<Outcome> Session::State::owe_found(const Comparison& comparison, CompareResult& into) {
   bool any = false;
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+  for (const unsigned i : indices_of(superblock.slaves())) {
     const bool receives = (membership.receiving() & image_bit(i)) != 0;
-    if (!receives) into.bytes_owed[i - 1] = 0;  // it failed meanwhile, and what was found of it says nothing
+    if (!receives) into.bytes_owed[i] = 0;  // it failed meanwhile, and what was found of it says nothing
     if (!receives || comparison.found(i).empty()) continue;
     any = true;
     ImageRecord& image = superblock.images[i];
@@ -116,10 +117,10 @@ Task<Outcome> Session::record_verify(VerifyResult found) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::recovering, Phase::running}); !refused.ok()) co_return refused;
-  const std::size_t slaves = s.superblock.images.size() - 1;
-  bool fits = found.bytes_compared.size() == slaves && found.bytes_differed.size() == slaves &&
-              (found.bytes_repaired.empty() || found.bytes_repaired.size() == slaves);
-  for (std::size_t i = 0; fits && i < slaves; ++i) fits = found.repaired(i) <= found.bytes_differed[i];
+  const std::size_t images = s.superblock.images.size();
+  bool fits = found.bytes_compared.size() == images && found.bytes_differed.size() == images &&
+              (found.bytes_repaired.empty() || found.bytes_repaired.size() == images);
+  for (std::size_t i = 0; fits && i < images; ++i) fits = found.repaired(i) <= found.bytes_differed[i];
   if (!fits) co_return wrong_phase();
   const VerifyChange change =
       apply_verify(found, s.membership.receiving(), s.phase == Phase::running, s.runtime.wall_clock_ms(), s.superblock);
@@ -135,11 +136,11 @@ Task<Outcome> Session::record_verify(VerifyResult found) {
 
 // Of each slave that was compared: how much of it, and how much differed.
 void Session::State::tell_verified(const VerifyResult& found) {
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
-    if (found.bytes_compared[i - 1] == 0) continue;
+  for (const unsigned i : indices_of(superblock.slaves())) {
+    if (found.bytes_compared[i] == 0) continue;
     Event event = membership.event_of(EventKind::verified, i);
-    if (found.bytes_compared[i - 1] == superblock.size) event.extent = whole();
-    event.bytes = found.bytes_differed[i - 1];
+    if (found.bytes_compared[i] == superblock.size) event.extent = whole();
+    event.bytes = found.bytes_differed[i];
     history.tell(std::move(event));
   }
 }
@@ -150,7 +151,7 @@ Task<Outcome> Session::fracture(ImageSet slaves, FractureResult& into) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
-  if ((slaves & 1u) != 0 || slaves == 0 || (slaves >> s.superblock.images.size()) != 0) co_return wrong_phase();
+  if (slaves == 0 || without(slaves, s.superblock.slaves()) != 0) co_return wrong_phase();
   co_return co_await s.mirror->fracture(slaves, into);
 }
 
@@ -166,7 +167,7 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   State& s = *state_;
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
-  if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
+  if (slave >= kMaxImages || (s.superblock.slaves() & image_bit(slave)) == 0) co_return wrong_phase();
   co_await s.mirror->fracture_ended();
   ImageRecord& image = s.superblock.images[slave];
   if (!s.membership.is_attached(slave) || rights_of(image.state).receives) co_return wrong_phase();
@@ -235,7 +236,7 @@ Task<Outcome> Session::write_from(unsigned slave, Extent extent, SourceResult& i
   StepUnderWay step(s.steps_in_flight, s.steps_ended);
   into = SourceResult{};
   if (const Outcome refused = s.may_step({Phase::running}); !refused.ok()) co_return refused;
-  if (slave == 0 || slave >= s.superblock.images.size()) co_return wrong_phase();
+  if (slave >= kMaxImages || (s.superblock.slaves() & image_bit(slave)) == 0) co_return wrong_phase();
   std::vector<Extent> extents(1, extent);
   Outcome outcome = s.check_extents(extents);
   const std::uint64_t block = s.superblock.block_size;
@@ -244,7 +245,7 @@ Task<Outcome> Session::write_from(unsigned slave, Extent extent, SourceResult& i
   if (outcome.ok() && !(aligned && whole)) outcome = Outcome::of(Code::OUT_OF_RANGE, kNoImage, 0, extent.position);
   if (!outcome.ok()) co_return outcome;
   WriteFromSlave work(*s.mirror, slave, into);
-  co_return co_await s.pieces.run(extents, image_bit(0) | image_bit(slave), work);
+  co_return co_await s.pieces.run(extents, image_bit(s.superblock.master) | image_bit(slave), work);
 }
 
 Task<Outcome> Session::retire_all() {

@@ -185,7 +185,7 @@ Task<Outcome> Session::read_debts() {
     if (!s.assessed || s.superblock.lifecycle == Lifecycle::creating) co_return wrong_phase();
     if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
   }
-  for (unsigned i = 1; i < s.superblock.images.size(); ++i) co_await s.debts.load(i);
+  for (const unsigned i : indices_of(s.superblock.slaves())) co_await s.debts.load(i);
   co_return Outcome::success();
 }
 
@@ -234,7 +234,7 @@ Task<Outcome> Session::State::begin_incarnation(const ActivateOptions& options) 
     b.physical_block_size = std::min(std::max(b.physical_block_size, block), kMaximumPhysicalBlockSize);
   }
   b.owner = options.owner;
-  b.images[0].error = 0;  // of a master that failed in an opening before
+  b.images[b.master].error = 0;  // of a master that failed in an opening before
   for (std::size_t i = 0; i < options.found_at.size() && i < b.images.size(); ++i) {
     if (options.found_at[i].path.empty()) continue;
     b.images[i].path = options.found_at[i].path;
@@ -258,7 +258,7 @@ Outcome Session::State::judge_left_out(ImageSet left_out) {
     if (verdicts[i].ok() && !membership.is_attached(i)) verdicts[i] = judge_unattached(i);
     if (verdicts[i].ok()) continue;
     const bool may_go = (left_out & image_bit(i)) != 0 || superblock.images[i].state == ImageState::synchronizing;
-    if (i == 0 || !may_go || !find_left_out(verdicts[i].code)) return verdicts[i];
+    if (i == superblock.master || !may_go || !find_left_out(verdicts[i].code)) return verdicts[i];
     if (rights_of(superblock.images[i].state).in_sync) leaving |= image_bit(i);
   }
   const bool enough = leaving == 0 || membership.enough_in_sync(leaving);
@@ -281,7 +281,7 @@ Task<Outcome> Session::activate(ActivateOptions options) {
   if (const Outcome refused = s.judge_left_out(options.left_out); !refused.ok()) co_return refused;
   if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
   s.begin_debts();
-  for (unsigned i = 1; i < s.verdicts.size(); ++i) {
+  for (const unsigned i : indices_of(s.superblock.slaves())) {
     if (!s.verdicts[i].ok()) s.leave_out(i, *find_left_out(s.verdicts[i].code));
   }
   if (!s.clean && !mutated(Mutation::skip_recovery)) {
@@ -306,16 +306,19 @@ Task<Outcome> Session::activate(ActivateOptions options) {
 // alone: before its other copy is written over. A flush that failed is never tried again (I11).
 Task<Outcome> Session::State::flush_images() {
   ImageSet flushed = membership.receiving();
-  if (mutated(Mutation::read_before_master_flush)) flushed &= static_cast<ImageSet>(~1u);
+  if (mutated(Mutation::read_before_master_flush)) flushed &= superblock.slaves();
   DeviceRequest model;
   model.operation = Operation::flush;
   ParallelOperation everywhere(membership.images(), flushed, model);
   ParallelOperation::Results results = co_await everywhere;
-  if (mutated(Mutation::master_flush_failure_ignored)) results.failed &= static_cast<ImageSet>(~1u);
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
-    if ((results.failed & image_bit(i)) != 0) membership.fail(i, results.errors[i], FractureCause::flush_error);
+  if (mutated(Mutation::master_flush_failure_ignored)) results.failed &= superblock.slaves();
+  for (const unsigned i : indices_of(results.failed & superblock.slaves())) {
+    membership.fail(i, results.errors[i], FractureCause::flush_error);
   }
-  if ((results.failed & 1u) != 0) broken = Outcome::of(Code::MASTER_FAILED, 0, results.errors[0]);
+  const unsigned master = superblock.master;
+  if ((results.failed & image_bit(master)) != 0) {
+    broken = membership.of_master(Code::MASTER_FAILED, results.errors[master]);
+  }
   co_return broken;
 }
 
@@ -384,8 +387,8 @@ void Session::State::leave_out(unsigned slave, const LeftOut& why) {
 void Session::State::begin_debts() {
   const ImageSet out = debts.owing();
   if (!clean) owe_crash_debt(out);
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
-    if ((out & image_bit(i)) == 0 || !debts.of(i).owes_everything()) continue;
+  for (const unsigned i : indices_of(out)) {
+    if (!debts.of(i).owes_everything()) continue;
     superblock.images[i].debt = DebtKind::everything;
     superblock.images[i].map_id = Uuid{};
     superblock.images[i].resync.cursor = std::min(superblock.images[i].resync.cursor, debts.of(i).paid_to());
@@ -397,7 +400,7 @@ void Session::State::begin_debts() {
 void Session::State::begin_resyncs_after_crash() {
   if (clean || debt.empty()) return;
   const bool everything = debt.contains(whole());
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+  for (const unsigned i : indices_of(superblock.slaves())) {
     const bool receives = (membership.receiving() & image_bit(i)) != 0;
     if (receives && superblock.images[i].debt == DebtKind::none &&
         superblock.images[i].state != ImageState::synchronizing) {

@@ -12,7 +12,7 @@ Outcome Session::State::with_all_slaves(Outcome outcome) const {
   const bool being_made = phase == Phase::planned || phase == Phase::formatting;
   if (!being_made || (!outcome.ok() && outcome.code != Code::TOO_FEW_IN_SYNC)) return outcome;
   if (mutated(Mutation::create_without_slave)) return outcome;
-  for (unsigned i = 1; i < superblock.images.size(); ++i) {
+  for (const unsigned i : indices_of(superblock.slaves())) {
     if (rights_of(superblock.images[i].state).receives) continue;
     return Outcome::of(Code::SLAVE_FAILED, static_cast<ImageIndex>(i), membership.error_of(i));
   }
@@ -44,14 +44,14 @@ Task<Outcome> Session::format() {
   s.next_sequence = s.superblock.first_sequence;
   s.scanned_tail = s.superblock.ring.record_count;
   const ImageState assumed = mutated(Mutation::assumed_called_in_sync) ? ImageState::in_sync : ImageState::assumed;
-  for (std::size_t i = 1; s.assume_identical && i < s.superblock.images.size(); ++i) {
+  for (const unsigned i : indices_of(s.assume_identical ? s.superblock.slaves() : 0)) {
     s.superblock.images[i].state = assumed;
     s.superblock.images[i].pay_debt();
   }
   if (!s.debts.begin(s.membership.log(), s.scanned_tail)) co_return no_memory();
   // I4: what the master holds may be in its cache alone, and is about to be copied.
-  const int error = co_await s.membership.images()[0]->flush();
-  if (error != 0) co_return s.broken = Outcome::of(Code::MASTER_FAILED, 0, error);
+  const int error = co_await s.membership.master_device().flush();
+  if (error != 0) co_return s.broken = s.membership.of_master(Code::MASTER_FAILED, error);
   s.start_mirror(s.scanned_tail);
   s.phase = Phase::formatting;
   s.to_be_recovered = true;

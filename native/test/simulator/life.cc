@@ -360,7 +360,7 @@ Task<Outcome> Life::pay_crash_debt() {
       if (running_) judge_resynced(i);
     }
     const bool moves = step.bytes_copied > 0 || step.in_sync != 0 ||
-                       step.copied.bytes_differed != std::vector<std::uint64_t>(world_.slaves);
+                       step.copied.bytes_differed != std::vector<std::uint64_t>(world_.slaves + 1);
     if (!moves && !step.unreadable.ok()) co_return step.unreadable;
     if (steps > kMostSteps) verdict_.fail("recovery", "it does not end");
     if (verdict_.failed) co_return Outcome::of(Code::INTERNAL);

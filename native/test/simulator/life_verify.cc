@@ -47,7 +47,7 @@ Task<void> Life::verify(bool repair) {
   ++verdict_.counts.verifies_begun;
   VerifyResult found;
   for (auto* sums : {&found.bytes_compared, &found.bytes_differed, &found.bytes_repaired})
-    sums->assign(world_.slaves, 0);
+    sums->assign(world_.slaves + 1, 0);
   Outcome outcome = co_await compare_all(repair, found);
   if (outcome.ok() && repair) co_await pay_found(found);
   if (outcome.ok() && !ended_) outcome = co_await remember(found);
@@ -73,7 +73,7 @@ Task<Outcome> Life::compare_all(bool repair, VerifyResult& found) {
     if (!ended_) judge_comparison(piece, step);
     if (repair && !ended_) judge_owed(piece, step);
     std::uint64_t left = 0;
-    for (unsigned i = 0; i < world_.slaves; ++i) {
+    for (unsigned i = 1; i <= world_.slaves; ++i) {
       found.bytes_compared[i] += step.bytes_compared[i];
       found.bytes_differed[i] += step.bytes_differed[i];
       found.bytes_repaired[i] += step.bytes_owed[i];
@@ -111,12 +111,12 @@ void Life::judge_owed(Extent piece, const CompareResult& step) {
   machine_.disks()[0].durable().read(0, copy);
   for (unsigned i = 1; i <= world_.slaves; ++i) {
     const std::vector<std::uint64_t> rotten = rotten_in(i, piece);
-    const bool whole = step.bytes_compared[i - 1] == piece.length && receives(i);
-    if (rotten.empty() || !whole || step.bytes_differed[i - 1] == 0) continue;
+    const bool whole = step.bytes_compared[i] == piece.length && receives(i);
+    if (rotten.empty() || !whole || step.bytes_differed[i] == 0) continue;
     const std::string slave = "slave " + std::to_string(i);
-    if (step.bytes_owed[i - 1] + step.bytes_expected[i - 1] < step.bytes_differed[i - 1])
+    if (step.bytes_owed[i] + step.bytes_expected[i] < step.bytes_differed[i])
       return verdict_.fail("I14", slave + " differs, and a verify that repairs has not made it owe that");
-    if (step.bytes_owed[i - 1] == 0) continue;
+    if (step.bytes_owed[i] == 0) continue;
     if (stored_state(copy.data(), i) == StoredState::in_sync)
       return verdict_.fail("I10", slave + " owes what a verify found, and the log says that it is in sync");
   }
@@ -124,8 +124,8 @@ void Life::judge_owed(Extent piece, const CompareResult& step) {
 
 Task<Outcome> Life::remember(const VerifyResult& found) {
   for (unsigned i = 1; i <= world_.slaves; ++i) {
-    const bool whole = found.bytes_compared[i - 1] == geometry_.mirror_size;
-    if (whole && found.left(i - 1) == 0) set_differing(i, false);
+    const bool whole = found.bytes_compared[i] == geometry_.mirror_size;
+    if (whole && found.left(i) == 0) set_differing(i, false);
   }
   ImageSet in_sync = 0;  // what is found of others is the business of their resync
   for (unsigned i = 1; i <= world_.slaves; ++i) {
@@ -133,7 +133,7 @@ Task<Outcome> Life::remember(const VerifyResult& found) {
   }
   const Outcome outcome = co_await session_->record_verify(found);
   for (unsigned i = 1; i <= world_.slaves && outcome.ok() && !ended_; ++i) {
-    if ((in_sync & image_bit(i)) != 0 && is_in_sync(i) && found.left(i - 1) > 0) set_differing(i, true);
+    if ((in_sync & image_bit(i)) != 0 && is_in_sync(i) && found.left(i) > 0) set_differing(i, true);
   }
   co_return outcome;
 }
@@ -142,11 +142,11 @@ Task<Outcome> Life::remember(const VerifyResult& found) {
 void Life::judge_comparison(Extent piece, const CompareResult& step) {
   for (unsigned i = 1; i <= world_.slaves; ++i) {
     const std::string slave = "slave " + std::to_string(i);
-    const std::uint64_t compared = step.bytes_compared[i - 1];
+    const std::uint64_t compared = step.bytes_compared[i];
     if (!receives(i) && compared > 0) verdict_.fail("verify", slave + " failed meanwhile, and counts as compared");
     // One that came back meanwhile was not among those that the step began with.
     const bool asked = is_in_sync(i) && !checker_.came_back(i);
-    if (asked && step.unread[i - 1].ok() && compared != piece.length)
+    if (asked && step.unread[i].ok() && compared != piece.length)
       verdict_.fail("verify", slave + " could be read, and does not count as compared");
   }
 }
@@ -156,7 +156,7 @@ void Life::judge_report(const VerifyResult& found, std::uint32_t rotten_before) 
   ++verdict_.counts.verifies;
   const std::uint32_t rotten_now = rotten_slaves();
   for (unsigned i = 1; i <= world_.slaves; ++i) {
-    if (!is_in_sync(i) || checker_.came_back(i) || found.bytes_compared[i - 1] != geometry_.mirror_size) continue;
+    if (!is_in_sync(i) || checker_.came_back(i) || found.bytes_compared[i] != geometry_.mirror_size) continue;
     const std::string slave = "slave " + std::to_string(i);
     for (std::uint64_t position : {std::uint64_t{0}, std::uint64_t{65536}}) {
       std::vector<std::byte> copy(kStoredSuperblock);

@@ -54,8 +54,8 @@ class RunningMirror : public SimulatedMirror {
   void prove() { REQUIRE(run(session->record_verify(found_equal())).ok()); }
   // What a verify of the whole mirror that finds no difference records.
   VerifyResult found_equal() const {
-    const std::size_t slaves = images.size() - 1;
-    return {std::vector<std::uint64_t>(slaves, session->superblock().size), std::vector<std::uint64_t>(slaves, 0)};
+    return {std::vector<std::uint64_t>(images.size(), session->superblock().size),
+            std::vector<std::uint64_t>(images.size(), 0)};
   }
 
   struct Pending {

@@ -348,7 +348,7 @@ TEST_CASE("a comparison mends what the master cannot read, and finds no differen
   BadBlock bad(*mirror.images[0], kBlock);
   CompareResult result;
   REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, {}, result)).ok());
-  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0});
+  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0, 0});
   CHECK_FALSE(bad.bad());
   CHECK(mirror.counters().repairs == 1);
 }

@@ -213,7 +213,7 @@ TEST_CASE("background recovery: an assumed slave that fails before it is paid ow
 TEST_CASE("background recovery: what a verify found to differ is not forgotten by paying what a crash left") {
   Rig mirror;
   VerifyResult found = mirror.found_equal();
-  found.bytes_differed[0] = 512;
+  found.bytes_differed[1] = 512;
   REQUIRE(mirror.run(mirror.session->record_verify(found)).ok());
   mirror.crash_with({1});
   REQUIRE(mirror.open().ok());

@@ -13,13 +13,13 @@ constexpr std::uint64_t kSize = 4 * kMiB;
 
 // A verify of the whole mirror as lib/life/verification.ts does it, and what it recorded.
 Outcome verify(RunningMirror& mirror, VerifyResult& found, bool all = false) {
-  const std::size_t slaves = mirror.images.size() - 1;
-  found = {Sums(slaves, 0), Sums(slaves, 0)};
+  const std::size_t images = mirror.images.size();
+  found = {Sums(images, 0), Sums(images, 0)};
   for (std::vector<Extent>& extents : copy_steps(mirror.whole())) {
     CompareResult result;
     const Outcome outcome = mirror.run(mirror.session->compare(std::move(extents), {.all = all}, result));
     if (!outcome.ok()) return outcome;
-    for (std::size_t i = 0; i < slaves; ++i) {
+    for (std::size_t i = 0; i < images; ++i) {
       found.bytes_compared[i] += result.bytes_compared[i];
       found.bytes_differed[i] += result.bytes_differed[i] - result.bytes_expected[i];
     }
@@ -50,7 +50,7 @@ TEST_CASE("a verify that finds a mirror equal makes assumed slaves in sync, in s
   CHECK(mirror.durable_state(1) == ImageState::assumed);
   VerifyResult found;
   REQUIRE(verify(mirror, found).ok());
-  CHECK(found.bytes_compared == Sums{kSize, kSize});
+  CHECK(found.bytes_compared == Sums{0, kSize, kSize});
   for (unsigned image : {1u, 2u}) {
     CHECK(mirror.durable_state(image) == ImageState::in_sync);
     CHECK(mirror.label_of(image).state == ImageState::in_sync);
@@ -68,7 +68,7 @@ TEST_CASE("a difference is remembered, across openings, until the slave is verif
   byte ^= std::byte{1};
   VerifyResult found;
   REQUIRE(verify(mirror, found).ok());
-  CHECK(found.bytes_differed == Sums{1, 0});
+  CHECK(found.bytes_differed == Sums{0, 1, 0});
   CHECK(remembered(mirror, 1) == 1);
   CHECK(remembered(mirror, 2) == 0);
   CHECK(mirror.durable_state(1) == ImageState::assumed);  // it still receives every write, or it would drift further
@@ -102,18 +102,18 @@ TEST_CASE("a slave that differs does not stand in for the master, nor one that i
 
 TEST_CASE("a verify that was cut off remembers what it found and forgets nothing") {
   RunningMirror mirror({.slaves = 2});
-  REQUIRE(mirror.run(mirror.session->record_verify({{kMiB, kMiB}, {0, 5}})).ok());
+  REQUIRE(mirror.run(mirror.session->record_verify({{0, kMiB, kMiB}, {0, 0, 5}})).ok());
   CHECK(remembered(mirror, 1) == 0);
   CHECK(remembered(mirror, 2) == 5);
   CHECK(mirror.durable_state(1) == ImageState::assumed);
-  REQUIRE(mirror.run(mirror.session->record_verify({{kMiB, kMiB}, {0, 0}})).ok());
+  REQUIRE(mirror.run(mirror.session->record_verify({{0, kMiB, kMiB}, {0, 0, 0}})).ok());
   CHECK(remembered(mirror, 2) == 5);
   CHECK(durable_superblock(*mirror.log).last_verify.finished_at_ms == 0);
 }
 
 TEST_CASE("a verify in which a slave was not compared all over is none of the whole mirror") {
   RunningMirror mirror({.slaves = 2});
-  REQUIRE(mirror.run(mirror.session->record_verify({{kSize, kMiB}, {0, 0}})).ok());
+  REQUIRE(mirror.run(mirror.session->record_verify({{0, kSize, kMiB}, {0, 0, 0}})).ok());
   CHECK(mirror.durable_state(1) == ImageState::in_sync);
   CHECK(mirror.durable_state(2) == ImageState::assumed);
   CHECK(durable_superblock(*mirror.log).last_verify.finished_at_ms == 0);
@@ -121,8 +121,8 @@ TEST_CASE("a verify in which a slave was not compared all over is none of the wh
 
 TEST_CASE("a verify of other slaves than the mirror has is refused") {
   RunningMirror mirror({.slaves = 2});
-  CHECK(mirror.run(mirror.session->record_verify({{kSize}, {0, 0}})).code == Code::WRONG_PHASE);
-  CHECK(mirror.run(mirror.session->record_verify({{kSize, 0}, {0}})).code == Code::WRONG_PHASE);
+  CHECK(mirror.run(mirror.session->record_verify({{0, kSize}, {0, 0, 0}})).code == Code::WRONG_PHASE);
+  CHECK(mirror.run(mirror.session->record_verify({{0, kSize, 0}, {0, 0}})).code == Code::WRONG_PHASE);
 }
 
 TEST_CASE("a slave that fails during a comparison was not compared from there on, and differs nowhere") {
@@ -144,9 +144,9 @@ TEST_CASE("a slave that fails during a comparison was not compared from there on
   REQUIRE(write.succeeded());
   REQUIRE(compared.succeeded());
   CHECK(mirror.durable_state(1) == ImageState::failed);
-  CHECK(result.bytes_differed == Sums{0, 0});
-  CHECK(result.bytes_compared[0] < kSize);
-  CHECK(result.bytes_compared[1] == kSize);
+  CHECK(result.bytes_differed == Sums{0, 0, 0});
+  CHECK(result.bytes_compared[1] < kSize);
+  CHECK(result.bytes_compared[2] == kSize);
 }
 
 TEST_CASE("a failed slave is compared on request alone, and stays failed whatever is found") {
@@ -156,10 +156,10 @@ TEST_CASE("a failed slave is compared on request alone, and stays failed whateve
   mirror.heal();
   VerifyResult found;
   REQUIRE(verify(mirror, found).ok());
-  CHECK(found.bytes_compared == Sums{0, kSize});
+  CHECK(found.bytes_compared == Sums{0, 0, kSize});
   REQUIRE(verify(mirror, found, true).ok());
-  CHECK(found.bytes_compared == Sums{kSize, kSize});
-  CHECK(found.bytes_differed == Sums{4096, 0});
+  CHECK(found.bytes_compared == Sums{0, kSize, kSize});
+  CHECK(found.bytes_differed == Sums{0, 4096, 0});
   CHECK(mirror.durable_state(1) == ImageState::failed);
   CHECK(remembered(mirror, 1) == 0);
 }
@@ -171,8 +171,8 @@ TEST_CASE("slaves that hold the same where the master holds something else are t
   mirror.images[1]->content()[5000] ^= std::byte{1};  // one of a slave
   CompareResult result;
   REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, {}, result)).ok());
-  CHECK(result.bytes_differed == Sums{2, 1, 1});
-  CHECK(result.bytes_shared == Sums{1, 1, 1});
+  CHECK(result.bytes_differed == Sums{0, 2, 1, 1});
+  CHECK(result.bytes_shared == Sums{0, 1, 1, 1});
   REQUIRE(result.differences.size() == 4);
   CHECK(result.differences[0].extent == Extent{0, 4096});
   CHECK(result.differences[0].agreeing == (image_bit(2) | image_bit(3)));
@@ -185,8 +185,8 @@ TEST_CASE("slaves that hold the same where the master holds something else are t
   REQUIRE(mirror.write({0, 65536}, 2).ok());
   mirror.heal();
   REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, {.all = true}, result)).ok());
-  CHECK(result.bytes_differed == Sums{0, 65536, 65536});
-  CHECK(result.bytes_shared == Sums{0, 0, 0});
+  CHECK(result.bytes_differed == Sums{0, 0, 65536, 65536});
+  CHECK(result.bytes_shared == Sums{0, 0, 0, 0});
 }
 
 TEST_CASE("blocks that differ side by side are one difference, and each byte counts once") {
@@ -194,7 +194,7 @@ TEST_CASE("blocks that differ side by side are one difference, and each byte cou
   for (std::uint64_t at : {4096u, 8192u, 8193u, 12288u, 20480u}) mirror.images[1]->content()[at] ^= std::byte{1};
   CompareResult result;
   REQUIRE(mirror.run(mirror.session->compare({{0, 65536}}, {}, result)).ok());
-  CHECK(result.bytes_differed == Sums{5});
+  CHECK(result.bytes_differed == Sums{0, 5});
   REQUIRE(result.differences.size() == 2);
   CHECK(result.differences[0].extent == Extent{4096, 12288});
   CHECK(result.differences[1].extent == Extent{20480, 4096});
@@ -207,7 +207,7 @@ TEST_CASE("a comparison ends where the master cannot be read") {
   const Outcome outcome = mirror.run(mirror.session->compare({{kMiB, kMiB}}, {}, result));
   CHECK(outcome.code == Code::READ_FAILED);
   CHECK(outcome.image == 0);
-  CHECK(result.bytes_compared == Sums{0});
+  CHECK(result.bytes_compared == Sums{0, 0});
 }
 
 // An unclean mirror, assessed and activated, and not recovered: block 0 of the mirror was being written.
@@ -232,26 +232,26 @@ TEST_CASE("of an unclean mirror only what differs outside of the live intents is
   mirror.images[1]->content()[kMiB + 10] ^= std::byte{1};
   CompareResult result;
   REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, {}, result)).ok());
-  CHECK(result.bytes_differed == Sums{2});
-  CHECK(result.bytes_expected == Sums{1});
+  CHECK(result.bytes_differed == Sums{0, 2});
+  CHECK(result.bytes_expected == Sums{0, 1});
   REQUIRE(result.differences.size() == 2);
   CHECK(result.differences[0].expected);
   CHECK_FALSE(result.differences[1].expected);
   VerifyResult found;
   REQUIRE(verify(mirror, found).ok());
-  CHECK(found.bytes_differed == Sums{1});
+  CHECK(found.bytes_differed == Sums{0, 1});
   CHECK(remembered(mirror, 1) == 1);
   REQUIRE(mirror.recover().ok());
   CHECK(remembered(mirror, 1) == 1);
   REQUIRE(verify(mirror, found).ok());
-  CHECK(found.bytes_differed == Sums{1});
+  CHECK(found.bytes_differed == Sums{0, 1});
 }
 
 TEST_CASE("an unclean mirror that is found equal is not called verified before it was recovered") {
   Unrecovered mirror;
   VerifyResult found;
   REQUIRE(verify(mirror, found).ok());
-  CHECK(found.bytes_differed == Sums{0});
+  CHECK(found.bytes_differed == Sums{0, 0});
   REQUIRE(mirror.recover().ok());
   CHECK(mirror.durable_state(1) == ImageState::assumed);
 }
@@ -277,7 +277,7 @@ TEST_CASE("a close that meets a verify being recorded waits for it, and the next
   for (unsigned steps = 0; steps < 12; ++steps) {
     CAPTURE(steps);
     RunningMirror mirror({});
-    RunningMirror::Pending& recorded = mirror.start_task(mirror.session->record_verify({{kSize}, {0}}));
+    RunningMirror::Pending& recorded = mirror.start_task(mirror.session->record_verify({{0, kSize}, {0, 0}}));
     for (unsigned i = 0; i < steps; ++i) mirror.runtime.step();
     RunningMirror::Pending& close = mirror.start_close();
     mirror.advance();
@@ -292,7 +292,7 @@ TEST_CASE("a close that meets a verify being recorded waits for it, and the next
 TEST_CASE("a verify that cannot be recorded stops the mirror") {
   RunningMirror mirror({});
   mirror.log->decide = [](const DeviceRequest&) { return error_fate(); };
-  CHECK(mirror.run(mirror.session->record_verify({{kSize}, {0}})).code == Code::LOG_FAILED);
+  CHECK(mirror.run(mirror.session->record_verify({{0, kSize}, {0, 0}})).code == Code::LOG_FAILED);
   mirror.heal();
   CHECK(mirror.write({0, 4096}, 1).code == Code::LOG_FAILED);
 }

@@ -334,7 +334,7 @@ TEST_CASE("resync: a slave that a verify found different owes everything") {
   Rig mirror;
   REQUIRE(mirror.run(mirror.session->flush()).ok());
   VerifyResult found = mirror.found_equal();
-  found.bytes_differed[kGone - 1] = kBlock;
+  found.bytes_differed[kGone] = kBlock;
   REQUIRE(mirror.run(mirror.session->record_verify(found)).ok());
   mirror.lose(kGone, 7);
   REQUIRE(mirror.rejoin().ok());
@@ -348,7 +348,7 @@ TEST_CASE("resync: what a verify finds different meanwhile is not remembered: it
   mirror.lose(kGone, 7);
   REQUIRE(mirror.rejoin().ok());
   VerifyResult found = mirror.found_equal();
-  found.bytes_differed[kGone - 1] = kBlock;
+  found.bytes_differed[kGone] = kBlock;
   REQUIRE(mirror.run(mirror.session->record_verify(found)).ok());
   CHECK(mirror.session->superblock().images[kGone].bytes_differed == 0);
 }

@@ -40,7 +40,7 @@ TEST_CASE("repair: what differs is owed in superblock, map and label when it is 
   Rig mirror;
   for (const std::uint64_t block : {3u, 4u, 200u}) mirror.rot(1, block);
   REQUIRE(mirror.repair().ok());
-  CHECK(mirror.found.bytes_owed == Sums{3, 0});
+  CHECK(mirror.found.bytes_owed == Sums{0, 3, 0});
   const Superblock superblock = durable_superblock(*mirror.log);
   CHECK(superblock.images[1].state == ImageState::synchronizing);
   CHECK(superblock.images[1].debt == DebtKind::map);
@@ -57,7 +57,7 @@ TEST_CASE("repair: without it nothing is owed, and no state changes") {
   Rig mirror;
   mirror.rot(1, 3);
   REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, {}, mirror.found)).ok());
-  CHECK(mirror.found.bytes_owed == Sums{0, 0});
+  CHECK(mirror.found.bytes_owed == Sums{0, 0, 0});
   CHECK(mirror.durable_state(1) == ImageState::in_sync);
 }
 
@@ -117,20 +117,20 @@ TEST_CASE("repair: of a slave that was only assumed to be equal it leaves one th
   ResyncResult step;
   REQUIRE(mirror.run(mirror.session->resync({image_bit(1)}, step)).ok());
   CHECK(mirror.durable_state(1) == ImageState::assumed);
-  REQUIRE(mirror.run(mirror.session->record_verify({{4 * kMiB}, {1}, {1}})).ok());
+  REQUIRE(mirror.run(mirror.session->record_verify({{0, 4 * kMiB}, {0, 1}, {0, 1}})).ok());
   CHECK(mirror.durable_state(1) == ImageState::in_sync);
 }
 
 TEST_CASE("repair: what was repaired is counted in the last verify, and the slave is not remembered to differ") {
   Rig mirror(1);
-  REQUIRE(mirror.run(mirror.session->record_verify({{kSize}, {9}, {}})).ok());
+  REQUIRE(mirror.run(mirror.session->record_verify({{0, kSize}, {0, 9}, {}})).ok());
   REQUIRE(mirror.session->snapshot().bytes_differed[1] == 9);
-  REQUIRE(mirror.run(mirror.session->record_verify({{kSize}, {9}, {9}})).ok());
+  REQUIRE(mirror.run(mirror.session->record_verify({{0, kSize}, {0, 9}, {0, 9}})).ok());
   CHECK(mirror.session->snapshot().bytes_differed[1] == 0);
   const VerifySummary summary = durable_superblock(*mirror.log).last_verify;
   CHECK(summary.bytes_differed == 9);
   CHECK(summary.bytes_repaired == 9);
-  CHECK(mirror.run(mirror.session->record_verify({{kSize}, {9}, {10}})).code == Code::WRONG_PHASE);
+  CHECK(mirror.run(mirror.session->record_verify({{0, kSize}, {0, 9}, {0, 10}})).code == Code::WRONG_PHASE);
 }
 
 TEST_CASE("repair: in a resync of everything what lies before its cursor is owed again, after a crash too") {
@@ -143,7 +143,7 @@ TEST_CASE("repair: in a resync of everything what lies before its cursor is owed
   REQUIRE(mirror.run(mirror.session->flush()).ok());
   mirror.rot(1, 3);
   REQUIRE(mirror.repair().ok());
-  CHECK(mirror.found.bytes_owed == Sums{1});
+  CHECK(mirror.found.bytes_owed == Sums{0, 1});
   CHECK(durable_superblock(*mirror.log).images[1].resync.cursor <= 3 * kBlock);
   mirror.crash();
   REQUIRE(mirror.open().ok());
@@ -168,7 +168,7 @@ TEST_CASE("repair: a slave that failed while it was compared owes what its failu
   mirror.advance();
   REQUIRE(write.succeeded());
   REQUIRE(comparing.succeeded());
-  CHECK(mirror.found.bytes_owed == Sums{0, 0});
+  CHECK(mirror.found.bytes_owed == Sums{0, 0, 0});
   CHECK(mirror.durable_state(1) == ImageState::failed);
 }
 
@@ -181,7 +181,7 @@ TEST_CASE("verify: what differed once, and not when it was read again, is no dif
   };
   REQUIRE(mirror.repair().ok());
   CHECK(reads == 2);
-  CHECK(mirror.found.bytes_differed == Sums{0});
+  CHECK(mirror.found.bytes_differed == Sums{0, 0});
   CHECK(mirror.durable_state(1) == ImageState::in_sync);
 }
 

@@ -82,7 +82,7 @@ TEST_SUITE("history of a session") {
     Told mirror;
     REQUIRE(mirror.create().ok());
     REQUIRE(mirror.open().ok());
-    REQUIRE(mirror.run(mirror.session->record_verify({{4 * kMiB}, {0}})).ok());
+    REQUIRE(mirror.run(mirror.session->record_verify({{0, 4 * kMiB}, {0, 0}})).ok());
     REQUIRE(mirror.write({8192, 4096}, 1).ok());
     mirror.settle();
     const std::size_t before = mirror.events().size();
@@ -211,7 +211,7 @@ TEST_SUITE("history of a session") {
     Told mirror;
     REQUIRE(mirror.create().ok());
     REQUIRE(mirror.open().ok());
-    REQUIRE(mirror.run(mirror.session->record_verify({{4 * kMiB}, {0}})).ok());
+    REQUIRE(mirror.run(mirror.session->record_verify({{0, 4 * kMiB}, {0, 0}})).ok());
     mirror.settle();
     const std::size_t before = mirror.events().size();
     bool broken = true;
@@ -240,7 +240,7 @@ TEST_SUITE("history of a session") {
     REQUIRE(mirror.open().ok());
     mirror.settle();
     std::size_t before = mirror.events().size();
-    REQUIRE(mirror.run(mirror.session->record_verify({{4 * kMiB, 4 * kMiB}, {0, 512}})).ok());
+    REQUIRE(mirror.run(mirror.session->record_verify({{0, 4 * kMiB, 4 * kMiB}, {0, 0, 512}})).ok());
     mirror.settle();
     REQUIRE(mirror.kinds_since(before) == Kinds{EventKind::verified, EventKind::verified});
     CHECK(mirror.events().back().image == 2);

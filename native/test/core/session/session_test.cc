@@ -255,7 +255,7 @@ TEST_CASE("a comparison finds what differs in a running mirror, and waits for wr
   mirror.images[2]->content()[70000] = std::byte{2};
   CompareResult result;
   REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}}, {}, result)).ok());
-  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 1});
+  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 0, 1});
   REQUIRE(result.differences.size() == 1);
   CHECK(result.differences[0].extent == Extent{69632, 4096});
   CHECK(mirror.run(mirror.session->compare({{4 * kMiB - 4096, 8192}}, {}, result)).code == Code::OUT_OF_RANGE);
@@ -282,13 +282,13 @@ TEST_CASE("a comparison that cannot read a slave says which and where, fails nob
   CompareResult result;
   mirror.images[1]->content()[70000] = std::byte{2};
   REQUIRE(mirror.run(mirror.session->compare({{0, kMiB}, {kMiB, kMiB}}, {}, result)).ok());
-  CHECK(result.bytes_compared == std::vector<std::uint64_t>{2 * kMiB, 0});
-  CHECK(result.bytes_differed == std::vector<std::uint64_t>{1, 0});
-  CHECK(result.unread[0].ok());
-  CHECK(result.unread[1].code == Code::READ_FAILED);
-  CHECK(result.unread[1].image == 2);
-  CHECK(result.unread[1].system_error == kIoError);
-  CHECK(result.unread[1].position == 0);
+  CHECK(result.bytes_compared == std::vector<std::uint64_t>{0, 2 * kMiB, 0});
+  CHECK(result.bytes_differed == std::vector<std::uint64_t>{0, 1, 0});
+  CHECK(result.unread[1].ok());
+  CHECK(result.unread[2].code == Code::READ_FAILED);
+  CHECK(result.unread[2].image == 2);
+  CHECK(result.unread[2].system_error == kIoError);
+  CHECK(result.unread[2].position == 0);
   CHECK(mirror.session->snapshot().states[2] == ImageState::assumed);
 }
 
