@@ -79,6 +79,7 @@ namespace blockmirror {
   X(assumed_not_flushed, "images that are said to be identical are not flushed before the log relies on it")  \
   X(assumed_called_in_sync, "slaves that are only said to be identical count as in sync")                     \
   X(fracture_beside_writes, "an operator's fracture does not wait for the writes under way")                  \
+  X(fracture_beside_return, "an operator's fracture does not wait for a rejoin of the same slave")            \
   X(fracture_without_flush, "an operator's fracture does not flush the slaves that leave")                    \
   X(map_not_flushed, "a tail moves before the maps are flushed")                                              \
   X(debt_starts_at_failed_write, "a fracture owes the failed write alone, not what was not flushed")          \

@@ -357,7 +357,8 @@ Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
   into = FractureResult{};
   if (closing_) co_return Outcome::of(Code::CLOSED);
   RequestInFlight counted(*this);
-  while (admission_stopped_) co_await admission_opened_.wait();
+  const bool waits = !mutated(Mutation::fracture_beside_return);
+  while (admission_stopped_ || (waits && (returning_ & slaves) != 0)) co_await admission_opened_.wait();
   if (const Outcome refused = may_go_on(); !refused.ok()) co_return refused;
   const ImageSet asked = slaves;
   slaves &= membership_.receiving_slaves();
@@ -391,6 +392,17 @@ Task<Outcome> Mirror::fracture(ImageSet slaves, FractureResult& into) {
 
 Task<void> Mirror::fracture_ended() {
   while (admission_stopped_) co_await admission_opened_.wait();
+}
+
+bool Mirror::begin_return(unsigned slave) {
+  if ((returning_ & image_bit(slave)) != 0) return false;
+  returning_ |= image_bit(slave);
+  return true;
+}
+
+void Mirror::end_return(unsigned slave) {
+  returning_ &= static_cast<ImageSet>(~image_bit(slave));
+  admission_opened_.wake_all();
 }
 
 Task<void> Mirror::writes_landed() {

@@ -109,6 +109,10 @@ class Mirror final : private FailureListener {
   Task<void> writes_landed();
   // Until an operator's fracture that is under way has been answered: a slave does not come back before it is told to be out.
   Task<void> fracture_ended();
+  // From the one to the other a slave is on its way back, and no fracture that names it begins: it would be told to be out
+  // while it is about to receive writes. False: it is on its way already.
+  bool begin_return(unsigned slave);
+  void end_return(unsigned slave);
 
   // A slave has just been fractured, and its debt begins: what it may have lost is owed. The newest tail so far.
   std::uint64_t begin_debt(unsigned slave);
@@ -217,6 +221,7 @@ class Mirror final : private FailureListener {
   unsigned landing_turn_ = 0;
   bool awaiting_landing_ = false;
   bool admission_stopped_ = false;  // no write starts on any image
+  ImageSet returning_ = 0;
   Condition admission_opened_;
   Condition landed_;
   bool writing_maps_ = false;

@@ -180,8 +180,10 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   s.membership.carry_label(slave, found.label, found.stale);
   co_await s.mirror->writes_landed();
   co_await s.debts.load(slave);
-  if (rights_of(image.state).receives) co_return wrong_phase();  // somebody else was faster
+  co_await s.mirror->fracture_ended();
   if (const Outcome stalled = s.refuse_stalled(slave); !stalled.ok()) co_return stalled;
+  const bool faster = rights_of(image.state).receives || !s.mirror->begin_return(slave);
+  if (faster) co_return wrong_phase();  // somebody else was
   // What a verify found stands in no debt.
   const bool differs = image.bytes_differed != 0;
   const bool known = is_as_told(image, found.label) || mutated(Mutation::older_copy_believed);
@@ -194,6 +196,7 @@ Task<Outcome> Session::rejoin(unsigned slave, bool full) {
   const bool everything = image.debt == DebtKind::everything;
   const Outcome outcome = co_await s.membership.begin_resync(
       slave, everything ? ResyncKind::full_copy : ResyncKind::debt, s.debts.of(slave).bytes());
+  s.mirror->end_return(slave);
   if (!outcome.ok()) s.mirror->stop(outcome);  // half a change of state must not be built upon
   co_return outcome;
 }

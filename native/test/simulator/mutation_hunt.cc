@@ -78,6 +78,7 @@ constexpr Hint kHints[] = {
     {"source_read_before_lock", "22"},
     {"source_owes", "141"},
     {"fracture_beside_writes", "161"},
+    {"fracture_beside_return", "359"},
     {"fracture_without_flush", "26"},
     {"history_before_it_happened", "14"},
     {"history_over_newer", "14"},

@@ -76,6 +76,31 @@ TEST_CASE("fracture: a slave that was taken out costs what was written since, an
   CHECK(mirror.images_equal());
 }
 
+TEST_CASE("fracture: a slave that is on its way back comes back first, and is out when it is told to be") {
+  for (unsigned steps = 0; steps < 40; ++steps) {
+    CAPTURE(steps);
+    Rig mirror;
+    REQUIRE(mirror.fracture(0b0010).ok());
+    std::optional<Outcome> rejoined, again, fractured;
+    FractureResult result;
+    mirror.start(mirror.session->rejoin(1, false), rejoined);
+    for (unsigned i = 0; i < steps; ++i) mirror.runtime.step();
+    mirror.start(mirror.session->rejoin(1, false), again);
+    mirror.start(mirror.session->fracture(0b0010, result), fractured);
+    REQUIRE(
+        mirror.runtime.run_until([&] { return fractured.has_value() && rejoined.has_value() && again.has_value(); }));
+    CHECK(fractured->ok());
+    CHECK(static_cast<int>(rejoined->ok()) + static_cast<int>(again->ok()) == 1);
+    // Whoever asked last is obeyed: the rejoin where the fracture found nothing to take out.
+    const bool out = mirror.image(1).state == ImageState::behind || mirror.image(1).state == ImageState::inconsistent;
+    const bool on_its_way = mirror.image(1).state == ImageState::synchronizing;
+    CHECK((out || on_its_way));
+    if (on_its_way) CHECK_FALSE(result.common);
+    REQUIRE(mirror.write({0, kBlock}, 7).ok());
+    CHECK((mirror.images[1]->content()[0] == std::byte{7}) == on_its_way);
+  }
+}
+
 TEST_CASE("fracture: one whose flush fails is failed, and there is no common point") {
   Rig mirror;
   mirror.images[1]->decide = [](const DeviceRequest& request) {
