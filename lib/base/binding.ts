@@ -542,6 +542,8 @@ export interface NativeEngine {
   /** Best effort: a request that has not begun, and a write of one region not yet submitted to any image, completes
    * with ABORTED. A request is aborted as a whole or not at all. */
   cancel(ticket: number): void;
+  /** After cancel: the request has not ended, nothing of it is on any image, and nothing will be. */
+  reachesNothing(ticket: number): boolean;
 
   command(ticket: number, name: keyof NativeCommands, args: object): number;
   /** Of a loadSuperblock that was refused: NativeOutcome.reason, where there is one. */

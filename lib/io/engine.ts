@@ -475,13 +475,17 @@ export class Engine {
     return aborted ? reasonOf(signal) : this.errorOf(status, held);
   }
 
-  /** Its signal has fired, and the device that it waits for hangs. Of a read nothing is unknown: it has written nothing. */
+  /**
+   * Its signal has fired, and the device that it waits for hangs. Nothing is unknown of a read, which has written nothing, nor of
+   * a write that no image has: the engine, which was told before, gives it to none any more.
+   */
   private abandon(ticket: number): void {
     const request = this.at(ticket);
     const { signal, reject, kind } = request;
     if (signal === undefined) return;
     const reason = reasonOf(signal);
     const isRead = kind === 'read' || kind === 'readv';
+    const isKnown = isRead || (WRITES.has(kind) && this.native.reachesNothing(ticket));
     request.abandoned = true;
     request.resolve = unused;
     request.reject = unused;
@@ -491,7 +495,7 @@ export class Engine {
     this.aborts.unwatch(signal, ticket);
     this.abandonedCount += 1;
     if (this.pending === 0) this.native.unref();
-    reject(isRead ? reason : new BlockmirrorError('OUTCOME_UNKNOWN', { cause: reason }));
+    reject(isKnown ? reason : new BlockmirrorError('OUTCOME_UNKNOWN', { cause: reason }));
   }
 
   private endAbandoned(ticket: number, request: Request): void {

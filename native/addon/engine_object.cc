@@ -108,6 +108,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          request("submitFlush", submit_flush),
                          request("submitDiscard", submit_discard),
                          request("cancel", cancel),
+                         request("reachesNothing", reaches_nothing),
                          request("poll", poll),
                          InstanceMethod<&EngineObject::command>("command", kMethod),
                          InstanceMethod<&EngineObject::result>("result", kMethod),
@@ -327,6 +328,14 @@ napi_value EngineObject::cancel(napi_env env, napi_callback_info info) {
   if (!call.has_ticket()) return call.wrong("cancel(ticket)");
   if (!call.gone()) call.requests().cancel(call.ticket_number());
   return nullptr;
+}
+
+// (ticket)
+napi_value EngineObject::reaches_nothing(napi_env env, napi_callback_info info) {
+  Call<1> call(env, info);
+  if (!call.has_ticket()) return call.wrong("reachesNothing(ticket)");
+  const bool nothing = !call.gone() && call.requests().reaches_nothing(call.ticket_number());
+  return Napi::Boolean::New(env, nothing);
 }
 
 // --- commands

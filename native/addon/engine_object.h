@@ -58,6 +58,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   static napi_value submit_flush(napi_env env, napi_callback_info info);
   static napi_value submit_discard(napi_env env, napi_callback_info info);
   static napi_value cancel(napi_env env, napi_callback_info info);
+  static napi_value reaches_nothing(napi_env env, napi_callback_info info);
   static napi_value poll(napi_env env, napi_callback_info info);
   Napi::Value command(const Napi::CallbackInfo& info);
   Napi::Value result(const Napi::CallbackInfo& info);

@@ -6,10 +6,10 @@
 // back twice: with its outcome, and when the device has answered; the JavaScript thread frees it only then (I7, I15).
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include "../core/base/call_off.h"
 #include "../core/base/extent.h"
 #include "../core/base/outcome.h"
 #include "../core/session/session.h"
@@ -23,8 +23,7 @@ enum class RequestKind : std::uint8_t { write, read, flush, discard, command };
 
 // What the parts of one request share on the engine thread.
 struct RequestProgress {
-  // Written by the JavaScript thread at any time, read by the engine.
-  std::atomic<bool> cancelled{false};
+  CallOff call_off;  // asked by the JavaScript thread at any time
   // Engine thread alone. A request of several parts is cancelled as a whole or not at all: decided when its first
   // part starts, since bytes of it may be on an image from then on.
   enum class Decision : std::uint8_t { open, run, abort } decision = Decision::open;

@@ -169,8 +169,11 @@ Code RequestTable::submit_command(std::uint32_t ticket, std::unique_ptr<Command>
 }
 
 void RequestTable::cancel(std::uint32_t ticket) {
-  if (states_[ticket] == RequestState::pending)
-    requests_[ticket].progress.cancelled.store(true, std::memory_order_relaxed);
+  if (states_[ticket] == RequestState::pending) requests_[ticket].progress.call_off.ask();
+}
+
+bool RequestTable::reaches_nothing(std::uint32_t ticket) const {
+  return states_[ticket] == RequestState::pending && requests_[ticket].progress.call_off.reaches_nothing();
 }
 
 bool RequestTable::collect(Completion& into) {

@@ -66,6 +66,8 @@ class RequestTable {
   Code submit_discard(std::uint32_t ticket, std::uint64_t position, std::uint64_t length);
   Code submit_command(std::uint32_t ticket, std::unique_ptr<Command> command);
   void cancel(std::uint32_t ticket);
+  // Of one that is pending, after cancel(): nothing of it is on any image, and nothing will be.
+  bool reaches_nothing(std::uint32_t ticket) const;
 
   // The next request that is complete; false when there is none for now. A successful read keeps its ticket.
   bool collect(Completion& into);

@@ -36,13 +36,21 @@ SessionHost::~SessionHost() {
   log_ = Attached{};
 }
 
+namespace {
+
+// Just before an image gets it; any other request is called off when its first part starts, or not at all.
+bool decides_later(const RequestPart& part) { return part.kind == RequestKind::write && part.parts == 1; }
+
+}  // namespace
+
 void SessionHost::start(RequestPart& part) {
   BLOCKMIRROR_ASSERT(!closing_, "nothing is started after close");
   ++active_;
   RequestProgress& progress = *part.progress;
   if (progress.decision == RequestProgress::Decision::open) {
-    bool cancelled = part.kind != RequestKind::command && progress.cancelled.load(std::memory_order_relaxed);
-    progress.decision = cancelled ? RequestProgress::Decision::abort : RequestProgress::Decision::run;
+    const bool command = part.kind == RequestKind::command;
+    const bool goes_on = command || (decides_later(part) ? !progress.call_off.asked() : progress.call_off.give());
+    progress.decision = goes_on ? RequestProgress::Decision::run : RequestProgress::Decision::abort;
     progress.since_ns = reactor_.recent_ns();
   }
   if (progress.decision == RequestProgress::Decision::abort) {
@@ -62,7 +70,7 @@ Task<Outcome> SessionHost::serve(RequestPart& part) {
     case RequestKind::write:
       // Only a request of one part can be cancelled once it runs: otherwise it could be half written, half aborted.
       return session_->write_partial(part.extent, memory, part.partial, part.durable,
-                                     part.parts == 1 ? &part.progress->cancelled : nullptr);
+                                     decides_later(part) ? &part.progress->call_off : nullptr);
     case RequestKind::read:
       return session_->read(part.extent, memory);
     case RequestKind::flush:

@@ -20,7 +20,7 @@ export interface Hanging {
 export function withHanging(
   mirrors: Mirrors,
   which: 'log' | 'master' | 'slave1',
-  { device, ...options }: OpenOptions & { device: DeviceKind },
+  { device, size, ...options }: OpenOptions & { device: DeviceKind; size?: number },
   work: (hanging: Hanging) => Promise<void>,
 ): Promise<void> {
   return withFreezableFolder(mirrors.folder(), async ({ mountPoint, freeze, thaw }) => {
@@ -29,7 +29,7 @@ export function withHanging(
     if (which === 'log') paths.log = there(paths.log);
     else if (which === 'master') paths.master = there(paths.master);
     else paths.slaves = paths.slaves.map(there);
-    await mirrors.create({ ...paths, device });
+    await mirrors.create({ ...paths, device, ...(size === undefined ? {} : { size }) });
     const mirror = await mirrors.open(paths, { device, deviceTimeout: TIMEOUT_MS, ...options });
     const told: StalledEvent[] = [];
     mirror.on('stalled', (event) => told.push(event));

@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type BlockmirrorError, Mirror, verify } from '../../lib/index';
-import { noFreezing } from '../support/freezable_folder';
+import { useFailingDevices } from '../support/failing_device';
+import { noFreezing, withFreezableFolder } from '../support/freezable_folder';
 import { describeUnless } from '../support/skip';
 import { TIMEOUT_MS, until, withHanging } from './hanging';
 import { MIB, describeDeviceKinds, failure, pattern, useMirrors } from './support';
@@ -27,14 +28,14 @@ async function abandonedWrite(mirror: Mirror, options: { transfer?: boolean } = 
 
 describeUnless(noFreezing, 'a request that its signal calls off', () => {
   describeDeviceKinds('on', (device) => {
-    test.each(['log', 'master'] as const)('while the %s hangs: nobody knows what was written', (which) =>
-      withHanging(mirrors, which, { device }, async ({ mirror, log, freeze, thaw }) => {
+    test('while the master hangs: nobody knows what was written', () =>
+      withHanging(mirrors, 'master', { device }, async ({ mirror, log, freeze, thaw }) => {
         freeze();
         expect((await abandonedWrite(mirror)).cause).toBe(reason);
         expect(mirror.status()).toMatchObject({
           pendingRequests: 0,
           abandonedRequests: 1,
-          stalled: [{ device: which }],
+          stalled: [{ device: 'master' }],
         });
         thaw();
         await until(() => mirror.status().abandonedRequests === 0);
@@ -42,8 +43,89 @@ describeUnless(noFreezing, 'a request that its signal calls off', () => {
         expect([Buffer.alloc(4096), pattern(4096, 1)].some((content) => content.equals(buffer))).toBe(true);
         await mirror.close();
         expect((await verify(log)).result).toBe('identical');
+      }));
+
+    test.each([{ transfer: false }, { transfer: true }, { unaligned: true }])(
+      'while the log hangs a write that no image has rejects with the reason, and is never written: %j',
+      (options) =>
+        withHanging(mirrors, 'log', { device }, async ({ mirror, log, freeze, thaw }) => {
+          freeze();
+          const controller = new AbortController();
+          const bytes = Mirror.alignedBuffer(4096).fill(pattern(4096, 1));
+          const write = mirror.write(bytes, { position: 0, signal: controller.signal, ...options });
+          setTimeout(() => controller.abort(reason), 50);
+          await expect(write).rejects.toBe(reason);
+          expect(mirror.status()).toMatchObject({ pendingRequests: 0, abandonedRequests: 1 });
+          thaw();
+          await until(() => mirror.status().abandonedRequests === 0);
+          expect(mirror.status().counters).toMatchObject({ writes: 0 });
+          const { buffer } = await mirror.read(Buffer.alloc(4096), { position: 0 });
+          expect(buffer.equals(Buffer.alloc(4096))).toBe(true);
+          await mirror.close();
+          expect((await verify(log)).result).toBe('identical');
+        }),
+    );
+
+    test.each(['log', 'master'] as const)('a discard while the %s hangs, which goes on when it answers', (which) =>
+      withHanging(mirrors, which, { device }, async ({ mirror, freeze, thaw }) => {
+        await mirror.write(pattern(2 * MIB, 1), { position: 0, dsync: true });
+        // Covered no more: else it would need no log.
+        await until(() => mirror.status().coverage.bytes === 0);
+        freeze();
+        const controller = new AbortController();
+        const discard = failure(mirror.discard(0, 2 * MIB, { signal: controller.signal }), 'OUTCOME_UNKNOWN');
+        setTimeout(() => controller.abort(reason), 50);
+        expect((await discard).cause).toBe(reason);
+        thaw();
+        await until(() => mirror.status().abandonedRequests === 0);
+        const { buffer } = await mirror.read(Buffer.alloc(2 * MIB), { position: 0 });
+        expect(buffer.equals(Buffer.alloc(2 * MIB))).toBe(true);
       }),
     );
+
+    // Of several regions: it is called off before its first part begins, or not at all. Above 64 MiB it is cut into such.
+    test.each([3 * MIB, 65 * MIB])(
+      'a write of %d bytes, of which a part may be written when the log answers',
+      (length) =>
+        withHanging(mirrors, 'log', { device, size: 66 * MIB }, async ({ mirror, freeze }) => {
+          freeze();
+          const controller = new AbortController();
+          const write = mirror.write(pattern(length, 1), { position: 0, signal: controller.signal });
+          setTimeout(() => controller.abort(reason), 50);
+          expect((await failure(write, 'OUTCOME_UNKNOWN')).cause).toBe(reason);
+        }),
+    );
+
+    describe('and needs the log for the fracture of a slave', () => {
+      const makeFailing = useFailingDevices();
+
+      test('a datasync', () =>
+        withFreezableFolder(mirrors.folder(), async ({ mountPoint, freeze, thaw }) => {
+          const slave = makeFailing(16 * MIB);
+          const log = path.join(mountPoint, 'log');
+          await mirrors.create({ log, slaves: [slave.path], size: 8 * MIB, overwriteSignature: true });
+          const mirror = await Mirror.open(log, { device, deviceTimeout: TIMEOUT_MS, rejoin: 'manual' });
+          try {
+            await mirror.write(pattern(65536, 1), { position: 2 * MIB });
+            slave.breakIt();
+            freeze();
+            // Covered still, so that it reaches the slave, which fails it; that is to be written to the log.
+            const write = mirror.write(pattern(65536, 2), { position: 2 * MIB });
+            write.catch(() => undefined);
+            await until(() => mirror.status().stalled?.[0]?.device === 'log');
+            const controller = new AbortController();
+            const datasync = failure(mirror.datasync({ signal: controller.signal }), 'OUTCOME_UNKNOWN');
+            setTimeout(() => controller.abort(reason), 50);
+            expect((await datasync).cause).toBe(reason);
+            thaw();
+            await until(() => mirror.status().abandonedRequests === 0);
+            expect(mirror.status().images[1]?.state).toBe('failed');
+          } finally {
+            thaw();
+            await mirror.close();
+          }
+        }));
+    });
 
     test('a later write of the range waits for it, and is what stands there in the end', () =>
       withHanging(mirrors, 'master', { device }, async ({ mirror, freeze, thaw }) => {

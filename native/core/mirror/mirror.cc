@@ -89,13 +89,12 @@ Outcome Mirror::may_write() const {
 
 // --- requests
 
-Task<Outcome> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool durable,
-                            const std::atomic<bool>* cancelled) {
-  return write_partial(extent, {const_cast<std::byte*>(bytes.data()), bytes.size()}, {}, durable, cancelled);
+Task<Outcome> Mirror::write(Extent extent, std::span<const std::byte> bytes, bool durable, CallOff* call_off) {
+  return write_partial(extent, {const_cast<std::byte*>(bytes.data()), bytes.size()}, {}, durable, call_off);
 }
 
 Task<Outcome> Mirror::write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
-                                    const std::atomic<bool>* cancelled) {
+                                    CallOff* call_off) {
   BLOCKMIRROR_ASSERT(bytes.size() == extent.length, "a write's bytes do not match its extent");
   const std::uint64_t kept = std::uint64_t{partial.head} + partial.tail;
   BLOCKMIRROR_ASSERT(kept == 0 || kept < extent.length, "a write names no byte of its extent");
@@ -105,7 +104,7 @@ Task<Outcome> Mirror::write_partial(Extent extent, std::span<std::byte> bytes, P
   model.position = extent.position;
   model.length = extent.length;
   model.memory = bytes.data();
-  const Outcome outcome = co_await write_images(model, extent, Filling{partial, nullptr}, cancelled);
+  const Outcome outcome = co_await write_images(model, extent, Filling{partial, nullptr}, call_off);
   if (outcome.ok()) {
     ++counters_.writes;
     counters_.bytesWritten += extent.length - kept;
@@ -152,7 +151,7 @@ Task<Outcome> Mirror::fill(Extent extent, std::byte* bytes, Filling filling) {
 }
 
 Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Filling filling,
-                                   const std::atomic<bool>* cancelled) {
+                                   CallOff* call_off) {
   BLOCKMIRROR_ASSERT(extent.end() <= size_, "a write reaches past the mirror");
   if (closing_) co_return Outcome::of(Code::CLOSED);
   if (const Outcome refused = may_write(); !refused.ok()) co_return refused;
@@ -178,7 +177,7 @@ Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Fi
       outcome = may_write();  // slaves may have failed while it waited
     }
     const auto look_for_abort = [&] {
-      const bool aborted = outcome.ok() && cancelled != nullptr && cancelled->load(std::memory_order_acquire);
+      const bool aborted = outcome.ok() && call_off != nullptr && !call_off->give();
       if (aborted) outcome = Outcome::of(Code::ABORTED);
     };
     // Here and not before the range is taken: whoever holds one waits for nobody else, and a fracture takes none.

@@ -31,11 +31,11 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "../base/call_off.h"
 #include "../base/counters.h"
 #include "../base/device.h"
 #include "../base/extent.h"
@@ -62,10 +62,9 @@ class Mirror final : private FailureListener {
   Mirror(const Mirror&) = delete;
   Mirror& operator=(const Mirror&) = delete;
 
-  Task<Outcome> write(Extent extent, std::span<const std::byte> bytes, bool durable,
-                      const std::atomic<bool>* cancelled);
+  Task<Outcome> write(Extent extent, std::span<const std::byte> bytes, bool durable, CallOff* call_off);
   Task<Outcome> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
-                              const std::atomic<bool>* cancelled);
+                              CallOff* call_off);
   Task<Outcome> discard(Extent extent);
   // A write of what that slave holds there, durable on every image when it answers. UNUSABLE_SOURCE: the slave receives no
   // writes, or owes any of it; READ_FAILED of that slave: nothing was written. The extent lies inside one region; `memory` has
@@ -135,7 +134,7 @@ class Mirror final : private FailureListener {
     bool any() const { return partial.any() || source != nullptr; }
   };
   Task<Outcome> write_images(const DeviceRequest& model, Extent extent, Filling filling,
-                             const std::atomic<bool>* cancelled);
+                             CallOff* call_off);
   Task<Outcome> fill(Extent extent, std::byte* bytes, Filling filling);
   Task<Outcome> read_source(Extent extent, const Source& source);
   Task<void> count_changes(Extent extent, const Source& source);

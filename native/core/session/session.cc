@@ -100,18 +100,17 @@ Outcome Session::State::takes_requests() const {
   return phase == Phase::closed ? Outcome::of(Code::CLOSED) : wrong_phase();
 }
 
-Task<Outcome> Session::write(Extent extent, std::span<const std::byte> bytes, bool durable,
-                             const std::atomic<bool>* cancelled) {
+Task<Outcome> Session::write(Extent extent, std::span<const std::byte> bytes, bool durable, CallOff* call_off) {
   State& s = *state_;
   if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
-  co_return co_await s.mirror->write(extent, bytes, durable, cancelled);
+  co_return co_await s.mirror->write(extent, bytes, durable, call_off);
 }
 
 Task<Outcome> Session::write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
-                                     const std::atomic<bool>* cancelled) {
+                                     CallOff* call_off) {
   State& s = *state_;
   if (const Outcome refused = s.takes_requests(); !refused.ok()) co_return refused;
-  co_return co_await s.mirror->write_partial(extent, bytes, partial, durable, cancelled);
+  co_return co_await s.mirror->write_partial(extent, bytes, partial, durable, call_off);
 }
 
 Task<Outcome> Session::discard(Extent extent) {

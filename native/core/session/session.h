@@ -13,7 +13,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "../base/call_off.h"
 #include "../base/device.h"
 #include "../base/extent.h"
 #include "../base/latency.h"
@@ -117,13 +117,12 @@ class Session {
 
   // The write path. extent lies inside one region (no multiple of kRegionLength strictly inside), aligned to
   // superblock().block_size; bytes are frozen and stay until the task is done (I7), aligned as the devices need.
-  // `cancelled` is read once before the first image is written; true then: ABORTED.
-  Task<Outcome> write(Extent extent, std::span<const std::byte> bytes, bool durable,
-                      const std::atomic<bool>* cancelled);
+  // `call_off`, where there is one, is asked once before the first image is written: ABORTED where it was called off.
+  Task<Outcome> write(Extent extent, std::span<const std::byte> bytes, bool durable, CallOff* call_off);
   // The same for whole blocks around a write that begins or ends inside of them. `bytes` is as long as the extent; what
   // stands in it outside of the bytes named is replaced.
   Task<Outcome> write_partial(Extent extent, std::span<std::byte> bytes, PartialBlocks partial, bool durable,
-                              const std::atomic<bool>* cancelled);
+                              CallOff* call_off);
   Task<Outcome> discard(Extent extent);
   Task<Outcome> read(Extent extent, std::span<std::byte> into);
   Task<Outcome> flush();  // datasync

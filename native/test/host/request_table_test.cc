@@ -417,17 +417,20 @@ TEST_CASE("request table: what an engine that is gone did not complete is answer
 TEST_CASE("request table: a ticket's cancel reaches all parts of its request and does not outlive it") {
   Table table;
   REQUIRE(table.write(1, pattern(2 * kMiB), 0) == Code::ok);
+  CHECK_FALSE(table->reaches_nothing(1));
   table->cancel(1);
+  CHECK(table->reaches_nothing(1));
   std::vector<RequestPart*> parts = table.take();
   for (RequestPart* part : parts) {
     CHECK(part->progress == parts[0]->progress);
-    CHECK(part->progress->cancelled.load());
+    CHECK(part->progress->call_off.asked());
     table.answer(*part);
   }
   CHECK(table.collect().size() == 1);
+  CHECK_FALSE(table->reaches_nothing(1));
   table->cancel(1);  // nothing there any more
   REQUIRE(table.write(1, pattern(512), 0) == Code::ok);
-  CHECK_FALSE(table.take().at(0)->progress->cancelled.load());
+  CHECK_FALSE(table.take().at(0)->progress->call_off.asked());
 }
 
 TEST_CASE(

@@ -444,7 +444,7 @@ Task<void> Life::act(const Action& action) {
 }
 
 void Life::call_off() {
-  for (std::atomic<bool>* called_off : called_off_) *called_off = true;
+  for (CallOff* called_off : called_off_) called_off->ask();
 }
 
 Task<void> Life::write(const Action& action) {
@@ -464,7 +464,7 @@ Task<void> Life::write(const Action& action) {
                              static_cast<std::uint32_t>(extent.end() - named.end())};
     for (std::uint32_t i = 0; i < action.sectors; ++i)
       std::copy_n(contents[i].bytes(), kSimulatedSector, bytes.span().data() + rest.head + i * kSimulatedSector);
-    std::atomic<bool> called_off = false;
+    CallOff called_off;
     called_off_.push_back(&called_off);
     outcome = co_await session_->write_partial(extent, bytes.span(), rest, durable, &called_off);
     std::erase(called_off_, &called_off);

@@ -2,7 +2,6 @@
 // says, closes, with every oracle watching. Driven from outside event by event, so that a crash can come anywhere.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -160,8 +159,8 @@ class Life {
   Assessment assessment_;
   std::size_t next_action_ = 0;
   unsigned actions_running_ = 0;
-  std::vector<std::atomic<bool>*> called_off_;  // of each write under way
-  unsigned timers_in_a_row_ = 0;                // while nothing else could happen
+  std::vector<CallOff*> called_off_;  // of each write under way
+  unsigned timers_in_a_row_ = 0;      // while nothing else could happen
   ImageSet named_by_ring_ = 0;   // slaves that the opening found in sync: what they owe of the crash the ring names
   bool owes_of_before_ = false;  // and one that owes of a crash before that
   bool recovers_beside_ = false;

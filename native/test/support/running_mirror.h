@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -61,7 +60,7 @@ class RunningMirror : public SimulatedMirror {
   struct Pending {
     std::optional<Outcome> outcome;
     AlignedBuffer bytes;
-    std::atomic<bool> cancelled = false;
+    CallOff call_off;
 
     bool ended() const { return outcome.has_value(); }
     bool succeeded() const { return ended() && outcome->ok(); }
@@ -70,7 +69,7 @@ class RunningMirror : public SimulatedMirror {
   Pending& start_write(Extent extent, unsigned char fill, bool durable = false) {
     Pending& pending = make(extent.length);
     std::memset(pending.bytes.span().data(), fill, extent.length);
-    start(session->write(extent, pending.bytes.span(), durable, &pending.cancelled), pending.outcome);
+    start(session->write(extent, pending.bytes.span(), durable, &pending.call_off), pending.outcome);
     return pending;
   }
   Pending& start_read(Extent extent) {

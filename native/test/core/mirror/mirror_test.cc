@@ -406,7 +406,7 @@ TEST_CASE("a quiet mirror retires everything, a cancelled write's intent as well
   mirror.log->decide = [](const DeviceRequest&) { return hold_fate(); };
   Pending& cancelled = mirror.start_write({0, 4096}, 2);
   mirror.advance();
-  cancelled.cancelled = true;
+  cancelled.call_off.ask();
   mirror.heal();
   mirror.advance();
   CHECK(cancelled.code() == Code::ABORTED);
@@ -420,7 +420,9 @@ TEST_CASE("a write that is cancelled before the first image is written reaches n
   mirror.log->decide = [](const DeviceRequest&) { return hold_fate(); };
   Pending& write = mirror.start_write({0, 4096}, 1);
   mirror.advance();
-  write.cancelled = true;
+  CHECK_FALSE(write.call_off.reaches_nothing());
+  write.call_off.ask();
+  CHECK(write.call_off.reaches_nothing());
   mirror.heal();
   mirror.advance();
   CHECK(write.code() == Code::ABORTED);
@@ -433,7 +435,8 @@ TEST_CASE("a write that is cancelled after an image was written settles with wha
   mirror.images[1]->decide = [](const DeviceRequest&) { return hold_fate(); };
   Pending& write = mirror.start_write({0, 4096}, 1);
   mirror.advance();
-  write.cancelled = true;
+  write.call_off.ask();
+  CHECK_FALSE(write.call_off.reaches_nothing());
   mirror.heal();
   mirror.advance();
   CHECK(write.succeeded());
