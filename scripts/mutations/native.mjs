@@ -206,8 +206,8 @@ export const native = [
   {
     name: 'a cancel does nothing',
     file: 'native/host/session_host.cc',
-    find: 'part.kind != RequestKind::command && progress.cancelled.load(std::memory_order_relaxed)',
-    put: 'false',
+    find: 'progress.decision = goes_on ?',
+    put: 'progress.decision = (goes_on || true) ?',
     test: 'test/addon/cancel.test.ts',
   },
   {
