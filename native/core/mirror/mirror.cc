@@ -150,8 +150,7 @@ Task<Outcome> Mirror::fill(Extent extent, std::byte* bytes, Filling filling) {
                                    : complete_blocks(extent, bytes, filling.partial);
 }
 
-Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Filling filling,
-                                   CallOff* call_off) {
+Task<Outcome> Mirror::write_images(const DeviceRequest& model, Extent extent, Filling filling, CallOff* call_off) {
   BLOCKMIRROR_ASSERT(extent.end() <= size_, "a write reaches past the mirror");
   if (closing_) co_return Outcome::of(Code::CLOSED);
   if (const Outcome refused = may_write(); !refused.ok()) co_return refused;

@@ -133,8 +133,7 @@ class Mirror final : private FailureListener {
     const Source* source = nullptr;
     bool any() const { return partial.any() || source != nullptr; }
   };
-  Task<Outcome> write_images(const DeviceRequest& model, Extent extent, Filling filling,
-                             CallOff* call_off);
+  Task<Outcome> write_images(const DeviceRequest& model, Extent extent, Filling filling, CallOff* call_off);
   Task<Outcome> fill(Extent extent, std::byte* bytes, Filling filling);
   Task<Outcome> read_source(Extent extent, const Source& source);
   Task<void> count_changes(Extent extent, const Source& source);
