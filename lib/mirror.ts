@@ -55,7 +55,7 @@ import { whenThereIsRoom } from './io/room';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { StallWatch, stalledDevices } from './io/stalls';
-import { loadExposition } from './metrics/load';
+import { metricsToText } from './metrics/exposition';
 import { ResyncTally } from './metrics/resync_totals';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
 import { type LiveFacts, isOut, liveStatus, shownOwner, shownRecovery } from './look/status';
@@ -469,7 +469,6 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
   /** What monitoring takes, as text (docs/METRICS.md). One scrape costs a snapshot of the engine. */
   async metrics(options: MetricsOptions = {}): Promise<string> {
     const { format } = checkMetrics(options);
-    const { metricsToText } = loadExposition();
     const { version } = this.engine.binding;
     const status = this.closedStatus ?? this.statusWith(null);
     const latencies = this.engine.latencyHistograms();

@@ -35,7 +35,7 @@ export const COUNTER_FAMILIES: Family[] = Object.entries(COUNTERS).map(([counter
   help,
   labels: [],
   knownFrom: 'holder',
-  samples: ({ status }) => {
+  metrics: ({ status }) => {
     const value = status.counters[counter];
     return value === undefined ? [] : [{ labels: {}, value }];
   },

@@ -2,7 +2,7 @@
  * FAMILIES: every metric, as a table that is data: the exposition runs it, docs/METRICS.md is compared with it.
  *
  * Invariants:
- *  - What is not known has no sample (I10): no latency from outside, no coverage of a damaged ring, no bytes found different where
+ *  - What is not known has no metric (I10): no latency from outside, no coverage of a damaged ring, no bytes found different where
  *    nothing was ever compared.
  *  - Labels are the mirror's UUID, names of images, and words of closed lists: at most 16 images, so that no mirror makes more
  *    than a few thousand series.
@@ -10,7 +10,7 @@
 import type { Holder, Phase, ImageState, ImageStatus, Status } from '../base/types';
 import { countsForMinInSync } from '../look/status';
 import { type MetricsFacts, isHeldElsewhere, isOpenHere } from './facts';
-import { type Family, type Sample, seconds, single, stateSet } from './family';
+import { type Family, type Metric, seconds, single, stateSet } from './family';
 import { COUNTER_FAMILIES } from './counters';
 import { LATENCY_FAMILIES } from './latencies';
 
@@ -26,27 +26,27 @@ const STATES: readonly ImageState[] = [
 ];
 const DEBTS: readonly ImageStatus['debt'][] = ['none', 'map', 'everything'];
 
-type OfStatus = (status: Status) => Sample[];
+type OfStatus<M> = (status: Status) => M[];
 
 const always =
-  (samples: OfStatus) =>
-  ({ status }: MetricsFacts): Sample[] =>
-    samples(status);
+  <M>(metrics: OfStatus<M>) =>
+  ({ status }: MetricsFacts): M[] =>
+    metrics(status);
 const unlessHeldElsewhere =
-  (samples: OfStatus) =>
-  (facts: MetricsFacts): Sample[] =>
-    isHeldElsewhere(facts) ? [] : samples(facts.status);
+  <M>(metrics: OfStatus<M>) =>
+  (facts: MetricsFacts): M[] =>
+    isHeldElsewhere(facts) ? [] : metrics(facts.status);
 const openHere =
-  (samples: OfStatus) =>
-  (facts: MetricsFacts): Sample[] =>
-    isOpenHere(facts) ? samples(facts.status) : [];
+  <M>(metrics: OfStatus<M>) =>
+  (facts: MetricsFacts): M[] =>
+    isOpenHere(facts) ? metrics(facts.status) : [];
 
 /** Of images that have one. */
 const byImage =
   (value: (image: ImageStatus, status: Status) => number | null) =>
-  (status: Status): Sample[] =>
+  (status: Status): Metric<number>[] =>
     status.images.flatMap((image) =>
-      single(value(image, status)).map((sample) => ({ ...sample, labels: { image: image.name } })),
+      single(value(image, status)).map((metric) => ({ ...metric, labels: { image: image.name } })),
     );
 
 const MIRROR: Family[] = [
@@ -56,7 +56,7 @@ const MIRROR: Family[] = [
     help: 'The version of blockmirror that says this',
     labels: ['version'],
     knownFrom: 'log',
-    samples: ({ version }) => [{ labels: { version }, value: 1 }],
+    metrics: ({ version }) => [{ labels: { version }, value: null }],
   },
   {
     name: 'blockmirror_phase',
@@ -64,7 +64,7 @@ const MIRROR: Family[] = [
     help: 'What the mirror is: open, closed, left unclean, as status says it',
     labels: ['blockmirror_phase'],
     knownFrom: 'log',
-    samples: always(({ phase }) => stateSet('blockmirror_phase', PHASES, phase)),
+    metrics: always(({ phase }) => [stateSet(PHASES, phase)]),
   },
   {
     name: 'blockmirror_stopped',
@@ -72,7 +72,7 @@ const MIRROR: Family[] = [
     help: '1: the master or the log failed, and no write is acknowledged any more',
     labels: [],
     knownFrom: 'log, not in use',
-    samples: (facts) => single(isStopped(facts)),
+    metrics: (facts) => single(isStopped(facts)),
   },
   {
     name: 'blockmirror_holder_frozen',
@@ -80,7 +80,7 @@ const MIRROR: Family[] = [
     help: '1: the process that holds the log was stopped by a signal, a debugger or a freezer, and answers nobody',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ holder }) => single(isFrozen(holder))),
+    metrics: always(({ holder }) => single(isFrozen(holder))),
   },
   {
     name: 'blockmirror_opened_timestamp_seconds',
@@ -88,7 +88,7 @@ const MIRROR: Family[] = [
     help: 'When the mirror that is open was opened',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ owner }) => single(seconds(owner?.startedAt))),
+    metrics: always(({ owner }) => single(seconds(owner?.startedAt))),
   },
   {
     name: 'blockmirror_size_bytes',
@@ -96,7 +96,7 @@ const MIRROR: Family[] = [
     help: 'Size of the mirror',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ size }) => single(size)),
+    metrics: always(({ size }) => single(size)),
   },
   {
     name: 'blockmirror_generation',
@@ -104,7 +104,7 @@ const MIRROR: Family[] = [
     help: 'Generation of the mirror: it rises with every change of what is in sync',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ generation }) => single(generation.counter)),
+    metrics: always(({ generation }) => single(generation.counter)),
   },
   {
     name: 'blockmirror_images_in_sync',
@@ -112,7 +112,7 @@ const MIRROR: Family[] = [
     help: 'Images that count for minInSync, the master counted',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ images }) => single(images.filter(countsForMinInSync).length)),
+    metrics: always(({ images }) => single(images.filter(countsForMinInSync).length)),
   },
   {
     name: 'blockmirror_min_in_sync',
@@ -120,7 +120,7 @@ const MIRROR: Family[] = [
     help: 'Images in sync that writes ask for, the master counted',
     labels: [],
     knownFrom: 'log, not in use',
-    samples: unlessHeldElsewhere(({ minInSync }) => single(minInSync)),
+    metrics: unlessHeldElsewhere(({ minInSync }) => single(minInSync)),
   },
 ];
 
@@ -131,7 +131,7 @@ const IMAGES: Family[] = [
     help: 'The role of an image',
     labels: ['image', 'role'],
     knownFrom: 'log',
-    samples: always(({ images }) => images.map(({ name, role }) => ({ labels: { image: name, role }, value: 1 }))),
+    metrics: always(({ images }) => images.map(({ name, role }) => ({ labels: { image: name, role }, value: null }))),
   },
   {
     name: 'blockmirror_image_state',
@@ -139,9 +139,7 @@ const IMAGES: Family[] = [
     help: 'State of an image, as status says it',
     labels: ['image', 'blockmirror_image_state'],
     knownFrom: 'log',
-    samples: always(({ images }) =>
-      images.flatMap(({ name, state }) => stateSet('blockmirror_image_state', STATES, state, { image: name })),
-    ),
+    metrics: always(({ images }) => images.map(({ name, state }) => stateSet(STATES, state, { image: name }))),
   },
   {
     name: 'blockmirror_image_changed_timestamp_seconds',
@@ -149,7 +147,7 @@ const IMAGES: Family[] = [
     help: 'When the state of an image last changed for good',
     labels: ['image'],
     knownFrom: 'log',
-    samples: always(byImage(({ changedAt }) => seconds(changedAt))),
+    metrics: always(byImage(({ changedAt }) => seconds(changedAt))),
   },
   {
     name: 'blockmirror_image_fractured_timestamp_seconds',
@@ -157,7 +155,7 @@ const IMAGES: Family[] = [
     help: 'When a slave that is out, or is being taken back, stopped receiving writes',
     labels: ['image'],
     knownFrom: 'log',
-    samples: always(byImage(({ fracture }) => seconds(fracture?.at))),
+    metrics: always(byImage(({ fracture }) => seconds(fracture?.at))),
   },
   {
     name: 'blockmirror_image_debt',
@@ -165,10 +163,8 @@ const IMAGES: Family[] = [
     help: 'What a slave may miss: nothing, what its map in the log names, or everything',
     labels: ['image', 'blockmirror_image_debt'],
     knownFrom: 'log',
-    samples: always(({ images }) =>
-      images
-        .filter(({ role }) => role === 'slave')
-        .flatMap(({ name, debt }) => stateSet('blockmirror_image_debt', DEBTS, debt, { image: name })),
+    metrics: always(({ images }) =>
+      images.filter(({ role }) => role === 'slave').map(({ name, debt }) => stateSet(DEBTS, debt, { image: name })),
     ),
   },
   {
@@ -177,7 +173,7 @@ const IMAGES: Family[] = [
     help: 'Bytes that the resync of a slave has to copy, at most',
     labels: ['image'],
     knownFrom: 'log',
-    samples: always(byImage(({ role, bytesOwed }) => (role === 'slave' ? bytesOwed : null))),
+    metrics: always(byImage(({ role, bytesOwed }) => (role === 'slave' ? bytesOwed : null))),
   },
   {
     name: 'blockmirror_image_differing_bytes',
@@ -185,7 +181,7 @@ const IMAGES: Family[] = [
     help: 'Bytes of a slave that a verify found different, and that were neither mended nor verified equal since',
     labels: ['image'],
     knownFrom: 'log',
-    samples: always(
+    metrics: always(
       byImage(({ role, bytesDiffered }, { lastVerify }) =>
         role === 'slave' && (bytesDiffered > 0 || lastVerify !== null) ? bytesDiffered : null,
       ),
@@ -200,7 +196,7 @@ const LOG: Family[] = [
     help: 'Bytes that a crash now would have recovery copy',
     labels: [],
     knownFrom: 'log',
-    samples: (facts) => single(facts.damaged || facts.status.phase === 'creating' ? null : facts.status.coverage.bytes),
+    metrics: (facts) => single(facts.damaged || facts.status.phase === 'creating' ? null : facts.status.coverage.bytes),
   },
   {
     name: 'blockmirror_recovery_budget_bytes',
@@ -208,7 +204,7 @@ const LOG: Family[] = [
     help: 'Upper bound of what the live intents of this opening cover',
     labels: [],
     knownFrom: 'holder',
-    samples: always(({ coverage }) => single(coverage.budget)),
+    metrics: always(({ coverage }) => single(coverage.budget)),
   },
   {
     name: 'blockmirror_uncertain_bytes',
@@ -216,7 +212,7 @@ const LOG: Family[] = [
     help: 'Bytes in which the images may really differ: the debt of a recovery that has not ended',
     labels: [],
     knownFrom: 'log, not in use',
-    samples: (facts) =>
+    metrics: (facts) =>
       facts.damaged || facts.status.phase === 'creating'
         ? []
         : unlessHeldElsewhere(({ coverage }) => single(coverage.uncertainBytes))(facts),
@@ -227,7 +223,7 @@ const LOG: Family[] = [
     help: 'Regions of 1 MiB with blocks in live intents',
     labels: [],
     knownFrom: 'holder',
-    samples: openHere(({ coverage }) => single(coverage.regions)),
+    metrics: openHere(({ coverage }) => single(coverage.regions)),
   },
   {
     name: 'blockmirror_log_records',
@@ -235,7 +231,7 @@ const LOG: Family[] = [
     help: 'Records that the ring of the log has room for',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ logUse }) => single(logUse.recordCount)),
+    metrics: always(({ logUse }) => single(logUse.recordCount)),
   },
   {
     name: 'blockmirror_log_live_records',
@@ -243,7 +239,7 @@ const LOG: Family[] = [
     help: 'Records of the ring that still hold live intents',
     labels: [],
     knownFrom: 'log',
-    samples: (facts) => single(facts.damaged ? null : facts.status.logUse.recordsLive),
+    metrics: (facts) => single(facts.damaged ? null : facts.status.logUse.recordsLive),
   },
 ];
 
@@ -254,7 +250,7 @@ const WORK: Family[] = [
     help: 'Requests given to the mirror that have not settled',
     labels: [],
     knownFrom: 'holder',
-    samples: openHere(({ pendingRequests }) => single(pendingRequests)),
+    metrics: openHere(({ pendingRequests }) => single(pendingRequests)),
   },
   {
     name: 'blockmirror_requests_abandoned',
@@ -262,7 +258,7 @@ const WORK: Family[] = [
     help: 'Requests that their signal abandoned while a device hangs, and that have not ended',
     labels: [],
     knownFrom: 'holder',
-    samples: openHere(({ abandonedRequests }) => single(abandonedRequests)),
+    metrics: openHere(({ abandonedRequests }) => single(abandonedRequests)),
   },
   {
     name: 'blockmirror_device_stalled',
@@ -270,7 +266,7 @@ const WORK: Family[] = [
     help: '1: a request to the device of an image, or of the log, is past its deadline',
     labels: ['device'],
     knownFrom: 'holder',
-    samples: always(({ stalled, images }) =>
+    metrics: always(({ stalled, images }) =>
       stalled === null
         ? []
         : ['log', ...images.map(({ name }) => name)].map((device) => ({
@@ -285,7 +281,7 @@ const WORK: Family[] = [
     help: 'When the oldest request was asked that is past its deadline',
     labels: ['device'],
     knownFrom: 'holder',
-    samples: always(({ stalled }) =>
+    metrics: always(({ stalled }) =>
       (stalled ?? []).map(({ device, since }) => ({ labels: { device }, value: Date.parse(since) / 1000 })),
     ),
   },
@@ -295,7 +291,7 @@ const WORK: Family[] = [
     help: '1: a resync is under way that has something to copy',
     labels: [],
     knownFrom: 'holder',
-    samples: ({ resync }) => single(resync === null ? null : resync.active),
+    metrics: ({ resync }) => single(resync === null ? null : resync.active),
   },
   {
     name: 'blockmirror_resync_left_bytes',
@@ -303,7 +299,7 @@ const WORK: Family[] = [
     help: 'Bytes that the resync under way has to copy yet, over all slaves',
     labels: [],
     knownFrom: 'holder',
-    samples: ({ resync }) => single(resync === null ? null : resync.bytesLeft),
+    metrics: ({ resync }) => single(resync === null ? null : resync.bytesLeft),
   },
   {
     name: 'blockmirror_resync_bytes_per_second',
@@ -311,7 +307,7 @@ const WORK: Family[] = [
     help: 'Rate of the resync under way over the last ten seconds',
     labels: [],
     knownFrom: 'holder',
-    samples: ({ resync }) => single(resync === null ? null : resync.bytesPerSecond),
+    metrics: ({ resync }) => single(resync === null ? null : resync.bytesPerSecond),
   },
   {
     name: 'blockmirror_resync_copied_bytes',
@@ -319,7 +315,7 @@ const WORK: Family[] = [
     help: 'Bytes that the resyncs of this opening have copied',
     labels: [],
     knownFrom: 'holder',
-    samples: ({ resync }) => single(resync === null ? null : resync.bytesCopied),
+    metrics: ({ resync }) => single(resync === null ? null : resync.bytesCopied),
   },
 ];
 
@@ -330,7 +326,7 @@ const HISTORY: Family[] = [
     help: 'When the last verify ended that went over the whole mirror; no sample: there was none',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ lastVerify }) => single(seconds(lastVerify?.finishedAt))),
+    metrics: always(({ lastVerify }) => single(seconds(lastVerify?.finishedAt))),
   },
   {
     name: 'blockmirror_last_verify_differing_bytes',
@@ -338,7 +334,7 @@ const HISTORY: Family[] = [
     help: 'Bytes that the last verify found different, over all slaves, those counted that it repaired',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ lastVerify }) => single(lastVerify?.bytesDiffered ?? null)),
+    metrics: always(({ lastVerify }) => single(lastVerify?.bytesDiffered ?? null)),
   },
   {
     name: 'blockmirror_last_recovery_timestamp_seconds',
@@ -346,7 +342,7 @@ const HISTORY: Family[] = [
     help: 'When the last recovery after a crash ended; no sample: there was none',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ lastRecovery }) => single(seconds(lastRecovery?.finishedAt))),
+    metrics: always(({ lastRecovery }) => single(seconds(lastRecovery?.finishedAt))),
   },
   {
     name: 'blockmirror_last_recovery_duration_seconds',
@@ -354,7 +350,7 @@ const HISTORY: Family[] = [
     help: 'How long the last recovery took',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ lastRecovery }) => single(lastRecovery === null ? null : lastRecovery.durationMs / 1000)),
+    metrics: always(({ lastRecovery }) => single(lastRecovery === null ? null : lastRecovery.durationMs / 1000)),
   },
   {
     name: 'blockmirror_last_recovery_copied_bytes',
@@ -362,7 +358,7 @@ const HISTORY: Family[] = [
     help: 'Bytes that the last recovery copied',
     labels: [],
     knownFrom: 'log',
-    samples: always(({ lastRecovery }) => single(lastRecovery?.bytesCopied ?? null)),
+    metrics: always(({ lastRecovery }) => single(lastRecovery?.bytesCopied ?? null)),
   },
 ];
 

@@ -1,12 +1,43 @@
 /**
  * The shape of a metric family, and makers of the usual ones. Pure.
  *
- * Names are OpenMetrics': base units as a suffix (`_seconds`, `_bytes`), `_total` of counters. A state set has one sample for each
- * state, 0 or 1, with the state in a label that is named as the family.
+ * Words are OpenMetrics': a family has metrics, one for each set of labels; what a metric says now is its value, which the writer
+ * (writer.ts) makes samples of, lines of text. Names are OpenMetrics' too: base units as a suffix (`_seconds`, `_bytes`).
  */
 import type { MetricsFacts } from './facts';
 
-export type MetricType = 'gauge' | 'counter' | 'histogram' | 'stateset' | 'info';
+/** By the type of its family, what a metric says. */
+export interface ValueOfType {
+  gauge: number;
+  counter: number;
+  histogram: HistogramValue;
+  stateset: StateSetValue;
+  /** An info says it all in its labels. */
+  info: null;
+}
+
+export type MetricType = keyof ValueOfType;
+export type Value = ValueOfType[MetricType];
+
+export interface HistogramValue {
+  /** Rising; as they are to stand in the text. The last bucket, +Inf, has none. */
+  bucketEnds: readonly string[];
+  /** How many fell into each bucket and no lower one, that of +Inf counted; what follows is not read. */
+  counts: ArrayLike<number>;
+  sum: number;
+}
+
+/** One sample for each state, 0 or 1, with the state in a label that is named as the family. */
+export interface StateSetValue {
+  states: readonly string[];
+  now: string;
+}
+
+export interface Metric<V = Value> {
+  /** In the order in which they are written; no two metrics of a family have the same. */
+  labels: Readonly<Record<string, string>>;
+  value: V;
+}
 
 /** Where what a family says is known from: see docs/METRICS.md. */
 export type KnownFrom =
@@ -17,33 +48,30 @@ export type KnownFrom =
   /** The process that has the mirror open. */
   | 'holder';
 
-export interface Sample {
-  /** Without `mirror`, which all have. Samples of one histogram share one object. */
-  labels: Record<string, string>;
-  /** Of a bucket of a histogram: its end, in seconds. */
-  le?: string;
-  value: number;
-  /** Of a histogram: '_bucket', '_sum' or '_count'. */
-  part?: string;
-}
-
-export interface Family {
-  /** Without `_total` of a counter and `_info` of an info. */
+/** What a family is called. */
+export interface FamilyHead<T extends MetricType = MetricType> {
+  /** Without what the writer puts on: `_total` of a counter, `_info` of an info. */
   name: string;
-  type: MetricType;
+  type: T;
   /** One sentence, without a full stop and without quotes. */
   help: string;
-  /** Without `mirror`. */
-  labels: readonly string[];
-  knownFrom: KnownFrom;
-  /** Nothing for what is not known: a guess would be taken for a fact (I10). */
-  samples: (facts: MetricsFacts) => Sample[];
 }
 
-const NO_LABELS: Record<string, string> = {};
+interface FamilyOf<T extends MetricType> extends FamilyHead<T> {
+  /** Without `mirror`, which all have, and with the state of a state set. */
+  labels: readonly string[];
+  knownFrom: KnownFrom;
+  /** Nothing for what is not known: a guess would be taken for a fact (I10). Labels without `mirror`. */
+  metrics: (facts: MetricsFacts) => Metric<ValueOfType[T]>[];
+}
+
+/** So that the compiler holds each family to the values of its type. */
+export type Family = { [T in MetricType]: FamilyOf<T> }[MetricType];
+
+const NO_LABELS: Readonly<Record<string, string>> = {};
 
 /** null and NaN: not known. */
-export function single(value: number | boolean | null): Sample[] {
+export function single(value: number | boolean | null): Metric<number>[] {
   const number = Number(value);
   return value === null || Number.isNaN(number) ? [] : [{ labels: NO_LABELS, value: number }];
 }
@@ -54,27 +82,9 @@ export function seconds(date: string | null | undefined): number | null {
 }
 
 export function stateSet<T extends string>(
-  family: string,
   states: readonly T[],
   now: T,
-  labels: Record<string, string> = NO_LABELS,
-): Sample[] {
-  return states.map((state) => ({ labels: { ...labels, [family]: state }, value: state === now ? 1 : 0 }));
-}
-
-/** @param numbers by bucket, and the sum of all lengths in ns at the end */
-export function histogram(
-  labels: Record<string, string>,
-  bucketEnds: readonly string[],
-  numbers: ArrayLike<number>,
-): Sample[] {
-  const samples: Sample[] = [];
-  let count = 0;
-  for (let index = 0; index <= bucketEnds.length; index++) {
-    count += numbers[index] ?? 0;
-    samples.push({ labels, le: bucketEnds[index] ?? '+Inf', value: count, part: '_bucket' });
-  }
-  samples.push({ labels, value: (numbers[numbers.length - 1] ?? 0) / 1e9, part: '_sum' });
-  samples.push({ labels, value: count, part: '_count' });
-  return samples;
+  labels: Readonly<Record<string, string>> = NO_LABELS,
+): Metric<StateSetValue> {
+  return { labels, value: { states, now } };
 }

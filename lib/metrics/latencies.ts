@@ -5,9 +5,9 @@
  */
 import type { NativeHistograms } from '../base/binding';
 import type { MetricsFacts } from './facts';
-import { type Family, type Sample, histogram } from './family';
+import { type Family, type HistogramValue, type Metric } from './family';
 
-function ofDevices({ status, latencies }: MetricsFacts): Sample[] {
+function ofDevices({ status, latencies }: MetricsFacts): Metric<HistogramValue>[] {
   if (latencies === null) return [];
   const ends = endsOf(latencies.bucketEnds);
   const devices: [string, NativeHistograms | undefined][] = [
@@ -16,17 +16,26 @@ function ofDevices({ status, latencies }: MetricsFacts): Sample[] {
   ];
   return devices.flatMap(([device, histograms]) =>
     Object.entries(histograms ?? {}).flatMap(([operation, numbers]: [string, Float64Array | null]) =>
-      numbers === null ? [] : histogram({ device, operation }, ends, numbers),
+      numbers === null ? [] : [histogram({ device, operation }, ends, numbers)],
     ),
   );
 }
 
-function ofRequests({ latencies }: MetricsFacts): Sample[] {
+function ofRequests({ latencies }: MetricsFacts): Metric<HistogramValue>[] {
   if (latencies === null) return [];
   const ends = endsOf(latencies.bucketEnds);
   return Object.entries(latencies.requests).flatMap(([operation, numbers]: [string, Float64Array | null]) =>
-    numbers === null ? [] : histogram({ operation }, ends, numbers),
+    numbers === null ? [] : [histogram({ operation }, ends, numbers)],
   );
+}
+
+/** @param numbers by bucket, and the sum of all lengths in ns at the end */
+function histogram(
+  labels: Record<string, string>,
+  bucketEnds: readonly string[],
+  numbers: Float64Array,
+): Metric<HistogramValue> {
+  return { labels, value: { bucketEnds, counts: numbers, sum: (numbers.at(-1) ?? 0) / 1e9 } };
 }
 
 /** Nanoseconds in seconds: digits moved, so that none is rounded. */
@@ -44,7 +53,7 @@ export const LATENCY_FAMILIES: Family[] = [
     help: 'How long a request to the mirror took, from when the engine took it up until it was over',
     labels: ['operation'],
     knownFrom: 'holder',
-    samples: ofRequests,
+    metrics: ofRequests,
   },
   {
     name: 'blockmirror_device_latency_seconds',
@@ -52,6 +61,6 @@ export const LATENCY_FAMILIES: Family[] = [
     help: 'How long the device of an image, or of the log, took to answer a request',
     labels: ['device', 'operation'],
     knownFrom: 'holder',
-    samples: ofDevices,
+    metrics: ofDevices,
   },
 ];

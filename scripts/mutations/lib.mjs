@@ -285,4 +285,25 @@ export const lib = [
     put: '      stopped = false;\n',
     test: 'test/api/parsers.test.ts',
   },
+  {
+    name: 'the buckets of a histogram are not summed up',
+    file: 'lib/metrics/writer.ts',
+    find: '    count += counts[index] ?? 0;\n',
+    put: '    count = counts[index] ?? 0;\n',
+    test: 'test/metrics/writer.test.ts',
+  },
+  {
+    name: 'a quote ends a label in the text of metrics',
+    file: 'lib/metrics/writer.ts',
+    find: 'const ESCAPED_IN_LABEL = /[\\\\\\n"]/g;\n',
+    put: 'const ESCAPED_IN_LABEL = /[\\\\\\n]/g;\n',
+    test: 'test/metrics/writer.test.ts',
+  },
+  {
+    name: 'a mirror of which another process may say otherwise has metrics of it',
+    file: 'lib/metrics/families.ts',
+    find: '    isHeldElsewhere(facts) ? [] : metrics(facts.status);\n',
+    put: '    isHeldElsewhere(facts) && isOpenHere(facts) ? [] : metrics(facts.status);\n',
+    test: 'test/cli/status_metrics.test.ts',
+  },
 ];

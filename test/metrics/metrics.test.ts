@@ -1,6 +1,4 @@
 /** What a mirror that is open here exposes: true of the mirror, and text that the readers of the format take. */
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { METRICS_CONTENT_TYPES, type Mirror, metricsFormatOf } from '../../lib/index';
 import { COUNTERS } from '../../lib/metrics/counters';
 import { type ReadFamily, readOpenMetrics, stateOf, valueOf } from '../support/openmetrics';
@@ -168,20 +166,6 @@ test('metrics() has no option that it does not know', async () => {
   );
 });
 
-test('the library that makes the text is loaded with the first metrics, and not before', () => {
-  const program = `
-    const { Mirror } = require(${JSON.stringify(join(__dirname, '..', '..', 'dist', 'index.js'))});
-    const loaded = () => Object.keys(require.cache).some((name) => name.includes('prom-client'));
-    const before = loaded();
-    require(${JSON.stringify(join(__dirname, '..', '..', 'dist', 'metrics', 'load.js'))}).loadExposition();
-    console.log(JSON.stringify([typeof Mirror, before, loaded()]));`;
-  expect(JSON.parse(execFileSync(process.execPath, ['-e', program], { encoding: 'utf8' }))).toEqual([
-    'function',
-    false,
-    true,
-  ]);
-});
-
 test('a scraper gets OpenMetrics when it asks for it', () => {
   const prometheus = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1';
   expect(metricsFormatOf(prometheus)).toBe('openmetrics');
@@ -203,6 +187,14 @@ test('both formats have the same samples', async () => {
   expect(series(prometheus)).toEqual(series(openmetrics));
   expect(series(prometheus).length).toBeGreaterThan(400);
   expect(prometheus).not.toMatch(/^# TYPE \S+ (stateset|info)$/m);
+});
+
+test('OpenMetrics says the unit of what has one, as the name does', async () => {
+  const families = readOpenMetrics(await (await busyMirror()).metrics());
+  expect(families.get('blockmirror_request_latency_seconds')?.unit).toBe('seconds');
+  expect(families.get('blockmirror_read_bytes')?.unit).toBe('bytes');
+  expect(families.get('blockmirror_resync_bytes_per_second')?.unit).toBe('bytes_per_second');
+  expect(families.get('blockmirror_writes')?.unit).toBe('');
 });
 
 testUnless(noPromtool, 'promtool finds nothing to complain of, in either format', async () => {

@@ -16,6 +16,12 @@ test.each([
   ['words after the end', `${gauge}a 1\n`],
   ['a type twice', gauge.replace('# TYPE a gauge\n', '# TYPE a gauge\n# TYPE a gauge\n')],
   ['an unknown type', gauge.replace('gauge', 'number')],
+  ['a unit that the name does not end with', gauge.replace('# TYPE', '# UNIT a bytes\n# TYPE')],
+  [
+    'a unit of a state set',
+    '# HELP s_bytes S\n# TYPE s_bytes stateset\n# UNIT s_bytes bytes\ns_bytes{s_bytes="on"} 1\n# EOF\n',
+  ],
+  ['two units', gauge.replaceAll(/\ba\b/g, 'a_b_c').replace('# TYPE', '# UNIT a_b_c c\n# UNIT a_b_c b_c\n# TYPE')],
   ['no help', gauge.replace('# HELP a Words\n', '')],
   ['a sample of another name', gauge.replace('a{', 'b{')],
   ['a sample twice', gauge.replace('a{x="1"} 2\n', 'a{x="1"} 2\na{x="1"} 3\n')],

@@ -173,13 +173,9 @@ describe('the rooms of lib/', () => {
   });
 });
 
-test('only lib/base/load.ts loads the addon, and only lib/metrics/load.ts a module when it is needed', () => {
+test('only lib/base/load.ts loads the addon', () => {
   const loads = /\.node['"`]|\bdlopen\b|\bcreateRequire\b|\brequire\(/;
-  const found = libraryFiles.filter((file) => loads.test(withoutComments(read(file))));
-  expect(found).toEqual(['lib/base/load.ts', 'lib/metrics/load.ts']);
-  expect(withoutComments(read('lib/metrics/load.ts')).match(/\brequire\([^)]*\)/g)).toEqual([
-    "require('./exposition')",
-  ]);
+  expect(libraryFiles.filter((file) => loads.test(withoutComments(read(file))))).toEqual(['lib/base/load.ts']);
 });
 
 test('only lib/system/child_processes.ts starts processes', () => {
@@ -201,9 +197,6 @@ test('the addon asks the environment nothing', () => {
   expect(files.filter((file) => /\b(secure_)?getenv\b|\benviron\b/.test(withoutComments(read(file))))).toEqual([]);
 });
 
-// Loaded when somebody asks for metrics (lib/metrics/load.ts; package.test.ts looks).
-const LAZILY_LOADED = ['lib/metrics/exposition.ts imports prom-client'];
-
 test('the library imports nothing of the command line, and no package: an application loads only what it uses', () => {
   const wrong = libraryFiles
     .filter((file) => !file.startsWith('lib/cli/'))
@@ -212,14 +205,7 @@ test('the library imports nothing of the command line, and no package: an applic
         .filter((name) => !name.startsWith('node:') && (!name.startsWith('.') || name.includes('/cli/')))
         .map((name) => `${file} imports ${name}`),
     );
-  expect(wrong).toEqual(LAZILY_LOADED);
-  const importers = libraryFiles.filter((file) =>
-    importsOf(file).some(
-      (name) =>
-        name.startsWith('.') && path.normalize(path.join(path.dirname(file), name)) === 'lib/metrics/exposition',
-    ),
-  );
-  expect(importers).toEqual(['lib/metrics/load.ts']);
+  expect(wrong).toEqual([]);
 });
 
 test('lib/ imports only itself, builtins of Node by their node: names, and declared dependencies', () => {

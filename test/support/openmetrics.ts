@@ -12,6 +12,8 @@ export interface ReadFamily {
   name: string;
   type: string;
   help: string;
+  /** '': it has none. */
+  unit: string;
   samples: ReadSample[];
 }
 
@@ -48,7 +50,12 @@ export function readOpenMetrics(text: string): Map<string, ReadFamily> {
       if (kind === 'HELP') {
         if (family.help !== '') throw new Error(`two helps: ${line}`);
         if (/(?<!\\)(?:\\\\)*"/.test(rest)) throw new Error(`a quote in a help: ${line}`);
-        family.help = rest;
+        family.help = unescaped(rest);
+      }
+      if (kind === 'UNIT') {
+        if (family.unit !== '') throw new Error(`two units: ${line}`);
+        if (rest === '' || !name.endsWith(`_${rest}`)) throw new Error(`not the unit of ${name}: ${line}`);
+        family.unit = rest;
       }
       continue;
     }
@@ -61,7 +68,7 @@ export function readOpenMetrics(text: string): Map<string, ReadFamily> {
 
 function begin(families: Map<string, ReadFamily>, name: string): ReadFamily {
   if (families.has(name)) throw new Error(`the family ${name} stands at two places`);
-  const family = { name, type: '', help: '', samples: [] };
+  const family = { name, type: '', help: '', unit: '', samples: [] };
   families.set(name, family);
   return family;
 }
@@ -83,17 +90,22 @@ function labelsOf(text: string, line: string): Record<string, string> {
     if (label === null) throw new Error(`labels: ${line}`);
     const [whole, name, value] = label as unknown as [string, string, string];
     if (Object.hasOwn(labels, name)) throw new Error(`the label ${name} twice: ${line}`);
-    labels[name] = value.replace(/\\(.)/g, (_, character: string) => (character === 'n' ? '\n' : character));
+    labels[name] = unescaped(value);
     rest = rest.slice(whole.length);
   }
   return labels;
 }
 
+function unescaped(text: string): string {
+  return text.replace(/\\(.)/g, (_, character: string) => (character === 'n' ? '\n' : character));
+}
+
 function checkFamily(family: ReadFamily): void {
-  const { name, type, samples } = family;
+  const { name, type, unit, samples } = family;
   if (type === '' || family.help === '') throw new Error(`${name} has no type or no help`);
   const series = samples.map((sample) => JSON.stringify([sample.name, Object.entries(sample.labels).sort()]));
   if (new Set(series).size !== series.length) throw new Error(`${name} has a sample twice`);
+  if (unit !== '' && (type === 'info' || type === 'stateset')) throw new Error(`${name}, a ${type}, has a unit`);
   if (type === 'counter' || type === 'histogram') {
     for (const { value } of samples) if (!(value >= 0)) throw new Error(`${name} is below 0`);
   }

@@ -4,7 +4,7 @@
  */
 import { inspect } from '../../index';
 import { loadBinding } from '../../base/load';
-import { loadExposition } from '../../metrics/load';
+import { metricsToText } from '../../metrics/exposition';
 import { factsOfLook } from '../../metrics/outside';
 import { shown } from '../../base/shown';
 import { EXIT } from '../exit_codes';
@@ -26,8 +26,7 @@ export async function metricsCommand(output: Output, log: string, options: Metri
     );
   }
   const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
-  const { metricsToText } = loadExposition();
-  const text = await metricsToText([factsOfLook(inspection, loadBinding().version)], 'prometheus');
+  const text = metricsToText([factsOfLook(inspection, loadBinding().version)], 'prometheus');
   const { metricsFile } = options;
   if (metricsFile === undefined) return { exitCode: EXIT.done, document: null, text: text.trimEnd() };
   await writeMetricsFile(metricsFile, text);
