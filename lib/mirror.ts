@@ -19,14 +19,14 @@ import {
 import { type Attached, attach, letGo, tooFewPresent } from './life/attach';
 import { attachAnew, detachSlave } from './life/attach_slave';
 import { RejoinWatch } from './life/rejoin';
-import type { NativeOutcome, NativeSuperblock } from './base/binding';
+import type { NativeSuperblock } from './base/binding';
 import { alignedBuffer, HandedOver } from './io/buffers';
 import type { MirrorControl } from './base/control';
 import { type Control, offerControl } from './control/server';
 import { createMirror } from './life/create';
 import { attachFailed } from './life/failed_slaves';
 import type { Engine } from './io/engine';
-import { BlockmirrorError, errorOfStatus, isBlockmirrorError } from './base/errors';
+import { BlockmirrorError, isBlockmirrorError } from './base/errors';
 import { elsewhereOf, mirrorFacts } from './life/find_images';
 import { readHistory } from './life/history';
 import { loadBinding } from './base/load';
@@ -55,6 +55,7 @@ import { whenThereIsRoom } from './io/room';
 import { readSlices, writeOwnedSlices, writeSlices } from './io/sliced';
 import { fitsVector, gather, inSlices, isOversized, scatter, sliceOf } from './io/split';
 import { StallWatch, stalledDevices } from './io/stalls';
+import { refuseStopped, whyStopped } from './io/stopped';
 import { metricsToText } from './metrics/exposition';
 import { ResyncTally } from './metrics/resync_totals';
 import { MirrorReadable, MirrorWritable, type StreamSource } from './io/streams';
@@ -81,7 +82,6 @@ import type {
   Owner,
   Phase,
   Policies,
-  Problem,
   ReadOptions,
   ReadResult,
   ReadStreamOptions,
@@ -445,7 +445,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
       snapshot,
       rejoin: this.rejoin,
       latencies,
-      stopped: this.stopReason(snapshot.stopped),
+      stopped: whyStopped(this.engine, snapshot.stopped)?.toJSON() ?? null,
       phase: this.phaseOf(snapshot.phase),
       pendingRequests: this.engine.pending,
       abandonedRequests: this.engine.abandoned,
@@ -502,6 +502,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
     const { all, repair, rate, position, source, ...work } = checkMirrorVerify(options);
     if (source !== null) refuseWithoutConsent(this.log, source);
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    refuseStopped(this.engine);
     if (repair || source !== null) this.refuseUnready();
     if (source !== null) return this.track(runVerifyFrom({ ...this.longWork(work), source }));
     const { unattached, assessment } = this.attached;
@@ -538,6 +539,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
   async resync(images?: readonly string[] | null, options: ResyncChoice = {}): Promise<ResyncReport> {
     const { names, rate, full, compare, ...work } = checkMirrorResync(images, options);
     this.refuseUnready();
+    refuseStopped(this.engine);
     const chosen = rate === null ? this.ownRate : (): number | null => (rate === 'auto' ? null : rate);
     const report = await this.resyncSlaves({ ...work, names, rate: chosen, full, compare });
     for (const [index, { name }] of this.attached.superblock.images.entries()) {
@@ -596,6 +598,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
     const names = someNames(images, 'images');
     const { detach } = checkMirrorFracture(options);
     this.refuseUnready();
+    refuseStopped(this.engine);
     const { engine, log } = this;
     const { superblock } = this.attached;
     const foundElsewhere = elsewhereOf(this.attached.images);
@@ -613,6 +616,7 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
   async set(options: MirrorSetOptions): Promise<SetReport> {
     const settings = checkMirrorSet(options, this.engine.binding.limits);
     if (this.closing !== null) throw new BlockmirrorError('CLOSED');
+    refuseStopped(this.engine);
     const report = await this.track(changeSettings(this.attached, settings, this.rejoin));
     this.rejoin = report.policies.rejoin;
     if (this.rejoinsItself) this.rejoins.look();
@@ -773,10 +777,5 @@ export class Mirror extends EventEmitter<MirrorEvents> implements MirrorControl 
     if (phase === 'stopped') return 'stopped';
     if (phase === 'closed') return 'closed';
     return this.recovering && !this.recoversBeside ? 'recovering' : 'running';
-  }
-
-  private stopReason(stopped: NativeOutcome | null): Problem | null {
-    if (stopped === null || stopped.code === 0) return null;
-    return errorOfStatus(this.engine.binding.codes, stopped, this.engine.names).toJSON();
   }
 }

@@ -3,7 +3,14 @@
  * control socket). Types only; no code.
  */
 import type { LongWorkOptions } from './mirror_events';
-import type { FractureReport, RecoveryReport, ResyncReport, SetReport, VerifyReport } from './reports';
+import type {
+  FractureReport,
+  RecoveryReport,
+  ResyncReport,
+  SetReport,
+  VerifyFromReport,
+  VerifyReport,
+} from './reports';
 import type {
   FractureChoice,
   MetricsOptions,
@@ -16,6 +23,7 @@ import type {
   StateEvent,
   Status,
   VerifyChoice,
+  VerifyFromChoice,
 } from './types';
 
 /** Mirror and MirrorClient have all of it; whoever goes by it awaits what each answers. */
@@ -26,6 +34,8 @@ export interface MirrorControl {
   resync(images?: readonly string[] | null, options?: ResyncChoice): Promise<ResyncReport>;
   pauseResync(): Promise<void>;
   resumeResync(): Promise<void>;
+  /** What a slave holds in one extent becomes the content of the mirror. */
+  verify(options: LongWorkOptions & VerifyFromChoice): Promise<VerifyFromReport>;
   verify(options?: LongWorkOptions & VerifyChoice): Promise<VerifyReport>;
   /** Durable when it resolves; what is not named stays. */
   set(options: MirrorSetOptions): Promise<SetReport>;

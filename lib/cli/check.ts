@@ -56,7 +56,22 @@ const isHeld = ({ inspection }: CheckFacts): boolean =>
 export const CHECK_TABLE: readonly Row[] = [
   {
     code: 2,
-    reasons: ({ inspection: { status } }) => given(status.stopped !== null, 'the mirror stopped: the master failed'),
+    reasons: ({ inspection: { status } }) =>
+      given(
+        status.stopped !== null,
+        `the mirror stopped: the ${status.stopped?.code === 'ERR_BLOCKMIRROR_LOG_FAILED' ? 'log' : 'master'} failed`,
+      ),
+  },
+  {
+    code: 2,
+    reasons: ({ inspection: { status } }) =>
+      (status.stalled ?? [])
+        .filter(({ device }) => device === 'log' || device === status.images[0]?.name)
+        .map(({ device, since }) => `${shown(device)} does not answer since ${since}`),
+  },
+  {
+    code: 1,
+    reasons: ({ inspection: { status } }) => given(status.phase === 'recovering', 'it is not recovered yet'),
   },
   { code: 2, reasons: ({ inspection: { status } }) => given(status.phase === 'creating', 'create did not finish') },
   {

@@ -259,7 +259,9 @@ function addResync(program: Command, perform: Perform): void {
         parseRateOrAuto,
       )
       .option('--full', 'copy everything, whatever is known of what they miss')
-      .option('--compare', 'read the slaves before, and write only what differs'),
+      .option('--compare', 'read the slaves before, and write only what differs')
+      .addOption(new Option('--pause', 'of a mirror that is open: resyncs wait, until --resume').conflicts('resume'))
+      .option('--resume', 'of a mirror that is open: resyncs go on'),
   )
     .addOption(deviceOption())
     .addOption(imageOption())
@@ -457,7 +459,8 @@ Examples:
 `;
 
 const WATCH_HELP = `
-Looks from outside, once a second, at what log and labels say. On a pipe it prints a line for each change. For programs:
+A mirror that is open with a control socket tells it itself: with rates, latencies and events at once. Of any other it is what
+log and labels say, once a second. On a pipe it prints a line for each change. For programs:
 \`blockmirror status LOG --json --follow\`. Ctrl-C ends it, with exit code 0.
 
 Examples:
@@ -483,8 +486,12 @@ Examples:
   blockmirror recover m.log
 `;
 
+const LIVING_HELP = `A mirror that another process has open is operated there, where it was opened with a control
+socket ({ control: true }; the command line always does so); otherwise nobody may have it open. Ctrl-C stops what was begun.
+`;
+
 const VERIFY_HELP = `
-The mirror must not be in use. What differs is remembered: the slave is inconsistent, and status says so, until it was
+${LIVING_HELP}What differs is remembered: the slave is inconsistent, and status says so, until it was
 verified equal. With --repair what differs is copied from the master instead; a mirror that was not closed cleanly is
 recovered first. A slave that is out is compared with --all alone, and stays out whatever is found: resync takes it back.
 Of three images or more the report names the one that stands alone. Stopped by Ctrl-C it prints the command that goes on.
@@ -503,7 +510,7 @@ Examples:
 `;
 
 const FRACTURE_HELP = `
-The mirror must not be in use; one that was not closed cleanly is recovered first. All slaves that are named go out together:
+${LIVING_HELP}One that was not closed cleanly is recovered first. All slaves that are named go out together:
 they hold the same point in time, dated, and nothing is written to them until resync takes them back. It is refused where
 fewer images would be in sync than the mirror asks for (minInSync).
 Exit code 3: there is no common point: a slave failed, or was out already.
@@ -514,7 +521,7 @@ Examples:
 `;
 
 const RESYNC_HELP = `
-Slaves are named as status names them; without names all are taken that are not in sync. The mirror must not be in use; one
+${LIVING_HELP}Slaves are named as status names them; without names all are taken that are not in sync. A mirror
 that was not closed cleanly is recovered first. Only what a slave missed is copied; one that was restored from an older
 copy, or whose file lost blocks, gets everything. It may be stopped and run again at any time: it goes on from where it was.
 Exit code 3: a slave is still out of sync.
@@ -522,13 +529,14 @@ Exit code 3: a slave is still out of sync.
 Examples:
   blockmirror resync m.log
   blockmirror resync m.log slave1 --rate 100MiB
+  blockmirror resync m.log --pause
   blockmirror resync m.log --json | jq '.slaves[].state'
 `;
 
 const SET_HELP = `
 ${POLICY_KEYS.map((key) => `  ${key}=VALUE`.padEnd(23) + `${SETTINGS[key].meaning}: ${SETTINGS[key].values}`).join('\n')}
 
-The mirror must not be in use; its images need not be there, and nothing is recovered. With minInSync=1 the master goes on
+${LIVING_HELP}Of one that nobody has open the images need not be there, and nothing is recovered. With minInSync=1 the master goes on
 alone when every slave is out. With 2 writes are refused until a slave is in sync again: nothing that was acknowledged is
 then on the master alone.
 

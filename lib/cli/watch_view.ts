@@ -3,11 +3,12 @@
  *
  * Invariant: no line is longer than `columns`, so that none wraps and the next picture covers this one.
  */
-import { formatSize, type ImageStatus, type Status } from '../index';
+import { formatSize, type ImageStatus, type ResyncEvent, type Status } from '../index';
 import { shown, shownLine } from '../base/shown';
 import { type Colour, columnsOf } from './colours';
 import type { WatchEvent } from './looks';
-import { share } from './words';
+import type { Rates, ResyncNews } from './rates';
+import { duration, number, share } from './words';
 
 export type Paint = (colour: Colour, text: string) => string;
 
@@ -19,6 +20,11 @@ export interface ToldEvent {
 
 export interface Picture {
   status: Status;
+  /** As its process tells it; else as log and labels say. */
+  live: boolean;
+  /** null: not known (yet). */
+  rates: Rates | null;
+  resync: ResyncNews | null;
   /** Oldest first. */
   events: readonly ToldEvent[];
   columns: number;
@@ -40,12 +46,13 @@ const COLOURS: Readonly<Record<ImageStatus['state'], Colour>> = {
 const LONGEST_BAR = 30;
 
 export function pictureToLines(picture: Picture): string[] {
-  const { status, columns, rows, paint } = picture;
+  const { status, live, columns, rows, paint } = picture;
   const { bytes, budget } = status.coverage;
   const cut = (text: string): string => cutTo(text, columns);
   const head = [
     paint('bold', cut(`${shown(status.log)}: ${status.phase}`)),
     cut(`${formatSize(status.size)}, generation ${status.generation.counter}, ${holderInWords(status)}`),
+    ...ratesLine(picture).map(cut),
     cut(`covered ${formatSize(bytes)}${budget === null ? '' : ` of ${formatSize(budget)} (${share(bytes, budget)})`}`),
     '',
   ];
@@ -53,15 +60,50 @@ export function pictureToLines(picture: Picture): string[] {
   const room = Math.max(0, rows - head.length - images.length - 3);
   const events =
     room === 0 ? [] : picture.events.slice(-room).map(({ at, event }) => cut(eventToLine(at, event, true)));
-  const foot = paint('dim', cut('Ctrl-C ends this; as log and labels say it, once a second'));
+  const foot = paint(
+    'dim',
+    cut(
+      live
+        ? 'Ctrl-C ends this; live, as its process tells it'
+        : 'Ctrl-C ends this; as log and labels say it, once a second',
+    ),
+  );
   return [...head, ...images, '', ...events, foot].slice(0, Math.max(1, rows));
 }
 
-/** Its state, what it owes, and where it fits a bar of its resync. */
-function imageLines(image: ImageStatus, { columns, mostOwed, paint }: Picture): string[] {
+function ratesLine({ rates, status: { resyncPaused } }: Picture): string[] {
+  const paused = resyncPaused === true ? ['resyncs are PAUSED'] : [];
+  if (rates === null) return paused;
+  const { readBytesPerSecond, writtenBytesPerSecond, readsPerSecond, writesPerSecond } = rates;
+  const told = (bytes: number, count: number): string =>
+    `${formatSize(Math.round(bytes))}/s (${number(Math.round(count))}/s)`;
+  const line = `writes ${told(writtenBytesPerSecond, writesPerSecond)}, reads ${told(readBytesPerSecond, readsPerSecond)}`;
+  return [line, ...paused];
+}
+
+/** Of the last minute; a device that was asked nothing says nothing. */
+function latencyInWords({ latency }: ImageStatus): string[] {
+  const { write = null, read = null } = latency?.lastMinute ?? {};
+  const told = (name: string, summary: typeof write): string[] =>
+    summary === null ? [] : [`${name} p50 ${inMs(summary.p50Ms)} p99 ${inMs(summary.p99Ms)}`];
+  return [...told('write', write), ...told('read', read)];
+}
+
+function inMs(ms: number): string {
+  return ms < 10 ? `${ms.toFixed(2)} ms` : duration(ms);
+}
+
+function resyncInWords({ name }: ImageStatus, resync: ResyncNews | null): string {
+  if (resync === null || !resync.images.includes(name)) return '';
+  const left = resync.timeLeftMs === null ? '' : `, ${duration(resync.timeLeftMs)} left`;
+  return ` ${formatSize(Math.round(resync.bytesPerSecond))}/s${left}`;
+}
+
+/** Its state, what it owes, how fast its device is, and where it fits a bar of its resync. */
+function imageLines(image: ImageStatus, { columns, mostOwed, paint, resync }: Picture): string[] {
   const name = shown(image.name).padEnd(10);
   const owed = image.bytesOwed ?? 0;
-  const words = [image.state, ...(owed > 0 ? [`owes ${formatSize(owed)}`] : [])].join(', ');
+  const words = [image.state, ...(owed > 0 ? [`owes ${formatSize(owed)}`] : []), ...latencyInWords(image)].join(', ');
   const text = cutTo(`${name} ${words}`, columns);
   const painted = text.startsWith(`${name} ${image.state}`)
     ? `${name} ${paint(COLOURS[image.state], image.state)}${text.slice(name.length + 1 + image.state.length)}`
@@ -72,7 +114,8 @@ function imageLines(image: ImageStatus, { columns, mostOwed, paint }: Picture): 
   const length = Math.min(LONGEST_BAR, columns - 10);
   if (length < 4) return [painted];
   const full = Math.floor(done * length);
-  return [painted, cutTo(`    ${'█'.repeat(full)}${'░'.repeat(length - full)} ${Math.floor(done * 100)}%`, columns)];
+  const bar = `    ${'█'.repeat(full)}${'░'.repeat(length - full)} ${Math.floor(done * 100)}%`;
+  return [painted, cutTo(`${bar}${resyncInWords(image, resync)}`, columns)];
 }
 
 function holderInWords({ holder, owner }: Status): string {
@@ -107,10 +150,38 @@ function eventInWords(event: WatchEvent): string {
       return `recovered: ${formatSize(event.bytesCopied)} copied`;
     case 'verified':
       return `verified: ${event.result}`;
+    case 'live':
+      if (event.live) return 'its process tells it itself from here on';
+      return event.problem === null
+        ? 'as log and labels say it from here on'
+        : `as log and labels say it from here on: ${event.problem.message}`;
+    case 'repaired':
+      return `${shown(event.image)} was repaired from ${shown(event.from)}: ${formatSize(event.length)} at byte ${event.position}`;
+    case 'resync':
+      return resyncStepInWords(event);
+    case 'stalled': {
+      const what = event.device === 'log' ? 'the log' : shown(event.device);
+      return event.until === null
+        ? `${what} does not answer: a ${event.operation} waits since ${event.since}`
+        : `${what} answers again`;
+    }
     case 'unseen':
       return `it cannot be looked at: ${event.error.message}`;
     case 'seen':
       return 'it can be looked at again';
+  }
+}
+
+function resyncStepInWords({ images, step, bytesDone, bytesTotal, reason }: ResyncEvent): string {
+  const who = `resync of ${images.map(shown).join(', ')}`;
+  const far = `${formatSize(bytesDone)} of ${formatSize(bytesTotal)}`;
+  switch (step) {
+    case 'begun':
+      return `${who} begins: ${formatSize(bytesTotal)}`;
+    case 'progress':
+      return `${who}: ${far}`;
+    case 'ended':
+      return `${who} ended after ${far}: ${(reason ?? '').replace('-', ' ')}`;
   }
 }
 

@@ -10,7 +10,7 @@ import { Agent } from 'node:http';
 import type { ControlEvent, MirrorControl } from '../base/control';
 import type { LongWorkOptions } from '../base/mirror_events';
 import { BlockmirrorError } from '../base/errors';
-import { OptionReader, checkSignal, invalidOption } from '../base/option_reader';
+import { OptionReader, checkSignal } from '../base/option_reader';
 import {
   checkMetrics,
   checkMirrorFracture,
@@ -33,8 +33,11 @@ import type {
   ResyncReport,
   Status,
   VerifyChoice,
+  VerifyFromChoice,
+  VerifyFromReport,
   VerifyReport,
 } from '../base/types';
+import { refuseWithoutConsent } from '../life/verify_from';
 import { METRICS_CONTENT_TYPES } from '../metrics/format';
 import { type Question, askDocument, askLines, askText } from './ask';
 import { CLIENT_LIMITS } from './limits';
@@ -109,10 +112,16 @@ export class MirrorClient implements MirrorControl {
     await this.document('resumeResync');
   }
 
-  async verify(options: LongWorkOptions & VerifyChoice = {}): Promise<VerifyReport> {
+  async verify(options: LongWorkOptions & VerifyFromChoice): Promise<VerifyFromReport>;
+  async verify(options?: LongWorkOptions & VerifyChoice): Promise<VerifyReport>;
+  async verify(
+    options: LongWorkOptions & (VerifyChoice | VerifyFromChoice) = {},
+  ): Promise<VerifyReport | VerifyFromReport> {
     const { all, repair, rate, position, source, ...work } = checkMirrorVerify(options);
     if (source !== null) {
-      throw invalidOption("'from' is not taken by a control socket", 'Take it in the process that has the mirror open');
+      // By the path of the log that is known here.
+      refuseWithoutConsent(this.log, source);
+      return (await this.work('verifyFrom', source, work)) as VerifyFromReport;
     }
     const chosen = { all, repair, position, ...(rate === null ? {} : { rate }) };
     return (await this.work('verify', chosen, work)) as VerifyReport;

@@ -5,7 +5,7 @@
 import type { ControlEvent, MirrorControl } from '../base/control';
 import type { LongWorkOptions, MirrorEvents } from '../base/mirror_events';
 import { invalidOption } from '../base/option_reader';
-import type { ResyncChoice, VerifyChoice } from '../base/types';
+import type { ResyncChoice, VerifyChoice, VerifyFromChoice } from '../base/types';
 import { SETTING_KEYS } from '../base/policies';
 import { METRICS_CONTENT_TYPES, metricsFormatOf } from '../metrics/format';
 
@@ -54,8 +54,8 @@ export interface Route {
 const document = { answer: 'document', alone: null } as const;
 
 /**
- * Work on the state of the mirror goes on without its client, as it would on the mirror's own account; a verify, which is a
- * question, stops when nobody is left to be told.
+ * Work on the state of the mirror goes on without its client, as it would on the mirror's own account; a verify that compares,
+ * which is a question, stops when nobody is left to be told.
  */
 export const ROUTES = {
   status: {
@@ -118,6 +118,18 @@ export const ROUTES = {
     alone: 'stops',
     meaning: 'mirror.verify({ all, repair, rate, position })',
     call: (mirror, how, work) => mirror.verify({ ...(how as VerifyChoice), ...own(work) }),
+  },
+  verifyFrom: {
+    method: 'POST',
+    path: '/v1/verify/from',
+    options: ['from', 'extent', 'overwriteMaster'],
+    answer: 'work',
+    // It writes: half of an extent helps nobody.
+    alone: 'goes on',
+    meaning: 'mirror.verify({ from, extent, overwriteMaster })',
+    // Without from it would be a verify of everything.
+    call: (mirror, { from = null, extent = null, ...how }, work) =>
+      mirror.verify({ ...how, from, extent, ...own(work) } as LongWorkOptions & VerifyFromChoice),
   },
   set: {
     method: 'POST',

@@ -25,6 +25,9 @@ async function statusOf(): Promise<Status> {
 
 const picture = (status: Status, more: Partial<Picture> = {}): Picture => ({
   status,
+  live: false,
+  rates: null,
+  resync: null,
   events: [],
   columns: 80,
   rows: 24,

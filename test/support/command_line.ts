@@ -18,6 +18,8 @@ export interface CommandResult {
 export interface CommandOptions {
   cwd?: string;
   env?: Record<string, string>;
+  /** What runs the process, before its own words: `setpriv` and what it takes. */
+  through?: readonly string[];
 }
 
 export interface RunningCommand {
@@ -27,7 +29,8 @@ export interface RunningCommand {
 
 export function startCommand(args: readonly string[], options: CommandOptions = {}): RunningCommand {
   if (!existsSync(MAIN)) throw new Error('dist/ is not built: npm run build:ts');
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const words = [...(options.through ?? []), process.execPath, MAIN, ...args];
+  const child = spawn(words[0] as string, words.slice(1), {
     cwd: options.cwd ?? ROOT,
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

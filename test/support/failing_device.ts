@@ -16,6 +16,18 @@ export interface FailingDevice {
   mendIt(): void;
 }
 
+const UNMOUNT_TRIES = 100;
+
+/** What a killed process had open the kernel lets go a moment after it is gone: the ring of its requests ends behind it. */
+function unmount(folder: string): void {
+  for (let tries = 1; ; tries += 1) {
+    const { status, stderr } = spawnSync('umount', [folder], { encoding: 'utf8' });
+    if (status === 0) return;
+    if (tries === UNMOUNT_TRIES) throw new Error(`umount: ${stderr}`);
+    spawnSync('sleep', ['0.05']);
+  }
+}
+
 /** To be called in a describe block: once the tmpfs is full, blocks that were given back are not to be had again. */
 export function useFailingDevices(): (length: number) => FailingDevice {
   const undo: (() => void)[] = [];
@@ -26,7 +38,7 @@ export function useFailingDevices(): (length: number) => FailingDevice {
     const folder = mkdtempSync(join(tmpdir(), 'blockmirror-full-'));
     undo.push(() => rmSync(folder, { recursive: true }));
     run('mount', '-t', 'tmpfs', '-o', `size=${length + 8 * MIB}`, 'tmpfs', folder);
-    undo.push(() => run('umount', folder));
+    undo.push(() => unmount(folder));
     const file = join(folder, 'image');
     run('truncate', '-s', String(length), file);
     const path = run('losetup', '--find', '--show', file).trim();

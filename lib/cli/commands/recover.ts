@@ -1,7 +1,8 @@
 /** `blockmirror recover LOG`: makes the images equal after a crash. With --dry-run it writes nothing. */
-import { recover, recoveryReportToText, type RecoveryReport } from '../../index';
+import { type MirrorClient, recover, recoveryReportToText, type RecoveryReport } from '../../index';
 import { EXIT, type ExitCode } from '../exit_codes';
 import { interruptible } from '../interrupt';
+import { onMirror } from '../living';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
@@ -18,20 +19,28 @@ const STOPPED =
 
 export async function recoverCommand(output: Output, log: string, options: RecoverArguments): Promise<Outcome> {
   const dryRun = options.dryRun === true;
-  const report = await interruptible(STOPPED, output, (signal) =>
-    recover(log, {
-      dryRun,
-      compare: options.compare,
-      readBack: options.readBack,
-      takeOver: options.takeOver === true,
-      trustFolders: options.trustFolders === true,
-      device: options.device,
-      ...presenceOf(options),
-      ...imagesOf(options),
-      onProgress: output.progress.listener,
-      signal,
-    }),
-  );
+  const how = {
+    compare: options.compare,
+    readBack: options.readBack,
+    onProgress: output.progress.listener,
+  };
+  const report = await interruptible(STOPPED, output, (signal) => {
+    const here = (): Promise<RecoveryReport> =>
+      recover(log, {
+        dryRun,
+        ...how,
+        takeOver: options.takeOver === true,
+        trustFolders: options.trustFolders === true,
+        device: options.device,
+        ...presenceOf(options),
+        ...imagesOf(options),
+        signal,
+      });
+    // A plan is a look from outside, also of a mirror that is open.
+    if (dryRun) return here();
+    const living = (mirror: MirrorClient): Promise<RecoveryReport> => mirror.recover({ ...how, signal });
+    return onMirror(log, { options, output, signal }, { living, here });
+  });
   const text = recoveredToText(report, log, options, output);
   return { exitCode: exitCodeOf(report), document: listed(report), text };
 }

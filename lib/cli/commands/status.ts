@@ -1,8 +1,9 @@
 /**
- * `blockmirror status LOG`: what state the mirror is in, from log and labels, and what to do next. Writes nothing.
+ * `blockmirror status LOG`: what state the mirror is in, as its process tells or from log and labels, and what to do next. Writes
+ * nothing.
  * With --check: one line and exit codes of its own, for monitoring; with --metrics what status_metrics.ts says.
  */
-import { formatSize, inspect, type ImageStatus, type Inspection, type Settings, type Status } from '../../index';
+import { formatSize, type ImageStatus, type Inspection, type Settings, type Status } from '../../index';
 import { POLICY_KEYS, SETTINGS } from '../../base/policies';
 import { type MirrorFacts, recreate, remakeOverSlave } from '../../base/remedies';
 import { elsewhereOf } from '../../life/find_images';
@@ -14,6 +15,7 @@ import { checkOfError, checkToText, judgeCheck, type CheckVerdict } from '../che
 import { EXIT, type ExitCode } from '../exit_codes';
 import { failureOf } from '../failure';
 import type { Outcome, Output } from '../output';
+import { see, type Seeing } from '../sight';
 import { inFlags } from '../spelling';
 import { count, duration, facts, list, number, share, wrap } from '../words';
 import { metricsCommand } from './status_metrics';
@@ -24,7 +26,6 @@ import {
   damageToText,
   holderInWords,
   imageTable,
-  imagesOf,
   isInSync,
   isStranger,
   type ImagePaths,
@@ -44,11 +45,12 @@ export async function statusCommand(output: Output, log: string, options: Status
   if (options.check === true) return checkCommand(log, options);
   if (options.metrics === true || options.metricsFile !== undefined) return metricsCommand(output, log, options);
   if (options.follow === true) return followCommand(output, log, options);
-  const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
+  const seen = await see(log, options);
+  const { status, live, notLive } = seen;
   return {
-    exitCode: exitCodeOf(inspection),
-    document: inspection.status,
-    text: statusToText(inspection, log, options, output),
+    exitCode: exitCodeOf(seen),
+    document: { ...status, live, notLive },
+    text: statusToText(seen, log, options, output),
   };
 }
 
@@ -56,7 +58,7 @@ async function checkCommand(log: string, options: StatusArguments): Promise<Outc
   let verdict: CheckVerdict;
   let status: Status | null = null;
   try {
-    const inspection = await inspect(log, { ...imagesOf(options), trustFolders: options.trustFolders === true });
+    const inspection = await see(log, options);
     status = inspection.status;
     verdict = judgeCheck({
       inspection,
@@ -74,7 +76,7 @@ async function checkCommand(log: string, options: StatusArguments): Promise<Outc
 
 function exitCodeOf(inspection: Inspection): ExitCode {
   const { status } = inspection;
-  const inUse = status.phase === 'held' && status.holder?.state !== 'frozen';
+  const inUse = (status.phase === 'held' || status.phase === 'running') && status.holder?.state !== 'frozen';
   const settled = status.phase === 'closed' && inspection.attachable && !inspection.damaged;
   const imagesFine = status.images.every(
     (image) => isInSync(image.state) && image.error === null && image.bytesDiffered === 0,
@@ -83,7 +85,7 @@ function exitCodeOf(inspection: Inspection): ExitCode {
 }
 
 export function statusToText(
-  inspection: Inspection,
+  inspection: Inspection & Partial<Seeing>,
   log: string,
   options: ImagePaths & TrustFolders,
   output: Output,
@@ -102,6 +104,7 @@ export function statusToText(
       wrap(`${shown(image.name)} is ${image.state}: ${STATE_MEANING[image.state]}.`, width),
     ),
     ...elsewhereToText(elsewhereOf(status.images)).map((line) => wrap(`${line}.`, width)),
+    ...stalledInWords(status).map((line) => wrap(line, width)),
     ...inspection.lostCopies.map(({ where, copy, state }) => {
       const what = where === 'log' ? 'the superblock of the log' : `the label of ${shown(where)}`;
       return wrap(`Copy ${copy} of ${what} is ${state}. The other one counts; the next opening writes both.`, width);
@@ -113,6 +116,7 @@ export function statusToText(
         ['Mirror', status.uuid],
         ['Log', shown(status.log)],
         ['State', output.paint('bold', phaseInWords(inspection))],
+        ...seeingInWords(inspection),
         [
           'Size',
           `${formatSize(status.size)}, in blocks of ${formatSize(status.blockSize)}; generation ${status.generation.counter}`,
@@ -136,6 +140,13 @@ export function statusToText(
   ].join('\n');
 }
 
+function stalledInWords({ stalled }: Status): string[] {
+  return (stalled ?? []).map(
+    ({ device, operation, since }) =>
+      `${device === 'log' ? 'The log' : shown(device)} does not answer: a ${operation} waits since ${since}.`,
+  );
+}
+
 function phaseInWords({ status }: Inspection): string {
   const holder = status.holder === null && status.owner === null ? '' : ` by ${holderInWords(status)}`;
   switch (status.phase) {
@@ -148,12 +159,26 @@ function phaseInWords({ status }: Inspection): string {
     case 'held':
       return `in use${holder}`;
     case 'recovering':
-      return 'being recovered';
+      return `being recovered, or waiting for it; open${holder}`;
     case 'running':
-      return 'open';
+      return `in use${holder}`;
     case 'stopped':
-      return `STOPPED, since the master failed; still open${holder}`;
+      return `STOPPED, since ${whatFailed(status)} failed; still open${holder}`;
   }
+}
+
+/** Of a mirror that somebody has open: who tells all this. */
+function seeingInWords({ live, notLive, status }: Inspection & Partial<Seeing>): [string, string][] {
+  if (live === true) {
+    const paused = status.resyncPaused === true ? '; resyncs are PAUSED' : '';
+    return [['Seen', `live: its process tells it, by its control socket${paused}`]];
+  }
+  const { message = null } = notLive ?? {};
+  return message === null ? [] : [['Seen', `from outside, by log and labels: ${inFlags(shownLine(message))}`]];
+}
+
+export function whatFailed({ stopped }: Status): string {
+  return stopped?.code === 'ERR_BLOCKMIRROR_LOG_FAILED' ? 'the log' : 'the master';
 }
 
 function policiesInWords(status: Status): string {
@@ -243,7 +268,17 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
       `\`chmod go-rwx ${shellPath(log)}\``
     );
   }
-  if (status.phase === 'stopped') return `close it there. ${masterStep(inspection, command)}`;
+  if (status.phase === 'stopped') {
+    if (status.stopped?.code === 'ERR_BLOCKMIRROR_LOG_FAILED') {
+      return `close it there, and see to the device of the log; ${command('recover')} then pays what is left.`;
+    }
+    return `close it there. ${masterStep(inspection, command)}`;
+  }
+  if (status.phase === 'recovering') return `${command('recover')} has it recovered where it is open.`;
+  const stalled = status.stalled ?? [];
+  if (stalled.length > 0) {
+    return `see to ${list(stalled.map(({ device }) => device))}: until it answers, or its deadline has passed, requests wait.`;
+  }
   if (status.phase === 'held') {
     return (
       'nothing to do here; the process that has it open looks after it. ' +
@@ -253,8 +288,9 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
   const master = status.images[0];
   const gone = master?.state === 'failed' && isLost(master);
   if (gone || status.stopped !== null) return `${masterStep(inspection, command)}`;
-  if (!inspection.attachable) return 'see to what is named above; the mirror cannot be opened as it is.';
-  if (status.phase === 'unclean' || inspection.damaged) return null;
+  if (!inspection.attachable && status.phase !== 'running')
+    return 'see to what is named above; the mirror cannot be opened as it is.';
+  if (status.phase === 'unclean' || (inspection.damaged && status.phase !== 'running')) return null;
   if (lost !== '') {
     const inSync = status.images.filter(countsForMinInSync).length;
     const tooFew = inSync < status.minInSync;

@@ -3,6 +3,8 @@ import {
   type Extent,
   type Progress,
   type VerifyFromOptions,
+  type VerifyFromReport,
+  type VerifyOptions,
   type VerifyReport,
   formatSize,
   verify,
@@ -11,10 +13,11 @@ import {
 } from '../../index';
 import { EXIT } from '../exit_codes';
 import { interruptible } from '../interrupt';
+import { onMirror } from '../living';
 import type { Outcome, Output } from '../output';
 import { inFlags } from '../spelling';
 import { list, wrap } from '../words';
-import { commandLine, imagesOf, presenceOf, type OpeningChoice } from './shared';
+import { commandLine, imagesOf, presenceOf, type OpeningChoice, type Presence } from './shared';
 
 export interface VerifyChoice extends OpeningChoice {
   all?: boolean;
@@ -42,14 +45,20 @@ export async function verifyCommand(output: Output, log: string, options: Verify
     repair: options.repair === true,
     position: options.position ?? 0,
     ...(options.rate === undefined ? {} : { rate: options.rate }),
-    takeOver: options.takeOver === true,
-    trustFolders: options.trustFolders === true,
-    device: options.device,
+    onProgress,
   };
   const report = await interruptible(
     () => stopped(last, log, options),
     output,
-    (signal) => verify(log, { ...chosen, ...presenceOf(options), ...imagesOf(options), onProgress, signal }),
+    (signal) =>
+      onMirror(
+        log,
+        { options, output, signal },
+        {
+          living: (mirror) => mirror.verify({ ...chosen, signal }),
+          here: () => verify(log, { ...chosen, ...openingOf(options), signal }),
+        },
+      ),
   );
   return {
     exitCode: isWell(report, options) ? EXIT.done : EXIT.attention,
@@ -58,18 +67,27 @@ export async function verifyCommand(output: Output, log: string, options: Verify
   };
 }
 
+function openingOf(
+  options: VerifyChoice,
+): Pick<VerifyOptions, 'takeOver' | 'trustFolders' | 'device' | 'images'> & Presence {
+  return {
+    takeOver: options.takeOver === true,
+    trustFolders: options.trustFolders === true,
+    device: options.device,
+    ...presenceOf(options),
+    ...imagesOf(options),
+  };
+}
+
 async function verifyFromCommand(output: Output, log: string, options: VerifyChoice): Promise<Outcome> {
   const { from, extent, all, repair, rate, position } = options;
   // What is missing or does not go together the library says.
-  const chosen: VerifyFromOptions = {
+  const chosen = {
     from: from as string,
     extent: extent as Extent,
     overwriteMaster: options.overwriteMaster === true,
     ...({ all: all === true, repair: repair === true, ...(rate === undefined ? {} : { rate }) } as object),
     ...(position === undefined ? {} : { position }),
-    takeOver: options.takeOver === true,
-    trustFolders: options.trustFolders === true,
-    device: options.device,
   };
   let bytesDone = 0;
   const onProgress = (progress: Progress): void => {
@@ -81,8 +99,18 @@ async function verifyFromCommand(output: Output, log: string, options: VerifyCho
       `The first ${bytesDone} bytes of the extent, or up to 1 MiB more, are what ${from} holds; the rest is as it was.`,
     output,
     (signal) => {
-      const from: VerifyFromOptions = { ...chosen, ...presenceOf(options), ...imagesOf(options), onProgress, signal };
-      return verify(log, from);
+      const how = { ...chosen, onProgress, signal };
+      return onMirror<VerifyFromReport>(
+        log,
+        { options, output, signal },
+        {
+          living: (mirror) => mirror.verify(how),
+          here: () => {
+            const opening: VerifyFromOptions = { ...how, ...openingOf(options) };
+            return verify(log, opening);
+          },
+        },
+      );
     },
   );
   const next = `Next: ${commandLine('verify', log, options)} says whether all images are equal.`;

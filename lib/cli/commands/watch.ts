@@ -11,29 +11,27 @@ import { EXIT } from '../exit_codes';
 import { UsageError } from '../failure';
 import { lookUntilStopped } from '../looks';
 import type { Outcome, Output } from '../output';
+import { ratesBetween, type Rates, type ResyncNews } from '../rates';
+import type { Sight } from '../sight';
 import { type ToldEvent, eventToLine, pictureToLines } from '../watch_view';
-import { imagesOf, type ImagePaths, type TrustFolders } from './shared';
+import type { ImagePaths, TrustFolders } from './shared';
 
 type WatchArguments = ImagePaths & TrustFolders;
 
 const DONE: Outcome = { exitCode: EXIT.done, document: null, text: '', told: true };
 /** More than any terminal has lines. */
 const KEPT_EVENTS = 200;
-
-const lookOptions = (options: WatchArguments): { trustFolders: boolean } => ({
-  ...imagesOf(options),
-  trustFolders: options.trustFolders === true,
-});
+const RATES_OVER_MS = 900;
 
 export async function watchCommand(output: Output, log: string, options: WatchArguments): Promise<Outcome> {
   if (output.json) throw new UsageError('A picture is no JSON', 'Use `blockmirror status LOG --json --follow`');
   if (process.stdout.isTTY !== true) return followCommand(output, log, options);
   const screen = new Screen(output);
   try {
-    await lookUntilStopped(log, lookOptions(options), (status, events) => {
+    await lookUntilStopped(log, options, (sight, events) => {
       const at = new Date().toISOString();
       screen.show(
-        status,
+        sight,
         events.map((event) => ({ at, event })),
       );
     });
@@ -44,7 +42,7 @@ export async function watchCommand(output: Output, log: string, options: WatchAr
 }
 
 export async function followCommand(output: Output, log: string, options: WatchArguments): Promise<Outcome> {
-  await lookUntilStopped(log, lookOptions(options), (_, events) => {
+  await lookUntilStopped(log, options, (_, events) => {
     const at = new Date().toISOString();
     for (const event of events) {
       const line = output.json ? shownJson(JSON.stringify({ at, ...event })) : forScreen(eventToLine(at, event));
@@ -58,17 +56,28 @@ export async function followCommand(output: Output, log: string, options: WatchA
 class Screen {
   private readonly events: ToldEvent[] = [];
   private readonly mostOwed = new Map<string, number>();
-  private status: Status | null = null;
+  private sight: Sight | null = null;
+  /** From which look on the rates are taken. */
+  private since: { status: Status; at: number } | null = null;
+  private rates: Rates | null = null;
+  private resync: ResyncNews | null = null;
   private begun = false;
   private readonly draw = (): void => this.drawNow();
   private readonly atExit = (): void => this.restore();
 
   constructor(private readonly output: Output) {}
 
-  show(status: Status, events: readonly ToldEvent[]): void {
+  show(sight: Sight, events: readonly ToldEvent[]): void {
     this.begin();
-    this.status = status;
-    this.events.push(...events);
+    this.noteRates(sight);
+    for (const { event } of events) {
+      if (event.event === 'resync') this.resync = event.step === 'ended' ? null : event;
+    }
+    if (!sight.live) this.resync = null;
+    this.sight = sight;
+    const { status } = sight;
+    // How far a resync is stands in its bar.
+    this.events.push(...events.filter(({ event }) => event.event !== 'resync' || event.step !== 'progress'));
     this.events.splice(0, this.events.length - KEPT_EVENTS);
     for (const { name, bytesOwed } of status.images) {
       // A debt that is paid begins anew with the next one.
@@ -76,6 +85,19 @@ class Screen {
       this.mostOwed.set(name, most);
     }
     this.drawNow();
+  }
+
+  /** Over a look of a second or more: of a shorter one they would jump. */
+  private noteRates(sight: Sight): void {
+    const now = performance.now();
+    const before = this.sight;
+    if (!sight.live || before?.live !== true) {
+      this.rates = null;
+      this.since = sight.live ? { status: sight.status, at: now } : null;
+    } else if (this.since !== null && now - this.since.at >= RATES_OVER_MS) {
+      this.rates = ratesBetween(this.since.status, sight.status, now - this.since.at);
+      this.since = { status: sight.status, at: now };
+    }
   }
 
   restore(): void {
@@ -95,9 +117,11 @@ class Screen {
   }
 
   private drawNow(): void {
-    if (this.status === null || !this.begun) return;
+    if (this.sight === null || !this.begun) return;
     const lines = pictureToLines({
-      status: this.status,
+      ...this.sight,
+      rates: this.rates,
+      resync: this.resync,
       events: this.events,
       columns: process.stdout.columns || 80,
       rows: process.stdout.rows || 24,
