@@ -66,7 +66,9 @@ export const CHECK_TABLE: readonly Row[] = [
     code: 2,
     reasons: ({ inspection: { status } }) =>
       (status.stalled ?? [])
-        .filter(({ device }) => device === 'log' || device === status.images[0]?.name)
+        .filter(
+          ({ device }) => device === 'log' || device === status.images.find(({ role }) => role === 'master')?.name,
+        )
         .map(({ device, since }) => `${shown(device)} does not answer since ${since}`),
   },
   {
