@@ -298,6 +298,8 @@ function nextStep(inspection: Inspection, log: string, options: ImagePaths & Tru
       ? `writes are refused until ${count(status.minInSync, 'image')} are in sync`
       : `the mirror works without ${lost}`;
     const back = names((image) => image.role === 'slave' && mayComeBack(image));
+    if (status.resyncPaused === true)
+      return `${how}, and resyncs are paused; ${command('resync', '--resume')} lets them go on.`;
     if (back === '') return `${how}; what is said above brings ${lost} back.`;
     return `${how}; ${command('resync')} takes ${back} back when its device works, and copies what it missed.`;
   }
