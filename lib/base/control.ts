@@ -2,6 +2,7 @@
  * What can be asked of a mirror that is open: of one's own (Mirror), and of one that another process holds (MirrorClient, by its
  * control socket). Types only; no code.
  */
+import type { HistoryChoice, HistoryReport } from './history';
 import type { LongWorkOptions } from './mirror_events';
 import type {
   FractureReport,
@@ -41,6 +42,8 @@ export interface MirrorControl {
   set(options: MirrorSetOptions): Promise<SetReport>;
   /** For monitoring: docs/METRICS.md. */
   metrics(options?: MetricsOptions): Promise<string>;
+  /** All that happened until now. */
+  history(options?: HistoryChoice): Promise<HistoryReport>;
   recover(options?: LongWorkOptions & { compare?: boolean; readBack?: boolean }): Promise<RecoveryReport>;
 }
 

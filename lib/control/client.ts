@@ -18,12 +18,14 @@ import {
   checkMirrorResync,
   checkMirrorVerify,
 } from '../base/request_options';
-import { someNames } from '../base/options';
+import { checkHistoryChoice, someNames } from '../base/options';
 import { SETTING_KEYS } from '../base/policies';
 import { isAborted, listen, reasonOf, throwIfAborted, unlisten } from '../base/signals';
 import type {
   FractureChoice,
   FractureReport,
+  HistoryChoice,
+  HistoryReport,
   MetricsOptions,
   MirrorSetOptions,
   SetReport,
@@ -96,6 +98,12 @@ export class MirrorClient implements MirrorControl {
     const question = this.question(ROUTES.metrics);
     const accept = METRICS_CONTENT_TYPES[checkMetrics(options).format];
     return askText({ ...question, headers: { ...question.headers, accept } });
+  }
+
+  async history(options: HistoryChoice = {}): Promise<HistoryReport> {
+    const { image, sinceMs } = checkHistoryChoice(options, Date.now());
+    const chosen = { ...(image === null ? {} : { image }), ...(sinceMs === null ? {} : { since: sinceMs }) };
+    return this.named((await this.document('history', chosen)) as HistoryReport);
   }
 
   async resync(images?: readonly string[] | null, options: ResyncChoice = {}): Promise<ResyncReport> {

@@ -152,6 +152,14 @@ export const ROUTES = {
       return { text: await mirror.metrics({ format }), type: METRICS_CONTENT_TYPES[format] };
     },
   },
+  history: {
+    ...document,
+    method: 'POST',
+    path: '/v1/history',
+    options: ['image', 'since'],
+    meaning: 'mirror.history({ image, since })',
+    call: (mirror, how) => mirror.history(how),
+  },
   recover: {
     method: 'POST',
     path: '/v1/recover',

@@ -93,6 +93,19 @@ describe('status', () => {
   });
 });
 
+test('history of a living mirror has what happened just now; of a frozen one what the log says', async () => {
+  const holder = await hold(log, CONTROL);
+  await runCommand(['fracture', log, 'slave1']);
+  const { exitCode, stdout } = await runCommand(['history', log, '--json', '--image', 'slave1', '--since', '1h']);
+  expect(exitCode).toBe(0);
+  const { events, log: named } = JSON.parse(stdout) as { events: { kind: string }[]; log: string };
+  expect(events.at(-1)).toMatchObject({ kind: 'fractured', image: 'slave1' });
+  expect(named).toBe(log);
+  expect((await runCommand(['history', log, '--image', 'nobody'])).exitCode).toBe(2);
+  holder.signal('SIGSTOP');
+  expect((await runCommand(['history', log, '--json'])).exitCode).toBe(0);
+});
+
 /** Documents of `status --follow --json`, as they come. */
 function follow(): {
   events: Record<string, unknown>[];
