@@ -71,14 +71,21 @@ export function pictureToLines(picture: Picture): string[] {
   return [...head, ...images, '', ...events, foot].slice(0, Math.max(1, rows));
 }
 
-function ratesLine({ rates, status: { resyncPaused } }: Picture): string[] {
+/** What does not fit behind the first has lines of its own. */
+function onOneLine(first: string, more: readonly string[], columns: number): string[] {
+  const whole = [first, ...more].join(', ');
+  return columnsOf(whole) <= columns ? [whole] : [first, ...more];
+}
+
+function ratesLine({ columns, rates, status: { resyncPaused } }: Picture): string[] {
   const paused = resyncPaused === true ? ['resyncs are PAUSED'] : [];
   if (rates === null) return paused;
   const { readBytesPerSecond, writtenBytesPerSecond, readsPerSecond, writesPerSecond } = rates;
   const told = (bytes: number, count: number): string =>
     `${formatSize(Math.round(bytes))}/s (${number(Math.round(count))}/s)`;
-  const line = `writes ${told(writtenBytesPerSecond, writesPerSecond)}, reads ${told(readBytesPerSecond, readsPerSecond)}`;
-  return [line, ...paused];
+  const writes = `writes ${told(writtenBytesPerSecond, writesPerSecond)}`;
+  const reads = `reads ${told(readBytesPerSecond, readsPerSecond)}`;
+  return [...onOneLine(writes, [reads], columns), ...paused];
 }
 
 /** Of the last minute; a device that was asked nothing says nothing. */
@@ -103,19 +110,23 @@ function resyncInWords({ name }: ImageStatus, resync: ResyncNews | null): string
 function imageLines(image: ImageStatus, { columns, mostOwed, paint, resync }: Picture): string[] {
   const name = shown(image.name).padEnd(10);
   const owed = image.bytesOwed ?? 0;
-  const words = [image.state, ...(owed > 0 ? [`owes ${formatSize(owed)}`] : []), ...latencyInWords(image)].join(', ');
-  const text = cutTo(`${name} ${words}`, columns);
+  const words = [image.state, ...(owed > 0 ? [`owes ${formatSize(owed)}`] : [])];
+  const [first = '', ...more] = onOneLine(`${name} ${words.join(', ')}`, latencyInWords(image), columns);
+  const text = cutTo(first, columns);
   const painted = text.startsWith(`${name} ${image.state}`)
     ? `${name} ${paint(COLOURS[image.state], image.state)}${text.slice(name.length + 1 + image.state.length)}`
     : text;
   const most = mostOwed.get(image.name) ?? 0;
-  if (image.state !== 'synchronizing' || most === 0) return [painted];
+  const lines = [painted, ...more.map((line) => cutTo(`    ${line}`, columns))];
+  if (image.state !== 'synchronizing' || most === 0) return lines;
   const done = Math.min(1, Math.max(0, 1 - owed / most));
-  const length = Math.min(LONGEST_BAR, columns - 10);
-  if (length < 4) return [painted];
+  const speed = resyncInWords(image, resync);
+  // Its own words, ' 100%' and the indent take the rest.
+  const length = Math.min(LONGEST_BAR, columns - 10 - (columns < 2 * LONGEST_BAR ? speed.length : 0));
+  if (length < 4) return lines;
   const full = Math.floor(done * length);
   const bar = `    ${'█'.repeat(full)}${'░'.repeat(length - full)} ${Math.floor(done * 100)}%`;
-  return [painted, cutTo(`${bar}${resyncInWords(image, resync)}`, columns)];
+  return [...lines, cutTo(`${bar}${speed}`, columns)];
 }
 
 function holderInWords({ holder, owner }: Status): string {

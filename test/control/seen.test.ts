@@ -179,7 +179,8 @@ describe('the picture of watch', () => {
     const picture = { ...still, status, live: true, rates, resync: null, columns, rows: 24 };
     const text = pictureToLines(picture).join('\n');
     expect(text).toMatch(/writes [\d.]+ MiB\/s \(\d+\/s\)/);
-    expect(text).toMatch(/slave1 +\w+, write p50 \d/);
+    expect(text).toMatch(/reads [\d.]+ \w+\/s \(\d+\/s\)/);
+    expect(text).toMatch(/slave1 +\w+(, owes [\d.]+ \w+)?(, |\n +)write p50 [\d.]+ ms p99 [\d.]+ ms/);
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(columns);
     const outside = pictureToLines({ ...picture, live: false, rates: null }).join('\n');
     expect(outside).not.toContain('/s');
@@ -193,7 +194,10 @@ describe('the picture of watch', () => {
     const resync = { images: ['slave1'], bytesPerSecond: 2 * MIB, timeLeftMs: 500 };
     const mostOwed = new Map([['slave1', 4 * MIB]]);
     const picture = { ...still, mostOwed, status: { ...status, images }, live: true, rates: null, resync };
-    expect(pictureToLines({ ...picture, columns: 80, rows: 24 }).join('\n')).toMatch(/75% 2 MiB\/s, 500 ms left/);
+    for (const columns of [80, 40]) {
+      const text = pictureToLines({ ...picture, columns, rows: 24 }).join('\n');
+      expect(text).toMatch(/█ *░*░ 75% 2 MiB\/s, 500 ms left/);
+    }
   });
 
   test('rates of two openings are none', async () => {
