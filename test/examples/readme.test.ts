@@ -28,7 +28,8 @@ test('the commands and the program under "Use it" work in the order in which the
   writeFileSync(join(folder(), 'bin', 'npx'), `#!/bin/sh\nshift\nexec ${process.execPath} ${MAIN} "$@"\n`, {
     mode: 0o755,
   });
-  const shell = (script: string) => run('bash', ['-euc', `PATH="$PWD/bin:$PATH"\n${script}`]);
+  // Below a socket bash takes itself for a remote login, and reads what that user has it read.
+  const shell = (script: string) => run('bash', ['--norc', '-euc', `PATH="$PWD/bin:$PATH"\n${script}`]);
 
   const [create, look, afterKill] = blocks('sh').filter((script) => script.includes('demo.log'));
   expect(shell(create as string)).toMatchObject({ status: 0, stderr: '' });
