@@ -12,7 +12,8 @@ import { root, run as runOrExit } from './support.mjs';
 
 const usage = `usage: npm run certify [-- --seconds N] [--seed S] [--out DIR] [--share] [--no-mutations]
        npm run certify -- --replay CASE [--mutation NAME]
-       npm run certify -- --hunt MUTATION [--seed S]`;
+       npm run certify -- --hunt MUTATION [--seed S]
+       npm run certify -- --walk OPERATIONS [--seed S]`;
 
 function parse() {
   const options = {
@@ -24,12 +25,14 @@ function parse() {
     replay: { type: 'string' },
     mutation: { type: 'string' },
     hunt: { type: 'string' },
+    walk: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   };
   try {
     const { values } = parseArgs({ options });
-    const numbers = [values.seconds, values.seed];
-    if (!numbers.every((text) => /^[0-9]+$/.test(text))) throw new Error('--seconds and --seed take whole numbers');
+    const numbers = [values.seconds, values.seed, values.walk ?? '1'];
+    if (!numbers.every((text) => /^[0-9]+$/.test(text)))
+      throw new Error('--seconds, --seed and --walk take whole numbers');
     return values;
   } catch (error) {
     console.error(`${error.message}\n${usage}`);
@@ -56,6 +59,7 @@ if (values.replay !== undefined) {
   if (values.mutation === undefined) run('certify', ['--replay', values.replay]);
   run('certify_mutated', ['--replay', values.replay, '--mutation', values.mutation]);
 }
+if (values.walk !== undefined) run('certify', ['--walk', values.walk, '--seed', values.seed]);
 if (values.hunt !== undefined) run('certify_mutated', ['--hunt', values.hunt, '--seed', values.seed]);
 const out = path.resolve(values.out);
 mkdirSync(out, { recursive: true });

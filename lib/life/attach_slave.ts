@@ -61,23 +61,31 @@ async function refuseAnother(
 }
 
 /** Of a slave that is out. Lets its device go, if it has one. False: it still holds a request, or somebody takes the slave back. */
-export async function detachSlave({ engine, images }: RunningMirror, index: number): Promise<boolean> {
-  const image = images[index] as FoundImage;
-  if (image.path === '') return true;
+export async function detachSlave(mirror: RunningMirror, index: number): Promise<boolean> {
   try {
-    await engine.command('detachImage', { image: index });
+    await letDeviceGo(mirror, index);
+    return true;
   } catch (error) {
     if (NOT_YET.some((name) => isBlockmirrorError(error, name))) return false;
     throw error;
   }
+}
+
+/** @throws BUSY: it still holds a request; STALLED: for too long; WRONG_PHASE: somebody takes the slave back */
+async function letDeviceGo({ engine, images }: RunningMirror, index: number): Promise<void> {
+  const image = images[index] as FoundImage;
+  if (image.path === '') return;
+  await engine.command('detachImage', { image: index });
   images[index] = { ...image, path: '', place: null };
-  return true;
 }
 
 /** Of a slave that is out: the device that it has now is let go first. @throws why its device cannot be attached */
 export async function attachAnew(running: RunningMirror, paths: string[], index: number): Promise<void> {
   const { name, path } = running.images[index] as FoundImage;
-  if (!(await detachSlave(running, index))) {
+  try {
+    await letDeviceGo(running, index);
+  } catch (error) {
+    if (!isBlockmirrorError(error, 'BUSY')) throw error;
     throw new BlockmirrorError('BUSY', {
       image: name,
       path,

@@ -12,6 +12,20 @@ export const native = [
   },
   // --- native/core: what the simulator meets too seldom
   {
+    name: 'what one slave owes is copied to all that owe a part of it',
+    file: 'native/core/mirror/resync.cc',
+    find: '    next.length = std::min(next.length, owes ? owed[i].length : owed[i].position - next.position);\n',
+    put: '    (void)owes;\n',
+    cases: 'resync: of two slaves in one pass*',
+  },
+  {
+    name: 'a durable record of before this opening may have gone back to what its slot held',
+    file: 'native/core/format/ring_scan.cc',
+    find: 'if (now && header.tail < identity_.first_sequence) horizon',
+    put: 'if (now && header.tail == 0) horizon',
+    cases: 'scan: what an opening has left to its tail*',
+  },
+  {
     name: 'labels of slaves are written over what may stand in their caches alone',
     file: 'native/core/session/session_opening.cc',
     find: '  ImageSet flushed = membership.receiving();\n',

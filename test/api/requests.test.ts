@@ -156,6 +156,7 @@ describeDeviceKinds('requests on', (device) => {
 describe('wrong requests are refused before anything is logged', () => {
   async function untouched(work: (mirror: Mirror) => Promise<void>): Promise<void> {
     const { mirror } = await mirrors.make();
+    await mirror.history(); // once it is asked for, what the opening has to tell is written
     const before = mirror.status();
     await work(mirror);
     const after = mirror.status();

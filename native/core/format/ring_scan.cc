@@ -7,7 +7,7 @@
 //   tail  largest tail that any acceptable complete record states: intents below it are retired
 //   D     sequences that were certainly durable: for this opening the largest durable_through that its records state,
 //         at least F - 1, at least H - W (H was submitted only because H - W was durable); for what is below F likewise
-//         from the records below F.
+//         from the records below F, and F - 1 where a record from F on states a tail below F (p5).
 // Each slot owes one sequence S, the one in (H - N, H] that falls on it. X is the newest sequence on any of its
 // sectors.
 //
@@ -178,6 +178,7 @@ RingScanner::Horizon RingScanner::find_horizon() const {
     horizon.tail = std::max(horizon.tail, header.tail);
     std::uint64_t& durable = now ? horizon.durable_now : horizon.durable_before;
     durable = std::max(durable, header.durable_through);
+    if (now && header.tail < identity_.first_sequence) horizon.durable_before = identity_.first_sequence - 1;
     if (!now) newest_before = std::max(newest_before, header.sequence);
   }
   horizon.durable_before = std::max(horizon.durable_before, less(newest_before, identity_.in_flight_limit));

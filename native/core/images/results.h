@@ -77,6 +77,14 @@ struct CompareResult {
   std::vector<std::uint64_t> bytes_owed;      // of those that differ: a repair has added them to the debt
   std::vector<Outcome> unread;                // READ_FAILED: the first read of that slave that failed
   std::vector<Difference> differences;        // bounded
+
+  // What was found of that slave says nothing any more.
+  void drop(unsigned slave) {
+    for (auto* sums : {&bytes_compared, &bytes_differed, &bytes_expected, &bytes_shared, &bytes_owed}) {
+      (*sums)[slave] = 0;
+    }
+    std::erase_if(differences, [slave](const Difference& difference) { return difference.slave == slave; });
+  }
 };
 // Of a verify, whole or cut off: by image, slaves alone, what was compared, what of it differed outside of live intents, and how much of
 // that was repaired. None of the last: nothing was.

@@ -23,16 +23,29 @@ ImageSet Resync::resyncing(ImageSet slaves) const {
   return set;
 }
 
-// What any of them owes from the cursor on, in the order of the mirror: one pass over the master serves them all.
+// The first that any of them owes from the cursor on, as far as each of them owes all of it, or none: one pass over the master
+// serves them all, and each gets what it misses and no more.
+Extent Resync::next_owed(ImageSet slaves) const {
+  std::array<Extent, kMaxImages> owed;
+  Extent next{superblock_.size, 0};
+  for (const unsigned i : indices_of(slaves)) {
+    owed[i] = debts_.of(i).next(cursor_, kCopyLength);
+    if (!owed[i].empty() && owed[i].position < next.position) next = owed[i];
+  }
+  for (const unsigned i : indices_of(slaves)) {
+    if (owed[i].empty()) continue;
+    const bool owes = owed[i].position == next.position;
+    next.length = std::min(next.length, owes ? owed[i].length : owed[i].position - next.position);
+  }
+  return next;
+}
+
+// What any of them owes from the cursor on, in the order of the mirror.
 void Resync::choose(ImageSet slaves, std::uint64_t longest) {
   chosen_.clear();
   std::uint64_t bytes = 0;
   while (chosen_.size() < kResyncExtents && bytes < longest) {
-    Extent next{superblock_.size, 0};
-    for (const unsigned i : indices_of(slaves)) {
-      const Extent owed = debts_.of(i).next(cursor_, kCopyLength);
-      if (!owed.empty() && owed.position < next.position) next = owed;
-    }
+    Extent next = next_owed(slaves);
     if (next.empty()) break;
     // Whole units, whatever the limit: a part of one pays nothing.
     const std::uint64_t unit = superblock_.maps.unit;

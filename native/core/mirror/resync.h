@@ -80,6 +80,7 @@ class Resync final {
   };
   ImageSet resyncing(ImageSet slaves) const;
   void begin_pass(ImageSet slaves);
+  Extent next_owed(ImageSet slaves) const;
   void choose(ImageSet slaves, std::uint64_t longest);
   Task<Outcome> copy(const ResyncOrder& order, ImageSet slaves, ResyncResult& into);
   Task<Outcome> read_back(ImageSet slaves, ResyncResult& into);

@@ -32,6 +32,7 @@ struct Options {
   std::string commit = "unknown";
   std::string mutated_program;  // empty: mutations are not tried
   std::string only_mutation;
+  std::uint64_t walk = 0;  // operations
 };
 
 double processor_seconds(int who) {
@@ -217,13 +218,36 @@ int replay_and_print(const std::string& test_case) {
   return verdict.failed ? 1 : 0;
 }
 
+// One that fails is taken again, for its last life in words.
+int walk_and_print(const Options& options) {
+  Verdict verdict;
+  const WalkCounts counts = run_walk(options.seed, options.walk, verdict);
+  std::printf("%llu operations in %llu lives: %llu closed, %llu cut off, %llu openings refused with reason\n",
+              static_cast<unsigned long long>(counts.operations), static_cast<unsigned long long>(counts.lives),
+              static_cast<unsigned long long>(counts.closes), static_cast<unsigned long long>(counts.crashes),
+              static_cast<unsigned long long>(counts.refusals));
+  const Counts& c = verdict.counts;
+  std::printf("fractures %llu, rejoins %llu, resyncs %llu, recoveries %llu, repairs %llu, refused writes %llu\n",
+              static_cast<unsigned long long>(c.fractures), static_cast<unsigned long long>(c.rejoins),
+              static_cast<unsigned long long>(c.resyncs), static_cast<unsigned long long>(c.recoveries),
+              static_cast<unsigned long long>(c.repairs_ended), static_cast<unsigned long long>(c.writes_refused));
+  if (!verdict.failed) return 0;
+  Verdict again;
+  again.tracing = true;
+  (void)run_walk(options.seed, options.walk, again);
+  for (const std::string& line : again.failure.history) std::printf("%s\n", line.c_str());
+  std::printf("%s: %s\n", verdict.failure.oracle.c_str(), verdict.failure.words.c_str());
+  return 1;
+}
+
 int usage() {
   std::fprintf(
       stderr,
       "usage: certify [--seconds N] [--seed S] [--small N] [--seeds N] [--out DIR] [--version V] [--commit C]\n"
       "               [--mutated-program PATH [--mutation NAME]]\n"
       "       certify --replay CASE [--mutation NAME]\n"
-      "       certify --hunt NAME|all [--seed S]\n");
+      "       certify --hunt NAME|all [--seed S]\n"
+      "       certify --walk OPERATIONS [--seed S]\n");
   return 2;
 }
 
@@ -265,6 +289,8 @@ int run(int count, char** arguments) {
       options.mutated_program = value;
     else if (name == "--mutation")
       options.only_mutation = value;
+    else if (name == "--walk")
+      options.walk = std::strtoull(value.c_str(), nullptr, 10);
     else if (name == "--hunt")
       hunt = value;
     else
@@ -272,6 +298,7 @@ int run(int count, char** arguments) {
   }
   if (!options.only_mutation.empty() && options.mutated_program.empty() && !activate(options.only_mutation)) return 2;
   if (!hunt.empty()) return hunt_mutations(hunt, options.seed);
+  if (options.walk > 0) return walk_and_print(options);
   return options.replay.empty() ? certify(options) : replay_and_print(options.replay);
 }
 

@@ -78,6 +78,9 @@ class Life {
   std::uint64_t owed_before() const;
   std::uint32_t differing() const { return differing_; }
   std::uint64_t number() const { return number_; }
+  std::size_t actions_begun() const { return next_action_; }
+  // At any time while it runs.
+  void judge_states();
 
  private:
   Task<void> open_steps();
@@ -102,7 +105,6 @@ class Life {
   void judge_point_in_time(unsigned slave);
   void judge_rejoin(unsigned slave, const Outcome& outcome);
   void judge_resynced(unsigned slave);
-  void judge_states();
   bool keeps_crash_debt() const;
   void judge_stored_debts();
   bool is_in_sync(unsigned slave) const;

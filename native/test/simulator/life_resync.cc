@@ -103,9 +103,16 @@ Task<void> Life::resync(const Action& action) {
   for (unsigned i = 1; i <= world_.slaves; ++i) slaves |= image_bit(i);
   const std::uint64_t limit = action.sector == 0 ? kMostSteps : action.sector;
   for (std::uint64_t steps = 0; steps < limit && !ended_; ++steps) {
+    // A slave that is copied or compared in full is known to be equal when it counts again.
+    ImageSet whole = 0;
+    for (unsigned i = 1; i <= world_.slaves; ++i) {
+      const ResyncKind kind = session_->superblock().images[i].resync.kind;
+      if (kind == ResyncKind::full_copy || kind == ResyncKind::full_compare) whole |= image_bit(i);
+    }
     ResyncResult step;
     const Outcome outcome = co_await session_->resync({slaves, action.sectors * kSimulatedSector}, step);
     if (ended_ || !outcome.ok()) co_return;
+    for (const unsigned i : indices_of(step.in_sync & whole)) set_differing(i, false);
     verdict_.counts.resynced_bytes += step.bytes_copied;
     for (unsigned i = 1; i <= world_.slaves; ++i) {
       if ((step.in_sync & image_bit(i)) != 0) judge_resynced(i);

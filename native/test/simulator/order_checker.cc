@@ -154,7 +154,8 @@ bool OrderChecker::serves(unsigned disk, const DeviceRequest& request) const {
 
 void OrderChecker::note_master_read(const DeviceRequest& request, bool holds) {
   const Extent extent{request.position, request.length};
-  std::erase_if(master_reads_, [&](const Extent& read) { return read.overlaps(extent); });
+  std::erase_if(master_reads_,
+                [&](const Extent& read) { return holds ? extent.contains(read) : read.overlaps(extent); });
   if (holds) master_reads_.push_back(extent);
 }
 

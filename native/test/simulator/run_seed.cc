@@ -7,6 +7,24 @@
 
 namespace blockmirror::simulator {
 
+Expectation expectation_after(const World& world, const Life& life, LostCaches lost) {
+  Expectation expectation;
+  expectation.promise = spares_only_durable(world, lost) ? Promise::durable : life.promise();
+  expectation.may_be_live = life.may_be_live();
+  expectation.rotten = life.expectation().rotten;
+  expectation.differing = life.differing();
+  expectation.lost_blocks = life.machine().lost_blocks();
+  expectation.owed_before = life.owed_before();
+  expectation.restored = life.expectation().restored;
+  expectation.damage_possible = life.expectation().damage_possible;
+  // A copy that was put back is still there when the opening that would have refused it was cut off.
+  expectation.refusal_expected = life.expectation().refusal_expected;
+  expectation.refusals = life.expectation().refusals;
+  expectation.copies_damaged = life.expectation().copies_damaged;
+  expectation.history = life.history();
+  return expectation;
+}
+
 void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
   static std::map<std::uint64_t, Created> created_by_world;  // creating one costs as much as hundreds of recoveries
   SeedPlan plan = draw_plan(seed_case);
@@ -54,20 +72,7 @@ void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict) {
     const CrashPoint point(life.machine(), lost);
     disks = point.build(point.drawn(random));
     model = life.model();
-    expectation = {};
-    expectation.promise = spares_only_durable(world, lost) ? Promise::durable : life.promise();
-    expectation.may_be_live = life.may_be_live();
-    expectation.rotten = life.expectation().rotten;
-    expectation.differing = life.differing();
-    expectation.lost_blocks = life.machine().lost_blocks();
-    expectation.owed_before = life.owed_before();
-    expectation.restored = life.expectation().restored;
-    expectation.damage_possible = life.expectation().damage_possible;
-    // A copy that was put back is still there when the opening that would have refused it was cut off.
-    expectation.refusal_expected = life.expectation().refusal_expected;
-    expectation.refusals = life.expectation().refusals;
-    expectation.copies_damaged = life.expectation().copies_damaged;
-    expectation.history = life.history();
+    expectation = expectation_after(world, life, lost);
     if (i + 1 == plan.lives.size()) break;
     if (life.refused()) return;
     for (const PlannedFault& fault : plan.ends[i].media)

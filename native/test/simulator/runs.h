@@ -59,6 +59,19 @@ struct SeedCase {
 SeedPlan draw_plan(const SeedCase& seed_case, unsigned* items = nullptr);
 void run_seed(const SeedCase& seed_case, HashSet& states, Verdict& verdict);
 std::vector<std::string> words_of(const SeedPlan& plan);
+std::string words_of(const PlannedFault& fault);
+// What the opening after that life, and a crash that cost those caches, is held to.
+Expectation expectation_after(const World& world, const Life& life, LostCaches lost);
+
+// One mirror through as many lives as it takes to do so much (walk.cc). A function of the seed.
+struct WalkCounts {
+  std::uint64_t operations = 0;
+  std::uint64_t lives = 0;
+  std::uint64_t closes = 0;
+  std::uint64_t crashes = 0;
+  std::uint64_t refusals = 0;  // with a reason that the oracle knows
+};
+WalkCounts run_walk(std::uint64_t seed, std::uint64_t operations, Verdict& verdict);
 
 std::string text_of(const SeedCase& seed_case);
 bool parse_case(const std::string& text, SeedCase& into);

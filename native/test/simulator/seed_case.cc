@@ -5,6 +5,11 @@
 
 namespace blockmirror::simulator {
 
+std::string words_of(const PlannedFault& fault) {
+  return std::string(kFaultWords[static_cast<std::size_t>(fault.fault)]) + " (disk " + std::to_string(fault.disk) +
+         ", " + std::to_string(fault.ordinal) + ")";
+}
+
 std::vector<std::string> words_of(const SeedPlan& plan) {
   std::vector<std::string> lines;
   lines.push_back(std::to_string(plan.world.slaves) + " slaves, a mirror of " +
@@ -14,17 +19,13 @@ std::vector<std::string> words_of(const SeedPlan& plan) {
                   std::to_string(plan.world.block_size) + ", records of " + std::to_string(plan.world.record_size) +
                   (plan.world.proven ? ", the slaves in sync" : ", the slaves assumed to be in sync") + ", minInSync " +
                   std::to_string(plan.world.minimum_in_sync));
-  const auto fault_words = [](const PlannedFault& fault) {
-    return std::string(kFaultWords[static_cast<std::size_t>(fault.fault)]) + " (disk " + std::to_string(fault.disk) +
-           ", " + std::to_string(fault.ordinal) + ")";
-  };
   for (std::size_t i = 0; i < plan.lives.size(); ++i) {
     std::string line =
         "life " + std::to_string(i + 1) + ", up to " + std::to_string(plan.lives[i].concurrency) + " at once:";
     for (const Action& action : plan.lives[i].actions) line += " " + words_of(action) + ";";
     lines.push_back(line);
-    for (const PlannedFault& fault : plan.lives[i].faults) lines.push_back("  fault: " + fault_words(fault));
-    for (const PlannedFault& fault : plan.ends[i].media) lines.push_back("  then: " + fault_words(fault));
+    for (const PlannedFault& fault : plan.lives[i].faults) lines.push_back("  fault: " + words_of(fault));
+    for (const PlannedFault& fault : plan.ends[i].media) lines.push_back("  then: " + words_of(fault));
   }
   return lines;
 }

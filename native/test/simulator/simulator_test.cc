@@ -30,6 +30,19 @@ void check_seed(std::uint64_t seed) { check_seeds(seed, seed); }
 
 TEST_CASE("no crash of drawn runs loses, mixes up or invents a sector") { check_seeds(1, 40); }
 
+// Longer ones: `npm run certify -- --walk OPERATIONS --seed S`.
+TEST_CASE("a mirror that has lived hundreds of lives, with faults and crashes in each, is equal in the end") {
+  for (const std::uint64_t seed : {2, 3, 5, 10}) {
+    Verdict verdict;
+    const WalkCounts counts = run_walk(seed, 2000, verdict);
+    CAPTURE(seed);
+    CAPTURE(verdict.failure.words);
+    CHECK(verdict.failure.oracle == "");
+    CHECK(counts.crashes > 10);
+    CHECK(verdict.counts.resyncs > 10);
+  }
+}
+
 TEST_CASE("two writes in turn survive every crash, and every crash of a recovery that is cut") {
   HashSet states;
   Verdict verdict;

@@ -226,6 +226,18 @@ TEST_CASE("scan: records of an earlier opening are live until one of the new ope
   CHECK_FALSE(media.scan().damaged);
 }
 
+TEST_CASE("scan: what an opening has left to its tail was durable when it began, inside of the window too") {
+  RingMedia media(kCount, kInFlight);
+  const std::vector<std::byte> before = media.saved(24);
+  media.write_in_order(16, 22, 16);
+  for (std::uint64_t sequence = 23; sequence <= 25; ++sequence) media.write(sequence, 22, 16);
+  media.restore(24, before);
+  media.begin_opening(26);
+  CHECK_FALSE(media.scan().damaged);  // as one that never landed
+  media.land(media.header(26, 25, 16), {});
+  CHECK(damaged_at(media.scan(), 24));
+}
+
 TEST_CASE("scan: a complete record of an earlier opening at a sequence of the new one is damage") {
   RingMedia media = ten_records();
   media.begin_opening(25);  // the opener did not see 25: it could not be read, or landed late

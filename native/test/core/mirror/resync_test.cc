@@ -71,6 +71,35 @@ TEST_CASE("resync: a slave that comes back gets exactly the blocks that were wri
   CHECK(mirror.images_equal());
 }
 
+TEST_CASE("resync: of two slaves in one pass each gets what it missed, and no more") {
+  Rig mirror;
+  mirror.put({1, 2, 3}, 0x11);
+  REQUIRE(mirror.run(mirror.session->flush()).ok());
+  mirror.lose(2, 600);
+  mirror.put({10, 11, 12, 13}, 0x22);
+  mirror.lose(kGone, 12);
+  mirror.put({13, 14}, 0x33);
+  for (const bool everything : {false, true}) {
+    CAPTURE(everything);
+    REQUIRE(mirror.rejoin(2, everything).ok());
+    REQUIRE(mirror.rejoin(kGone).ok());
+    std::array<std::uint64_t, 3> copied{};
+    for (bool left = true; left;) {
+      ResyncResult step;
+      REQUIRE(mirror.run(mirror.session->resync({0b0110, kResyncBytes}, step)).ok());
+      for (const unsigned slave : {1u, 2u}) copied[slave] += step.copied.bytes_copied[slave];
+      left = step.bytes_left > 0;
+    }
+    // What the first was written just before it failed was not flushed, and is owed too: of the megabyte around it nothing.
+    CHECK(copied[kGone] <= 8 * kBlock);
+    CHECK(copied[kGone] >= (everything ? 1 : 3) * kBlock);
+    CHECK(copied[2] == (everything ? 16 * kMiB : 6 * kBlock));
+    CHECK(mirror.images_equal());
+    mirror.lose(kGone, 20);
+    mirror.lose(2, 21);
+  }
+}
+
 TEST_CASE("resync: what the slave was written and not flushed when it failed is owed too") {
   Rig mirror;
   mirror.put({1, 2}, 0x11);
