@@ -6,6 +6,7 @@
 import { formatSize, type ImageStatus, type ResyncEvent, type Status } from '../index';
 import { shown, shownLine } from '../base/shown';
 import { type Colour, columnsOf } from './colours';
+import { STATE_COLOUR } from './commands/shared';
 import type { WatchEvent } from './looks';
 import type { Rates, ResyncNews } from './rates';
 import { duration, number, share } from './words';
@@ -34,15 +35,6 @@ export interface Picture {
   paint: Paint;
 }
 
-const COLOURS: Readonly<Record<ImageStatus['state'], Colour>> = {
-  synchronized: 'green',
-  consistent: 'green',
-  assumed: 'yellow',
-  behind: 'yellow',
-  synchronizing: 'yellow',
-  inconsistent: 'red',
-  failed: 'red',
-};
 const LONGEST_BAR = 30;
 
 export function pictureToLines(picture: Picture): string[] {
@@ -114,7 +106,7 @@ function imageLines(image: ImageStatus, { columns, mostOwed, paint, resync }: Pi
   const [first = '', ...more] = onOneLine(`${name} ${words.join(', ')}`, latencyInWords(image), columns);
   const text = cutTo(first, columns);
   const painted = text.startsWith(`${name} ${image.state}`)
-    ? `${name} ${paint(COLOURS[image.state], image.state)}${text.slice(name.length + 1 + image.state.length)}`
+    ? `${name} ${paint(STATE_COLOUR[image.state], image.state)}${text.slice(name.length + 1 + image.state.length)}`
     : text;
   const most = mostOwed.get(image.name) ?? 0;
   const lines = [painted, ...more.map((line) => cutTo(`    ${line}`, columns))];

@@ -46,7 +46,7 @@ export function imagesOf(options: ImagePaths): { images?: Record<string, string>
   return options.image === undefined ? {} : { images: options.image };
 }
 
-const STATE_COLOUR: Record<ImageState, Colour> = {
+export const STATE_COLOUR: Readonly<Record<ImageState, Colour>> = {
   synchronized: 'green',
   consistent: 'green',
   assumed: 'yellow',
