@@ -9,9 +9,10 @@ import { useHolders } from '../support/holder';
 import { createMirrorFiles } from '../support/mirror_files';
 import { noNamespaces } from '../support/namespaces';
 import { notRoot, testUnless } from '../support/skip';
-import { useTemporaryFolder } from '../support/temporary_folder';
+import { useShortFolder, useTemporaryFolder } from '../support/temporary_folder';
 
 const folder = useTemporaryFolder();
+const shortFolder = useShortFolder();
 const hold = useHolders();
 const NOBODY = 65534;
 const UUID = '00000000-0000-4000-8000-000000000000';
@@ -27,7 +28,8 @@ function placeBelow(mode = 0o700): Place {
   mkdirSync(base, { mode });
   chmodSync(base, mode);
   const own = join(base, 'blockmirror');
-  return { folder: own, path: join(own, `${UUID}.sock`) };
+  // Short: a test's folder may lie deep, and a socket's path has 107 bytes.
+  return { folder: own, path: join(own, 'uuid.sock') };
 }
 
 describe('the place', () => {
@@ -146,8 +148,7 @@ testUnless(
 
 testUnless(notRoot, 'a mirror of another user: that user operates it, root and others are told', async () => {
   const { log, master, slave } = await createMirrorFiles(folder());
-  const runtime = join(folder(), 'runtime');
-  mkdirSync(runtime, { mode: 0o700 });
+  const runtime = shortFolder();
   for (const path of [runtime, log, master, slave, folder()]) chownSync(path, NOBODY, NOBODY);
   const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
   const env = { XDG_RUNTIME_DIR: runtime };

@@ -1,5 +1,6 @@
 /** A mirror that another process has open, as an application has it: with a control socket or without, idle or written to. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ControlStatus, OpenOptions } from '../../lib/index';
 
@@ -32,13 +33,15 @@ interface HolderOptions {
   env?: Record<string, string>;
 }
 
-/** To be called at the top, or in a describe block: what a test has started is killed after it. */
+/** To be called at the top, or in a describe block: what a test has started is killed after it, and its socket, now stale, removed. */
 export function useHolders(): (log: string, options: OpenOptions, how?: HolderOptions) => Promise<MirrorHolder> {
-  const started: { child: ChildProcess; closed: Promise<void> }[] = [];
+  const started: { child: ChildProcess; closed: Promise<void>; holder?: MirrorHolder }[] = [];
   afterEach(async () => {
-    for (const { child, closed } of started.splice(0)) {
+    for (const { child, closed, holder } of started.splice(0)) {
       child.kill('SIGKILL');
       await closed;
+      const socket = holder?.told().control?.socket ?? null;
+      if (socket !== null) rmSync(socket, { force: true });
     }
   });
   return async (log, options, { through = [], writes = false, env = {} } = {}) => {
@@ -48,8 +51,10 @@ export function useHolders(): (log: string, options: OpenOptions, how?: HolderOp
       env: { ...process.env, ...env },
     });
     const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-    started.push({ child, closed });
-    return holderOf(child, closed);
+    const entry: (typeof started)[number] = { child, closed };
+    started.push(entry);
+    entry.holder = await holderOf(child, closed);
+    return entry.holder;
   };
 }
 

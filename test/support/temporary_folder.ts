@@ -19,6 +19,22 @@ export function useTemporaryFolder(): () => string {
   return () => folder;
 }
 
+/**
+ * The same, of a path that leaves room for a socket's, which has 107 bytes: below /tmp itself, however deep TMPDIR lies. Its mode
+ * is 0700.
+ */
+export function useShortFolder(): () => string {
+  const made: string[] = [];
+  afterEach(() => {
+    for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
+  });
+  return () => {
+    const folder = mkdtempSync('/tmp/blockmirror-');
+    made.push(folder);
+    return folder;
+  };
+}
+
 /** A file with every block written; random bytes differ from file to file, zeros do not. */
 export function writeFileInFull(path: string, length: number, content: 'zeros' | 'random' = 'zeros'): string {
   const file = openSync(path, 'w', 0o600);
