@@ -111,9 +111,12 @@ describe('what lies at its path', () => {
     await makeFolder(place);
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(place.path, resolve));
-    chownSync(place.path, NOBODY, NOBODY);
-    await failure(isThere(place), 'CONTROL_UNAVAILABLE');
-    await new Promise((resolve) => server.close(resolve));
+    try {
+      chownSync(place.path, NOBODY, NOBODY);
+      await failure(isThere(place), 'CONTROL_UNAVAILABLE');
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 
   test('and is listened to stays: that is a copy of the log, which somebody else has open', async () => {
@@ -121,9 +124,12 @@ describe('what lies at its path', () => {
     await makeFolder(place);
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(place.path, resolve));
-    await failure(removeStale(place), 'CONTROL_UNAVAILABLE');
-    expect(existsSync(place.path)).toBe(true);
-    await new Promise((resolve) => server.close(resolve));
+    try {
+      await failure(removeStale(place), 'CONTROL_UNAVAILABLE');
+      expect(existsSync(place.path)).toBe(true);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 });
 
